@@ -1,0 +1,102 @@
+"""System checks of the sources: each mistake in one is an error with an id and a hint."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any, get_args
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+from django.utils.module_loading import import_string
+
+from etl import contracts
+from etl.contracts import Contract
+from etl.readers.base import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
+
+REQUIRED_FIELDS = ("external_id", "name")
+
+
+@register()
+def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E001 … etl.E006, see below."""
+    messages: list[CheckMessage] = []
+    paths_by_name: dict[str, str] = {}
+    for path in settings.ETL_SOURCES:
+        source = _import(path)
+        if isinstance(source, Error):
+            messages.append(source)
+            continue
+        messages += _check_source(path, source)
+        name = getattr(source, "name", path)
+        if name in paths_by_name:
+            hint = "Names tell sources apart in every table: give each its own."
+            messages.append(
+                Error(f"{path} and {paths_by_name[name]} are both named {name!r}.", hint=hint, id="etl.E003")
+            )
+        paths_by_name[name] = path
+    return messages
+
+
+def _import(path: str) -> type[Source] | Error:
+    """etl.E001: an entry of ETL_SOURCES can't be imported. etl.E002: it is no source."""
+    try:
+        source = import_string(path)
+    except Exception as error:  # noqa: BLE001  (a source's module may raise anything; it must become a message)
+        hint = "ETL_SOURCES takes dotted paths to classes, separated by commas: etl.sources.products.ProductsCsv"
+        return Error(
+            f"ETL_SOURCES: {path} can't be imported: {type(error).__name__}: {error}", hint=hint, id="etl.E001"
+        )
+    if not (isinstance(source, type) and issubclass(source, Source)):
+        hint = "Derive it from CsvSource, JsonLinesSource, JsonApiSource or Source."
+        return Error(f"ETL_SOURCES: {path} is no source.", hint=hint, id="etl.E002")
+    return source
+
+
+def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
+    """etl.E004: an attribute is missing or of the wrong type. etl.E005, E006: the mapping, see below."""
+    wanted = {"name": str, "every": timedelta}
+    for attribute, kind in wanted.items():
+        if not isinstance(getattr(source, attribute, None), kind):
+            hint = f"Add to the class: {attribute} = a {kind.__name__}."
+            yield Error(f"{path} has no {attribute}.", hint=hint, id="etl.E004")
+    contract = getattr(source, "contract", None)
+    if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
+        yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")
+    elif source.unify is Source.unify:
+        yield from _check_mapping(path, source)
+
+
+def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:
+    """etl.E005: a field of `unified` is unknown or missing. etl.E006: its path is not in the contract, or unfit."""
+    for target in REQUIRED_FIELDS:
+        if target not in source.unified:
+            hint = f'Add "{target}": a field of the contract.'
+            yield Error(f"{path}.unified does not map {target}.", hint=hint, id="etl.E005")
+    types = source.contract.describe()
+    for target, mapped in source.unified.items():
+        if target not in UNIFIED_TYPES:
+            hint = f"Known are {', '.join(UNIFIED_TYPES)}."
+            yield Error(f"{path}.unified maps to {target!r}, which is no field.", hint=hint, id="etl.E005")
+            continue
+        field_path = mapped.path if isinstance(mapped, Lowered) else mapped
+        if field_path not in types:
+            hint = f"The contract has {', '.join(types)}."
+            yield Error(f"{path}.unified takes {field_path!r}, which is not in the contract.", hint=hint, id="etl.E006")
+        elif not _fits(types[field_path], target, is_lowered=isinstance(mapped, Lowered)):
+            hint = f"{target} holds a {UNIFIED_TYPES[target].__name__}."
+            message = f"{path}.unified maps {field_path!r} ({types[field_path]}) to {target}, which it does not fit."
+            yield Error(message, hint=hint, id="etl.E006")
+
+
+def _list_types() -> dict[str, type]:
+    """Name of each field type → the Python type it parses to."""
+    annotated = (contracts.NonBlank, contracts.PositiveInt, contracts.PositiveDecimal, contracts.ZonedTime)
+    return {kind.name: parsed for parsed, kind in map(get_args, annotated)}
+
+
+def _fits(field_type: str, target: str, *, is_lowered: bool) -> bool:
+    parsed = _list_types().get(field_type)
+    if parsed is None:  # a type of the source's own: only the records can tell
+        return True
+    if is_lowered:
+        return parsed is str and target in TEXT_LIMITS
+    return parsed is UNIFIED_TYPES[target] or (parsed is int and target in TEXT_LIMITS)

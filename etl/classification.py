@@ -1,0 +1,130 @@
+"""What becomes of each record of a batch, given what is stored: new, updated, unchanged or duplicate. Pure.
+
+Records are taken in the order of the read, so the outcome is the same whatever the batch size.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from etl.contracts import Number
+from etl.readers.base import Source
+from etl.records import Accepted, Breach, Counters, Original, Record, Refusal
+
+CONTENT_HASH_BYTES = 16
+
+
+@dataclass(slots=True)
+class Version:
+    """The version of a record that counts so far: the stored one, or one met earlier in this batch.
+
+    `id` is its row in `unified_records` (None while it has none), `is_met` whether this read has accepted it,
+    `event_timestamp` None where its time can't be compared with those of this read.
+    """
+
+    id: int | None
+    content_hash: bytes
+    event_timestamp: datetime | None
+    is_met: bool
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one transaction writes: `inserts` and `updates` give the index in `versions` of the last version.
+
+    `versions` become raw rows, in the order of the read. `inserts` goes by external id, `updates` by the
+    row in `unified_records`; `met` are rows found unchanged.
+    """
+
+    counters: Counters = field(default_factory=Counters)
+    versions: list[Accepted] = field(default_factory=list)
+    inserts: dict[str, int] = field(default_factory=dict)
+    updates: dict[int, int] = field(default_factory=dict)
+    met: list[int] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+class Judge:
+    """Judges the records of one source: accepted by its contract, or refused with their place."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.time_digest = source.time_digest()
+        self.empty_hash = hashlib.blake2b(digest_size=CONTENT_HASH_BYTES, key=source.digest().encode())
+
+    def judge(self, items: Iterable[Record | Refusal]) -> list[Accepted | Refusal]:
+        """Each item's judgement, in their order."""
+        return [item if isinstance(item, Refusal) else self._judge(item) for item in items]
+
+    def _judge(self, record: Record) -> Accepted | Refusal:
+        unified = self.source.judge(record.values)
+        if isinstance(unified, Breach):
+            return Refusal(record.position, record.line, unified, record.payload, Original.of(record.original))
+        return Accepted(record, unified, self.hash_content(record.values))
+
+    def hash_content(self, values: Mapping[str, Any]) -> bytes:
+        """20 bytes: 16 of the content in canonical form and the contract, 4 of the mapping of the event time.
+
+        Canonical: keys sorted, numbers and texts as sent.
+        """
+        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), default=_encode_number)
+        content = self.empty_hash.copy()
+        content.update(canonical.encode())
+        return content.digest() + self.time_digest
+
+
+def _encode_number(value: Number) -> dict[str, str]:
+    return {"\x00number": value.text}  # a text "1" and a number 1 differ
+
+
+def classify(judged: Iterable[Accepted | Refusal], known: dict[str, Version]) -> Batch:
+    """Sort a batch's records; `known` holds what is stored of them, by external id, and is used up.
+
+    Where records carry a time the newest counts, wherever it is met; elsewhere the first of a read.
+    """
+    batch = Batch()
+    for item in judged:
+        if isinstance(item, Refusal):
+            batch.refusals.append(item)
+            batch.counters.quarantined += 1
+        else:
+            _place(batch, item, known)
+    return batch
+
+
+def _place(batch: Batch, item: Accepted, known: dict[str, Version]) -> None:
+    external_id = item.unified.external_id
+    version = known.get(external_id)
+    if version is None:
+        batch.counters.new += 1
+        batch.inserts[external_id] = len(batch.versions)
+        known[external_id] = _write(batch, item, None)
+    elif _is_duplicate(item, version):
+        batch.counters.duplicate += 1
+    elif item.content_hash == version.content_hash:
+        batch.counters.unchanged += 1
+        version.is_met = True
+        if version.id is not None:
+            batch.met.append(version.id)
+    else:
+        batch.counters.updated += 1
+        if version.id is None:
+            batch.inserts[external_id] = len(batch.versions)
+        else:
+            batch.updates[version.id] = len(batch.versions)
+        known[external_id] = _write(batch, item, version.id)
+
+
+def _is_duplicate(item: Accepted, version: Version) -> bool:
+    time, stored = item.unified.event_timestamp, version.event_timestamp
+    if time is not None and stored is not None and time != stored:
+        return time < stored
+    return version.is_met
+
+
+def _write(batch: Batch, item: Accepted, row: int | None) -> Version:
+    batch.versions.append(item)
+    return Version(row, item.content_hash, item.unified.event_timestamp, is_met=True)

@@ -1,0 +1,53 @@
+"""What ends a run, told apart by what the caller does about it. A bad record is no exception: it is quarantined."""
+
+from datetime import datetime
+
+from etl.records import Reason
+
+
+class RunError(Exception):
+    """Ends a run `failed`; `reason` is the column of that name, the text is for people and free of secrets."""
+
+    reason: Reason = Reason.INTERNAL_ERROR
+
+    def __init__(self, message: str, reason: Reason | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason or self.reason
+
+
+class SourceError(RunError):
+    """The source can't be read as it is now (missing, refused, malformed); the next run may find it mended."""
+
+    reason = Reason.SOURCE_UNREADABLE
+
+
+class TransientSourceError(SourceError):
+    """The source did not answer this time (connection, 429, 5xx, cut body); worth a retry within the run."""
+
+    reason = Reason.SOURCE_UNREACHABLE
+
+
+class RateLimited(SourceError):
+    """The source asks for a longer wait than this run can spend; `retry_at` is when to come back (UTC)."""
+
+    reason = Reason.RATE_LIMITED
+
+    def __init__(self, message: str, retry_at: datetime) -> None:
+        super().__init__(message)
+        self.retry_at = retry_at
+
+
+class LeaseLost(RunError):
+    """This run's lease has ended, and nobody has claimed the source yet: it writes nothing more."""
+
+    reason = Reason.LEASE_LOST
+
+
+class Overtaken(RunError):
+    """Somebody else owns the source by now: this run is closed already and writes nothing more."""
+
+    reason = Reason.ABANDONED
+
+
+class Interrupted(BaseException):
+    """Ctrl-C or SIGTERM; no Exception, so that nothing that handles errors swallows it."""

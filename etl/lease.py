@@ -1,0 +1,84 @@
+"""Keeps a run's lease, heartbeat and lock alive while its batches keep coming, from a thread of its own."""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from django.conf import settings
+from django.db import Error, connection
+
+from etl import checkpoints, runs
+from etl.checkpoints import Claim
+from etl.locks import SourceLock
+from etl.storage.transactions import describe
+
+logger = logging.getLogger(__name__)
+
+
+class Lease:
+    """A context in which the claim's lease is renewed every third of its length.
+
+    Without a batch for ETL_BATCH_DEADLINE_SECONDS the lease is let go, so that a reader that hangs loses its
+    source; `is_let_go` tells the run when it wakes.
+    """
+
+    def __init__(self, claim: Claim, lock: SourceLock) -> None:
+        self.claim = claim
+        self.lock = lock
+        self.is_let_go = threading.Event()
+        self._stopping = threading.Event()
+        self._last_batch = time.monotonic()
+        self._thread = threading.Thread(target=self._keep, name=f"lease of {claim.source}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.lock.hold()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join()
+        self.lock.release()
+
+    def note_batch(self) -> None:
+        """A batch has landed: the deadline counts from here."""
+        self._last_batch = time.monotonic()
+
+    def _keep(self) -> None:
+        try:
+            while not self._stopping.wait(self._next_wait()):
+                if time.monotonic() - self._last_batch >= settings.ETL_BATCH_DEADLINE_SECONDS:
+                    self._let_go()
+                    return
+                self._renew()
+        finally:
+            connection.close()
+
+    def _next_wait(self) -> float:
+        until_deadline = self._last_batch + settings.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
+        return max(0.0, min(self.claim.lease_seconds / 3, until_deadline))
+
+    def _renew(self) -> None:
+        try:
+            with connection.cursor() as cursor:
+                checkpoints.renew(cursor, self.claim)
+                runs.beat(cursor, self.claim)
+        except Error as error:
+            logger.warning("The lease of %s was not renewed this time: %s", self.claim.source, describe(error))
+            connection.close()
+        self.lock.hold()
+
+    def _let_go(self) -> None:
+        self.is_let_go.set()
+        logger.warning(
+            "%s brought no batch for %g s: its lease is let go.", self.claim.source, settings.ETL_BATCH_DEADLINE_SECONDS
+        )
+        try:
+            with connection.cursor() as cursor:
+                checkpoints.let_go(cursor, self.claim)
+        except Error as error:
+            logger.warning("It ends by itself, not at once: %s", describe(error))

@@ -1,0 +1,40 @@
+"""`manage.py runs`: the newest runs."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from etl.management.doors import clear_database_errors
+from etl.management.terminal import print_table
+from etl.models import Run
+from etl.records import COUNTERS
+
+COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
+
+
+class Command(BaseCommand):
+    help = "List the newest runs, or the events of one."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("run", nargs="?", type=int, help="show this run's events instead")
+        parser.add_argument("--source", help="only this source's runs")
+        parser.add_argument("--limit", type=int, default=20, help="how many runs (default 20)")
+
+    def handle(self, *args: Any, run: int | None, source: str | None, limit: int, **options: Any) -> None:
+        with clear_database_errors():
+            if run is not None:
+                return self._show_events(run)
+            runs = Run.objects.filter(source=source) if source else Run.objects.all()
+            rows = [
+                (
+                    *(run.pk, run.source, run.status, run.reason, f"{run.created_at:%Y-%m-%d %H:%M:%S}"),
+                    *(getattr(run, name) for name in COUNTERS),
+                )
+                for run in runs[: max(limit, 0)]
+            ]
+            return print_table(COLUMNS, rows, numbers=("run", *COUNTERS))
+
+    def _show_events(self, run_id: int) -> None:
+        events = Run.objects.get(pk=run_id).events.all()
+        rows = [(f"{event.created_at:%Y-%m-%d %H:%M:%S.%f}", event.kind, event.message) for event in events]
+        print_table(("time", "event", "message"), rows)

@@ -1,0 +1,32 @@
+"""`manage.py sources`: the sources of ETL_SOURCES and how each stands."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from etl.management.doors import clear_database_errors
+from etl.management.terminal import print_table
+from etl.queries import list_sources_standing
+from etl.sources.registry import list_sources
+
+COLUMNS = ("source", "kind", "every", "location", "status", "finished", "records", "quarantine", "held by run")
+
+
+class Command(BaseCommand):
+    help = "List the sources with their last run, their counts and who holds them."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with clear_database_errors():
+            standing = list_sources_standing()
+        rows = []
+        for source in list_sources():
+            checkpoint, run = standing.get(source.name, (None, None))
+            rows.append(
+                (
+                    *(source.name, source.kind, source.every, source.location),
+                    *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("never run", "")),
+                    *((checkpoint.record_count, checkpoint.open_quarantine_count) if checkpoint else (0, 0)),
+                    checkpoint.owner_run_id if checkpoint else "",
+                )
+            )
+        print_table(COLUMNS, rows, numbers=("records", "quarantine"))

@@ -1,0 +1,45 @@
+"""What the commands share: sources by name, and errors as one sentence with the right exit status."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import IntEnum
+
+from django.core.management.base import CommandError
+from django.db import OperationalError, ProgrammingError
+
+from etl.readers.base import Source
+from etl.sources.registry import list_sources
+from etl.storage.transactions import describe
+
+
+class ExitStatus(IntEnum):
+    """The exit statuses of `ingest`, the first that applies in the order usage, failed, refused, partial."""
+
+    SUCCESS = 0
+    FAILED = 1
+    USAGE = 2
+    PARTIAL = 3
+    REFUSED = 4
+
+
+def choose_sources(names: Sequence[str], *, all_of_them: bool) -> list[Source]:
+    """The sources named, each once, or all; raises CommandError with the usage status."""
+    if bool(names) == all_of_them:
+        raise CommandError("Name one or more sources, or give --all.", returncode=ExitStatus.USAGE)
+    known = {source.name: source for source in list_sources()}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        message = f"Unknown source: {', '.join(unknown)}. Known are {', '.join(known)} (ETL_SOURCES)."
+        raise CommandError(message, returncode=ExitStatus.USAGE)
+    return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
+
+
+@contextmanager
+def clear_database_errors() -> Iterator[None]:
+    """Say a missing database or table in one sentence."""
+    try:
+        yield
+    except ProgrammingError as error:
+        raise CommandError(f"{describe(error)}: run `manage.py migrate` first.") from error
+    except OperationalError as error:
+        raise CommandError(f"The database does not answer: {describe(error)}") from error

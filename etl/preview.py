@@ -1,0 +1,33 @@
+"""What a source would give, without a run: reads and judges the first records, and writes nothing."""
+
+import logging
+import time
+
+from etl.classification import Judge
+from etl.readers.base import Opening, Source
+from etl.records import Accepted, Chunk, Refusal
+
+logger = logging.getLogger(__name__)
+
+MAX_WAIT_SECONDS = 60
+
+
+class _Onlooker:
+    """The `Watch` of a read that belongs to no run."""
+
+    max_wait_seconds: float = MAX_WAIT_SECONDS
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
+
+    def note_retry(self, message: str) -> None:
+        logger.warning(message)
+
+
+def preview(source: Source, limit: int) -> list[Accepted | Refusal]:
+    """The first `limit` records, judged by the source's contract. Raises SourceError."""
+    with source.open(Opening(), _Onlooker()) as content:
+        if content is None:  # only an answer to validators, and none were sent
+            return []
+        first = next(content.read(None, limit), Chunk())
+        return Judge(source).judge(first.items)

@@ -1,0 +1,157 @@
+"""What every source is: its name, rhythm, contract and mapping, and how its content is opened and read.
+
+Readers know nothing of tables: they get what the last read left (`Opening`) and give content in chunks.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, ClassVar, Protocol, overload
+
+from django.conf import settings
+
+from etl.contracts import CONTRACT_FORMAT, Contract
+from etl.records import Breach, BreachCode, Chunk, Cursor, SourceKind, UnifiedFields
+
+TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
+"""Characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The field at `path`, in lower case."""
+
+    path: str
+
+
+def lower(path: str) -> Lowered:
+    """For a source's `unified`: the field at this path, in lower case."""
+    return Lowered(path)
+
+
+class setting:  # noqa: N801  (reads as a word in a source's body)
+    """A class attribute whose value is the Django setting of this name, read when it is used."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> str: ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> str: ...
+    def __get__(self, instance: object | None, owner: type) -> str:
+        return str(getattr(settings, self.name))
+
+
+class Watch(Protocol):
+    """Who watches a read: waits for it, so that a wait can be cut short, and notes what happens in it."""
+
+    max_wait_seconds: float
+
+    def wait(self, seconds: float) -> None:
+        """Sleep; raises what ends the run (an interruption, a lost lease) as soon as it happens."""
+
+    def note_retry(self, message: str) -> None:
+        """Log a retry and keep it as an event of the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a reader may use of the last finished read: the server's validators, empty to force a body."""
+
+    validators: Mapping[str, str] = field(default_factory=dict)
+
+
+class Content(Protocol):
+    """A source's content, held still while it is read.
+
+    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def validators(self) -> Mapping[str, str]: ...
+    @property
+    def size(self) -> int: ...
+
+    def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
+        """Chunks of at most `batch_size` items from behind the cursor on, whose `offset` counts bytes."""
+
+
+class Source:
+    """A system we read. A subclass names what differs; see docs in README, "Add a source".
+
+    `unified` maps fields of the unified table to field paths of the contract. A source that needs more
+    overrides `unify` and raises `version` with each change of it.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[SourceKind]
+    every: ClassVar[timedelta]
+    contract: ClassVar[type[Contract]]
+    unified: ClassVar[Mapping[str, str | Lowered]] = {}
+    version: ClassVar[int] = 1
+
+    def open(self, opening: Opening, watch: Watch) -> AbstractContextManager[Content | None]:
+        """The content, or None where the server says that it is not modified. Raises SourceError."""
+        raise NotImplementedError
+
+    @property
+    def location(self) -> str:
+        """Where the source is, for people: no credentials, no query."""
+        raise NotImplementedError
+
+    def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
+        """The record in our fields, from its parsed values by field path."""
+        return UnifiedFields(**{target: self._take(target, path, values) for target, path in self.unified.items()})
+
+    @staticmethod
+    def _take(target: str, path: str | Lowered, values: Mapping[str, Any]) -> Any:
+        if isinstance(path, Lowered):
+            return values[path.path].lower()
+        value = values[path]
+        return str(value) if target in TEXT_LIMITS and isinstance(value, int) else value
+
+    def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
+        """The record in our fields, or the breach for which it is refused."""
+        parsed = self.contract.judge(values)
+        if isinstance(parsed, Breach):
+            return parsed
+        unified = self.unify(parsed)
+        return unified if isinstance(unified, Breach) else _find_long_text(unified) or unified
+
+    @classmethod
+    def digest(cls) -> str:
+        """Hash of contract and mapping: with another one, stored records and fingerprints count as changed."""
+        mapping = {target: repr(path) for target, path in cls.unified.items()}
+        described = [CONTRACT_FORMAT, cls.version, cls.contract.describe(), mapping]
+        return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
+
+    @classmethod
+    def time_digest(cls) -> bytes:
+        """Four bytes that tell which mapping a stored event time came from; other times can't be compared."""
+        return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).digest()[:4]
+
+
+def _find_long_text(unified: UnifiedFields) -> Breach | None:
+    for column, limit in TEXT_LIMITS.items():
+        text = getattr(unified, column)
+        if text is not None and len(text) > limit:
+            return Breach(BreachCode.TOO_LONG, f"{column} has {len(text)} characters, at most {limit} fit", column)
+    return None
+
+
+UNIFIED_TYPES: Mapping[str, type] = {
+    "external_id": str,
+    "name": str,
+    "category": str,
+    "value": Decimal,
+    "currency": str,
+    "event_timestamp": datetime,
+}
+"""What a source can map to, and the Python type each field has."""

@@ -1,0 +1,192 @@
+"""CSV files: a header, then records; each with its exact physical line, and bad ones told apart from good ones."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, ClassVar
+
+from django.conf import settings
+
+from etl.exceptions import SourceError
+from etl.readers.base import Content, Opening, Source, Watch
+from etl.readers.snapshot import Snapshot, copy_file
+from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Original, Record, Refusal, SourceKind
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_RECORD_BYTES = 1 << 20
+"""A longer record is refused: its cause is nearly always a quote that is never closed."""
+
+csv.field_size_limit(MAX_RECORD_BYTES)
+
+
+class CsvSource(Source):
+    """A CSV file (UTF-8, comma, RFC 4180 quotes, a header in its first line) at `path`.
+
+    A relative path counts from the project's folder. Kept in `raw_csv_data`.
+    """
+
+    kind = SourceKind.CSV
+    path: ClassVar[str]
+
+    @property
+    def location(self) -> str:
+        return str(settings.BASE_DIR / self.path)
+
+    @contextmanager
+    def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
+        with copy_file(Path(self.location)) as snapshot:
+            yield CsvContent(snapshot, self.location)
+
+
+@dataclass(slots=True)
+class CsvContent:
+    """A snapshot of a CSV file; a cursor is `{position, line, offset}` behind the last record read."""
+
+    snapshot: Snapshot
+    location: str
+    validators: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return self.snapshot.fingerprint
+
+    @property
+    def size(self) -> int:
+        return self.snapshot.size
+
+    def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
+        lines = _Lines(self.snapshot.file)
+        header = self._read_header(lines)
+        if cursor is not None:
+            lines.go_to(cursor["offset"], cursor["line"])
+        position = cursor["position"] if cursor is not None else 0
+        items: list[Record | Refusal] = []
+        for item in _read_items(lines, header, position):
+            items.append(item)
+            if len(items) == batch_size:
+                yield Chunk(items, _describe_cursor(items, lines))
+                items = []
+        if items:
+            yield Chunk(items, _describe_cursor(items, lines))
+
+    def _read_header(self, lines: "_Lines") -> list[str]:
+        lines.go_to(0, 0)
+        try:
+            header = next((row for row in csv.reader(lines, strict=True) if row), [])
+        except csv.Error as error:
+            raise SourceError(f"{self.location}: the header can't be read: {error}.") from error
+        if not header:
+            raise SourceError(f"{self.location} is empty: its first line must name the columns.")
+        if lines.bad:
+            raise SourceError(f"{self.location}: the header is not valid UTF-8.")
+        doubled = sorted({name for name in header if header.count(name) > 1})
+        if doubled:
+            raise SourceError(f"{self.location}: the header names {', '.join(map(repr, doubled))} more than once.")
+        return header
+
+
+def _describe_cursor(items: list[Record | Refusal], lines: "_Lines") -> Cursor:
+    return {"position": items[-1].position, "line": lines.line, "offset": lines.offset}
+
+
+class _Lines:
+    """Physical lines of a file as text, for csv.reader, which takes just the lines of one record at a time.
+
+    `raw` collects the bytes of the record being read, `offset` and `line` stand behind the last line taken,
+    `bad` holds whether a line of the record was no valid UTF-8 (its bytes are kept as surrogates).
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.go_to(0, 0)
+
+    def go_to(self, offset: int, line: int) -> None:
+        self.file.seek(offset)
+        self.offset, self.line = offset, line
+        self.begin_record()
+
+    def begin_record(self) -> None:
+        self.raw: list[bytes] = []
+        self.raw_bytes = 0
+        self.bad = False
+
+    def __iter__(self) -> "_Lines":
+        return self
+
+    def __next__(self) -> str:
+        room = MAX_RECORD_BYTES - self.raw_bytes
+        if room <= 0:
+            raise csv.Error(f"the record is longer than {MAX_RECORD_BYTES} bytes")
+        line = self.file.readline(room)
+        if not line:
+            raise StopIteration
+        self.raw.append(line)
+        self.raw_bytes += len(line)
+        if self.offset == 0 and line.startswith(BYTE_ORDER_MARK):
+            self.offset, line = len(BYTE_ORDER_MARK), line[len(BYTE_ORDER_MARK) :]
+        self.offset += len(line)
+        self.line += line.endswith(b"\n")
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            self.bad = True
+            return line.decode(errors="surrogateescape")
+
+    def take_one_line(self, offset: int, line: int) -> Original:
+        """Take just the physical line at this place, however long: an unclosed quote must not swallow the file."""
+        self.file.seek(offset)
+        digest, head, length = hashlib.sha256(), b"", 0
+        while block := self.file.readline(MAX_RECORD_BYTES):
+            digest.update(block)
+            head = head or block[:ORIGINAL_BYTES]
+            length += len(block)
+            if block.endswith(b"\n"):
+                break
+        self.go_to(offset + length, line + 1)
+        return Original(head, length, digest.digest())
+
+
+def _read_items(lines: _Lines, header: list[str], position: int) -> Iterator[Record | Refusal]:
+    rows = csv.reader(lines, strict=True)
+    while True:
+        lines.begin_record()
+        first_offset, first_line = lines.offset, lines.line
+        try:
+            row = next(rows, None)
+        except csv.Error as error:
+            position += 1
+            breach = Breach(BreachCode.MALFORMED, f"is no CSV record: {error}")
+            original = lines.take_one_line(first_offset, first_line)
+            yield Refusal(position, first_line + 1, breach, None, original)
+            continue
+        if row is None:
+            return
+        if row:
+            position += 1
+            yield _read_row(lines, header, row, position, first_line + 1)
+
+
+def _read_row(lines: _Lines, header: list[str], row: list[str], position: int, line: int) -> Record | Refusal:
+    original = b"".join(lines.raw)
+    if len(row) != len(header):
+        text = f"has {len(row)} columns, the header names {len(header)}"
+        payload = None if lines.bad else json.dumps(row, ensure_ascii=False)
+        return Refusal(position, line, Breach(BreachCode.COLUMN_COUNT, text), payload, Original.of(original))
+    if lines.bad:
+        column = next((name for name, text in zip(header, row, strict=True) if not _is_unicode(text)), "")
+        breach = Breach(BreachCode.BAD_ENCODING, f"{column} is not valid UTF-8", column)
+        return Refusal(position, line, breach, None, Original.of(original))
+    values = dict(zip(header, row, strict=True))
+    return Record(position, line, values, json.dumps(values, ensure_ascii=False), original)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

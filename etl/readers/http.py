@@ -1,0 +1,298 @@
+"""One HTTP GET, done with care: retries, deadlines, caps, conditional requests; the body as a snapshot.
+
+No name of requests or urllib3 leaves this module. Waits go through the run's `Watch`, so that an
+interruption or a lost lease ends them.
+"""
+
+import hashlib
+import logging
+import random
+import re
+import ssl
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import BinaryIO, Self
+from urllib.parse import urlsplit
+
+import requests
+import urllib3
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+
+from etl.exceptions import RateLimited, SourceError, TransientSourceError
+from etl.readers.base import Opening, Watch
+from etl.readers.snapshot import Snapshot
+from etl.records import Reason
+
+logger = logging.getLogger(__name__)
+
+READ_BYTES = 64 << 10
+LONGEST_RETRY_AFTER = timedelta(days=1)
+RETRIED_STATUSES = frozenset({429, *range(500, 600)})
+USER_AGENT = "kasparro"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to get; `headers` may hold credentials and are sent to the URL's own origin only."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A whole body, and the validators under which the server knows it."""
+
+    snapshot: Snapshot
+    validators: Mapping[str, str]
+
+
+def hide_secrets(url: str) -> str:
+    """The URL for people: without user, password, query and fragment, any of which may be a credential."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+@contextmanager
+def open_body(
+    request: Request, opening: Opening, watch: Watch, looks_cut: Callable[[Snapshot], bool]
+) -> Iterator[Body | None]:
+    """The body, downloaded whole to a temporary file, or None if it is not modified.
+
+    `looks_cut` tells a body that ends in the middle: HTTP itself can't, where the length was not announced.
+    Raises SourceError, TransientSourceError after the last retry, RateLimited for a wait that is too long.
+    """
+    with tempfile.TemporaryFile() as file, _Session() as session:
+        yield _get_with_retries(session, request, opening, watch, file, looks_cut)
+
+
+def _get_with_retries(
+    session: "_Session",
+    request: Request,
+    opening: Opening,
+    watch: Watch,
+    file: BinaryIO,
+    looks_cut: Callable[[Snapshot], bool],
+) -> Body | None:
+    retry = SourceRetry.from_settings()
+    while True:
+        try:
+            body = session.download(request, opening, file)
+            if body is not None and looks_cut(body.snapshot):
+                raise _Failed("the answer was cut in the middle")
+            return body
+        except _Failed as failure:
+            retry = retry.after(failure, request)
+            seconds = retry.wait_seconds(failure)
+            if seconds > watch.max_wait_seconds:
+                raise _too_long_a_wait(seconds, failure, request) from None
+            watch.note_retry(f"Retrying ({retry.number}/{retry.most}) after {seconds:.2f}s due to: {failure}")
+            watch.wait(seconds)
+
+
+class _Failed(Exception):
+    """One attempt failed in a way that another may not; the text says how, without credentials."""
+
+    def __init__(self, message: str, retry_after: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceRetry(urllib3.Retry):
+    """urllib3's Retry with full knowledge of Retry-After: rubbish ignored, never shortened, a day at most.
+
+    Backoff is exponential with jitter: ETL_HTTP_BACKOFF_SECONDS · 2ⁿ, at most ETL_HTTP_BACKOFF_CAP_SECONDS.
+    """
+
+    most: int = 0
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        retry = cls(
+            total=settings.ETL_HTTP_RETRIES,
+            backoff_factor=settings.ETL_HTTP_BACKOFF_SECONDS,
+            backoff_max=settings.ETL_HTTP_BACKOFF_CAP_SECONDS,
+            status_forcelist=RETRIED_STATUSES,
+            redirect=False,
+        )
+        retry.most = settings.ETL_HTTP_RETRIES
+        return retry
+
+    @property
+    def number(self) -> int:
+        """How many retries have been begun."""
+        return len(self.history)
+
+    def after(self, failure: _Failed, request: Request) -> "SourceRetry":
+        """The retry that follows this failure; raises TransientSourceError if none is left."""
+        try:
+            following = self.increment("GET", hide_secrets(request.url), error=_as_urllib3(failure))
+        except urllib3.exceptions.HTTPError:
+            tries = f"after {self.most} {'retry' if self.most == 1 else 'retries'}"
+            raise TransientSourceError(f"{hide_secrets(request.url)} gave no good answer {tries}: {failure}.") from None
+        following.most = self.most
+        return following
+
+    def wait_seconds(self, failure: _Failed) -> float:
+        asked = self.parse_retry_after(failure.retry_after or "")
+        return max(asked, self.get_backoff_time()) if asked else self.get_backoff_time()
+
+    def get_backoff_time(self) -> float:
+        """Half to all of the exponential step, so that many clients don't come back at once."""
+        step: float = min(self.backoff_max, self.backoff_factor * 2 ** max(0, self.number - 1))
+        return step * random.uniform(0.5, 1)  # noqa: S311  (jitter, no secret)
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        """Seconds to wait by a Retry-After header (RFC 9110 §10.2.3: a number or a date), 0 for rubbish."""
+        text = retry_after.strip()
+        if re.fullmatch(r"[0-9]+", text):
+            seconds = float(text[:12])
+        else:
+            try:
+                date = parsedate_to_datetime(text)
+                seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+            except (ValueError, TypeError, OverflowError):
+                return 0
+        return min(max(seconds, 0), LONGEST_RETRY_AFTER.total_seconds())
+
+
+def _as_urllib3(failure: _Failed) -> Exception:
+    return urllib3.exceptions.ProtocolError(str(failure))
+
+
+def _too_long_a_wait(seconds: float, failure: _Failed, request: Request) -> RateLimited:
+    retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
+    return RateLimited(
+        f"{hide_secrets(request.url)} asks to wait {seconds:.0f} s ({failure}):"
+        f" try again at {retry_at:%Y-%m-%d %H:%M:%S} UTC.",
+        retry_at,
+    )
+
+
+class _Session(requests.Session):
+    """A session without retries of its own that sends credentials to no other origin than the one asked."""
+
+    secret_headers: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.max_redirects = 5
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, HTTPAdapter(max_retries=0))
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        former, following = response.request.url or "", prepared_request.url or ""
+        if self.should_strip_auth(former, following):  # type: ignore[no-untyped-call]
+            for name in self.secret_headers:
+                prepared_request.headers.pop(name, None)
+
+    def download(self, request: Request, opening: Opening, file: BinaryIO) -> Body | None:
+        """One attempt; raises _Failed if another may succeed, else SourceError."""
+        self.secret_headers = tuple(request.headers)
+        deadline = time.monotonic() + settings.ETL_HTTP_DEADLINE_SECONDS
+        headers = {"User-Agent": USER_AGENT, **_condition(request, opening), **request.headers}
+        timeout = settings.ETL_HTTP_TIMEOUT_SECONDS
+        try:
+            with self.get(request.url, headers=headers, timeout=timeout, stream=True) as response:
+                _refuse_bad_status(response, request)
+                if response.status_code == HTTPStatus.NOT_MODIFIED:
+                    return None
+                return Body(_store(response, file, deadline, request), _find_validators(response, request))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise _translate(error, request) from error
+
+
+def _refuse_bad_status(response: requests.Response, request: Request) -> None:
+    status = response.status_code
+    line = f"{status} {response.reason or ''}".strip()
+    if status in RETRIED_STATUSES:
+        raise _Failed(line, response.headers.get("Retry-After"))
+    if status not in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
+        raise SourceError(f"{hide_secrets(request.url)} answered {line}.", Reason.SOURCE_REFUSED)
+
+
+def _store(response: requests.Response, file: BinaryIO, deadline: float, request: Request) -> Snapshot:
+    """Write the body to the file as it comes; each piece is checked against the deadline and the cap."""
+    file.seek(0)
+    file.truncate()
+    digest, size = hashlib.sha256(), 0
+    # read1 gives what one read of the socket brings, so that a trickle can't hide from the deadline.
+    while block := response.raw.read1(READ_BYTES, decode_content=True):
+        digest.update(block)
+        size += file.write(block)
+        if size > settings.ETL_HTTP_MAX_BYTES:
+            limit = f"{settings.ETL_HTTP_MAX_BYTES} bytes (ETL_HTTP_MAX_BYTES)"
+            raise SourceError(f"{hide_secrets(request.url)} sent more than {limit}.")
+        if time.monotonic() > deadline:
+            raise _Failed(f"the answer was not complete after {settings.ETL_HTTP_DEADLINE_SECONDS:g} s")
+    file.flush()
+    return Snapshot(file, digest.hexdigest(), size)
+
+
+def _translate(error: Exception, request: Request) -> Exception:
+    """An error of the libraries in our words; their own texts may hold the URL with its credentials."""
+    where = hide_secrets(request.url)
+    if _is_caused_by(error, ssl.SSLError):
+        return SourceError(f"{where}: no trusted TLS connection ({_name_cause(error)}).", Reason.SOURCE_REFUSED)
+    permanent = (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidHeader,
+        requests.exceptions.TooManyRedirects,
+    )
+    if isinstance(error, permanent):
+        return SourceError(f"{where} can't be asked ({type(error).__name__}).", Reason.SOURCE_REFUSED)
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+        return _Failed(f"no answer within {settings.ETL_HTTP_TIMEOUT_SECONDS:g} s")
+    if isinstance(error, OSError) and not isinstance(error, (requests.RequestException, ConnectionError)):
+        return SourceError(f"{where}: the answer can't be kept in {tempfile.gettempdir()}: {error.strerror}.")
+    return _Failed(f"connection error ({_name_cause(error)})")
+
+
+def _find_causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it wraps: libraries put the cause in `__cause__`, `reason` or the arguments."""
+    pending, met = [error], set()
+    while pending:
+        current = pending.pop(0)
+        if id(current) in met:
+            continue
+        met.add(id(current))
+        yield current
+        inner = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
+        pending += [cause for cause in inner if isinstance(cause, BaseException)]
+
+
+def _is_caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(cause, kind) for cause in _find_causes(error))
+
+
+def _name_cause(error: BaseException) -> str:
+    *_, last = _find_causes(error)
+    return getattr(last, "strerror", None) or type(last).__name__
+
+
+def _condition(request: Request, opening: Opening) -> dict[str, str]:
+    known = opening.validators
+    if known.get("address") != _hash_address(request):
+        return {}
+    names = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
+    return {header: known[name] for name, header in names.items() if known.get(name)}
+
+
+def _find_validators(response: requests.Response, request: Request) -> dict[str, str]:
+    found = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
+    return {"address": _hash_address(request)} | {name: value for name, value in found.items() if value}
+
+
+def _hash_address(request: Request) -> str:
+    """Validators hold for one address only; hashed, since a URL may hold credentials."""
+    return hashlib.sha256(request.url.encode()).hexdigest()[:16]

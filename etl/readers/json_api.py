@@ -1,0 +1,41 @@
+"""JSON APIs: one GET that answers with an array of records."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import ClassVar
+
+from etl.readers.base import Content, Opening, Source, Watch
+from etl.readers.http import Request, hide_secrets, open_body
+from etl.readers.json_records import JsonContent, looks_cut
+from etl.records import SourceKind
+
+
+class JsonApiSource(Source):
+    """`GET {base_url}{endpoint}` answering with a JSON array. Kept in `raw_api_data`.
+
+    Override `headers` to send credentials; they go to the address's own host only.
+    """
+
+    kind = SourceKind.API
+    base_url: ClassVar[str]
+    endpoint: ClassVar[str] = ""
+
+    @property
+    def url(self) -> str:
+        return self.base_url.rstrip("/") + self.endpoint
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {}
+
+    @property
+    def location(self) -> str:
+        return hide_secrets(self.url)
+
+    @contextmanager
+    def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
+        with open_body(Request(self.url, self.headers), opening, watch, looks_cut) as body:
+            if body is None:
+                yield None
+            else:
+                yield JsonContent(body.snapshot, self.location, must_be_array=True, validators=body.validators)

@@ -1,0 +1,212 @@
+"""The values that travel through the pipeline, and its words: each status, reason and code in one enum."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, Self
+
+ORIGINAL_BYTES = 64 << 10
+"""How much of a refused record quarantine keeps."""
+
+Cursor = Mapping[str, Any]
+"""A source's position in its content: JSON, understood by that source's reader alone."""
+
+
+class Status(StrEnum):
+    """Where a run stands. `partial` is finished, with records refused."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCESS = "success"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class Reason(StrEnum):
+    """Why a run has its status, for people; empty where there is nothing to add."""
+
+    NONE = ""
+    UNCHANGED = "unchanged"  # success: the content is the one read before
+    RECORDS_REFUSED = "records_refused"  # partial
+    ABANDONED = "abandoned"  # failed: closed from outside, its process was gone or frozen
+    LEASE_LOST = "lease_lost"  # failed: noticed by itself that its lease had ended
+    INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
+    RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait
+    SOURCE_UNREACHABLE = "source_unreachable"  # failed: no answer, after all retries
+    SOURCE_REFUSED = "source_refused"  # failed: 4xx or TLS
+    SOURCE_UNREADABLE = "source_unreadable"  # failed: missing, malformed, too large
+    DATABASE_ERROR = "database_error"  # failed: after all retries
+    INTERNAL_ERROR = "internal_error"  # failed: a defect of ours or of the source's code
+    HELD = "held"  # of a refused start: another run holds the source
+
+
+class Trigger(StrEnum):
+    """Who wanted a run."""
+
+    TERMINAL = "terminal"  # `manage.py ingest`, here and now
+    COMMAND = "command"
+    SCHEDULE = "schedule"
+    API = "api"
+    ADMIN = "admin"
+    REPLAY = "replay"
+
+
+class EventKind(StrEnum):
+    """What a line of a run's audit log tells."""
+
+    STARTED = "started"
+    RESUMED = "resumed"
+    RETRY = "retry"
+    START_REFUSED = "start_refused"
+    OVERTAKEN = "overtaken"
+    CLOSED = "closed"
+
+
+class QuarantineStatus(StrEnum):
+    """What became of a refused record."""
+
+    OPEN = "open"
+    REPLAYED = "replayed"
+    DISCARDED = "discarded"
+
+
+class BreachCode(StrEnum):
+    """How a record breaks its contract."""
+
+    MISSING = "missing"
+    BLANK = "blank"
+    NOT_TEXT = "not_text"
+    NOT_A_NUMBER = "not_a_number"
+    NOT_AN_INTEGER = "not_an_integer"
+    NOT_POSITIVE = "not_positive"
+    NOT_A_TIME = "not_a_time"
+    NO_TIME_ZONE = "no_time_zone"
+    OUT_OF_RANGE = "out_of_range"
+    TOO_PRECISE = "too_precise"
+    TOO_LONG = "too_long"
+    TOO_DEEP = "too_deep"
+    NUL_CHARACTER = "nul_character"
+    BAD_ENCODING = "bad_encoding"
+    NOT_AN_OBJECT = "not_an_object"
+    DUPLICATE_KEY = "duplicate_key"
+    COLUMN_COUNT = "column_count"
+    MALFORMED = "malformed"
+
+
+class ChangeKind(StrEnum):
+    """How two shapes of a source differ at one field path."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    TYPE = "type"
+    NULLABILITY = "nullability"
+
+
+class SourceKind(StrEnum):
+    """Which raw table keeps a source's records."""
+
+    API = "api"
+    CSV = "csv"
+    THIRD = "third"
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """Why a record is refused; `column` is a field path (`price.amount`), empty for the record as a whole."""
+
+    code: BreachCode
+    message: str
+    column: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One item as sent.
+
+    `position` counts the read's records from 1, `line` is the physical line on which it begins, also from 1.
+    `values` are its fields, `payload` its JSON text for the raw table, `original` its bytes.
+    """
+
+    position: int
+    line: int
+    values: Mapping[str, Any]
+    payload: str
+    original: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """The bytes of a refused item: the first of them, how many there were, and the SHA-256 of all."""
+
+    head: bytes
+    length: int
+    sha256: bytes
+
+    @classmethod
+    def of(cls, original: bytes) -> Self:
+        return cls(original[:ORIGINAL_BYTES], len(original), hashlib.sha256(original).digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One refused item with its place and reason; `payload` is None where it can't be parsed."""
+
+    position: int
+    line: int
+    breach: Breach
+    payload: str | None
+    original: Original
+
+
+@dataclass(frozen=True, slots=True)
+class UnifiedFields:
+    """One record in our fields; None where the source has none."""
+
+    external_id: str
+    name: str
+    category: str | None = None
+    value: Decimal | None = None
+    currency: str | None = None
+    event_timestamp: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A record that keeps its contract, with what it is in our fields and the hash of its content."""
+
+    record: Record
+    unified: UnifiedFields
+    content_hash: bytes
+
+
+@dataclass(slots=True)
+class Counters:
+    """Law 4: seen = new + updated + unchanged + duplicate + quarantined."""
+
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    duplicate: int = 0
+    quarantined: int = 0
+
+    @property
+    def seen(self) -> int:
+        return sum(getattr(self, counter.name) for counter in fields(self))
+
+    def as_columns(self) -> dict[str, int]:
+        """The counters under the names of the columns of `etl_runs`."""
+        return {"seen": self.seen} | {counter.name: getattr(self, counter.name) for counter in fields(self)}
+
+
+COUNTERS = ("seen", "new", "updated", "unchanged", "duplicate", "quarantined")
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What a reader gives for one batch: items in the order of the source, and the cursor behind the last."""
+
+    items: list[Record | Refusal] = field(default_factory=list)
+    cursor: Cursor = field(default_factory=dict)

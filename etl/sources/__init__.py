@@ -1,0 +1,29 @@
+"""What a source needs, in one import: the kinds of sources, the contract's types and the mapping's words."""
+
+from datetime import timedelta
+
+from etl.contracts import Contract, FieldType, NonBlank, PositiveDecimal, PositiveInt, ZonedTime
+from etl.readers.base import Source, lower, setting
+from etl.readers.csv_file import CsvSource
+from etl.readers.json_api import JsonApiSource
+from etl.readers.json_lines import JsonLinesSource
+from etl.records import Breach, BreachCode, UnifiedFields
+
+__all__ = [
+    "Breach",
+    "BreachCode",
+    "Contract",
+    "CsvSource",
+    "FieldType",
+    "JsonApiSource",
+    "JsonLinesSource",
+    "NonBlank",
+    "PositiveDecimal",
+    "PositiveInt",
+    "Source",
+    "UnifiedFields",
+    "ZonedTime",
+    "lower",
+    "setting",
+    "timedelta",
+]

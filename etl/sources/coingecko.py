@@ -1,0 +1,25 @@
+"""CoinGecko's list of coins: ids, symbols and names; it has no prices."""
+
+from collections.abc import Mapping
+
+from etl.sources import Contract, JsonApiSource, NonBlank, setting, timedelta
+
+
+class Coin(Contract):
+    id: NonBlank
+    symbol: NonBlank
+    name: NonBlank
+
+
+class CoinGecko(JsonApiSource):
+    name = "coingecko_api"
+    base_url = setting("COINGECKO_BASE_URL")
+    endpoint = "/coins/list"
+    api_key = setting("COINGECKO_API_KEY")
+    every = timedelta(minutes=15)
+    contract = Coin
+    unified = {"external_id": "id", "name": "name", "category": "symbol"}
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {"x-cg-demo-api-key": self.api_key} if self.api_key else {}

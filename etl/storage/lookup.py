@@ -1,0 +1,84 @@
+"""What is stored of a batch's records, and which of it the open read has met already."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import connection, transaction
+
+from etl.classification import Version
+from etl.readers.base import Source
+from etl.records import Accepted, Refusal
+from etl.storage.transactions import bound_statements
+
+MARK_BLOCK_BITS = 1 << 15
+"""Rows a block of marks covers: 4 KiB a block. Rows of one source have near ids, so a batch touches few."""
+
+_FIND_STORED = """
+    SELECT external_id, id, content_hash, event_timestamp, sequence
+    FROM unified_records WHERE source = %s AND external_id = ANY(%s)
+"""
+
+
+def find_stored(
+    source: Source, judged: Iterable[Accepted | Refusal], *, read_number: int, read_sequence: int
+) -> dict[str, Version]:
+    """The stored versions of a batch's accepted records, by external id.
+
+    Met are those that the read wrote (by their sequence, `read_sequence` is the one it began at) or marked.
+    """
+    keys = sorted({item.unified.external_id for item in judged if isinstance(item, Accepted)})
+    if not keys:
+        return {}
+    time_digest = source.time_digest()
+    # In a transaction for its settings alone: only the fenced one, later, decides whether this still holds.
+    with transaction.atomic(), connection.cursor() as cursor:
+        bound_statements(cursor)
+        cursor.execute(_FIND_STORED, [source.name, keys])
+        rows = cursor.fetchall()
+        marks = _load_marks(cursor, source.name, read_number, [row[1] for row in rows])
+    return {
+        external_id: Version(
+            id=row_id,
+            content_hash=bytes(content_hash),
+            event_timestamp=event_timestamp if bytes(content_hash).endswith(time_digest) else None,
+            is_met=sequence > read_sequence or _is_marked(marks, row_id),
+        )
+        for external_id, row_id, content_hash, event_timestamp, sequence in rows
+    }
+
+
+def mark_met(cursor: Any, source: str, read_number: int, rows: list[int]) -> None:
+    """Remember that the read has met these rows of `unified_records`, so that a crash does not forget it."""
+    blocks = _load_marks(cursor, source, read_number, rows)
+    for row_id in rows:
+        block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
+        place = row_id % MARK_BLOCK_BITS
+        block[place >> 3] |= 1 << (place & 7)
+    for number in sorted(blocks):
+        cursor.execute(
+            "INSERT INTO etl_read_marks (source, read_number, block, bits) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (source, read_number, block) DO UPDATE SET bits = EXCLUDED.bits",
+            [source, read_number, number, bytes(blocks[number])],
+        )
+
+
+def drop_marks(cursor: Any, source: str) -> None:
+    """Forget the marks of the source's reads; a read that begins or ends needs none."""
+    cursor.execute("DELETE FROM etl_read_marks WHERE source = %s", [source])
+
+
+def _load_marks(cursor: Any, source: str, read_number: int, rows: list[int]) -> dict[int, bytearray]:
+    blocks = sorted({row_id // MARK_BLOCK_BITS for row_id in rows})
+    if not blocks:
+        return {}
+    cursor.execute(
+        "SELECT block, bits FROM etl_read_marks WHERE source = %s AND read_number = %s AND block = ANY(%s)",
+        [source, read_number, blocks],
+    )
+    return {block: bytearray(bits) for block, bits in cursor.fetchall()}
+
+
+def _is_marked(marks: dict[int, bytearray], row_id: int) -> bool:
+    block = marks.get(row_id // MARK_BLOCK_BITS)
+    place = row_id % MARK_BLOCK_BITS
+    return block is not None and bool(block[place >> 3] >> (place & 7) & 1)

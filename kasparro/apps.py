@@ -1,0 +1,10 @@
+"""The project as a Django app: it brings the command `servers` and the checks of the environment."""
+
+from django.apps import AppConfig
+
+
+class KasparroConfig(AppConfig):
+    name = "kasparro"
+
+    def ready(self) -> None:
+        from kasparro import checks  # noqa: F401, PLC0415  (registers the checks)

@@ -1,0 +1,15 @@
+"""System checks of the environment: each wrong variable is one error with a hint."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register()
+def check_environment(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """kasparro.E001: an environment variable has a value that can't be used."""
+    return [
+        Error(problem.complaint, hint=problem.hint, id="kasparro.E001") for problem in settings.ENVIRONMENT_PROBLEMS
+    ]

@@ -1,0 +1,73 @@
+"""Typed reading of environment variables that collects what is wrong instead of stopping at the first mistake.
+
+Only settings.py calls it. A wrong value falls back to the default and becomes a `Problem`, which
+`manage.py check` (and so every command, and wsgi.py) reports with an id and a hint.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import environ
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One environment variable whose value can't be used."""
+
+    name: str
+    complaint: str
+    hint: str
+
+
+@dataclass(slots=True)
+class Environment:
+    """The process environment, read with types; `problems` is what was wrong with it."""
+
+    variables: environ.Env = field(default_factory=environ.Env)
+    problems: list[Problem] = field(default_factory=list)
+
+    def text(self, name: str, default: str = "") -> str:
+        """The value without surrounding blanks; an empty variable is an unset one."""
+        return str(self.variables.str(name, default=default)).strip() or default
+
+    def boolean(self, name: str, *, default: bool) -> bool:
+        words = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(("false", "off", "no", "0"), False)
+        return self._parsed(name, default, lambda text: words[text.lower()], "Use on or off.")
+
+    def whole(self, name: str, default: int, *, least: int) -> int:
+        def parse(text: str) -> int:
+            return _at_least(least, int(text))
+
+        return self._parsed(name, default, parse, f"Use a whole number, {least} or more.")
+
+    def seconds(self, name: str, default: float, *, least: float) -> float:
+        def parse(text: str) -> float:
+            return _at_least(least, float(text))
+
+        return self._parsed(name, default, parse, f"Use a number of seconds, {least:g} or more.")
+
+    def items(self, name: str, default: list[str]) -> list[str]:
+        """A comma-separated list; blanks around items and empty items are dropped."""
+        return [item.strip() for item in self.text(name).split(",") if item.strip()] or default
+
+    def _parsed(self, name: str, default: Value, parse: Callable[[str], Value], hint: str) -> Value:
+        text = self.text(name)
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except (ValueError, KeyError, OverflowError):
+            self.problems.append(Problem(name, f"{name}={text!r} can't be used", hint))
+            return default
+
+
+Number = TypeVar("Number", int, float)
+
+
+def _at_least(least: Number, number: Number) -> Number:
+    if not least <= number < float("inf"):
+        raise ValueError
+    return number

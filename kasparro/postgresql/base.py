@@ -1,0 +1,21 @@
+"""Django's PostgreSQL backend for development: a connection to a server that is down starts it first.
+
+So whichever command, worker or web process comes first starts the servers, and none needs to know.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from django.db.backends.postgresql import base
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """As its parent, but `get_new_connection` first sees to it that the embedded servers answer."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        settings.EMBEDDED_SERVERS.start_missing()
+        try:
+            return super().get_new_connection(conn_params)
+        except self.Database.OperationalError:
+            settings.EMBEDDED_SERVERS.start()  # it answers, but is still recovering: wait for it
+            return super().get_new_connection(conn_params)

@@ -1,0 +1,150 @@
+"""The one settings file, and the only place that reads the environment (.env.example lists every variable).
+
+With DEBUG on, an unset DATABASE_URL or REDIS_URL means the servers of embedded.py: here only their
+addresses are computed, whoever connects first starts them. With DEBUG off, an unset one stops the process.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from kasparro import embedded
+from kasparro.environment import Environment, Problem
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(str(BASE_DIR / ".env"))
+env = Environment()
+
+# --- who we are ---------------------------------------------------------------------------------
+DEBUG = env.boolean("DEBUG", default=False)
+_DEVELOPMENT_KEY = "development-only-key-that-signs-nothing-of-value-and-is-refused-with-DEBUG-off"
+SECRET_KEY = env.text("SECRET_KEY", _DEVELOPMENT_KEY if DEBUG else "")
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
+HTTPS = env.boolean("HTTPS", default=not DEBUG)
+
+# --- servers ------------------------------------------------------------------------------------
+_DATABASE_URL = env.text("DATABASE_URL")
+REDIS_URL = env.text("REDIS_URL")
+if not DEBUG:
+    _missing = [
+        name
+        for name, value in (("SECRET_KEY", SECRET_KEY), ("DATABASE_URL", _DATABASE_URL), ("REDIS_URL", REDIS_URL))
+        if not value
+    ]
+    if _missing:
+        raise ImproperlyConfigured(
+            f"{', '.join(_missing)} must be set when DEBUG is off. Set them in the environment or in .env;"
+            " for development run `make` once, which writes a .env with DEBUG=true."
+        )
+
+EMBEDDED_HOME = Path(env.text("KASPARRO_HOME", str(BASE_DIR / ".kasparro"))).absolute()
+EMBEDDED_SERVERS = embedded.Servers(home=EMBEDDED_HOME, runs_postgresql=not _DATABASE_URL, runs_valkey=not REDIS_URL)
+
+
+def _database() -> dict[str, Any]:
+    if not _DATABASE_URL:
+        return EMBEDDED_SERVERS.database_settings()
+    try:
+        database: dict[str, Any] = environ.Env.db_url_config(_DATABASE_URL)
+    except (ValueError, ImproperlyConfigured):
+        database = {}
+    if database.get("ENGINE") != "django.db.backends.postgresql":
+        # The value is not shown: it may hold a password.
+        complaint, hint = "DATABASE_URL is no PostgreSQL address", "Use postgres://USER:PASSWORD@HOST:PORT/NAME."
+        env.problems.append(Problem("DATABASE_URL", complaint, hint))
+        return {"ENGINE": "django.db.backends.postgresql", "NAME": "unusable"}
+    if EMBEDDED_SERVERS.runs_valkey:
+        database["ENGINE"] = embedded.DATABASE_ENGINE
+    return database
+
+
+DATABASES = {"default": _database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+REDIS_URL = REDIS_URL or EMBEDDED_SERVERS.redis_url()
+if REDIS_URL.split("://")[0] not in ("redis", "rediss", "unix"):
+    env.problems.append(Problem("REDIS_URL", "REDIS_URL is no Redis address", "Use redis://:PASSWORD@HOST:PORT/0."))
+
+# --- the pipeline -------------------------------------------------------------------------------
+ETL_SOURCES = env.items(
+    "ETL_SOURCES",
+    [
+        "etl.sources.coingecko.CoinGecko",
+        "etl.sources.products.ProductsCsv",
+        "etl.sources.vendors.VendorsCsv",
+        "etl.sources.listings.Listings",
+    ],
+)
+ETL_BATCH_SIZE = env.whole("ETL_BATCH_SIZE", 10_000, least=1)
+ETL_LEASE_SECONDS = env.seconds("ETL_LEASE_SECONDS", 60, least=0.5)
+ETL_BATCH_DEADLINE_SECONDS = env.seconds("ETL_BATCH_DEADLINE_SECONDS", 600, least=0.5)
+ETL_HTTP_RETRIES = env.whole("ETL_HTTP_RETRIES", 4, least=0)
+ETL_HTTP_BACKOFF_SECONDS = env.seconds("ETL_HTTP_BACKOFF_SECONDS", 1, least=0)
+ETL_HTTP_BACKOFF_CAP_SECONDS = env.seconds("ETL_HTTP_BACKOFF_CAP_SECONDS", 10, least=0)
+ETL_HTTP_TIMEOUT_SECONDS = env.seconds("ETL_HTTP_TIMEOUT_SECONDS", 30, least=0.1)
+ETL_HTTP_DEADLINE_SECONDS = env.seconds("ETL_HTTP_DEADLINE_SECONDS", 300, least=0.1)
+ETL_HTTP_MAX_BYTES = env.whole("ETL_HTTP_MAX_BYTES", 1 << 30, least=1)
+
+COINGECKO_BASE_URL = env.text("COINGECKO_BASE_URL", "https://api.coingecko.com/api/v3")
+COINGECKO_API_KEY = env.text("COINGECKO_API_KEY")
+PRODUCTS_CSV = env.text("PRODUCTS_CSV", "data/products.csv")
+VENDORS_CSV = env.text("VENDORS_CSV", "data/vendors.csv")
+LISTINGS_JSON = env.text("LISTINGS_JSON", "data/listings.ndjson")
+
+# --- Django -------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "kasparro",
+    "etl",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "kasparro.urls"
+WSGI_APPLICATION = "kasparro.wsgi.application"
+STATIC_URL = "static/"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+
+# Logs go to standard error: standard output belongs to a command's answer (`ingest --json`).
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"standard_error": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {name: {"handlers": ["standard_error"], "level": "INFO"} for name in ("etl", "kasparro")},
+}
+
+ENVIRONMENT_PROBLEMS = tuple(env.problems)

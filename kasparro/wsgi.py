@@ -1,0 +1,11 @@
+"""The web process: refuses to start on a wrong setting, as every command does."""
+
+import os
+
+from django.core.management import call_command
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
+
+application = get_wsgi_application()
+call_command("check")
