@@ -15,6 +15,9 @@ from etl.readers.base import Source
 from etl.records import Accepted, Breach, Counters, Original, Record, Refusal
 
 CONTENT_HASH_BYTES = 16
+NO_TIME_DIGEST = bytes(4)
+"""Stands for the mapping of the time where a record has none: it is stored with the time of writing, and none of
+the source's own times can be compared with that."""
 
 
 @dataclass(slots=True)
@@ -63,21 +66,26 @@ class Judge:
         unified = self.source.judge(record.values)
         if isinstance(unified, Breach):
             return Refusal(record.position, record.line, unified, record.payload, Original.of(record.original))
-        return Accepted(record, unified, self.hash_content(record.values))
+        content_hash = self.hash_content(record.values)
+        if unified.event_timestamp is None:
+            content_hash = content_hash[:CONTENT_HASH_BYTES] + NO_TIME_DIGEST
+        return Accepted(record, unified, content_hash)
 
     def hash_content(self, values: Mapping[str, Any]) -> bytes:
         """20 bytes: 16 of the content in canonical form and the contract, 4 of the mapping of the event time.
 
         Canonical: keys sorted, numbers and texts as sent.
         """
-        canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), default=_encode_number)
         content = self.empty_hash.copy()
-        content.update(canonical.encode())
+        content.update(_encode_canonically(values).encode())
         return content.digest() + self.time_digest
 
 
 def _encode_number(value: Number) -> dict[str, str]:
     return {"\x00number": value.text}  # a text "1" and a number 1 differ
+
+
+_encode_canonically = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_encode_number).encode
 
 
 def classify(judged: Iterable[Accepted | Refusal], known: dict[str, Version]) -> Batch:

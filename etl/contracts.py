@@ -5,11 +5,12 @@ The types are ours because common parsers are too generous for data one wants to
 what the unified table stores, or gives the breach.
 """
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Context, Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, get_type_hints
 
 from etl.records import Breach, BreachCode
@@ -22,7 +23,7 @@ VALUE_DECIMALS = 18
 _DECIMAL = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _INTEGER = re.compile(r"-?[0-9]+")
 _TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-9]{2})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-5][0-9])?"
 )
 _EXACT = Context(prec=2 * VALUE_DIGITS)
 _SHOWN_CHARACTERS = 60
@@ -83,7 +84,7 @@ def _parse_positive_int(value: Any) -> int | Breach:
         return text
     if not _INTEGER.fullmatch(text):
         return Breach(BreachCode.NOT_AN_INTEGER, f"must be a whole number, not {_shown(text)}")
-    if len(text) > VALUE_DIGITS:
+    if len(text.removeprefix("-")) > VALUE_DIGITS:
         return Breach(BreachCode.OUT_OF_RANGE, f"has more than {VALUE_DIGITS} digits")
     number = int(text)
     return number if number > 0 else Breach(BreachCode.NOT_POSITIVE, f"must be greater than 0, not {text}")
@@ -97,14 +98,23 @@ def _parse_positive_decimal(value: Any) -> Decimal | Breach:
         return Breach(BreachCode.NOT_A_NUMBER, f"must be a number, not {_shown(text)}")
     if len(text) > 2 * VALUE_DIGITS:
         return Breach(BreachCode.OUT_OF_RANGE, f"is longer than {2 * VALUE_DIGITS} characters")
-    number = Decimal(text)
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return Breach(BreachCode.OUT_OF_RANGE, f"has an exponent that no number can have: {text}")
     if number <= 0:
         return Breach(BreachCode.NOT_POSITIVE, f"must be greater than 0, not {text}")
     if number.adjusted() >= VALUE_DIGITS - VALUE_DECIMALS:
         return Breach(BreachCode.OUT_OF_RANGE, f"must be less than 10^{VALUE_DIGITS - VALUE_DECIMALS}, not {text}")
-    if -_exponent(number) > VALUE_DECIMALS and -_exponent(number.normalize(_EXACT)) > VALUE_DECIMALS:
+    if _is_too_precise(number):
         return Breach(BreachCode.TOO_PRECISE, f"has more than {VALUE_DECIMALS} decimals: {text}")
     return number
+
+
+def _is_too_precise(number: Decimal) -> bool:
+    if number.adjusted() < -VALUE_DECIMALS:  # told first: normalize makes 0 of 1e-9999999
+        return True
+    return -_exponent(number) > VALUE_DECIMALS and -_exponent(number.normalize(_EXACT)) > VALUE_DECIMALS
 
 
 def _exponent(number: Decimal) -> int:
@@ -147,6 +157,8 @@ class Contract:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "fields" in inspect.get_annotations(cls):
+            raise TypeError(f"{cls.__name__}.fields: this name is the contract's own; no field of a record can have it")
         hints = get_type_hints(cls, include_extras=True)
         cls.fields = {name: _find_field_type(cls, name, hint) for name, hint in hints.items() if name != "fields"}
 

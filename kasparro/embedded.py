@@ -17,7 +17,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -36,6 +36,8 @@ SOCKET_PATH_BYTES = 103  # the shortest limit of the systems we know (macOS; Lin
 NEEDED_DISK_BYTES = 200 << 20
 START_SECONDS = 60
 STOP_SECONDS = 30
+
+_launched: "list[subprocess.Popen[bytes]]" = []  # they outlive us; one that is forgotten would warn of it
 
 
 class EmbeddedError(CommandError):
@@ -370,7 +372,7 @@ def _start(server: Server) -> None:
 def _launch(server: Server) -> "subprocess.Popen[bytes]":
     command = server.command(server.socket.parent)
     with server.log.open("ab") as log:
-        return subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(  # noqa: S603
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -378,6 +380,8 @@ def _launch(server: Server) -> "subprocess.Popen[bytes]":
             start_new_session=True,  # Ctrl-C in the terminal that started it is not for the server
             **_as_server(server.folder.parent),
         )
+    _launched.append(process)
+    return process
 
 
 def _as_server(folder: Path) -> dict[str, Any]:
@@ -434,14 +438,14 @@ def _stop(server: Server) -> None:
     while server.find_process() is not None:
         if time.monotonic() > deadline:
             raise EmbeddedError(f"{server.name} (pid {pid}) did not stop within {STOP_SECONDS} s: see {server.log}.")
-        _reap(pid)
         time.sleep(0.02)
+    _reap()
 
 
-def _reap(pid: int) -> None:
-    """Collect the server if we are its parent; an uncollected child looks alive."""
-    with suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+def _reap() -> None:
+    """Collect the servers that were our children: one that is not collected looks alive."""
+    for process in _launched:
+        process.poll()
 
 
 @contextmanager

@@ -143,8 +143,11 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"standard_error": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {name: {"handlers": ["standard_error"], "level": "INFO"} for name in ("etl", "kasparro")},
+    "handlers": {"standard_error": {"class": "kasparro.logs.StandardErrorHandler", "formatter": "line"}},
+    "loggers": {
+        **{name: {"handlers": ["standard_error"], "level": "INFO"} for name in ("etl", "kasparro")},
+        "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
+    },
 }
 
 ENVIRONMENT_PROBLEMS = tuple(env.problems)

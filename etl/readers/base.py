@@ -123,7 +123,16 @@ class Source:
         if isinstance(parsed, Breach):
             return parsed
         unified = self.unify(parsed)
-        return unified if isinstance(unified, Breach) else _find_long_text(unified) or unified
+        return unified if isinstance(unified, Breach) else self._find_long_text(unified) or unified
+
+    def _find_long_text(self, unified: UnifiedFields) -> Breach | None:
+        for target, limit in TEXT_LIMITS.items():
+            text = getattr(unified, target)
+            if text is not None and len(text) > limit:
+                mapped = self.unified.get(target, target)  # the record's own name for it, where the mapping tells it
+                column = mapped.path if isinstance(mapped, Lowered) else mapped
+                return Breach(BreachCode.TOO_LONG, f"{column} has {len(text)} characters, at most {limit} fit", column)
+        return None
 
     @classmethod
     def digest(cls) -> str:
@@ -136,14 +145,6 @@ class Source:
     def time_digest(cls) -> bytes:
         """Four bytes that tell which mapping a stored event time came from; other times can't be compared."""
         return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).digest()[:4]
-
-
-def _find_long_text(unified: UnifiedFields) -> Breach | None:
-    for column, limit in TEXT_LIMITS.items():
-        text = getattr(unified, column)
-        if text is not None and len(text) > limit:
-            return Breach(BreachCode.TOO_LONG, f"{column} has {len(text)} characters, at most {limit} fit", column)
-    return None
 
 
 UNIFIED_TYPES: Mapping[str, type] = {

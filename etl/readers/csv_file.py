@@ -21,6 +21,7 @@ MAX_RECORD_BYTES = 1 << 20
 """A longer record is refused: its cause is nearly always a quote that is never closed."""
 
 csv.field_size_limit(MAX_RECORD_BYTES)
+_encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class CsvSource(Source):
@@ -118,14 +119,13 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        room = MAX_RECORD_BYTES - self.raw_bytes
-        if room <= 0:
-            raise csv.Error(f"the record is longer than {MAX_RECORD_BYTES} bytes")
-        line = self.file.readline(room)
+        line = self.file.readline(MAX_RECORD_BYTES - self.raw_bytes + 1)
         if not line:
             raise StopIteration
         self.raw.append(line)
         self.raw_bytes += len(line)
+        if self.raw_bytes > MAX_RECORD_BYTES:  # told before csv.reader sees it: it would take a cut line for a record
+            raise csv.Error(f"the record is longer than {MAX_RECORD_BYTES} bytes")
         if self.offset == 0 and line.startswith(BYTE_ORDER_MARK):
             self.offset, line = len(BYTE_ORDER_MARK), line[len(BYTE_ORDER_MARK) :]
         self.offset += len(line)
@@ -174,14 +174,14 @@ def _read_row(lines: _Lines, header: list[str], row: list[str], position: int, l
     original = b"".join(lines.raw)
     if len(row) != len(header):
         text = f"has {len(row)} columns, the header names {len(header)}"
-        payload = None if lines.bad else json.dumps(row, ensure_ascii=False)
+        payload = None if lines.bad else _encode(row)
         return Refusal(position, line, Breach(BreachCode.COLUMN_COUNT, text), payload, Original.of(original))
     if lines.bad:
         column = next((name for name, text in zip(header, row, strict=True) if not _is_unicode(text)), "")
         breach = Breach(BreachCode.BAD_ENCODING, f"{column} is not valid UTF-8", column)
         return Refusal(position, line, breach, None, Original.of(original))
     values = dict(zip(header, row, strict=True))
-    return Record(position, line, values, json.dumps(values, ensure_ascii=False), original)
+    return Record(position, line, values, _encode(values), original)
 
 
 def _is_unicode(text: str) -> bool:

@@ -5,19 +5,22 @@ interruption or a lost lease ends them.
 """
 
 import hashlib
-import logging
+import os
 import random
 import re
+import socket
 import ssl
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from http import HTTPStatus
-from typing import BinaryIO, Self
+from types import TracebackType
+from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
 import requests
@@ -29,8 +32,6 @@ from etl.exceptions import RateLimited, SourceError, TransientSourceError
 from etl.readers.base import Opening, Watch
 from etl.readers.snapshot import Snapshot
 from etl.records import Reason
-
-logger = logging.getLogger(__name__)
 
 READ_BYTES = 64 << 10
 LONGEST_RETRY_AFTER = timedelta(days=1)
@@ -56,7 +57,11 @@ class Body:
 
 def hide_secrets(url: str) -> str:
     """The URL for people: without user, password, query and fragment, any of which may be a credential."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # a password with an unescaped / or ? passes for host and port: then nothing is shown
+    except ValueError:
+        return "(no usable address)"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
@@ -69,12 +74,11 @@ def open_body(
     `looks_cut` tells a body that ends in the middle: HTTP itself can't, where the length was not announced.
     Raises SourceError, TransientSourceError after the last retry, RateLimited for a wait that is too long.
     """
-    with tempfile.TemporaryFile() as file, _Session() as session:
-        yield _get_with_retries(session, request, opening, watch, file, looks_cut)
+    with tempfile.TemporaryFile() as file:
+        yield _get_with_retries(request, opening, watch, file, looks_cut)
 
 
 def _get_with_retries(
-    session: "_Session",
     request: Request,
     opening: Opening,
     watch: Watch,
@@ -84,15 +88,17 @@ def _get_with_retries(
     retry = SourceRetry.from_settings()
     while True:
         try:
-            body = session.download(request, opening, file)
+            with _Deadline(settings.ETL_HTTP_DEADLINE_SECONDS) as deadline, _Session(deadline) as session:
+                body = session.download(request, opening, file)
             if body is not None and looks_cut(body.snapshot):
                 raise _Failed("the answer was cut in the middle")
             return body
         except _Failed as failure:
+            asked = retry.parse_retry_after(failure.retry_after or "")
+            if asked > watch.max_wait_seconds:
+                raise _too_long_a_wait(asked, failure, request) from None
             retry = retry.after(failure, request)
-            seconds = retry.wait_seconds(failure)
-            if seconds > watch.max_wait_seconds:
-                raise _too_long_a_wait(seconds, failure, request) from None
+            seconds = max(asked, retry.get_backoff_time())
             watch.note_retry(f"Retrying ({retry.number}/{retry.most}) after {seconds:.2f}s due to: {failure}")
             watch.wait(seconds)
 
@@ -140,10 +146,6 @@ class SourceRetry(urllib3.Retry):
         following.most = self.most
         return following
 
-    def wait_seconds(self, failure: _Failed) -> float:
-        asked = self.parse_retry_after(failure.retry_after or "")
-        return max(asked, self.get_backoff_time()) if asked else self.get_backoff_time()
-
     def get_backoff_time(self) -> float:
         """Half to all of the exponential step, so that many clients don't come back at once."""
         step: float = min(self.backoff_max, self.backoff_factor * 2 ** max(0, self.number - 1))
@@ -152,8 +154,8 @@ class SourceRetry(urllib3.Retry):
     def parse_retry_after(self, retry_after: str) -> float:
         """Seconds to wait by a Retry-After header (RFC 9110 §10.2.3: a number or a date), 0 for rubbish."""
         text = retry_after.strip()
-        if re.fullmatch(r"[0-9]+", text):
-            seconds = float(text[:12])
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):  # some servers send fractions
+            seconds = float(text)
         else:
             try:
                 date = parsedate_to_datetime(text)
@@ -176,16 +178,103 @@ def _too_long_a_wait(seconds: float, failure: _Failed, request: Request) -> Rate
     )
 
 
+class _Deadline:
+    """Ends the connections of one attempt after so many seconds, whatever they are waiting for.
+
+    Timeouts can't: they count from the last byte, so that a trickle, even in the headers, goes on for ever.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.has_passed = False
+        self._sockets: list[socket.socket] = []
+        self._guard = threading.Lock()
+        self._timer = threading.Timer(seconds, self._pass)
+        self._timer.daemon = True
+
+    def __enter__(self) -> Self:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._timer.cancel()
+        with self._guard:
+            while self._sockets:
+                self._sockets.pop().close()
+
+    def watch(self, connected: socket.socket) -> None:
+        """End this connection too, when the time comes."""
+        with self._guard:
+            # A descriptor of our own: the connection's may be closed, and its number another file's, by then.
+            self._sockets.append(socket.socket(fileno=os.dup(connected.fileno())))
+        if self.has_passed:
+            self._pass()
+
+    def refuse_if_passed(self) -> None:
+        """Raise _Failed: what was read since may look like an end, since the connection was cut here."""
+        if self.has_passed:
+            raise _Failed(f"the answer was not complete after {self.seconds:g} s")
+
+    def _pass(self) -> None:
+        self.has_passed = True
+        with self._guard:
+            for connected in self._sockets:
+                with suppress(OSError):  # the other side was faster
+                    connected.shutdown(socket.SHUT_RDWR)
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    """A connection that its attempt's deadline ends."""
+
+    def __init__(self, *arguments: Any, deadline: _Deadline, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.deadline = deadline
+
+    def connect(self) -> None:
+        super().connect()
+        self.deadline.watch(self.sock)
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    """The same over TLS."""
+
+    def __init__(self, *arguments: Any, deadline: _Deadline, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.deadline = deadline
+
+    def connect(self) -> None:
+        super().connect()
+        assert self.sock is not None
+        self.deadline.watch(self.sock)
+
+
+class _Adapter(HTTPAdapter):
+    """Gives connections that the deadline ends, directly or through a proxy, and does not retry."""
+
+    def __init__(self, deadline: _Deadline) -> None:
+        super().__init__(max_retries=0)
+        self.deadline = deadline
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
+        kind = _TlsConnection if pool.scheme == "https" else _Connection
+        pool.ConnectionCls = partial(kind, deadline=self.deadline)
+        return pool
+
+
 class _Session(requests.Session):
-    """A session without retries of its own that sends credentials to no other origin than the one asked."""
+    """One attempt, redirects included; credentials go to no other origin than the one asked."""
 
-    secret_headers: tuple[str, ...] = ()
-
-    def __init__(self) -> None:
+    def __init__(self, deadline: _Deadline) -> None:
         super().__init__()
+        self.deadline = deadline
+        self.secret_headers: tuple[str, ...] = ()
         self.max_redirects = 5
+        self.hooks["response"].append(_drop_redirect_body)
         for scheme in ("http://", "https://"):
-            self.mount(scheme, HTTPAdapter(max_retries=0))
+            self.mount(scheme, _Adapter(deadline))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
@@ -195,52 +284,61 @@ class _Session(requests.Session):
                 prepared_request.headers.pop(name, None)
 
     def download(self, request: Request, opening: Opening, file: BinaryIO) -> Body | None:
-        """One attempt; raises _Failed if another may succeed, else SourceError."""
+        """The body, or None if it is not modified; raises _Failed if another attempt may succeed, else SourceError."""
         self.secret_headers = tuple(request.headers)
-        deadline = time.monotonic() + settings.ETL_HTTP_DEADLINE_SECONDS
-        headers = {"User-Agent": USER_AGENT, **_condition(request, opening), **request.headers}
-        timeout = settings.ETL_HTTP_TIMEOUT_SECONDS
+        condition = _condition(request, opening)
+        headers = {"User-Agent": USER_AGENT, **condition, **request.headers}
+        timeout = min(settings.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds)
         try:
             with self.get(request.url, headers=headers, timeout=timeout, stream=True) as response:
-                _refuse_bad_status(response, request)
+                self.deadline.refuse_if_passed()
+                _refuse_bad_status(response, request, is_conditional=bool(condition))
                 if response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
-                return Body(_store(response, file, deadline, request), _find_validators(response, request))
+                return Body(_store(response, file, self.deadline, request), _find_validators(response, request))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise _translate(error, request) from error
+            self.deadline.refuse_if_passed()
+            # Without its cause: the libraries' texts hold the URL with its credentials.
+            raise _translate(error, request) from None
 
 
-def _refuse_bad_status(response: requests.Response, request: Request) -> None:
+def _drop_redirect_body(response: requests.Response, **options: Any) -> None:
+    """Requests would read it whole, into memory, however long it is."""
+    if response.is_redirect:
+        response.close()
+
+
+def _refuse_bad_status(response: requests.Response, request: Request, *, is_conditional: bool) -> None:
     status = response.status_code
     line = f"{status} {response.reason or ''}".strip()
     if status in RETRIED_STATUSES:
         raise _Failed(line, response.headers.get("Retry-After"))
-    if status not in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
+    if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
         raise SourceError(f"{hide_secrets(request.url)} answered {line}.", Reason.SOURCE_REFUSED)
 
 
-def _store(response: requests.Response, file: BinaryIO, deadline: float, request: Request) -> Snapshot:
-    """Write the body to the file as it comes; each piece is checked against the deadline and the cap."""
+def _store(response: requests.Response, file: BinaryIO, deadline: _Deadline, request: Request) -> Snapshot:
+    """Write the body to the file as it comes, up to the cap and the deadline."""
     file.seek(0)
     file.truncate()
     digest, size = hashlib.sha256(), 0
-    # read1 gives what one read of the socket brings, so that a trickle can't hide from the deadline.
     while block := response.raw.read1(READ_BYTES, decode_content=True):
         digest.update(block)
         size += file.write(block)
         if size > settings.ETL_HTTP_MAX_BYTES:
             limit = f"{settings.ETL_HTTP_MAX_BYTES} bytes (ETL_HTTP_MAX_BYTES)"
             raise SourceError(f"{hide_secrets(request.url)} sent more than {limit}.")
-        if time.monotonic() > deadline:
-            raise _Failed(f"the answer was not complete after {settings.ETL_HTTP_DEADLINE_SECONDS:g} s")
+    deadline.refuse_if_passed()
+    if not size and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
+        raise _Failed("the answer was cut before its body")  # headers that end early look complete
     file.flush()
     return Snapshot(file, digest.hexdigest(), size)
 
 
 def _translate(error: Exception, request: Request) -> Exception:
-    """An error of the libraries in our words; their own texts may hold the URL with its credentials."""
+    """An error of the libraries in our words."""
     where = hide_secrets(request.url)
-    if _is_caused_by(error, ssl.SSLError):
+    if _is_caused_by(error, ssl.SSLError) and not _is_caused_by(error, ssl.SSLEOFError):  # EOF: cut, not refused
         return SourceError(f"{where}: no trusted TLS connection ({_name_cause(error)}).", Reason.SOURCE_REFUSED)
     permanent = (
         requests.exceptions.InvalidURL,
@@ -290,7 +388,9 @@ def _condition(request: Request, opening: Opening) -> dict[str, str]:
 
 def _find_validators(response: requests.Response, request: Request) -> dict[str, str]:
     found = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
-    return {"address": _hash_address(request)} | {name: value for name, value in found.items() if value}
+    # A header folded over lines can't be sent back.
+    usable = {name: value for name, value in found.items() if value and value.isprintable()}
+    return {"address": _hash_address(request)} | usable
 
 
 def _hash_address(request: Request) -> str:

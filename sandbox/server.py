@@ -1,0 +1,162 @@
+"""A stand-in for CoinGecko over real HTTP: serves a list of coins with an ETag, and misbehaves when told to.
+
+    python -m sandbox.server --list sandbox/coins.json --port 8900 --plan 429:2,503
+
+A plan is a list of faults, one for each coming request; then the server is well again. `PUT /plan` with such
+a list as its body sets a new one.
+
+    429:SECONDS   429 with that Retry-After (any text)     slow:SECONDS  a few bytes, then a pause, and so on
+    500, 404 …    that status                              cut           the first half, then the connection ends
+    reset         no answer at all                         endless       an array that never ends
+"""
+
+import argparse
+import hashlib
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+DEFAULT_LIST = Path(__file__).parent / "coins.json"
+PATH = "/coins/list"
+SLOW_BYTES = 64
+
+
+class Sandbox:
+    """The server in a thread of this process, as a context; `url` is what COINGECKO_BASE_URL takes.
+
+    `requests` logs what came in: method, path and headers (names in lower case).
+    """
+
+    def __init__(self, list_path: Path = DEFAULT_LIST, *, port: int = 0, plan: str = "") -> None:
+        self.list_path = list_path
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.faults: deque[str] = deque()
+        self.plan(plan)
+        self.server = _Server(("127.0.0.1", port), _Handler)
+        self.server.sandbox = self
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def plan(self, text: str) -> None:
+        """Set the faults of the coming requests."""
+        self.faults = deque(fault.strip() for fault in text.split(",") if fault.strip())
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    sandbox: Sandbox
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that leaves early is nothing to tell of; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        sandbox = self.server.sandbox
+        sandbox.requests.append((self.command, self.path, {name.lower(): text for name, text in self.headers.items()}))
+        fault, _, detail = (sandbox.faults.popleft() if sandbox.faults else "").partition(":")
+        if fault.isdigit():
+            headers = {"Retry-After": detail} if detail else {}
+            self._answer(HTTPStatus(int(fault)), b'{"error": "as planned"}', headers)
+        elif fault == "reset":
+            self.close_connection = True
+        elif self.path.partition("?")[0] != PATH:
+            self._answer(HTTPStatus.NOT_FOUND, b'{"error": "only /coins/list is here"}', {})
+        elif fault:
+            self._misbehave(fault, float(detail or 1))
+        else:
+            self._serve_list(sandbox.list_path.read_bytes())
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == "/plan":
+            self.server.sandbox.plan(body.decode())
+            self._answer(HTTPStatus.NO_CONTENT, b"", {})
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, b"", {})
+
+    def _serve_list(self, body: bytes) -> None:
+        etag = f'"{hashlib.sha256(body).hexdigest()[:20]}"'
+        if self.headers.get("If-None-Match") == etag:
+            self._answer(HTTPStatus.NOT_MODIFIED, b"", {"ETag": etag})
+        else:
+            self._answer(HTTPStatus.OK, body, {"ETag": etag})
+
+    def _answer(self, status: HTTPStatus, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _misbehave(self, fault: str, seconds: float) -> None:
+        """Send a body whose length is not announced, so that only its end tells whether it is whole."""
+        self.close_connection = True
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        try:
+            for piece in self._cut_up(fault, seconds):
+                self.wfile.write(piece)
+        except OSError:
+            pass  # the client has had enough
+
+    def _cut_up(self, fault: str, seconds: float) -> Iterator[bytes]:
+        body = self.server.sandbox.list_path.read_bytes()
+        if fault == "cut":
+            yield body[: len(body) // 2]
+        elif fault == "endless":
+            yield b"["
+            number = 0
+            while True:
+                yield b"".join(
+                    b'{"id":"coin-%d","symbol":"c","name":"Coin"},' % item for item in range(number, number + 1000)
+                )
+                number += 1000
+        elif fault == "slow":
+            for start in range(0, len(body), SLOW_BYTES):
+                yield body[start : start + SLOW_BYTES]
+                time.sleep(seconds)
+        else:
+            raise ValueError(f"unknown fault {fault!r}")
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the parent's name)
+        """Say nothing: the client's log tells the story."""
+
+
+def main() -> None:
+    """Serve until stopped."""
+    parser = argparse.ArgumentParser(description="A stand-in for CoinGecko's /coins/list.")
+    parser.add_argument("--list", type=Path, default=DEFAULT_LIST, help="the list to serve (a JSON file)")
+    parser.add_argument("--port", type=int, default=8900)
+    parser.add_argument("--plan", default="", help="faults of the first requests, such as 429:2,503,cut")
+    arguments = parser.parse_args()
+    with Sandbox(arguments.list, port=arguments.port, plan=arguments.plan) as sandbox:
+        print(f"COINGECKO_BASE_URL={sandbox.url}", flush=True)
+        threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Inputs for tests: files and records, each with a default for what a test does not care about."""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from etl.readers.base import Content
+from etl.readers.snapshot import Snapshot
+from etl.records import Cursor, Record, Refusal
+
+PRODUCT_HEADER = ("product_id", "name", "category", "price", "extra_col")
+
+
+def write_products(path: Path, rows: Iterable[Sequence[Any]]) -> Path:
+    """A products file; each row is (product_id, name, category, price, extra_col)."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(PRODUCT_HEADER)
+        writer.writerows(rows)
+    return path
+
+
+def make_products(count: int, *, start: int = 1) -> Iterator[tuple[Any, ...]]:
+    """`count` good products, ids from `start` on."""
+    return ((number, f"Product {number}", "Things", number, "x") for number in range(start, start + count))
+
+
+def hold(content: bytes) -> Snapshot:
+    """A snapshot of these bytes, as a reader gets it."""
+    return Snapshot(io.BytesIO(content), hashlib.sha256(content).hexdigest(), len(content))
+
+
+def read_items(content: Content, cursor: Cursor | None = None, *, batch_size: int = 1000) -> list[Record | Refusal]:
+    """All items from behind the cursor on."""
+    return [item for chunk in content.read(cursor, batch_size) for item in chunk.items]

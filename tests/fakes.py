@@ -1,0 +1,29 @@
+"""Stand-ins for what a test does not run: verified by type against the protocols that they fill in for."""
+
+import time
+from dataclasses import dataclass, field
+
+from etl.readers.base import Watch
+
+
+@dataclass
+class RecordingWatch:
+    """A `Watch` that keeps notes and waits; it sleeps at most `patience` seconds of a wait."""
+
+    max_wait_seconds: float = 60
+    patience: float = 0
+    notes: list[str] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
+    ends_with: BaseException | None = None
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        if self.ends_with is not None:
+            raise self.ends_with
+        time.sleep(min(seconds, self.patience))
+
+    def note_retry(self, message: str) -> None:
+        self.notes.append(message)
+
+
+_: type[Watch] = RecordingWatch

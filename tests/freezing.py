@@ -1,0 +1,51 @@
+"""`manage.py`, but it stops itself (SIGSTOP) once: `freezing.py between_batches|inside_copy ARGUMENTS`."""
+
+import io
+import os
+import signal
+import sys
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
+django.setup()
+
+from django.core.management import execute_from_command_line  # noqa: E402
+
+from etl import pipeline  # noqa: E402
+from etl.storage import copy  # noqa: E402
+
+FREEZE_AT = 4
+place, *arguments = sys.argv[1:]
+met = 0
+
+
+def freeze_once() -> None:
+    global met  # noqa: PLW0603
+    met += 1
+    if met == FREEZE_AT:
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+class FreezingText(io.StringIO):
+    """Stops the process when COPY has taken a part of it."""
+
+    def read(self, size: int | None = -1) -> str:
+        text = super().read(min(size or 100, 100) if size and size > 0 else size)
+        if self.tell() > 100:
+            freeze_once()
+        return text
+
+
+if place == "inside_copy":
+    copy.io.StringIO = FreezingText  # type: ignore[misc]
+else:
+    prepare = pipeline._prepare  # noqa: SLF001
+
+    def prepare_and_freeze(*args: object) -> object:
+        freeze_once()
+        return prepare(*args)  # type: ignore[arg-type]
+
+    pipeline._prepare = prepare_and_freeze  # type: ignore[assignment]  # noqa: SLF001
+
+execute_from_command_line(["manage.py", *arguments])

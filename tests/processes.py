@@ -1,0 +1,104 @@
+"""Real `manage.py` processes on the test database, that can be watched, frozen and killed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from django.conf import settings
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parent.parent
+PATIENCE_SECONDS = 60
+
+
+def wait_until(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, every: float = 0.02) -> Any:
+    """What the condition gives once it is true; fails the test if it never is."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(every)
+    raise AssertionError(f"it did not come true within {seconds} s")
+
+
+def test_database_url() -> str:
+    """The address of the database that this test uses, for another process."""
+    values = connection.settings_dict
+    host, query = values["HOST"], dict(values.get("OPTIONS", {}))
+    if host.startswith("/"):
+        query, host = {**query, "host": host}, ""
+    user = quote(values["USER"]) + (f":{quote(values['PASSWORD'])}" if values["PASSWORD"] else "")
+    port = f":{values['PORT']}" if values["PORT"] else ""
+    query = {name: value for name, value in query.items() if isinstance(value, str)}
+    return f"postgresql://{user}@{host}{port}/{values['NAME']}" + (f"?{urlencode(query)}" if query else "")
+
+
+test_database_url.__test__ = False  # type: ignore[attr-defined]
+
+
+@dataclass
+class Project:
+    """The project's commands as processes; `environment` adds to what they see."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    processes: list["subprocess.Popen[str]"] = field(default_factory=list)
+
+    def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start `manage.py ARGUMENTS` and don't wait."""
+        return self.start_python(str(ROOT / "manage.py"), *arguments, **environment)
+
+    def start_python(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+        """Start Python with these arguments in the project's environment."""
+        process = subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=ROOT,
+            env=self.make_environment(environment),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.processes.append(process)
+        return process
+
+    def make_environment(self, more: dict[str, str]) -> dict[str, str]:
+        """Only what a command needs, so that nothing of the developer's own settings leaks in."""
+        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return {
+            **kept,
+            "DEBUG": "true",
+            "DATABASE_URL": test_database_url(),
+            "REDIS_URL": settings.REDIS_URL,
+            "ETL_HTTP_BACKOFF_SECONDS": "0.01",
+            "PYTHONPATH": str(ROOT),
+            **self.environment,
+            **more,
+        }
+
+    def run(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+        """Run `manage.py ARGUMENTS` to its end."""
+        process = self.start(*arguments, **environment)
+        output, errors = process.communicate(timeout=PATIENCE_SECONDS)
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def ingest(self, *arguments: str, **environment: str) -> list[dict[str, Any]]:
+        """`manage.py ingest --json`, as the objects it printed."""
+        done = self.run("ingest", "--json", *arguments, **environment)
+        assert done.returncode in (0, 1, 3, 4), done.stderr
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def kill_all(self) -> None:
+        """End whatever a test has left running."""
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.communicate()

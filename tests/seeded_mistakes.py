@@ -1,0 +1,176 @@
+"""Proves that the tests notice: each mistake below is made in a copy of the project, and a test must fail.
+
+python -m tests.seeded_mistakes
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LAWS = ("tests/test_delivery.py", "tests/test_fence_machine.py")
+COMMIT_NOW = 'cursor.execute("COMMIT"); cursor.execute("BEGIN")'
+WRITE_FIRST = f"""
+        import datetime
+        write_batch(
+            cursor, batch, source=claim.source, kind=source.kind, run_id=claim.run_id, read_number=read.number,
+            sequence=read.batch_number + 1, now=datetime.datetime.now(datetime.UTC),
+        )
+        {COMMIT_NOW}
+"""
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """In `file`, or in one file below that folder, each text of `changes` is replaced by the one behind it."""
+
+    name: str
+    file: str
+    changes: tuple[tuple[str, str], ...]
+
+
+MISTAKES = (
+    Mistake(
+        "no fence",
+        "etl/checkpoints.py",
+        (
+            (
+                "WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s\n"
+                "        AND lease_expires_at > clock_timestamp()\n    RETURNING sequence",
+                "WHERE source = %(source)s\n    RETURNING sequence",
+            ),
+        ),
+    ),
+    Mistake(
+        "no epoch, in the fence and in the run's counters",
+        "etl",
+        (
+            (
+                "AND epoch = %(epoch)s AND batch_number = %(batch_number)s\n        AND lease_expires_at",
+                "AND batch_number = %(batch_number)s\n        AND lease_expires_at",
+            ),
+            (" WHERE id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'", " WHERE id = %(run_id)s"),
+        ),
+    ),
+    Mistake(
+        "a fence without batch number",
+        "etl/checkpoints.py",
+        ((" AND batch_number = %(batch_number)s", ""),),
+    ),
+    Mistake(
+        "the checkpoint committed before the data",
+        "etl/delivery.py",
+        (("        sequence, now = advanced\n", f"        sequence, now = advanced\n        {COMMIT_NOW}\n"),),
+    ),
+    Mistake(
+        "the checkpoint committed after the data",
+        "etl/delivery.py",
+        (
+            ("        advanced = checkpoints.advance(", f"{WRITE_FIRST}        advanced = checkpoints.advance("),
+            (
+                "            cursor,\n            batch,\n            source=",
+                "            cursor,\n            Batch(),\n            source=",
+            ),
+        ),
+    ),
+    Mistake(
+        "unsorted keys, inserted",
+        "etl/storage/batch.py",
+        (("in sorted(batch.inserts.items())", "in batch.inserts.items()"),),
+    ),
+    Mistake(
+        "unsorted keys, updated",
+        "etl/storage/batch.py",
+        (("    cursor.execute(_LOCK_UPDATED)\n", ""),),
+    ),
+    Mistake(
+        "the last duplicate wins",
+        "etl/classification.py",
+        (("    return version.is_met\n", "    return False\n"),),
+    ),
+    Mistake(
+        "ids of a read forgotten at a crash: the unchanged ones",
+        "etl/storage/batch.py",
+        (("        mark_met(cursor, source, read_number, batch.met)\n", "        pass\n"),),
+    ),
+    Mistake(
+        "ids of a read forgotten at a crash: the written ones",
+        "etl/storage/lookup.py",
+        (("is_met=sequence > read_sequence or ", "is_met="),),
+    ),
+    Mistake(
+        "a claim that does not close the older run",
+        "etl/runs.py",
+        (("    _abandon_running(cursor, source)\n", ""),),
+    ),
+    Mistake(
+        "a commit sent again blindly",
+        "etl/delivery.py",
+        (("            if checkpoints.has_landed(cursor, claim, read.batch_number):\n                return\n", ""),),
+    ),
+)
+
+
+def main() -> None:
+    """Make each mistake; the exit status is 1 if one went unnoticed."""
+    if not passes_tests(None):
+        sys.exit("The tests fail without any mistake: nothing is proven.")
+    unnoticed = [mistake.name for mistake in MISTAKES if passes_tests(mistake)]
+    for name in unnoticed:
+        print(f"UNNOTICED: {name}")
+    print(f"{len(MISTAKES) - len(unnoticed)} of {len(MISTAKES)} seeded mistakes were noticed.")
+    sys.exit(bool(unnoticed))
+
+
+def passes_tests(mistake: Mistake | None) -> bool:
+    """Whether the tests pass in a copy of the project with this mistake in it."""
+    with tempfile.TemporaryDirectory(prefix="kasparro-mistake-") as folder:
+        copy_project(Path(folder))
+        if mistake is not None:
+            make(mistake, Path(folder))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *LAWS],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode not in (0, 1):
+        sys.exit(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    failed = next((line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))), "nothing failed")
+    print(f"{mistake.name if mistake else 'no mistake'}: {failed}", flush=True)
+    return done.returncode == 0
+
+
+def copy_project(folder: Path) -> None:
+    """The files that git tracks or would track."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for name in listed.stdout.splitlines():
+        source = ROOT / name
+        if source.is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, folder / name)
+
+
+def make(mistake: Mistake, folder: Path) -> None:
+    """Change the copy; a text that is not found once means that this file must be brought up to date."""
+    place = folder / mistake.file
+    paths = [place] if place.is_file() else sorted(place.rglob("*.py"))
+    for former, wrong in mistake.changes:
+        found = [path for path in paths if former in path.read_text()]
+        if len(found) != 1 or found[0].read_text().count(former) != 1:
+            sys.exit(f"{mistake.name}: not exactly once in {mistake.file}: {former!r}")
+        found[0].write_text(found[0].read_text().replace(former, wrong))
+
+
+if __name__ == "__main__":
+    main()
