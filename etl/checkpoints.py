@@ -8,7 +8,7 @@ Whatever the Redis lock says, whoever sleeps or wakes: at most one run gets past
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from django.db import connection, transaction
 from psycopg2.extras import Json
@@ -251,13 +251,17 @@ def has_landed(cursor: Any, claim: Claim, batch_number: int) -> bool:
     return cursor.fetchone() is not None
 
 
-def raise_loss(cursor: Any, claim: Claim) -> NoReturn:
-    """After a refused write: raise what is the matter, Overtaken or LeaseLost."""
+def raise_if_overtaken(cursor: Any, claim: Claim) -> None:
+    """After a refused write: raise Overtaken if somebody else has claimed the source since."""
     cursor.execute("SELECT epoch FROM ingestion_checkpoints WHERE source = %s", [claim.source])
     (epoch,) = cursor.fetchone()
     if epoch != claim.epoch:
         raise Overtaken(f"Run {claim.run_id} of {claim.source} was overtaken: somebody else owns the source by now.")
-    raise LeaseLost(
+
+
+def describe_lost_lease(claim: Claim) -> LeaseLost:
+    """The error for a write that was refused although nobody else has claimed the source."""
+    return LeaseLost(
         f"The lease of run {claim.run_id} on {claim.source} has ended"
         f" (ETL_LEASE_SECONDS={claim.lease_seconds:g}): it stood still for too long."
     )

@@ -49,7 +49,8 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
         if advanced is None:
             if checkpoints.has_landed(cursor, claim, read.batch_number):
                 return
-            checkpoints.raise_loss(cursor, claim)
+            checkpoints.raise_if_overtaken(cursor, claim)
+            raise checkpoints.describe_lost_lease(claim)
         sequence, now = advanced
         if not read.is_begun:
             drop_marks(cursor, claim.source)

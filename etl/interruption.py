@@ -20,7 +20,7 @@ class Interruption:
     @contextmanager
     def listen(self) -> Iterator[None]:
         """Take over the signals; only in the main thread."""
-        former = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        former = {number: signal.signal(number, self.receive) for number in SIGNALS}
         try:
             yield
         finally:
@@ -52,7 +52,8 @@ class Interruption:
         """Whether a signal has been received."""
         return self._is_pending
 
-    def _receive(self, number: int, frame: FrameType | None) -> None:
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
         self._is_pending = True
         if not self._shields:
             raise Interrupted

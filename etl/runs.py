@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection, transaction
 from django.db.models import Func
 from psycopg2.extras import Json
 
@@ -53,7 +53,7 @@ def start_at_terminal(source: str, *, full: bool) -> Started | Holder:
             if not is_lock_timeout(error):
                 raise
             checkpoints.end_frozen_owner(source)
-    raise OperationalError(f"the checkpoint of {source} stays locked by another session")
+    raise DatabaseError(f"the checkpoint of {source} stays locked by another session: see pg_locks")
 
 
 def _start(cursor: Any, source: str, options: dict[str, Any]) -> Started | Holder:
@@ -154,9 +154,10 @@ def close(
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         bound_statements(cursor)
         if not checkpoints.release(cursor, claim, needs_lease=read_end is not None):
-            if not _is_closed_as(claim, status):  # else the answer to our own commit was lost
-                checkpoints.raise_loss(cursor, claim)
-            return
+            checkpoints.raise_if_overtaken(cursor, claim)
+            if _is_closed(claim):  # by ourselves, earlier or with an answer that was lost
+                return
+            raise checkpoints.describe_lost_lease(claim)
         if read_end is not None:
             checkpoints.end_read(cursor, claim, fingerprint=read_end.fingerprint, validators=read_end.validators)
             drop_marks(cursor, claim.source)
@@ -166,5 +167,5 @@ def close(
             add_event(claim.run_id, EventKind.CLOSED, f"Closed {'/'.join(filter(None, (status, reason)))}.")
 
 
-def _is_closed_as(claim: Claim, status: Status) -> bool:
-    return Run.objects.filter(pk=claim.run_id, epoch=claim.epoch, status=status).exists()
+def _is_closed(claim: Claim) -> bool:
+    return not Run.objects.filter(pk=claim.run_id, status=Status.RUNNING).exists()

@@ -1,8 +1,8 @@
 """PostgreSQL and Valkey from their wheels, for development and tests; never used where both URLs are set.
 
 `Servers` computes addresses without touching anything, and `start` brings up what does not answer. Both
-servers outlive the process that started them, keep their data in one folder of mode 0700, listen on unix
-sockets only, and write to disk before they say so. As root they run as the user `nobody`.
+servers outlive the process that started them, keep their data in one folder of mode 0700 and listen on unix
+sockets only; PostgreSQL runs with fsync, Valkey with its append-only file. As root they run as `nobody`.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -90,15 +90,19 @@ class Servers:
             for server in self.list_used():
                 _start(server)
 
-    def start_missing(self) -> None:
-        """`start`, but only if a server does not answer, and without Valkey rather than not at all."""
+    def start_missing(self, *, is_recovering: bool = False) -> None:
+        """`start`, but only if a server does not answer, and without Valkey rather than not at all.
+
+        `is_recovering`: one answers, but takes no queries yet; wait until it does.
+        """
         used = self.list_used()
-        if all(server.answers() for server in used):
+        if not is_recovering and all(server.answers() for server in used):
             return
         with _clear_errors(self.folder), _start_lock(self.home, self.folder):
             for server in used:
                 try:
-                    _start(server)
+                    with _clear_errors(self.folder):
+                        _start(server)
                 except EmbeddedError as error:
                     if server.is_required:
                         raise
@@ -125,6 +129,7 @@ class Server:
     command: Callable[[Path], list[str]]
     prepare: Callable[["Server"], None]
     await_ready: Callable[["Server"], None]
+    command_marks: tuple[str, ...]
     stop_signal: signal.Signals
     is_required: bool
 
@@ -144,7 +149,8 @@ class Server:
             pid = int(self.pid_file.read_text().split()[0])
         except (OSError, ValueError, IndexError):
             return None
-        return pid if str(self.socket.parent.parent) in _read_command(pid) else None
+        command = _read_command(pid)
+        return pid if all(mark in command for mark in self.command_marks) else None
 
 
 def _read_command(pid: int) -> str:
@@ -166,10 +172,10 @@ def _read_command(pid: int) -> str:
 # --- where ----------------------------------------------------------------------------------------
 def _locate(home: Path) -> Path:
     """`home` itself, unless its servers could not work there: then a folder of its own under /var/tmp."""
-    try:
-        return Path((home / "location").read_text().strip())
-    except OSError:
-        pass
+    with suppress(OSError):
+        located = Path((home / "location").read_text().strip())
+        if located.is_absolute():
+            return located
     if _reaches(home) and _fits_socket(home):
         return home
     digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
@@ -200,13 +206,33 @@ def _prepare_folder(home: Path, folder: Path) -> None:
             reason = "is too long a path for a unix socket" if _reaches(home) else "is out of reach for their user"
             logger.warning("The embedded servers keep their data in %s: %s %s.", folder, home, reason)
         folder.mkdir(mode=0o700, exist_ok=True)
-        (home / "location").write_text(f"{folder}\n")
+        _write_location(home, folder)
     if folder.is_symlink() or folder.stat().st_uid not in (os.geteuid(), _server_ids()[0]):
         raise EmbeddedError(f"The folder {folder} belongs to somebody else: remove it, or set KASPARRO_HOME.")
+    if any(folder.iterdir()) and not (folder / "start.lock").exists():
+        # It will be closed to everybody else: not a home or /tmp that somebody named by mistake.
+        raise EmbeddedError(f"The folder {folder} holds other files: set KASPARRO_HOME to one that is new or empty.")
+    (folder / "start.lock").touch()  # before anything else in it: it marks the folder as ours
     (folder / "run").mkdir(mode=0o700, exist_ok=True)
     for owned in (folder, folder / "run"):
         owned.chmod(0o700)
         _give(owned)
+
+
+def _write_location(home: Path, folder: Path) -> None:
+    """Whole or not at all: others read it at any moment, without a lock."""
+    if _read_text(home / "location").strip() == str(folder):
+        return
+    draft = home / f"location.{os.getpid()}"
+    draft.write_text(f"{folder}\n")
+    draft.replace(home / "location")
+
+
+def _read_text(path: Path) -> str:
+    """The text of a file; empty if there is none."""
+    with suppress(OSError):
+        return path.read_text(errors="replace")
+    return ""
 
 
 def _server_ids() -> tuple[int, int]:
@@ -273,8 +299,10 @@ def _postgresql(folder: Path) -> Server:
 
     def prepare(server: Server) -> None:
         if not data.exists():
-            draft = folder / "postgresql.draft"  # renamed when complete: a cut initdb is begun anew
-            shutil.rmtree(draft, ignore_errors=True)
+            # Renamed when complete: a cut initdb is begun anew, under another name, since it may still be running.
+            for leftover in folder.glob("postgresql.draft*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            draft = folder / f"postgresql.draft.{os.getpid()}"
             arguments = "--auth=trust --encoding=UTF8 --locale=C --locale-provider=builtin --builtin-locale=C.UTF-8"
             initialise = [_postgresql_program(folder, "initdb"), "-D", str(draft), "-U", DATABASE_NAME]
             done = subprocess.run(  # noqa: S603
@@ -283,9 +311,9 @@ def _postgresql(folder: Path) -> Server:
             if done.returncode != 0:
                 raise EmbeddedError(f"PostgreSQL could not make its data folder: {_last_line(done.stderr)}")
             draft.rename(data)
-        if server.pid_file.exists() and server.find_process() is None:
+        if server.find_process() is None:
             # Stale, and its number may be another program's by now, which PostgreSQL would take for itself.
-            server.pid_file.unlink()
+            server.pid_file.unlink(missing_ok=True)
             server.socket.with_name(server.socket.name + ".lock").unlink(missing_ok=True)
 
     return Server(
@@ -297,6 +325,7 @@ def _postgresql(folder: Path) -> Server:
         command=command,
         prepare=prepare,
         await_ready=_await_postgresql,
+        command_marks=("postgres", f"unix_socket_directories={folder / 'run'}"),
         stop_signal=signal.SIGINT,  # "fast": open transactions are rolled back
         is_required=True,
     )
@@ -336,6 +365,7 @@ def _valkey(folder: Path) -> Server:
         command=command,
         prepare=prepare,
         await_ready=_await_valkey,
+        command_marks=("valkey-server", str(path)),
         stop_signal=signal.SIGTERM,
         is_required=False,
     )
@@ -355,6 +385,7 @@ def _start(server: Server) -> None:
                 f" and {free >> 20} MiB are left: free some, or set KASPARRO_HOME to another disk."
             )
         server.prepare(server)
+        told = len(_read_text(server.log))
         process = _launch(server)
         while process.poll() is None:
             if server.answers():
@@ -365,7 +396,7 @@ def _start(server: Server) -> None:
             time.sleep(0.02)
         # After a kill -9 the old server's children may hold its memory for a moment longer: try again.
         if time.monotonic() > deadline - START_SECONDS + 15:
-            raise EmbeddedError(f"{server.name} does not start: {_last_line(server.log.read_text())}")
+            raise EmbeddedError(f"{server.name} does not start: {_last_line(_read_text(server.log)[told:])}")
         time.sleep(0.3)
 
 
@@ -432,8 +463,11 @@ def _await_valkey(server: Server) -> None:
 def _stop(server: Server) -> None:
     pid = server.find_process()
     if pid is None:
+        if server.answers():
+            raise EmbeddedError(f"{server.name} runs, but {server.pid_file} does not name its process: end it by hand.")
         return
-    os.kill(pid, server.stop_signal)
+    with suppress(ProcessLookupError):  # it has just ended
+        os.kill(pid, server.stop_signal)
     deadline = time.monotonic() + STOP_SECONDS
     while server.find_process() is not None:
         if time.monotonic() > deadline:
@@ -463,7 +497,8 @@ def _clear_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, shutil.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        # shutil.Error holds a list of (from, to, why): one is enough.
+        reason = error.args[0][0][2] if isinstance(error, shutil.Error) else error.strerror or str(error)
         raise EmbeddedError(
             f"The embedded servers can't use {folder}: {reason}. Set KASPARRO_HOME to another folder,"
             " or DATABASE_URL and REDIS_URL to servers of your own."

@@ -31,7 +31,8 @@ class Environment:
 
     def text(self, name: str, default: str = "") -> str:
         """The value without surrounding blanks; an empty variable is an unset one."""
-        return str(self.variables.str(name, default=default)).strip() or default
+        # Not variables.str(): that takes a value that begins with $, as a key may, for another variable's name.
+        return str(self.variables.ENVIRON.get(name, "")).strip() or default
 
     def boolean(self, name: str, *, default: bool) -> bool:
         words = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(("false", "off", "no", "0"), False)

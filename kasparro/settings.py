@@ -4,10 +4,12 @@ With DEBUG on, an unset DATABASE_URL or REDIS_URL means the servers of embedded.
 addresses are computed, whoever connects first starts them. With DEBUG off, an unset one stops the process.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import environ
+import redis
 from django.core.exceptions import ImproperlyConfigured
 
 from kasparro import embedded
@@ -31,11 +33,13 @@ if not DEBUG:
     _missing = [
         name
         for name, value in (("SECRET_KEY", SECRET_KEY), ("DATABASE_URL", _DATABASE_URL), ("REDIS_URL", REDIS_URL))
-        if not value
+        if value in ("", _DEVELOPMENT_KEY)
     ]
     if _missing:
+        # A DEBUG that can't be read counts as off, which alone would be a riddle.
+        _wrong = "".join(f"{problem.complaint} (kasparro.E001). {problem.hint} " for problem in env.problems)
         raise ImproperlyConfigured(
-            f"{', '.join(_missing)} must be set when DEBUG is off. Set them in the environment or in .env;"
+            f"{_wrong}{', '.join(_missing)} must be set when DEBUG is off. Set them in the environment or in .env;"
             " for development run `make` once, which writes a .env with DEBUG=true."
         )
 
@@ -46,11 +50,11 @@ EMBEDDED_SERVERS = embedded.Servers(home=EMBEDDED_HOME, runs_postgresql=not _DAT
 def _database() -> dict[str, Any]:
     if not _DATABASE_URL:
         return EMBEDDED_SERVERS.database_settings()
-    try:
-        database: dict[str, Any] = environ.Env.db_url_config(_DATABASE_URL)
-    except (ValueError, ImproperlyConfigured):
-        database = {}
-    if database.get("ENGINE") != "django.db.backends.postgresql":
+    database: dict[str, Any] = {}
+    if _DATABASE_URL.lower().startswith(("postgres://", "postgresql://")):  # of others it would warn, password and all
+        with suppress(ValueError, ImproperlyConfigured):
+            database = environ.Env.db_url_config(_DATABASE_URL)
+    if not (database.get("NAME") or database.get("OPTIONS", {}).get("service")):
         # The value is not shown: it may hold a password.
         complaint, hint = "DATABASE_URL is no PostgreSQL address", "Use postgres://USER:PASSWORD@HOST:PORT/NAME."
         env.problems.append(Problem("DATABASE_URL", complaint, hint))
@@ -63,7 +67,9 @@ def _database() -> dict[str, Any]:
 DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = REDIS_URL or EMBEDDED_SERVERS.redis_url()
-if REDIS_URL.split("://")[0] not in ("redis", "rediss", "unix"):
+try:
+    redis.connection.parse_url(REDIS_URL)
+except ValueError:
     env.problems.append(Problem("REDIS_URL", "REDIS_URL is no Redis address", "Use redis://:PASSWORD@HOST:PORT/0."))
 
 # --- the pipeline -------------------------------------------------------------------------------

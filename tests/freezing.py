@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import types
 
 import django
 
@@ -38,14 +39,14 @@ class FreezingText(io.StringIO):
 
 
 if place == "inside_copy":
-    copy.io.StringIO = FreezingText  # type: ignore[misc]
+    setattr(copy, "io", types.SimpleNamespace(StringIO=FreezingText))  # noqa: B010
 else:
-    prepare = pipeline._prepare  # noqa: SLF001
+    prepare = pipeline._prepare
 
     def prepare_and_freeze(*args: object) -> object:
         freeze_once()
         return prepare(*args)  # type: ignore[arg-type]
 
-    pipeline._prepare = prepare_and_freeze  # type: ignore[assignment]  # noqa: SLF001
+    pipeline._prepare = prepare_and_freeze  # type: ignore[assignment]
 
 execute_from_command_line(["manage.py", *arguments])

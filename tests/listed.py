@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import connection
 
@@ -39,7 +39,7 @@ class ListedContent:
     records: Sequence[Mapping[str, Any]]
     fingerprint: str
 
-    validators = {}
+    validators: ClassVar[dict[str, str]] = {}
 
     @property
     def size(self) -> int:
@@ -58,7 +58,7 @@ class Listed(Source):
     name = "listed"
     kind = SourceKind.API
     every = timedelta(hours=1)
-    contract: type[Contract] = Item
+    contract: ClassVar[type[Contract]] = Item
     unified = {"external_id": "id", "name": "name", "value": "price"}
     location = "memory"
 

@@ -38,8 +38,10 @@ MISTAKES = (
         "etl/checkpoints.py",
         (
             (
-                "WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s\n"
-                "        AND lease_expires_at > clock_timestamp()\n    RETURNING sequence",
+                (
+                    "WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s\n"
+                    "        AND lease_expires_at > clock_timestamp()\n    RETURNING sequence"
+                ),
                 "WHERE source = %(source)s\n    RETURNING sequence",
             ),
         ),

@@ -29,7 +29,9 @@ def test_the_sample_files_end_as_promised(project: Project) -> None:
         ("vendors_csv", 3, "amount", "not_a_number"),
         ("vendors_csv", 5, "product_name", "blank"),
     ]
-    landed = fetch("SELECT source, external_id, name, category, trim_scale(value)::text FROM unified_records ORDER BY 1, 2")
+    landed = fetch(
+        "SELECT source, external_id, name, category, trim_scale(value)::text FROM unified_records ORDER BY 1, 2"
+    )
     assert landed == [
         ("products_csv", "1", "Phone", "electronics", "699"),
         ("products_csv", "2", "Laptop", "electronics", "1299"),
@@ -232,7 +234,7 @@ def test_missing_tables_are_one_clear_sentence(project: Project) -> None:
     assert "Traceback" not in done.stderr
 
 
-FIFTH = '''
+FIFTH = """
 from etl.sources import Contract, JsonLinesSource, NonBlank, PositiveDecimal, timedelta
 
 class Rate(Contract):
@@ -243,7 +245,7 @@ class Rate(Contract):
 class Rates(JsonLinesSource):
     name, path, every, contract = "rates", "{path}", timedelta(days=1), Rate
     unified = {{"external_id": "code", "name": "title", "value": "rate"}}
-'''
+"""
 
 
 def test_a_fifth_source_is_one_file_and_one_line(project: Project) -> None:

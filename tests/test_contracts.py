@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import example, given
@@ -44,7 +44,7 @@ class Shelf(Contract):
 
 class Shop(Source):
     name = "shop"
-    contract = Offer
+    contract: ClassVar[type[Contract]] = Offer
     unified = {"external_id": "sku", "name": lower("sku"), "value": "price.price", "event_timestamp": "at"}
 
 
@@ -430,7 +430,7 @@ class Renamed(Shop):
 
 
 class OtherContract(Shop):
-    contract = Shelf
+    contract: ClassVar[type[Contract]] = Shelf
 
 
 class OtherType(Shop):
@@ -439,7 +439,7 @@ class OtherType(Shop):
         price: Priced
         at: ZonedTime
 
-    contract = Loose
+    contract: ClassVar[type[Contract]] = Loose
 
 
 class OtherMapping(Shop):

@@ -33,6 +33,10 @@ def landed_batches() -> int:
     return int(Checkpoint.objects.filter(source="products_csv").values_list("batch_number", flat=True).first() or 0)
 
 
+def await_batches(process: Any, target: int) -> None:
+    wait_until(lambda: process.poll() is not None or landed_batches() >= target)
+
+
 def add_up_runs() -> dict[str, int]:
     (totals,) = fetch(
         "SELECT coalesce(sum(seen), 0)::int, coalesce(sum(new), 0)::int, coalesce(sum(updated), 0)::int,"
@@ -79,7 +83,7 @@ def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Proj
     while True:
         process = project.start("ingest", "products_csv")
         target = landed_batches() + moments.randint(1, 12)
-        wait_until(lambda process=process, target=target: process.poll() is not None or landed_batches() >= target)
+        await_batches(process, target)
         time.sleep(moments.random() * 0.01)
         if process.poll() is not None:
             break
@@ -182,7 +186,7 @@ def test_sessions_ended_in_the_middle_of_batches_lose_nothing(project: Project) 
     ended = 0
     while process.poll() is None and ended < 6:
         target = landed_batches() + 8
-        wait_until(lambda target=target: process.poll() is not None or landed_batches() >= target)
+        await_batches(process, target)
         ended += len(
             fetch(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"

@@ -1,6 +1,7 @@
 """The fenced write path, in this process, on a real PostgreSQL."""
 
 import random
+import signal
 import threading
 from typing import Any
 
@@ -10,9 +11,11 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import checkpoints, delivery, runs
 from etl.checkpoints import Holder
-from etl.classification import Batch, Judge, classify
+from etl.classification import Judge, classify
 from etl.exceptions import LeaseLost, Overtaken
+from etl.interruption import Interruption
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run
+from etl.operations import ingest
 from etl.queries import verify
 from etl.records import Status
 from etl.runs import Started
@@ -30,6 +33,7 @@ from tests.listed import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
+COMMIT: Any = getattr(DatabaseWrapper, "_commit")  # noqa: B009  (Django's own, and in no stubs)
 
 
 def start(source: str = "listed", *, full: bool = False) -> Started:
@@ -80,10 +84,10 @@ def test_the_same_batch_twice_lands_once() -> None:
 
 def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
     started = start()
-    commit, lost = DatabaseWrapper._commit, []
+    lost: list[bool] = []
 
     def commit_and_lose_the_answer(self: Any) -> None:
-        commit(self)
+        COMMIT(self)
         if not lost:
             lost.append(True)
             self.connection.close()
@@ -102,10 +106,10 @@ def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("lost_one", [1, 2, 3, 4], ids=["claim", "lookup", "batch", "close"])
 def test_whichever_commit_loses_its_answer_the_run_ends_well(monkeypatch: pytest.MonkeyPatch, lost_one: int) -> None:
-    commit, commits = DatabaseWrapper._commit, []
+    commits: list[Any] = []
 
     def commit_and_lose_one_answer(self: Any) -> None:
-        commit(self)
+        COMMIT(self)
         commits.append(self)
         if len(commits) == lost_one:
             self.connection.close()
@@ -117,6 +121,22 @@ def test_whichever_commit_loses_its_answer_the_run_ends_well(monkeypatch: pytest
     assert (len(dump_raw("listed")), len(dump_unified("listed")), len(dump_quarantine("listed"))) == (1, 1, 1)
     assert not Run.objects.filter(events__kind="overtaken").exists()
     assert verify() == []
+
+
+def test_a_signal_that_comes_with_the_last_commit_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    interruption = Interruption()
+    commits: list[Any] = []
+
+    def commit_and_be_interrupted(self: Any) -> None:
+        COMMIT(self)
+        commits.append(self)
+        if len(commits) == 4:  # claim, lookup, batch, close
+            interruption.receive(signal.SIGINT, None)
+
+    monkeypatch.setattr(DatabaseWrapper, "_commit", commit_and_be_interrupted)
+    outcome = ingest(Listed([make_item(1)]), full=False, interruption=interruption, report=lambda progress: None)
+    assert (interruption.has_come, outcome.status) == (True, "success")
+    assert not Run.objects.filter(events__kind="overtaken").exists()
 
 
 def test_everything_of_a_failing_batch_is_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +283,7 @@ def ingest_fingerprint(source: Listed) -> str:
 
 
 def read_first_batch(started: Started, source: Listed, read: Any) -> None:
-    judged = Judge(source).judge([item for item in judge_records(source)[:2]])
+    judged = Judge(source).judge(list(judge_records(source)[:2]))
     known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     batch = classify(judged, known)
     delivery.land(started.claim, source, read, batch, reached={"offset": 2, "position": 2}, wait=lambda s: None)

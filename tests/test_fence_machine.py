@@ -150,7 +150,7 @@ class FenceMachine(RuleBasedStateMachine):
 
 @pytest.mark.django_db(transaction=True)
 def test_any_story_of_claims_batches_crashes_and_freezes_lands_each_record_once() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         FenceMachine,
         settings=settings(
             max_examples=40,

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from django.core.management.base import CommandError
-from django.db import OperationalError, ProgrammingError
+from django.db import Error, ProgrammingError
 
 from etl.readers.base import Source
 from etl.sources.registry import list_sources
@@ -36,10 +36,10 @@ def choose_sources(names: Sequence[str], *, all_of_them: bool) -> list[Source]:
 
 @contextmanager
 def clear_database_errors() -> Iterator[None]:
-    """Say a missing database or table in one sentence."""
+    """Say in one sentence that the database or a table is missing, or what else it refused."""
     try:
         yield
     except ProgrammingError as error:
         raise CommandError(f"{describe(error)}: run `manage.py migrate` first.") from error
-    except OperationalError as error:
-        raise CommandError(f"The database does not answer: {describe(error)}") from error
+    except Error as error:
+        raise CommandError(f"The database refuses: {describe(error)}") from error

@@ -1,4 +1,5 @@
 """The listings feed: NDJSON or one JSON array, a file or an http(s) address."""
+
 # fmt: off
 from etl.sources import Contract, JsonLinesSource, NonBlank, PositiveDecimal, ZonedTime, lower, setting, timedelta
 

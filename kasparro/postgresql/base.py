@@ -17,5 +17,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
         try:
             return super().get_new_connection(conn_params)
         except self.Database.OperationalError:
-            settings.EMBEDDED_SERVERS.start()  # it answers, but is still recovering: wait for it
+            settings.EMBEDDED_SERVERS.start_missing(is_recovering=True)  # it answers, but takes no queries yet
             return super().get_new_connection(conn_params)
