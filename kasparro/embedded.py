@@ -86,8 +86,11 @@ class Servers:
 
     def start(self) -> None:
         """Start what does not answer and wait until it does; raises EmbeddedError with one sentence."""
+        used = self.list_used()
+        if not used:
+            return
         with _clear_errors(self.folder), _start_lock(self.home, self.folder):
-            for server in self.list_used():
+            for server in used:
                 _start(server)
 
     def start_missing(self, *, is_recovering: bool = False) -> None:

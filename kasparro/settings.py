@@ -68,7 +68,7 @@ DATABASES = {"default": _database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = REDIS_URL or EMBEDDED_SERVERS.redis_url()
 try:
-    redis.connection.parse_url(REDIS_URL)
+    redis.connection.parse_url(REDIS_URL)  # type: ignore[no-untyped-call]
 except ValueError:
     env.problems.append(Problem("REDIS_URL", "REDIS_URL is no Redis address", "Use redis://:PASSWORD@HOST:PORT/0."))
 

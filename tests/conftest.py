@@ -1,14 +1,20 @@
 """Fixtures that every test may use: servers of the run, and real `manage.py` processes on its database."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connections
 
 from tests.processes import Project
+
+# A busy machine is no failure; in CI the same examples each time.
+hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.load_profile("kasparro")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

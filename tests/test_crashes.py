@@ -79,21 +79,17 @@ def outlive_the_lease(source: str = "products_csv") -> None:
 def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Project) -> None:
     products_file(project)
     moments = random.Random(20261122)
-    deaths = 0
-    while True:
+    while not Run.objects.filter(status="partial").exists():
         process = project.start("ingest", "products_csv")
         target = landed_batches() + moments.randint(1, 12)
         await_batches(process, target)
         time.sleep(moments.random() * 0.01)
-        if process.poll() is not None:
-            break
         process.send_signal(signal.SIGKILL)
         process.wait()
-        deaths += 1
-    assert process.returncode == 3, process.communicate()
-    assert deaths >= 5
     assert_landed_once()
-    assert Run.objects.filter(status="failed", reason="abandoned").count() == deaths
+    others = Run.objects.exclude(status="partial")
+    assert set(others.values_list("status", "reason")) == {("failed", "abandoned")}
+    assert len(others) >= 5
 
 
 def test_a_killed_run_resumes_behind_its_last_batch(project: Project) -> None:

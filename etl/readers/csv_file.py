@@ -17,6 +17,9 @@ from etl.readers.snapshot import Snapshot, copy_file
 from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Original, Record, Refusal, SourceKind
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LINE_END = b"\r\n"
+"""Not part of a record's original: a last line that gets its line end later is still the same refused record."""
+
 MAX_RECORD_BYTES = 1 << 20
 """A longer record is refused: its cause is nearly always a quote that is never closed."""
 
@@ -139,14 +142,14 @@ class _Lines:
     def take_one_line(self, offset: int, line: int) -> Original:
         """Take just the physical line at this place, however long: an unclosed quote must not swallow the file."""
         self.file.seek(offset)
-        digest, head, length = hashlib.sha256(), b"", 0
-        while block := self.file.readline(MAX_RECORD_BYTES):
-            digest.update(block)
-            head = head or block[:ORIGINAL_BYTES]
-            length += len(block)
-            if block.endswith(b"\n"):
-                break
-        self.go_to(offset + length, line + 1)
+        digest, head, length, is_whole = hashlib.sha256(), b"", 0, False
+        while not is_whole and (block := self.file.readline(MAX_RECORD_BYTES)):
+            is_whole = block.endswith(b"\n")
+            content = block.rstrip(LINE_END) if is_whole else block
+            digest.update(content)
+            head = head or content[:ORIGINAL_BYTES]
+            length += len(content)
+        self.go_to(self.file.tell(), line + 1)
         return Original(head, length, digest.digest())
 
 
@@ -171,7 +174,7 @@ def _read_items(lines: _Lines, header: list[str], position: int) -> Iterator[Rec
 
 
 def _read_row(lines: _Lines, header: list[str], row: list[str], position: int, line: int) -> Record | Refusal:
-    original = b"".join(lines.raw)
+    original = b"".join(lines.raw).rstrip(LINE_END)
     if len(row) != len(header):
         text = f"has {len(row)} columns, the header names {len(header)}"
         payload = None if lines.bad else _encode(row)

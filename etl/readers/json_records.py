@@ -270,9 +270,11 @@ class _Array:
             self._move_to(_end_of_blank(self.text, self.index))
 
     def _move_to(self, index: int) -> None:
-        self.offset += len(self.text[self.index : index].encode(errors="surrogateescape"))
-        self.line += self.text.count("\n", self.index, index)
-        self.index = index
+        if index > self.index:
+            passed = self.text[self.index : index]
+            self.offset += len(passed) if passed.isascii() else len(passed.encode(errors="surrogateescape"))
+            self.line += passed.count("\n")
+            self.index = index
 
     def _move_window(self) -> None:
         block = self.file.read(MAX_RECORD_BYTES)

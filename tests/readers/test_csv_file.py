@@ -50,7 +50,7 @@ def test_records_have_their_positions_and_lines() -> None:
 
 def test_record_is_kept_as_values_payload_and_original() -> None:
     (record,) = read('a,b\r\n1,"ä ""b"""\r\n')
-    assert record == Record(1, 2, {"a": "1", "b": 'ä "b"'}, '{"a": "1", "b": "ä \\"b\\""}', '1,"ä ""b"""\r\n'.encode())
+    assert record == Record(1, 2, {"a": "1", "b": 'ä "b"'}, '{"a": "1", "b": "ä \\"b\\""}', '1,"ä ""b"""'.encode())
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n"])
@@ -97,7 +97,7 @@ def test_unclosed_quote_swallows_only_its_line() -> None:
 def test_unclosed_quote_is_refused_with_its_line_as_original() -> None:
     refusal = read('a,b\n2,"y\n3,z\n')[0]
     assert isinstance(refusal, Refusal)
-    assert (refusal.original, refusal.payload) == (Original.of(b'2,"y\n'), None)
+    assert (refusal.original, refusal.payload) == (Original.of(b'2,"y'), None)
 
 
 def test_unclosed_quote_before_a_megabyte_swallows_only_its_line() -> None:
@@ -138,7 +138,7 @@ def test_cell_that_is_no_utf8_is_refused_by_its_column(line: bytes, column: str)
     refusal, record = read(b"a,b\n" + line + b"\n2,z\n")
     assert isinstance(refusal, Refusal)
     assert (refusal.breach.code, refusal.breach.column) == (BreachCode.BAD_ENCODING, column)
-    assert (refusal.payload, refusal.original) == (None, Original.of(line + b"\n"))
+    assert (refusal.payload, refusal.original) == (None, Original.of(line))
     assert isinstance(record, Record)
 
 
@@ -178,8 +178,7 @@ def test_record_beyond_a_megabyte_is_one_refusal_with_its_true_length_and_hash(l
     refusal, record = read(b"a,b\n" + line + b"\n2,y\n")
     assert isinstance(refusal, Refusal)
     assert (refusal.breach.code, refusal.position, refusal.line) == (BreachCode.MALFORMED, 1, 2)
-    expected = Original(line[:ORIGINAL_BYTES], len(line) + 1, hashlib.sha256(line + b"\n").digest())
-    assert refusal.original == expected
+    assert refusal.original == Original(line[:ORIGINAL_BYTES], len(line), hashlib.sha256(line).digest())
     assert describe([record]) == [(2, 3, ["2", "y"])]
 
 
@@ -271,9 +270,15 @@ def test_what_a_csv_writer_writes_reads_back_with_its_places(
         writer.writerow(row)
     items = read_items(make_content(file.getvalue()), batch_size=batch_size)
     assert describe(items) == expected
-    assert b"".join(item.original for item in items if isinstance(item, Record)) == (
-        file.getvalue().partition(ending)[2].encode()
-    )
+    written = file.getvalue().partition(ending)[2].encode()
+    assert b"".join(item.original + ending.encode() for item in items if isinstance(item, Record)) == written
+
+
+def test_a_refused_last_line_is_the_same_record_once_it_has_its_line_end() -> None:
+    (cut,), (whole, _) = read(b"a,b\n1"), read(b"a,b\n1\r\n2,x\n")
+    assert isinstance(cut, Refusal)
+    assert isinstance(whole, Refusal)
+    assert cut.original == whole.original
 
 
 @given(st.binary(max_size=200) | st.text('ab",\r\n\x00é', max_size=60).map(str.encode))
