@@ -70,8 +70,11 @@ class Run(models.Model):
             _known("status", Status, "etl_runs"),
             _known("trigger", Trigger, "etl_runs"),
             models.UniqueConstraint(fields=("source",), condition=Q(status="running"), name="etl_runs_one_running"),
+            # A run that was begun and waits to go on is not asked for again: it may wait beside a new order.
             models.UniqueConstraint(
-                fields=("source",), condition=Q(status="queued", options={}), name="etl_runs_one_queued_plain"
+                fields=("source",),
+                condition=Q(status="queued", options={}, started_at=None),
+                name="etl_runs_one_queued_plain",
             ),
             models.CheckConstraint(
                 condition=Q(
