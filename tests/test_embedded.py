@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import shutil
 import signal
 import socket
@@ -26,6 +27,7 @@ STRANGER = 12_345  # a user that runs none of the servers
 USER = next(user.pw_uid for user in pwd.getpwall() if user.pw_uid not in (0, os.getuid(), STRANGER))  # ordinary
 NAMES = ("PostgreSQL", "Valkey")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user or mount a disk")
+LOCATED = re.compile(r"/var/tmp/kasparro-\d+-[0-9a-f]{12}")
 DURABLE_ROW = "CREATE TABLE IF NOT EXISTS kept (n int); INSERT INTO kept VALUES (1)"
 SHELL = ("shell", "--verbosity", "0", "--command")
 CONNECT = (*SHELL, "from django.db import connection; connection.ensure_connection()")
@@ -35,23 +37,49 @@ COUNT_KEPT = (
 )
 
 
+started: "list[subprocess.Popen[str]]" = []
+
+
 # --- the means ------------------------------------------------------------------------------------
 @contextmanager
 def make_home() -> Iterator[Path]:
-    """An empty home folder; whatever runs in it, or where its `location` points, is ended and removed."""
+    """An empty home folder; its servers, there or where its `location` points, are ended and removed."""
+    others = set(Path("/var/tmp").iterdir())
     base = Path(tempfile.mkdtemp(prefix="k-", dir="/tmp"))
     base.chmod(0o755)
     try:
         yield base
     finally:
-        _remove(base)
+        for process in started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
+        started.clear()
+        located = {Path(location.read_text().strip()) for location in base.rglob("location")}
+        # The code under test wrote these: only a folder that is new, and named as ours are, is taken for one.
+        for folder in (base, *(path for path in located - others if LOCATED.fullmatch(str(path)))):
+            end_servers(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove(base: Path) -> None:
-    folders = [base, *(Path(location.read_text().strip() or base) for location in base.rglob("location"))]
-    for folder in folders:
-        _end([pid for pid, command in list_processes() if str(folder) in command])
-        shutil.rmtree(folder, ignore_errors=True)
+def end_servers(folder: Path) -> None:
+    """End what runs on this folder: by the number in its own pid file, and only if that is such a server."""
+    for file, program in (("postmaster.pid", "postgres"), ("valkey.pid", "valkey-server")):
+        for pid_file in folder.rglob(file):
+            number = pid_file.read_text().split("\n")[0]
+            command = dict(list_processes()).get(int(number), "") if number.isdigit() else ""
+            if f"{folder}/" in command and Path(command.split()[0]).name == program:
+                _end(int(number))
+
+
+def _end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGINT)
+    deadline = time.monotonic() + 10
+    while "<defunct>" not in dict(list_processes()).get(pid, "<defunct>"):
+        if time.monotonic() > deadline:
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 @pytest.fixture
@@ -70,10 +98,9 @@ def seed() -> Iterator[Path]:
 
 
 def copy_home(seed: Path, home: Path) -> None:
-    subprocess.run(["cp", "-al", f"{seed}/.", str(home)], check=True)  # links are enough for the programs
-    for data in ("postgresql", "valkey"):
-        shutil.rmtree(home / data)
-        subprocess.run(["cp", "-a", str(seed / data), str(home / data)], check=True)
+    for path in seed.iterdir():
+        is_program = "-" in path.name  # never written to: links are enough
+        subprocess.run(["cp", "-al" if is_program else "-a", str(path), str(home)], check=True)
 
 
 @pytest.fixture
@@ -93,19 +120,6 @@ def running(seed: Path) -> Iterator[Servers]:
         yield servers
 
 
-def _end(pids: Sequence[int]) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
-            os.kill(pid, signal.SIGINT)
-    deadline = time.monotonic() + 10
-    while left := [pid for pid, command in list_processes() if pid in pids and "<defunct>" not in command]:
-        if time.monotonic() > deadline:
-            for pid in left:
-                os.kill(pid, signal.SIGKILL)
-        time.sleep(0.02)
-
-
 def list_processes() -> list[tuple[int, str]]:
     done = subprocess.run(["ps", "-ww", "-eo", "pid=,args="], capture_output=True, text=True, check=True)
     lines = (line.split(None, 1) for line in done.stdout.splitlines())
@@ -119,7 +133,7 @@ def start_manage(
     unset = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "HTTPS", "ETL_SOURCES"), "")
     path = os.environ.get("PATH", os.defpath)
     known = {"PATH": path, "DEBUG": "true", "KASPARRO_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **unset}
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [*prefix, sys.executable, str(ROOT / "manage.py"), *arguments],
         cwd=ROOT,
         env={**known, **environment},
@@ -127,6 +141,8 @@ def start_manage(
         stderr=subprocess.PIPE,
         text=True,
     )
+    started.append(process)
+    return process
 
 
 def manage(
@@ -159,6 +175,10 @@ def find_pid(server: Server) -> int:
     pid = server.find_process()
     assert pid is not None
     return pid
+
+
+def await_files(folder: Path, pattern: str) -> None:
+    wait_until(lambda: any(folder.glob(pattern)), every=0.001)
 
 
 def kill_hard(servers: Servers) -> None:
@@ -252,20 +272,25 @@ def test_stale_pid_and_socket_files_that_name_another_process_dont_matter(
     run_sql(servers, DURABLE_ROW)
     postgresql, valkey = servers.list_used()
     kill_hard(servers)
-    # The other process names the folder, and its number is in every file.
-    with subprocess.Popen(["tail", "-f", str(postgresql.log), str(valkey.log)], stdout=subprocess.DEVNULL) as other:
-        socket_lock = postgresql.socket.with_name(postgresql.socket.name + ".lock")
-        for path in (postgresql.pid_file, socket_lock, valkey.pid_file):
-            _, *lines = path.read_text().split("\n")
-            path.write_text("\n".join([str(other.pid), *lines]))
-        if not leaves_pid_file:
-            postgresql.pid_file.unlink()
-        assert postgresql.socket.exists()
-        assert valkey.socket.exists()
-        servers.stop()
-        is_spared = other.poll() is None
-        servers.start()
-        other.kill()
+    # The other process names the folder, its number is in every file, and it is the same user's: only such a one
+    # does PostgreSQL take for itself.
+    owner = postgresql.folder.stat().st_uid if os.geteuid() == 0 else None
+    tail = ["tail", "-f", str(postgresql.log), str(valkey.log)]
+    with subprocess.Popen(tail, stdout=subprocess.DEVNULL, user=owner) as other:
+        try:
+            socket_lock = postgresql.socket.with_name(postgresql.socket.name + ".lock")
+            for path in (postgresql.pid_file, socket_lock, valkey.pid_file):
+                _, *lines = path.read_text().split("\n")
+                path.write_text("\n".join([str(other.pid), *lines]))
+            if not leaves_pid_file:
+                postgresql.pid_file.unlink()
+            assert postgresql.socket.exists()
+            assert valkey.socket.exists()
+            servers.stop()
+            servers.start()
+            is_spared = other.poll() is None
+        finally:
+            other.kill()
     assert is_spared
     assert run_sql(servers, "SELECT count(*) FROM kept") == 1
 
@@ -274,8 +299,10 @@ def test_a_server_whose_pid_file_was_lost_is_not_called_stopped(used_home: Path)
     servers = Servers(used_home, runs_postgresql=False)
     servers.start()
     (valkey,) = servers.list_used()
+    pid = find_pid(valkey)
     valkey.pid_file.unlink()
     done = manage(used_home, "servers", "stop", DATABASE_URL="postgres://u@h/n")
+    _end(pid)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "does not name its process" in done.stderr
@@ -285,7 +312,7 @@ def test_a_first_start_that_was_cut_is_begun_anew(home: Path) -> None:
     in_the_copy_of_a_program, in_initdb = "*.draft/*/*", "postgresql.draft*/base"
     for moment in (in_the_copy_of_a_program, in_initdb) if os.geteuid() == 0 else (in_initdb,):
         process = start_manage(home, "servers", "start")
-        wait_until(lambda pattern=moment: any(home.glob(pattern)), every=0.001)
+        await_files(home, moment)
         process.kill()
         process.communicate()
         assert not (home / "postgresql").exists()
@@ -440,7 +467,7 @@ def mount(home: Path) -> Iterator[list[str]]:
     """Options for a small disk at home/disk; mounted by `mount_disk`."""
     (home / "disk").mkdir()
     yield []
-    _end([pid for pid, command in list_processes() if str(home) in command])
+    end_servers(home)
     subprocess.run(["umount", str(home / "disk")], capture_output=True, check=False)
 
 
