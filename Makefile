@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test lint mistakes down
+.PHONY: demo up test lint mistakes down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -19,6 +19,9 @@ $(READY): requirements.txt requirements-dev.txt
 demo: $(READY) .env  ## bring four sources through the pipeline, twice, and show what landed
 	@$(BIN)/python -m sandbox.demo
 
+up: $(READY) .env  ## web on port 8000, worker and beat, until Ctrl-C
+	@$(BIN)/python manage.py up
+
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest
 
@@ -32,5 +35,6 @@ lint: $(READY) .env  ## style, types, the import law, migrations and settings
 mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
 	@$(BIN)/python -m tests.seeded_mistakes
 
-down: $(READY) .env  ## stop the embedded servers
+down: $(READY) .env  ## stop what `make up` has started, and the embedded servers
+	@$(BIN)/python manage.py up --stop
 	@$(BIN)/python manage.py servers stop

@@ -6,13 +6,14 @@ Whatever the Redis lock says, whoever sleeps or wakes: at most one run gets past
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 from psycopg2.extras import Json
 
+from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
 from etl.models import Checkpoint
 from etl.records import Cursor
@@ -40,6 +41,12 @@ _TAKE = f"""
     WHERE source = %(source)s AND NOT coalesce({_IS_HELD}, false)
     RETURNING epoch
 """
+_REVOKE = f"""
+    UPDATE ingestion_checkpoints
+    SET epoch = epoch + 1, owner = '', owner_run_id = NULL, owner_pid = NULL, owner_backend_start = NULL,
+        lease_expires_at = NULL, updated_at = clock_timestamp()
+    WHERE source = %(source)s AND NOT coalesce({_IS_HELD}, false)
+"""
 _FIND_HOLDER = f"""
     SELECT owner_run_id, owner, lease_expires_at
     FROM ingestion_checkpoints WHERE source = %(source)s AND {_IS_HELD}
@@ -49,7 +56,7 @@ _ADVANCE = f"""
     SET batch_number = batch_number + 1, sequence = sequence + %(written)s, {_OWN_SESSION}, {_NEW_LEASE},
         is_reading = true, is_full_read = %(is_full)s, read_number = %(read_number)s,
         read_fingerprint = %(fingerprint)s, read_sequence = %(read_sequence)s,
-        read_quarantined = %(read_quarantined)s, cursor = %(cursor)s,
+        read_quarantined = %(read_quarantined)s, read_shape = %(read_shape)s, cursor = %(cursor)s,
         record_count = record_count + %(new_records)s, raw_count = raw_count + %(new_versions)s,
         updated_at = clock_timestamp()
     WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s
@@ -125,7 +132,8 @@ class Read:
     """One pass over a source's content, as far as it has come; each batch gives the next one.
 
     `is_begun`: a batch of it has landed. `cursor` stands behind that batch, `quarantined` counts the records
-    refused so far, in whichever run. `first_sequence` is the source's sequence when the read began.
+    refused so far and `shape` all records observed so far, in whichever run. `first_sequence` is the source's
+    sequence when the read began.
     """
 
     number: int
@@ -136,6 +144,7 @@ class Read:
     first_sequence: int
     quarantined: int
     batch_number: int
+    shape: Shape = field(default_factory=Shape)
 
 
 def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int | Holder:
@@ -148,13 +157,25 @@ def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int |
     holder = find_holder(cursor, source)
     if holder is not None:
         return holder
-    cursor.execute(_TAKE, values)
-    row = cursor.fetchone()
-    if row is not None:
-        return int(row[0])
-    holder = find_holder(cursor, source)
-    assert holder is not None, "the UPDATE saw a holder in this transaction's own snapshot"
-    return holder
+    _lock(cursor, source)
+    while True:
+        cursor.execute(_TAKE, values)
+        row = cursor.fetchone()
+        if row is not None:
+            return int(row[0])
+        holder = find_holder(cursor, source)
+        if holder is not None:  # else its lease has ended between the two statements
+            return holder
+
+
+def _lock(cursor: Any, source: str) -> None:
+    """Lock the source's row, and see the sessions as they are from now on.
+
+    PostgreSQL shows a transaction the sessions of its first look: an owner that connected while this one waited
+    would pass for gone.
+    """
+    cursor.execute("SELECT FROM ingestion_checkpoints WHERE source = %s FOR UPDATE", [source])
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
 
 
 def find_holder(cursor: Any, source: str) -> Holder | None:
@@ -192,6 +213,7 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
             first_sequence=checkpoint.read_sequence,
             quarantined=checkpoint.read_quarantined,
             batch_number=checkpoint.batch_number,
+            shape=Shape.from_json(checkpoint.read_shape),
         )
     return Read(
         number=checkpoint.read_number + 1,
@@ -225,6 +247,7 @@ def advance(
             "fingerprint": read.fingerprint,
             "read_sequence": read.first_sequence,
             "read_quarantined": read.quarantined,
+            "read_shape": Json(read.shape.as_json()),
             "cursor": Json(read.cursor),
             "new_records": new_records,
             "new_versions": new_versions,
@@ -234,11 +257,20 @@ def advance(
     return (int(row[0]), row[1]) if row is not None else None
 
 
-def add_open_quarantine(cursor: Any, claim: Claim, growth: int) -> None:
-    """Keep the count of the open quarantine; within the fenced transaction."""
+def end_batch(cursor: Any, claim: Claim, *, open_quarantine_growth: int) -> None:
+    """The last word of a batch's transaction: the count of the open quarantine, and a lease that counts from now.
+
+    However long the batch took, its run is alive.
+    """
+    values = {
+        "source": claim.source,
+        "lease_seconds": claim.lease_seconds,
+        "growth": open_quarantine_growth,
+    }
     cursor.execute(
-        "UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count + %s WHERE source = %s",
-        [growth, claim.source],
+        f"UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count + %(growth)s, {_NEW_LEASE}"
+        " WHERE source = %(source)s",
+        values,
     )
 
 
@@ -267,9 +299,21 @@ def describe_lost_lease(claim: Claim) -> LeaseLost:
     )
 
 
-def renew(cursor: Any, claim: Claim) -> None:
-    """Lengthen the lease, unless it has ended or a batch is just renewing it."""
+def revoke(cursor: Any, source: str) -> bool:
+    """Take the source from an owner whose lease has ended or whose session is gone, for nobody; False if it is held."""
+    _lock(cursor, source)
+    cursor.execute(_REVOKE, {"source": source})
+    return bool(cursor.rowcount)
+
+
+def renew(cursor: Any, claim: Claim) -> bool:
+    """Lengthen the lease, unless it has ended or a batch is just renewing it; whether the source is still ours."""
     cursor.execute(_RENEW, {"source": claim.source, "epoch": claim.epoch, "lease_seconds": claim.lease_seconds})
+    cursor.execute(
+        "SELECT FROM ingestion_checkpoints WHERE source = %s AND epoch = %s AND owner_run_id = %s",
+        [claim.source, claim.epoch, claim.run_id],
+    )
+    return cursor.fetchone() is not None
 
 
 def let_go(cursor: Any, claim: Claim) -> None:

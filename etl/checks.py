@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, get_args
 
+from celery.schedules import crontab
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
@@ -53,16 +54,25 @@ def _import(path: str) -> type[Source] | Error:
 
 def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
     """etl.E004: an attribute is missing or of the wrong type. etl.E005, E006: the mapping, see below."""
-    wanted = {"name": str, "every": timedelta}
-    for attribute, kind in wanted.items():
-        if not isinstance(getattr(source, attribute, None), kind):
-            hint = f"Add to the class: {attribute} = a {kind.__name__}."
-            yield Error(f"{path} has no {attribute}.", hint=hint, id="etl.E004")
+    if not isinstance(getattr(source, "name", None), str):
+        yield Error(f"{path} has no name.", hint="Add to the class: name = a text.", id="etl.E004")
+    if not _is_rhythm(getattr(source, "every", None)):
+        hint = 'Add to the class: every = a timedelta, or a crontab of five fields such as "0 6 * * 1-5".'
+        yield Error(f"{path} has no usable every.", hint=hint, id="etl.E004")
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")
     elif source.unify is Source.unify:
         yield from _check_mapping(path, source)
+
+
+def _is_rhythm(every: object) -> bool:
+    if isinstance(every, timedelta):
+        return every >= timedelta(seconds=1)
+    try:
+        return isinstance(every, str) and crontab.from_string(every) is not None
+    except ValueError:
+        return False
 
 
 def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from decimal import Context, Decimal, InvalidOperation
 from typing import Annotated, Any, ClassVar, get_type_hints
 
-from etl.records import Breach, BreachCode
+from etl.records import Breach, BreachCode, UnifiedFields
 
 CONTRACT_FORMAT = 1
 """Part of every contract's digest: raise it when a type's meaning changes, and each source is read anew."""
@@ -205,3 +205,28 @@ def _find_field_type(contract: type[Contract], name: str, hint: Any) -> "FieldTy
         if isinstance(extra, FieldType):
             return extra
     raise TypeError(f"{contract.__name__}.{name}: use a type of etl.contracts or another Contract, not {hint!r}")
+
+
+def find_misfit(fields: UnifiedFields) -> Breach | None:
+    """Why what a source's own `unify` made can't be stored as it is; None if it can. Mappings give only what fits."""
+    for column in ("external_id", "name", "category", "currency"):
+        text = getattr(fields, column)
+        is_optional = column in ("category", "currency")
+        if text is None and is_optional:
+            continue
+        result = _parse_non_blank(text)
+        if isinstance(result, Breach) and not (is_optional and result.code is BreachCode.BLANK):
+            return Breach(result.code, f"{column} {result.message}", column)
+    value, time = fields.value, fields.event_timestamp
+    if value is not None:
+        if not isinstance(value, Decimal) or not value.is_finite():
+            return Breach(BreachCode.NOT_A_NUMBER, f"value must be a finite Decimal, not {_shown(value)}", "value")
+        if value and value.adjusted() >= VALUE_DIGITS - VALUE_DECIMALS:
+            return Breach(BreachCode.OUT_OF_RANGE, f"value must be less than 10^20, not {_shown(value)}", "value")
+        if -_exponent(value.normalize(_EXACT)) > VALUE_DECIMALS:
+            return Breach(BreachCode.TOO_PRECISE, f"value has more than {VALUE_DECIMALS} decimals", "value")
+    if time is not None and (not isinstance(time, datetime) or time.utcoffset() is None):
+        return Breach(
+            BreachCode.NO_TIME_ZONE, f"event_timestamp must be a zoned time, not {_shown(time)}", "event_timestamp"
+        )
+    return None

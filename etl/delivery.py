@@ -64,6 +64,5 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
             sequence=sequence,
             now=now,
         )
-        if growth:
-            checkpoints.add_open_quarantine(cursor, claim, growth)
         runs.count_batch(cursor, claim, batch.counters, following.cursor or {})
+        checkpoints.end_batch(cursor, claim, open_quarantine_growth=growth)

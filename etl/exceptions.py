@@ -1,6 +1,6 @@
 """What ends a run, told apart by what the caller does about it. A bad record is no exception: it is quarantined."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from etl.records import Reason
 
@@ -36,6 +36,11 @@ class RateLimited(SourceError):
         super().__init__(message)
         self.retry_at = retry_at
 
+    @property
+    def wait_seconds(self) -> float:
+        """From now."""
+        return max(0.0, (self.retry_at - datetime.now(UTC)).total_seconds())
+
 
 class LeaseLost(RunError):
     """This run's lease has ended, and nobody has claimed the source yet: it writes nothing more."""
@@ -47,6 +52,14 @@ class Overtaken(RunError):
     """Somebody else owns the source by now: this run is closed already and writes nothing more."""
 
     reason = Reason.ABANDONED
+
+
+class HandedOver(Exception):
+    """Ends a task, not its run: the run goes back to `queued`, to be gone on with after `wait_seconds`."""
+
+    def __init__(self, message: str, wait_seconds: float = 0) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
 
 
 class Interrupted(BaseException):

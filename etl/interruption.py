@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM of a terminal run: at once while reading and waiting, after the commit while writing."""
+"""Ctrl-C and SIGTERM of a terminal run: at once while it reads and waits, after the commit while it writes."""
 
 import signal
 from collections.abc import Iterator
@@ -11,10 +11,13 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """Turns a signal into Interrupted, raised in the main thread: never inside a `shield`, but at its end."""
+    """Turns a signal into Interrupted, raised in the main thread: only inside `allow`, and not in its `shield`s.
+
+    Elsewhere a signal is noted (`has_come`), and raised where it is allowed next.
+    """
 
     def __init__(self) -> None:
-        self._shields = 0
+        self._is_allowed = False
         self._is_pending = False
 
     @contextmanager
@@ -28,32 +31,38 @@ class Interruption:
                 signal.signal(number, handler)
 
     @contextmanager
-    def shield(self) -> Iterator[None]:
-        """What begins inside ends inside; then the signal that came meanwhile is raised."""
-        self._shields += 1
+    def allow(self) -> Iterator[None]:
+        """What happens inside may be interrupted."""
+        self._is_allowed = True
         try:
+            self.raise_if_come()
             yield
         finally:
-            self._shields -= 1
-        if self._is_pending and not self._shields:
-            raise Interrupted
+            self._is_allowed = False
 
     @contextmanager
-    def finish(self) -> Iterator[None]:
-        """As `shield`, for what must still be done after an interruption: nothing is raised at its end."""
-        self._shields += 1
+    def shield(self) -> Iterator[None]:
+        """What begins inside ends inside; then the signal that came meanwhile is raised, where it is allowed."""
+        was_allowed, self._is_allowed = self._is_allowed, False
         try:
             yield
         finally:
-            self._shields -= 1
+            self._is_allowed = was_allowed
+        if was_allowed:
+            self.raise_if_come()
 
     @property
     def has_come(self) -> bool:
         """Whether a signal has been received."""
         return self._is_pending
 
+    def raise_if_come(self) -> None:
+        """For the places between two transactions where even what is shielded may stop."""
+        if self._is_pending:
+            raise Interrupted
+
     def receive(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
         self._is_pending = True
-        if not self._shields:
+        if self._is_allowed:
             raise Interrupted

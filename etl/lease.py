@@ -7,14 +7,18 @@ from types import TracebackType
 from typing import Self
 
 from django.conf import settings
-from django.db import Error, connection
+from django.core.management.base import CommandError
+from django.db import Error, connection, transaction
 
 from etl import checkpoints, runs
 from etl.checkpoints import Claim
 from etl.locks import SourceLock
-from etl.storage.transactions import describe
+from etl.storage.transactions import bound_statements, describe
 
 logger = logging.getLogger(__name__)
+
+JOIN_SECONDS = 5
+"""A renewal that hangs in the database must not keep the run from ending; its thread dies with the process."""
 
 
 class Lease:
@@ -41,7 +45,7 @@ class Lease:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(JOIN_SECONDS)
         self.lock.release()
 
     def note_batch(self) -> None:
@@ -54,7 +58,8 @@ class Lease:
                 if time.monotonic() - self._last_batch >= settings.ETL_BATCH_DEADLINE_SECONDS:
                     self._let_go()
                     return
-                self._renew()
+                if not self._renew():
+                    return
         finally:
             connection.close()
 
@@ -62,15 +67,20 @@ class Lease:
         until_deadline = self._last_batch + settings.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
         return max(0.0, min(self.claim.lease_seconds / 3, until_deadline))
 
-    def _renew(self) -> None:
+    def _renew(self) -> bool:
+        """Renew lease, heartbeat and lock; False if the source is somebody else's by now: then leave its lock alone."""
         try:
-            with connection.cursor() as cursor:
-                checkpoints.renew(cursor, self.claim)
+            with transaction.atomic(), connection.cursor() as cursor:
+                bound_statements(cursor)
+                is_ours = checkpoints.renew(cursor, self.claim)
                 runs.beat(cursor, self.claim)
-        except Error as error:
+            if not is_ours:
+                return False
+        except (Error, CommandError) as error:  # CommandError: an embedded server that does not come back
             logger.warning("The lease of %s was not renewed this time: %s", self.claim.source, describe(error))
             connection.close()
         self.lock.hold()
+        return True
 
     def _let_go(self) -> None:
         self.is_let_go.set()

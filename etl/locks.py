@@ -28,8 +28,18 @@ class SourceLock:
             retry=Retry(NoBackoff(), 0),
         )
         # thread_local: the token would be unknown to the thread that renews.
-        self.lock = self.client.lock(f"kasparro:lock:{source}", timeout=seconds, blocking=False, thread_local=False)
+        self.lock = self.client.lock(
+            f"{settings.REDIS_KEY_PREFIX}lock:{source}", timeout=seconds, blocking=False, thread_local=False
+        )
         self.is_warned = False
+
+    def is_held(self) -> bool:
+        """Whether somebody holds the lock now; False if Redis can't tell."""
+        try:
+            return bool(self.client.exists(self.lock.name))
+        except RedisError as error:
+            self._warn(error)
+            return False
 
     def hold(self) -> None:
         """Take the lock, or renew it. Called by the owner of the lease: another's token is a leftover."""

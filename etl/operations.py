@@ -3,24 +3,28 @@
 import logging
 import time
 import traceback
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from billiard.exceptions import SoftTimeLimitExceeded
+from django.conf import settings
 from django.db import Error, connection
 
-from etl import runs
+from etl import orders, runs, schedule
 from etl.checkpoints import Claim, Holder
-from etl.exceptions import Interrupted, LeaseLost, Overtaken, RunError
+from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, RunError
 from etl.interruption import Interruption
 from etl.lease import Lease
 from etl.locks import SourceLock
 from etl.models import Run
 from etl.pipeline import Progress, run_source
 from etl.readers.base import Source
-from etl.records import COUNTERS, EventKind, Reason, Status
+from etl.records import COUNTERS, EventKind, Reason, Status, Trigger
 from etl.runs import Started
+from etl.sources.registry import find_source, list_sources
 from etl.storage.transactions import describe, retry_transient
-from etl.watch import RunWatch
+from etl.watch import RunWatch, TaskWatch
 
 logger = logging.getLogger(__name__)
 
@@ -48,21 +52,131 @@ class Outcome:
 
 def ingest(source: Source, *, full: bool, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
     """Bring the source up to date here and now, in this process; every way of ending is an Outcome."""
-    started: Started | Holder | None = None
+    started = retry_transient(lambda: runs.start_at_terminal(source.name, full=full), time.sleep)
+    if isinstance(started, Holder):
+        return _describe_refusal(source, started)
+    claim, error = started.claim, None
     try:
-        with interruption.shield():
-            started = retry_transient(lambda: runs.start_at_terminal(source.name, full=full), time.sleep)
-        if isinstance(started, Holder):
-            return _describe_refusal(source, started)
-        with Lease(started.claim, SourceLock(source.name, started.claim.lease_seconds)) as lease:
+        with Lease(claim, SourceLock(source.name, claim.lease_seconds)) as lease, interruption.allow():
             run_source(source, started, RunWatch(lease, interruption), report)
-    except (Exception, Interrupted) as error:
-        if not isinstance(started, Started):
-            raise
-        with interruption.finish():
-            _close_failed(started.claim, error)
-            return _describe_run(started.claim, error)
-    return _describe_run(started.claim)
+    except (Exception, Interrupted) as raised:  # noqa: BLE001  (a door: whatever ends a run closes it)
+        error = raised
+        _close_failed(claim, raised)
+    orders.send_waiting_of(source.name)
+    return _describe_run(claim, error)
+
+
+def order(source: Source, *, full: bool) -> Outcome:
+    """Queue a run for a worker; a plain one that waits already is the answer."""
+    run = orders.queue(
+        source.name,
+        key=f"command:{uuid.uuid4()}",
+        trigger=Trigger.COMMAND,
+        by=f"a command on {runs.describe_owner()}",
+        options={"full": True} if full else {},
+    )
+    return Outcome(run.pk, source.name, run.status, run.reason)
+
+
+def work(run_id: int) -> None:
+    """Execute a queued run in a worker: a message about it has come, and only the row says what to do.
+
+    A run that is not waiting, or not due, or whose source another run holds, is left as it is.
+    """
+    run = Run.objects.filter(pk=run_id, status=Status.QUEUED).first()
+    if run is None:
+        return
+    source = find_source(run.source)
+    if source is None:
+        runs.close_queued(run_id, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
+        return
+    lock = SourceLock(source.name, settings.ETL_LEASE_SECONDS)
+    started = None if lock.is_held() else retry_transient(lambda: runs.start_queued(run), time.sleep)
+    if not isinstance(started, Started):
+        # Its message is used up: the holder sends for it when it ends, or the sweeper within a minute.
+        orders.forget_sending(run_id)
+    else:
+        _execute(source, started, lock)
+        orders.send_waiting_of(source.name)
+
+
+def _execute(source: Source, started: Started, lock: SourceLock) -> None:
+    claim = started.claim
+    try:
+        with Lease(claim, lock) as lease:
+            run_source(source, started, TaskWatch(lease, Interruption()), _report_nothing)
+    except HandedOver as handed:
+        _hand_over(claim, str(handed), handed.wait_seconds)
+    except RateLimited as limited:
+        _hand_over(claim, str(limited), limited.wait_seconds)
+    except Exception as error:  # noqa: BLE001  (a door: whatever ends a run closes it)
+        _close_failed(claim, error)
+
+
+def _report_nothing(progress: Progress) -> None:
+    """Nobody looks on; the run's row tells how far it has come."""
+
+
+def _hand_over(claim: Claim, message: str, wait_seconds: float) -> None:
+    try:
+        retry_transient(lambda: runs.hand_over(claim, message, wait_seconds=wait_seconds), time.sleep)
+    except Overtaken as error:
+        runs.add_event(claim.run_id, EventKind.OVERTAKEN, str(error))
+
+
+def sweep() -> None:
+    """Put right what may have been missed: schedule entries, due runs, abandoned runs, messages.
+
+    Each source by itself: one that fails does not keep the others from being swept. One sweep at a time: a
+    second one leaves it to the first.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(hashtext('kasparro sweep'))")
+        (is_alone,) = cursor.fetchone()
+        if not is_alone:
+            return
+        try:
+            _sweep()
+        finally:
+            cursor.execute("SELECT pg_advisory_unlock(hashtext('kasparro sweep'))")
+
+
+def _sweep() -> None:
+    sources = [source.name for source in list_sources()]
+    for step, names in ((_make_entry, sources), (queue_due, sources), (_abandon_stale, runs.list_running())):
+        for name in names:
+            try:
+                step(name)
+            except Exception:
+                logger.exception("The sweep failed at %s of %s", step.__name__, name)
+    orders.send_waiting()
+
+
+def queue_due(source_name: str) -> None:
+    """Queue the source's run for its latest due instant, unless that has been asked for already."""
+    source = find_source(source_name)
+    due = schedule.find_due(source, runs.read_clock()) if source is not None else None
+    if due is not None:
+        orders.queue(due.source, key=due.key, trigger=Trigger.SCHEDULE, by="its schedule")
+
+
+def _make_entry(source_name: str) -> None:
+    source = find_source(source_name)
+    if source is not None:
+        schedule.make_missing_entry(source)
+
+
+def _abandon_stale(source_name: str) -> None:
+    run = runs.abandon_stale(source_name)
+    if run is not None and not run.at_terminal and run.reason != Reason.GAVE_UP:
+        orders.queue(
+            run.source,
+            key=f"successor:{run.pk}",
+            trigger=Trigger(run.trigger),
+            by=f"the sweeper, as successor of run {run.pk}",
+            options=run.options,
+            attempt=run.attempt + 1,
+        )
 
 
 def _describe_refusal(source: Source, holder: Holder) -> Outcome:
@@ -76,6 +190,8 @@ def _describe_refusal(source: Source, holder: Holder) -> Outcome:
 def _close_failed(claim: Claim, error: BaseException) -> None:
     """Close the run with what ended it. If even that fails, the next claim closes it."""
     reason, text = _explain(error)
+    if not isinstance(error, RunError):
+        connection.close()  # what cut a transaction at an odd place may have left it in pieces
     try:
         if isinstance(error, Overtaken):
             runs.add_event(claim.run_id, EventKind.OVERTAKEN, text)
@@ -95,6 +211,10 @@ def _explain(error: BaseException) -> tuple[Reason, str]:
         return Reason.INTERRUPTED, "Stopped by Ctrl-C or SIGTERM; the next run goes on from here."
     if isinstance(error, Error):
         return Reason.DATABASE_ERROR, describe(error)
+    if isinstance(error, SoftTimeLimitExceeded):
+        return Reason.TIMED_OUT, "The task's soft time limit was reached; the next run goes on from here."
+    if isinstance(error, MemoryError):
+        return Reason.OUT_OF_MEMORY, "Out of memory; a smaller ETL_BATCH_SIZE needs less."
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__} in {frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
     logger.error("A defect: %s", where, exc_info=error)

@@ -1,14 +1,14 @@
 """The path of a record, top to bottom: claimed source → read → validated → classified → landed → closed.
 
-order ─► claim (epoch) ─► for each batch: read ─► validate ─► classify
-                            BEGIN  checkpoint: compare-and-set, or write nothing
+order ─► claim (epoch) ─► for each batch: read ─► drift ─► validate ─► classify
+                            BEGIN  checkpoint: compare-and-set with the shape so far, or write nothing
                                    raw ─► unified ─► marks ─► quarantine ─► counters
                             COMMIT
-         ─► close the run, release the source
+         ─► close the run with the read's drift, release the source
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 
@@ -17,7 +17,7 @@ from etl.checkpoints import Claim, Read
 from etl.classification import Batch, Judge, classify
 from etl.models import Checkpoint
 from etl.readers.base import Opening, Source
-from etl.records import Chunk, Reason, Status
+from etl.records import Chunk, Reason, Record, SourceKind, Status
 from etl.runs import ReadEnd, Started
 from etl.storage.lookup import find_stored
 from etl.storage.transactions import retry_transient
@@ -44,14 +44,15 @@ def run_source(source: Source, started: Started, watch: RunWatch, report: Callab
         watch.note_read(read)
         seen = 0
         for chunk in content.read(read.cursor, settings.ETL_BATCH_SIZE):
+            read = _observe(source, chunk, read)
             batch = _prepare(source, chunk, read, watch)
             with watch.shield():
                 read = delivery.land(claim, source, read, batch, reached=chunk.cursor, wait=watch.wait)
             watch.note_batch()
             seen += len(chunk.items)
-            report(Progress(seen, chunk.cursor["offset"] / content.size))
+            report(Progress(seen, chunk.cursor.get("offset", 0) / max(content.size, 1)))
         outcome = (Status.PARTIAL, Reason.RECORDS_REFUSED) if read.quarantined else (Status.SUCCESS, Reason.NONE)
-        return _close(claim, watch, *outcome, ReadEnd(fingerprint, validators))
+        return _close(claim, watch, *outcome, ReadEnd(fingerprint, validators, read.shape))
 
 
 def _choose_opening(source: Source, started: Started) -> Opening:
@@ -68,12 +69,19 @@ def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
     return not read.is_full and not checkpoint.is_reading and read.fingerprint == checkpoint.fingerprint
 
 
+def _observe(source: Source, chunk: Chunk, read: Read) -> Read:
+    """The read with the chunk's records in its shape, those too that the contract will refuse."""
+    records = [item.values for item in chunk.items if isinstance(item, Record)]
+    return replace(read, shape=read.shape.observe(records, is_lexical=source.kind is SourceKind.CSV))
+
+
 def _prepare(source: Source, chunk: Chunk, read: Read, watch: RunWatch) -> Batch:
     """Judge the chunk's items by the contract, and compare what is accepted with what is stored."""
     judged = Judge(source).judge(chunk.items)
-    known = retry_transient(
-        lambda: find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence), watch.wait
-    )
+    with watch.shield():
+        known = retry_transient(
+            lambda: find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence), watch.wait
+        )
     return classify(judged, known)
 
 

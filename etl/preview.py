@@ -3,6 +3,7 @@
 import logging
 import time
 
+from etl import pacing
 from etl.classification import Judge
 from etl.readers.base import Opening, Source
 from etl.records import Accepted, Chunk, Refusal
@@ -19,6 +20,9 @@ class _Onlooker:
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    def find_pace(self, host: str, limit: str) -> float:
+        return pacing.find_wait(host, limit)
 
     def note_retry(self, message: str) -> None:
         logger.warning(message)

@@ -38,6 +38,10 @@ class Reason(StrEnum):
     SOURCE_UNREACHABLE = "source_unreachable"  # failed: no answer, after all retries
     SOURCE_REFUSED = "source_refused"  # failed: 4xx or TLS
     SOURCE_UNREADABLE = "source_unreadable"  # failed: missing, malformed, too large
+    TIMED_OUT = "timed_out"  # failed: the task's time limit
+    OUT_OF_MEMORY = "out_of_memory"  # failed
+    GAVE_UP = "gave_up"  # failed: abandoned for the third time
+    UNKNOWN_SOURCE = "unknown_source"  # failed: no longer in ETL_SOURCES
     DATABASE_ERROR = "database_error"  # failed: after all retries
     INTERNAL_ERROR = "internal_error"  # failed: a defect of ours or of the source's code
     HELD = "held"  # of a refused start: another run holds the source
@@ -57,11 +61,14 @@ class Trigger(StrEnum):
 class EventKind(StrEnum):
     """What a line of a run's audit log tells."""
 
+    QUEUED = "queued"
     STARTED = "started"
     RESUMED = "resumed"
     RETRY = "retry"
     START_REFUSED = "start_refused"
+    HANDED_OVER = "handed_over"
     OVERTAKEN = "overtaken"
+    DRIFT = "drift"
     CLOSED = "closed"
 
 

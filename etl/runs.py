@@ -1,27 +1,40 @@
 """Runs as rows: started with their claim in one transaction, counted with each batch, closed once."""
 
+import logging
 import os
 import socket
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
-from django.db.models import Func
+from django.db.models import Func, Q, Value
+from django.db.models.functions import Coalesce
 from psycopg2.extras import Json
 
 from etl import checkpoints
 from etl.checkpoints import Claim, Holder
+from etl.drift import Shape, describe_changes
 from etl.exceptions import Overtaken
 from etl.models import Checkpoint, Run, RunEvent
 from etl.records import Counters, Cursor, EventKind, Reason, Status, Trigger
 from etl.storage.lookup import drop_marks
+from etl.storage.snapshots import write_snapshot
+from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements, is_lock_timeout
+
+logger = logging.getLogger(__name__)
 
 CLAIM_LOCK_SECONDS = 0.25
 CLAIM_ATTEMPTS = 20
+CLAIM_IDLE_SECONDS = 1
+"""A process that is frozen inside its claim keeps others out for no longer."""
+
+MOST_ATTEMPTS = 3
+_NOW = Func(function="clock_timestamp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +54,47 @@ def describe_owner() -> str:
 def start_at_terminal(source: str, *, full: bool) -> Started | Holder:
     """Start a run here and now, or say who holds the source. Run row and claim are one transaction.
 
-    Takes the source's queued plain run along, if there is one and this is no full read. Closes the run whose
-    lease has ended or whose session is gone; ends the session of a frozen one that keeps its row locked.
+    Takes the source's queued plain run along, if there is one and this is no full read.
+    """
+    options = {"full": True} if full else {}
+
+    def choose_row(begin: Mapping[str, Any]) -> int:
+        begin = {**begin, "at_terminal": True}
+        return _take_queued(source, options, begin) or _insert(source, options, begin)
+
+    started = _start(source, choose_row, "in a terminal")
+    assert started is not None, "a row that is missing was inserted"
+    return started
+
+
+def start_queued(run: Run) -> Started | Holder | None:
+    """Start a queued run in a worker, or say who holds its source; None if it is not waiting any more."""
+
+    def choose_row(begin: Mapping[str, Any]) -> int | None:
+        is_due = Q(not_before=None) | Q(not_before__lte=_NOW)
+        waiting = Run.objects.filter(is_due, pk=run.pk, status=Status.QUEUED)
+        return run.pk if waiting.update(**begin, at_terminal=False) else None
+
+    return _start(run.source, choose_row, "by a worker")
+
+
+class _NotWaiting(Exception):
+    """The row that was to be started is not there: roll the claim back."""
+
+
+def _start(source: str, choose_row: Callable[[Mapping[str, Any]], int | None], where: str) -> Started | Holder | None:
+    """Claim the source and begin the row that `choose_row` gives, in one transaction.
+
+    Closes the run whose lease has ended or whose session is gone; ends the session of a frozen one that keeps
+    the checkpoint locked.
     """
     for _ in range(CLAIM_ATTEMPTS):
         try:
             with transaction.atomic(durable=True), connection.cursor() as cursor:
-                bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS)
-                return _start(cursor, source, {"full": True} if full else {})
+                bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
+                return _claim(cursor, source, choose_row, where)
+        except _NotWaiting:
+            return None
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
@@ -56,7 +102,9 @@ def start_at_terminal(source: str, *, full: bool) -> Started | Holder:
     raise DatabaseError(f"the checkpoint of {source} stays locked by another session: see pg_locks")
 
 
-def _start(cursor: Any, source: str, options: dict[str, Any]) -> Started | Holder:
+def _claim(
+    cursor: Any, source: str, choose_row: Callable[[Mapping[str, Any]], int | None], where: str
+) -> Started | Holder:
     taken = checkpoints.take(cursor, source=source, owner=describe_owner(), lease_seconds=settings.ETL_LEASE_SECONDS)
     if isinstance(taken, Holder):
         message = f"{describe_owner()} wanted to start and was refused."
@@ -64,19 +112,22 @@ def _start(cursor: Any, source: str, options: dict[str, Any]) -> Started | Holde
         return taken
     _abandon_running(cursor, source)
     checkpoint = Checkpoint.objects.get(source=source)
-    begin = {
-        "status": Status.RUNNING,
-        "at_terminal": True,
-        "epoch": taken,
-        "cursor_before": checkpoint.cursor,
-        "started_at": Func(function="clock_timestamp"),
-        "heartbeat_at": Func(function="clock_timestamp"),
-    }
-    run_id = _take_queued(checkpoint, options, begin) or _insert(source, options, begin)
+    run_id = choose_row(
+        {
+            "status": Status.RUNNING,
+            "epoch": taken,
+            "cursor_before": checkpoint.cursor,
+            "started_at": Coalesce("started_at", _NOW),
+            "heartbeat_at": _NOW,
+        }
+    )
+    if run_id is None:
+        raise _NotWaiting
     claim = Claim(source, run_id, taken, settings.ETL_LEASE_SECONDS)
     checkpoints.name_owner_run(cursor, claim)
-    add_event(run_id, EventKind.STARTED, f"Started in a terminal by {describe_owner()}, epoch {taken}.")
-    return Started(claim, checkpoint, is_full=bool(options.get("full")))
+    add_event(run_id, EventKind.STARTED, f"Started {where} on {describe_owner()}, epoch {taken}.")
+    is_full = bool(Run.objects.get(pk=run_id).options.get("full"))
+    return Started(claim, checkpoint, is_full=is_full)
 
 
 def _abandon_running(cursor: Any, source: str) -> None:
@@ -93,16 +144,17 @@ def _abandon_running(cursor: Any, source: str) -> None:
         add_event(run_id, EventKind.CLOSED, f"Closed failed/abandoned by {describe_owner()}, which went on.")
 
 
-def _insert(source: str, options: dict[str, Any], begin: dict[str, Any]) -> int:
+def _insert(source: str, options: Mapping[str, Any], begin: Mapping[str, Any]) -> int:
     key = f"terminal:{uuid.uuid4()}"
-    return Run.objects.create(source=source, key=key, trigger=Trigger.TERMINAL, options=options, **begin).pk
+    values = {**begin, "started_at": _NOW}
+    return Run.objects.create(source=source, key=key, trigger=Trigger.TERMINAL, options=dict(options), **values).pk
 
 
-def _take_queued(checkpoint: Checkpoint, options: dict[str, Any], begin: dict[str, Any]) -> int | None:
+def _take_queued(source: str, options: Mapping[str, Any], begin: Mapping[str, Any]) -> int | None:
     """The queued plain run of the source, begun here; None if there is none or this run is not plain."""
     if options:
         return None
-    queued = Run.objects.filter(source=checkpoint.source, status=Status.QUEUED, options={})
+    queued = Run.objects.filter(source=source, status=Status.QUEUED, options={}).order_by("pk")
     run_id = queued.values_list("pk", flat=True).first()
     if run_id is None or not queued.filter(pk=run_id).update(**begin):
         return None
@@ -111,7 +163,7 @@ def _take_queued(checkpoint: Checkpoint, options: dict[str, Any], begin: dict[st
 
 def add_event(run_id: int, kind: EventKind, message: str) -> None:
     """One line in the run's audit log."""
-    RunEvent.objects.create(run_id=run_id, kind=kind, message=message)
+    RunEvent.objects.create(run_id=run_id, kind=kind, message=make_storable(message))
 
 
 def beat(cursor: Any, claim: Claim) -> None:
@@ -138,10 +190,11 @@ def count_batch(cursor: Any, claim: Claim, counters: Counters, reached: Cursor) 
 
 @dataclass(frozen=True, slots=True)
 class ReadEnd:
-    """What a read that is through leaves on the checkpoint for the next one to compare with."""
+    """What a read that is through leaves for the next one to compare with; no shape if nothing was read."""
 
     fingerprint: str
     validators: Mapping[str, str]
+    shape: Shape | None = None
 
 
 def close(
@@ -149,7 +202,8 @@ def close(
 ) -> None:
     """Close the run and give its source up, in one transaction. The first close of a run stands.
 
-    With `read_end` the read ends too, for which the lease must live. Raises Overtaken or LeaseLost.
+    With `read_end` the read ends too, for which the lease must live, and its shape is judged. Raises Overtaken
+    or LeaseLost.
     """
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         bound_statements(cursor)
@@ -161,11 +215,92 @@ def close(
         if read_end is not None:
             checkpoints.end_read(cursor, claim, fingerprint=read_end.fingerprint, validators=read_end.validators)
             drop_marks(cursor, claim.source)
+            _note_drift(claim, read_end)
         running = Run.objects.filter(pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
-        now = Func(function="clock_timestamp")
-        if running.update(status=status, reason=reason, error=error, finished_at=now, heartbeat_at=now):
+        error = make_storable(error)
+        if running.update(status=status, reason=reason, error=error, finished_at=_NOW, heartbeat_at=_NOW):
             add_event(claim.run_id, EventKind.CLOSED, f"Closed {'/'.join(filter(None, (status, reason)))}.")
+
+
+def _note_drift(claim: Claim, read_end: ReadEnd) -> None:
+    """Keep what the read's shape changes, and tell it: an event of the run, and a warning behind the commit."""
+    changes = write_snapshot(claim.source, claim.run_id, read_end.shape) if read_end.shape is not None else []
+    if changes:
+        message = f"The source's shape has changed: {describe_changes(changes)}."
+        add_event(claim.run_id, EventKind.DRIFT, message)
+        transaction.on_commit(lambda: logger.warning("%s: %s", claim.source, message))
 
 
 def _is_closed(claim: Claim) -> bool:
     return not Run.objects.filter(pk=claim.run_id, status=Status.RUNNING).exists()
+
+
+def hand_over(claim: Claim, message: str, *, wait_seconds: float = 0) -> None:
+    """Give the source up and put the run back to `queued`, to be gone on with after so many seconds.
+
+    Raises Overtaken.
+    """
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        bound_statements(cursor)
+        if not checkpoints.release(cursor, claim, needs_lease=False):
+            checkpoints.raise_if_overtaken(cursor, claim)
+            return  # the answer to our own commit was lost
+        not_before = _in(wait_seconds) if wait_seconds > 0 else None
+        running = Run.objects.filter(pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
+        if running.update(status=Status.QUEUED, not_before=not_before, sent_at=None):
+            add_event(claim.run_id, EventKind.HANDED_OVER, message)
+
+
+def _in(seconds: float) -> Func:
+    return Func(
+        Value(seconds),
+        function="clock_timestamp",
+        template="(clock_timestamp() + %(expressions)s * interval '1 second')",
+    )
+
+
+def close_queued(run_id: int, reason: Reason, error: str) -> None:
+    """Close a run that waits and can't be executed."""
+    waiting = Run.objects.filter(pk=run_id, status=Status.QUEUED)
+    if waiting.update(status=Status.FAILED, reason=reason, error=error, finished_at=_NOW):
+        add_event(run_id, EventKind.CLOSED, f"Closed failed/{reason}: {error}")
+
+
+def list_running() -> list[str]:
+    """The sources that have a running run."""
+    return list(Run.objects.filter(status=Status.RUNNING).values_list("source", flat=True))
+
+
+def read_clock() -> datetime:
+    """The database's time, UTC."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        (now,) = cursor.fetchone()
+        return now  # type: ignore[no-any-return]
+
+
+def abandon_stale(source: str) -> Run | None:
+    """Close the source's running run from outside if its heartbeat has stopped and its lease is over; that run.
+
+    The epoch is raised in the same transaction. The third attempt is the last: reason `gave_up`.
+    """
+    for _ in range(CLAIM_ATTEMPTS):
+        try:
+            with transaction.atomic(durable=True), connection.cursor() as cursor:
+                bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
+                stale = Run.objects.filter(
+                    source=source, status=Status.RUNNING, heartbeat_at__lt=_in(-settings.ETL_LEASE_SECONDS)
+                ).first()
+                if stale is None or not checkpoints.revoke(cursor, source):
+                    return None
+                reason = Reason.GAVE_UP if stale.attempt >= MOST_ATTEMPTS else Reason.ABANDONED
+                text = "Its process was gone or stood still."
+                stale_row = Run.objects.filter(pk=stale.pk, status=Status.RUNNING)
+                stale_row.update(status=Status.FAILED, reason=reason, error=text, finished_at=_NOW)
+                add_event(stale.pk, EventKind.CLOSED, f"Closed failed/{reason} by the sweeper.")
+                return Run.objects.get(pk=stale.pk)
+        except OperationalError as error:
+            if not is_lock_timeout(error):
+                raise
+            checkpoints.end_frozen_owner(source)
+    return None

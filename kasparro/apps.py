@@ -7,4 +7,4 @@ class KasparroConfig(AppConfig):
     name = "kasparro"
 
     def ready(self) -> None:
-        from kasparro import checks  # noqa: F401, PLC0415  (registers the checks)
+        from kasparro import celery, checks  # noqa: F401, PLC0415  (sets the Celery app, registers the checks)

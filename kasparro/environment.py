@@ -54,6 +54,15 @@ class Environment:
         """A comma-separated list; blanks around items and empty items are dropped."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()] or default
 
+    def checked(self, name: str, default: str, check: Callable[[str], object], hint: str) -> str:
+        """A text that `check` takes without a ValueError."""
+
+        def parse(text: str) -> str:
+            check(text)
+            return text
+
+        return self._parsed(name, default, parse, hint)
+
     def _parsed(self, name: str, default: Value, parse: Callable[[str], Value], hint: str) -> Value:
         text = self.text(name)
         if not text:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import environ
+import limits
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
@@ -71,6 +72,8 @@ try:
     redis.connection.parse_url(REDIS_URL)  # type: ignore[no-untyped-call]
 except ValueError:
     env.problems.append(Problem("REDIS_URL", "REDIS_URL is no Redis address", "Use redis://:PASSWORD@HOST:PORT/0."))
+# Messages and locks are about the rows of one database: two that share a Redis must not mix them up.
+REDIS_KEY_PREFIX = f"kasparro:{DATABASES['default']['NAME']}:"
 
 # --- the pipeline -------------------------------------------------------------------------------
 ETL_SOURCES = env.items(
@@ -84,6 +87,7 @@ ETL_SOURCES = env.items(
 )
 ETL_BATCH_SIZE = env.whole("ETL_BATCH_SIZE", 10_000, least=1)
 ETL_LEASE_SECONDS = env.seconds("ETL_LEASE_SECONDS", 60, least=0.5)
+ETL_TASK_SECONDS = env.seconds("ETL_TASK_SECONDS", 600, least=0.1)
 ETL_BATCH_DEADLINE_SECONDS = env.seconds("ETL_BATCH_DEADLINE_SECONDS", 600, least=0.5)
 ETL_HTTP_RETRIES = env.whole("ETL_HTTP_RETRIES", 4, least=0)
 ETL_HTTP_BACKOFF_SECONDS = env.seconds("ETL_HTTP_BACKOFF_SECONDS", 1, least=0)
@@ -93,15 +97,47 @@ ETL_HTTP_DEADLINE_SECONDS = env.seconds("ETL_HTTP_DEADLINE_SECONDS", 300, least=
 ETL_HTTP_MAX_BYTES = env.whole("ETL_HTTP_MAX_BYTES", 1 << 30, least=1)
 
 COINGECKO_BASE_URL = env.text("COINGECKO_BASE_URL", "https://api.coingecko.com/api/v3")
+# The free tier's limit is that of the public address; a stand-in has none unless one is set.
+_FREE_TIER = "10/minute" if "//api.coingecko.com/" in COINGECKO_BASE_URL else ""
+ETL_RATE_LIMIT_COINGECKO = env.checked("ETL_RATE_LIMIT_COINGECKO", _FREE_TIER, limits.parse, "Use such as 10/minute.")
 COINGECKO_API_KEY = env.text("COINGECKO_API_KEY")
 PRODUCTS_CSV = env.text("PRODUCTS_CSV", "data/products.csv")
 VENDORS_CSV = env.text("VENDORS_CSV", "data/vendors.csv")
 LISTINGS_JSON = env.text("LISTINGS_JSON", "data/listings.ndjson")
 
+# --- Celery -------------------------------------------------------------------------------------
+CELERY_BROKER_URL = (
+    REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
+    if REDIS_URL.startswith("unix://")
+    else REDIS_URL
+)
+# A task gives its run back after ETL_TASK_SECONDS by itself; these limits only catch one that hangs. A message
+# comes again when its worker is gone for longer than the visibility timeout: it must exceed the hard limit.
+CELERY_TASK_SOFT_TIME_LIMIT = ETL_TASK_SECONDS + ETL_BATCH_DEADLINE_SECONDS
+CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
+    "socket_connect_timeout": 2,
+    "global_keyprefix": REDIS_KEY_PREFIX,
+}
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TIMEZONE = "UTC"
+CELERY_ENABLE_UTC = True
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
+
 # --- Django -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "kasparro",
     "etl",
+    "django_celery_beat",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -7,6 +7,9 @@ It types the commands that a user would type, in processes of their own, on a da
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -21,6 +24,7 @@ from sandbox.server import Sandbox
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "kasparro_demo"
 TABLES = ("raw_api_data", "raw_csv_data", "raw_third_source_data", "unified_records", "etl_quarantine")
+PATIENCE_SECONDS = 120
 EXPECTED = (0, 3)  # `ingest` ends with 3 where records were refused, and here some are
 
 
@@ -41,16 +45,19 @@ def main() -> None:
 def run_steps(url: str, environment: dict[str, str]) -> None:
     """The steps of the demo, told as they go."""
     manage("migrate", "-v0", environment=environment)
-    say("1. Bring four sources up to date: an API, two CSV files, a JSON feed.")
+    say("1. Queue a run for each of four sources (an API, two CSV files, a JSON feed), and start a worker.")
     print("   CoinGecko is played by a local stand-in (sandbox/), which answers 429 once: watch it being waited out.")
     print("   For the real one, type `manage.py ingest coingecko_api` as shown below.\n", flush=True)
-    manage("ingest", "--all", environment=environment)
+    manage("ingest", "--all", "--queue", environment=environment)
+    with start_worker(environment):
+        show_until_done(url)
+    manage("runs", environment=environment)
     say("2. What was refused, where, and why: kept, not lost.")
     manage("quarantine", "list", environment=environment)
     say("3. What landed: one unified table.")
     show_unified(url)
     before = count_rows(url)
-    say("4. All of it again: what has not changed is not even read.")
+    say("4. All of it again, here in the terminal: what has not changed is not even read.")
     manage("ingest", "--all", environment=environment)
     say("5. And again with --full: everything is read, and only differences would be written.")
     manage("ingest", "--all", "--full", environment=environment)
@@ -78,6 +85,60 @@ def manage(*arguments: str, environment: dict[str, str]) -> None:
     )
     if done.returncode not in EXPECTED:
         sys.exit(f"make demo: `manage.py {' '.join(arguments)}` ended with status {done.returncode}.")
+
+
+@contextmanager
+def start_worker(environment: dict[str, str]) -> Iterator[None]:
+    """A real Celery worker, stopped at the end."""
+    worker = subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "ignore:You're running the worker",
+            "-m",
+            "celery",
+            "-A",
+            "kasparro",
+            "worker",
+            "--concurrency",
+            "2",
+            "--loglevel",
+            "ERROR",
+        ],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us; the worker is told below
+    )
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait()
+
+
+def show_until_done(url: str) -> None:
+    """What happens to the runs, line by line, until none waits or runs."""
+    deadline, shown = time.monotonic() + PATIENCE_SECONDS, 0
+    with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+        session.autocommit = True
+        while True:
+            cursor.execute("SELECT count(*) FROM etl_runs WHERE status IN ('queued', 'running')")
+            (open_runs,) = cursor.fetchone() or (0,)
+            cursor.execute(
+                "SELECT event.id, source, kind, message FROM etl_run_events AS event"
+                " JOIN etl_runs ON run_id = etl_runs.id WHERE event.id > %s ORDER BY event.id",
+                [shown],
+            )
+            for number, source, kind, message in cursor.fetchall():
+                shown = number
+                print(f"   {source:<14} {kind:<10} {message}", flush=True)
+            if not open_runs:
+                break
+            if time.monotonic() > deadline:
+                sys.exit(f"make demo: the runs were not through after {PATIENCE_SECONDS} s.")
+            time.sleep(0.1)
+    print()
 
 
 def make_database() -> str:
@@ -134,6 +195,7 @@ def show_next_steps() -> None:
         "preview products_csv": "what a source would give, writing nothing",
         "ingest products_csv vendors_csv listings_json": "the files",
         "ingest coingecko_api": "the real CoinGecko",
+        "up": "web, worker and beat: everything by itself (or: make up)",
         "runs": "what has run",
         "servers stop": "stop the embedded PostgreSQL and Valkey (or: make down)",
     }

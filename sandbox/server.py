@@ -31,11 +31,17 @@ SLOW_BYTES = 64
 class Sandbox:
     """The server in a thread of this process, as a context; `url` is what COINGECKO_BASE_URL takes.
 
-    `requests` logs what came in: method, path and headers (names in lower case).
+    `requests` logs what came in: method, path and headers (names in lower case). More than `most_per_second`
+    requests within a second are answered with 429 and counted in `refused` (0: no limit).
     """
 
-    def __init__(self, list_path: Path = DEFAULT_LIST, *, port: int = 0, plan: str = "") -> None:
+    def __init__(
+        self, list_path: Path = DEFAULT_LIST, *, port: int = 0, plan: str = "", most_per_second: int = 0
+    ) -> None:
         self.list_path = list_path
+        self.most_per_second = most_per_second
+        self.refused = 0
+        self.recent: deque[float] = deque()
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.faults: deque[str] = deque()
         self.plan(plan)
@@ -46,6 +52,16 @@ class Sandbox:
     def plan(self, text: str) -> None:
         """Set the faults of the coming requests."""
         self.faults = deque(fault.strip() for fault in text.split(",") if fault.strip())
+
+    def is_too_fast(self) -> bool:
+        """Note a request; whether it is one too many within this second."""
+        now = time.monotonic()
+        while self.recent and self.recent[0] <= now - 1:
+            self.recent.popleft()
+        self.recent.append(now)
+        is_too_fast = 0 < self.most_per_second < len(self.recent)
+        self.refused += is_too_fast
+        return is_too_fast
 
     def __enter__(self) -> Self:
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
@@ -76,7 +92,9 @@ class _Handler(BaseHTTPRequestHandler):
         sandbox = self.server.sandbox
         sandbox.requests.append((self.command, self.path, {name.lower(): text for name, text in self.headers.items()}))
         fault, _, detail = (sandbox.faults.popleft() if sandbox.faults else "").partition(":")
-        if fault.isdigit():
+        if sandbox.is_too_fast():
+            self._answer(HTTPStatus.TOO_MANY_REQUESTS, b"{}", {"Retry-After": "1"})
+        elif fault.isdigit():
             headers = {"Retry-After": detail} if detail else {}
             self._answer(HTTPStatus(int(fault)), b'{"error": "as planned"}', headers)
         elif fault == "reset":
@@ -151,9 +169,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A stand-in for CoinGecko's /coins/list.")
     parser.add_argument("--list", type=Path, default=DEFAULT_LIST, help="the list to serve (a JSON file)")
     parser.add_argument("--port", type=int, default=8900)
+    parser.add_argument("--most-per-second", type=int, default=0, help="answer 429 beyond so many requests")
     parser.add_argument("--plan", default="", help="faults of the first requests, such as 429:2,503,cut")
     arguments = parser.parse_args()
-    with Sandbox(arguments.list, port=arguments.port, plan=arguments.plan) as sandbox:
+    with Sandbox(
+        arguments.list, port=arguments.port, plan=arguments.plan, most_per_second=arguments.most_per_second
+    ) as sandbox:
         print(f"COINGECKO_BASE_URL={sandbox.url}", flush=True)
         threading.Event().wait()
 

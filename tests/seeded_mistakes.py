@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LAWS = ("tests/test_delivery.py", "tests/test_fence_machine.py")
+LAWS = ("tests/test_delivery.py", "tests/test_fence_machine.py", "tests/test_drift_delivery.py")
+TRANSACTION = (
+    "    with transaction.atomic(durable=True), connection.cursor() as cursor:\n        bound_statements(cursor)\n"
+)
 COMMIT_NOW = 'cursor.execute("COMMIT"); cursor.execute("BEGIN")'
 WRITE_FIRST = f"""
         import datetime
@@ -107,6 +110,46 @@ MISTAKES = (
         "a claim that does not close the older run",
         "etl/runs.py",
         (("    _abandon_running(cursor, source)\n", ""),),
+    ),
+    Mistake(
+        "drift written outside the fence",
+        "etl/runs.py",
+        (
+            ("            _note_drift(claim, read_end)\n", ""),
+            (
+                f"{TRANSACTION}        if not checkpoints.release(cursor, claim, needs_lease=read_end",
+                (
+                    "    if read_end is not None:\n        _note_drift(claim, read_end)\n"
+                    f"{TRANSACTION}        if not checkpoints.release(cursor, claim, needs_lease=read_end"
+                ),
+            ),
+        ),
+    ),
+    Mistake(
+        "drift committed before its run is closed",
+        "etl/runs.py",
+        (
+            (
+                "            _note_drift(claim, read_end)\n",
+                f"            _note_drift(claim, read_end)\n            {COMMIT_NOW}\n",
+            ),
+        ),
+    ),
+    Mistake(
+        "a read's shape kept only in memory",
+        "etl/checkpoints.py",
+        (("read_shape = %(read_shape)s", "read_shape = NULL"),),
+    ),
+    Mistake(
+        "a read's shape saved one batch late",
+        "etl/pipeline.py",
+        (
+            ("            read = _observe(source, chunk, read)\n", ""),
+            (
+                "            watch.note_batch()\n",
+                "            read = _observe(source, chunk, read)\n            watch.note_batch()\n",
+            ),
+        ),
     ),
     Mistake(
         "a commit sent again blindly",

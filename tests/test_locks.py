@@ -32,7 +32,7 @@ def source(client: redis.Redis) -> Iterator[str]:
 
 
 def key_of(source: str) -> str:
-    return f"kasparro:lock:{source}"
+    return f"{run_settings.REDIS_KEY_PREFIX}lock:{source}"
 
 
 def hold(source: str, seconds: float = 30) -> SourceLock:

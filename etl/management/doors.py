@@ -9,7 +9,7 @@ from django.db import Error, ProgrammingError
 
 from etl.readers.base import Source
 from etl.sources.registry import list_sources
-from etl.storage.transactions import describe
+from etl.storage.transactions import describe, is_missing_table
 
 
 class ExitStatus(IntEnum):
@@ -40,6 +40,7 @@ def clear_database_errors() -> Iterator[None]:
     try:
         yield
     except ProgrammingError as error:
-        raise CommandError(f"{describe(error)}: run `manage.py migrate` first.") from error
+        advice = ": run `manage.py migrate` first" if is_missing_table(error) else ""
+        raise CommandError(f"{describe(error)}{advice}.") from error
     except Error as error:
         raise CommandError(f"The database refuses: {describe(error)}") from error

@@ -5,7 +5,7 @@ Readers know nothing of tables: they get what the last read left (`Opening`) and
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -14,8 +14,9 @@ from typing import Any, ClassVar, Protocol, overload
 
 from django.conf import settings
 
-from etl.contracts import CONTRACT_FORMAT, Contract
-from etl.records import Breach, BreachCode, Chunk, Cursor, SourceKind, UnifiedFields
+from etl.contracts import CONTRACT_FORMAT, Contract, find_misfit
+from etl.exceptions import SourceError
+from etl.records import Breach, BreachCode, Chunk, Cursor, Record, Refusal, SourceKind, UnifiedFields
 
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
 """Characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
@@ -55,6 +56,9 @@ class Watch(Protocol):
     def wait(self, seconds: float) -> None:
         """Sleep; raises what ends the run (an interruption, a lost lease) as soon as it happens."""
 
+    def find_pace(self, host: str, limit: str) -> float:
+        """Seconds to wait before asking this host once more, by a rate limit such as `10/minute`; 0: go."""
+
     def note_retry(self, message: str) -> None:
         """Log a retry and keep it as an event of the run."""
 
@@ -64,6 +68,34 @@ class Opening:
     """What a reader may use of the last finished read: the server's validators, empty to force a body."""
 
     validators: Mapping[str, str] = field(default_factory=dict)
+
+
+CHUNK_BYTES = 16 << 20
+"""A chunk ends here even if it has fewer records than a batch may: wide records must not fill the memory."""
+
+
+def gather_chunks(
+    items: Iterable[Record | Refusal], batch_size: int, describe_cursor: Callable[[int], Cursor]
+) -> Iterator[Chunk]:
+    """Items in chunks of at most `batch_size`; what came before a SourceError is good, and comes first.
+
+    `describe_cursor` gives the cursor behind the last item taken, whose position it is given.
+    """
+    gathered: list[Record | Refusal] = []
+    size = 0
+    try:
+        for item in items:
+            gathered.append(item)
+            size += len(item.original) if isinstance(item, Record) else len(item.original.head)
+            if len(gathered) == batch_size or size >= CHUNK_BYTES:
+                yield Chunk(gathered, describe_cursor(gathered[-1].position))
+                gathered, size = [], 0
+    except SourceError:
+        if gathered:
+            yield Chunk(gathered, describe_cursor(gathered[-1].position))
+        raise
+    if gathered:
+        yield Chunk(gathered, describe_cursor(gathered[-1].position))
 
 
 class Content(Protocol):
@@ -92,7 +124,8 @@ class Source:
 
     name: ClassVar[str]
     kind: ClassVar[SourceKind]
-    every: ClassVar[timedelta]
+    every: ClassVar[timedelta | str]
+    """How often it is due: an interval, or a crontab of five fields, in UTC."""
     contract: ClassVar[type[Contract]]
     unified: ClassVar[Mapping[str, str | Lowered]] = {}
     version: ClassVar[int] = 1
@@ -123,6 +156,8 @@ class Source:
         if isinstance(parsed, Breach):
             return parsed
         unified = self.unify(parsed)
+        if not isinstance(unified, Breach) and type(self).unify is not Source.unify:
+            unified = find_misfit(unified) or unified
         return unified if isinstance(unified, Breach) else self._find_long_text(unified) or unified
 
     def _find_long_text(self, unified: UnifiedFields) -> Breach | None:

@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar
 from django.conf import settings
 
 from etl.exceptions import SourceError
-from etl.readers.base import Content, Opening, Source, Watch
+from etl.readers.base import Content, Opening, Source, Watch, gather_chunks
 from etl.readers.snapshot import Snapshot, copy_file
 from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Original, Record, Refusal, SourceKind
 
@@ -68,14 +68,7 @@ class CsvContent:
         if cursor is not None:
             lines.go_to(cursor["offset"], cursor["line"])
         position = cursor["position"] if cursor is not None else 0
-        items: list[Record | Refusal] = []
-        for item in _read_items(lines, header, position):
-            items.append(item)
-            if len(items) == batch_size:
-                yield Chunk(items, _describe_cursor(items, lines))
-                items = []
-        if items:
-            yield Chunk(items, _describe_cursor(items, lines))
+        return gather_chunks(_read_items(lines, header, position), batch_size, lines.describe_cursor)
 
     def _read_header(self, lines: "_Lines") -> list[str]:
         lines.go_to(0, 0)
@@ -93,10 +86,6 @@ class CsvContent:
         return header
 
 
-def _describe_cursor(items: list[Record | Refusal], lines: "_Lines") -> Cursor:
-    return {"position": items[-1].position, "line": lines.line, "offset": lines.offset}
-
-
 class _Lines:
     """Physical lines of a file as text, for csv.reader, which takes just the lines of one record at a time.
 
@@ -112,6 +101,10 @@ class _Lines:
         self.file.seek(offset)
         self.offset, self.line = offset, line
         self.begin_record()
+
+    def describe_cursor(self, position: int) -> Cursor:
+        """Where a later read goes on, behind the record of this position."""
+        return {"position": position, "line": self.line, "offset": self.offset}
 
     def begin_record(self) -> None:
         self.raw: list[bytes] = []

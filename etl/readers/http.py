@@ -30,7 +30,7 @@ from requests.adapters import HTTPAdapter
 
 from etl.exceptions import RateLimited, SourceError, TransientSourceError
 from etl.readers.base import Opening, Watch
-from etl.readers.snapshot import Snapshot
+from etl.readers.snapshot import Snapshot, open_temporary
 from etl.records import Reason
 
 READ_BYTES = 64 << 10
@@ -41,10 +41,14 @@ USER_AGENT = "kasparro"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to get; `headers` may hold credentials and are sent to the URL's own origin only."""
+    """What to get; `headers` may hold credentials and are sent to the URL's own origin only.
+
+    `rate_limit`: how often its host may be asked, by all workers together (`10/minute`); empty for no limit.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    rate_limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def open_body(
     `looks_cut` tells a body that ends in the middle: HTTP itself can't, where the length was not announced.
     Raises SourceError, TransientSourceError after the last retry, RateLimited for a wait that is too long.
     """
-    with tempfile.TemporaryFile() as file:
+    with open_temporary() as file:
         yield _get_with_retries(request, opening, watch, file, looks_cut)
 
 
@@ -88,6 +92,7 @@ def _get_with_retries(
     retry = SourceRetry.from_settings()
     while True:
         try:
+            _await_turn(request, watch)
             with _Deadline(settings.ETL_HTTP_DEADLINE_SECONDS) as deadline, _Session(deadline) as session:
                 body = session.download(request, opening, file)
             if body is not None and looks_cut(body.snapshot):
@@ -101,6 +106,22 @@ def _get_with_retries(
             seconds = max(asked, retry.get_backoff_time())
             watch.note_retry(f"Retrying ({retry.number}/{retry.most}) after {seconds:.2f}s due to: {failure}")
             watch.wait(seconds)
+
+
+def _await_turn(request: Request, watch: Watch) -> None:
+    """Wait until the host may be asked; raises RateLimited if that is longer than the watch waits."""
+    while seconds := watch.find_pace(_find_host(request.url), request.rate_limit):
+        if seconds > watch.max_wait_seconds:
+            raise _too_long_a_wait(seconds, _Failed(f"its rate limit is {request.rate_limit}"), request)
+        watch.wait(seconds)
+
+
+def _find_host(url: str) -> str:
+    """The host of the URL; empty where it has none: asking will tell."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 class _Failed(Exception):
@@ -296,7 +317,7 @@ class _Session(requests.Session):
                 if response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
                 return Body(_store(response, file, self.deadline, request), _find_validators(response, request))
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             self.deadline.refuse_if_passed()
             # Without its cause: the libraries' texts hold the URL with its credentials.
             raise _translate(error, request) from None
@@ -310,7 +331,8 @@ def _drop_redirect_body(response: requests.Response, **options: Any) -> None:
 
 def _refuse_bad_status(response: requests.Response, request: Request, *, is_conditional: bool) -> None:
     status = response.status_code
-    line = f"{status} {response.reason or ''}".strip()
+    reason = "".join(letter for letter in str(response.reason or "") if letter.isprintable())
+    line = f"{status} {reason}".strip()
     if status in RETRIED_STATUSES:
         raise _Failed(line, response.headers.get("Retry-After"))
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
@@ -349,6 +371,10 @@ def _translate(error: Exception, request: Request) -> Exception:
     )
     if isinstance(error, permanent):
         return SourceError(f"{where} can't be asked ({type(error).__name__}).", Reason.SOURCE_REFUSED)
+    if isinstance(error, ValueError) and not isinstance(
+        error, (requests.RequestException, urllib3.exceptions.HTTPError)
+    ):
+        return SourceError(f"{where}: an address or header can't be used.", Reason.SOURCE_REFUSED)
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
         return _Failed(f"no answer within {settings.ETL_HTTP_TIMEOUT_SECONDS:g} s")
     if isinstance(error, OSError) and not isinstance(error, (requests.RequestException, ConnectionError)):
@@ -395,4 +421,4 @@ def _find_validators(response: requests.Response, request: Request) -> dict[str,
 
 def _hash_address(request: Request) -> str:
     """Validators hold for one address only; hashed, since a URL may hold credentials."""
-    return hashlib.sha256(request.url.encode()).hexdigest()[:16]
+    return hashlib.sha256(request.url.encode(errors="surrogateescape")).hexdigest()[:16]

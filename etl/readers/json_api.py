@@ -13,12 +13,14 @@ from etl.records import SourceKind
 class JsonApiSource(Source):
     """`GET {base_url}{endpoint}` answering with a JSON array. Kept in `raw_api_data`.
 
-    Override `headers` to send credentials; they go to the address's own host only.
+    Override `headers` to send credentials; they go to the address's own host only. `rate_limit`, such as
+    `10/minute`, is shared by all workers.
     """
 
     kind = SourceKind.API
     base_url: ClassVar[str]
     endpoint: ClassVar[str] = ""
+    rate_limit: ClassVar[str] = ""
 
     @property
     def url(self) -> str:
@@ -34,7 +36,7 @@ class JsonApiSource(Source):
 
     @contextmanager
     def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
-        with open_body(Request(self.url, self.headers), opening, watch, looks_cut) as body:
+        with open_body(Request(self.url, self.headers, self.rate_limit), opening, watch, looks_cut) as body:
             if body is None:
                 yield None
             else:

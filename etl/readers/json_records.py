@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 
 from etl.contracts import Number
 from etl.exceptions import SourceError
+from etl.readers.base import gather_chunks
 from etl.readers.snapshot import Snapshot
 from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Original, Record, Refusal
 
@@ -49,19 +50,7 @@ class JsonContent:
         if self.must_be_array and not is_array:
             raise SourceError(f"{self.location} did not send a JSON array.")
         reader = _Array(self, start) if is_array else _Lines(self, start)
-        items: list[Record | Refusal] = []
-        try:
-            for item in reader.read():
-                items.append(item)
-                if len(items) == batch_size:
-                    yield Chunk(items, reader.describe_cursor())
-                    items = []
-        except SourceError:
-            if items:  # what came before the break is good: it lands first
-                yield Chunk(items, reader.describe_cursor())
-            raise
-        if items:
-            yield Chunk(items, reader.describe_cursor())
+        return gather_chunks(reader.read(), batch_size, lambda _: reader.describe_cursor())
 
 
 def looks_cut(snapshot: Snapshot) -> bool:

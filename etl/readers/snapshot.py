@@ -5,7 +5,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,9 +26,23 @@ class Snapshot:
 
 
 @contextmanager
+def open_temporary() -> Iterator[BinaryIO]:
+    """An unnamed temporary file; raises SourceError if there is no place for it."""
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below, where an error must not hide another)
+    except OSError as error:
+        raise SourceError(f"No temporary file can be made in {tempfile.gettempdir()}: {error.strerror}.") from error
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # a full disk has been told of where it was met
+            file.close()
+
+
+@contextmanager
 def copy_file(path: Path) -> Iterator[Snapshot]:
     """A copy of the file as it was at one moment; raises SourceError, or TransientSourceError while it is written."""
-    with tempfile.TemporaryFile() as copy, _open_regular(path) as file:
+    with open_temporary() as copy, _open_regular(path) as file:
         for _ in range(COPY_ATTEMPTS):
             before = _identify(file)
             fingerprint, size = _copy(file, copy, path)

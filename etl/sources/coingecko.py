@@ -1,7 +1,5 @@
 """CoinGecko's list of coins: ids, symbols and names; it has no prices."""
 
-from collections.abc import Mapping
-
 from etl.sources import Contract, JsonApiSource, NonBlank, setting, timedelta
 
 
@@ -16,10 +14,11 @@ class CoinGecko(JsonApiSource):
     base_url = setting("COINGECKO_BASE_URL")
     endpoint = "/coins/list"
     api_key = setting("COINGECKO_API_KEY")
+    rate_limit = setting("ETL_RATE_LIMIT_COINGECKO")
     every = timedelta(minutes=15)
     contract = Coin
     unified = {"external_id": "id", "name": "name", "category": "symbol"}
 
     @property
-    def headers(self) -> Mapping[str, str]:
+    def headers(self) -> dict[str, str]:
         return {"x-cg-demo-api-key": self.api_key} if self.api_key else {}

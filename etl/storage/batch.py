@@ -12,6 +12,7 @@ from etl.models import RAW_MODELS
 from etl.records import Accepted, QuarantineStatus, Refusal, SourceKind
 from etl.storage.copy import copy_rows
 from etl.storage.lookup import mark_met
+from etl.storage.texts import make_storable
 
 _UNIFIED = ("name", "category", "value", "currency", "event_timestamp", "content_hash", "raw_id")
 
@@ -142,14 +143,9 @@ def _insert_quarantine(cursor: Any, refusals: Sequence[Refusal], source: str, ru
     rows = (
         (
             *(source, run_id, QuarantineStatus.OPEN, now, now, refusal.position, refusal.line),
-            *(_storable(refusal.breach.column), refusal.breach.code, _storable(refusal.breach.message)),
+            *(make_storable(refusal.breach.column), refusal.breach.code, make_storable(refusal.breach.message)),
             *(refusal.payload, refusal.original.head, refusal.original.length, refusal.original.sha256),
         )
         for refusal in refusals
     )
     copy_rows(cursor, "etl_quarantine", columns, rows)
-
-
-def _storable(text: str) -> str:
-    """A text about a record, without what PostgreSQL refuses as text: it may quote the record."""
-    return text.replace("\x00", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()

@@ -31,12 +31,18 @@ _TRANSIENT = {
 }
 
 
-def bound_statements(cursor: Any, *, lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
+def bound_statements(
+    cursor: Any,
+    *,
+    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
+    idle_seconds: float = IDLE_IN_TRANSACTION_SECONDS,
+) -> None:
     """Give the open transaction its timeouts, and plans by index only: each statement here goes by key."""
+    connection.queries_log.clear()  # with DEBUG on Django keeps each statement, with all that was given to it
     timeouts = {
         "statement_timeout": STATEMENT_TIMEOUT_SECONDS,
         "lock_timeout": lock_timeout_seconds,
-        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_SECONDS,
+        "idle_in_transaction_session_timeout": idle_seconds,
         # So that the server notices a killed client also in the middle of a statement, and frees its locks.
         "client_connection_check_interval": CONNECTION_CHECK_SECONDS,
     }
@@ -49,6 +55,11 @@ def bound_statements(cursor: Any, *, lock_timeout_seconds: float = LOCK_TIMEOUT_
 def is_lock_timeout(error: Exception) -> bool:
     """Whether the statement gave up waiting for somebody's lock."""
     return _find_code(error) == "55P03"
+
+
+def is_missing_table(error: Exception) -> bool:
+    """Whether a table or column is not there (yet)."""
+    return _find_code(error) in ("42P01", "42703")
 
 
 def is_transient(error: Exception) -> bool:

@@ -308,6 +308,9 @@ class Unwatched:
     def wait(self, seconds: float) -> None:
         raise AssertionError
 
+    def find_pace(self, host: str, limit: str) -> float:
+        raise AssertionError
+
     def note_retry(self, message: str) -> None:
         raise AssertionError
 

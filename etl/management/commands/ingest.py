@@ -9,8 +9,8 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from etl.interruption import Interruption
 from etl.management.doors import ExitStatus, choose_sources, clear_database_errors
-from etl.management.terminal import ProgressDisplay, print_table
-from etl.operations import REFUSED, Outcome, ingest
+from etl.management.terminal import ProgressDisplay, clean, print_table
+from etl.operations import REFUSED, Outcome, ingest, order
 from etl.readers.base import Source
 from etl.records import COUNTERS, Status
 
@@ -27,15 +27,26 @@ class Command(BaseCommand):
         parser.add_argument("names", nargs="*", metavar="NAME", help="a source; `manage.py sources` lists them")
         parser.add_argument("--all", action="store_true", dest="all_of_them", help="every source of ETL_SOURCES")
         parser.add_argument("--full", action="store_true", help="re-read everything; still writes only differences")
+        parser.add_argument("--queue", action="store_true", help="only queue the runs, for a worker to execute")
         parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a run, one a line")
 
-    def handle(self, *args: Any, names: Sequence[str], all_of_them: bool, **options: Any) -> None:
+    def handle(self, *args: Any, names: Sequence[str], all_of_them: bool, queue: bool, **options: Any) -> None:
         sources = choose_sources(names, all_of_them=all_of_them)
         with clear_database_errors():
-            outcomes = self._ingest(sources, **options)
+            outcomes = self._queue(sources, **options) if queue else self._ingest(sources, **options)
         if not options["as_json"]:
             print_outcomes(outcomes)
-        sys.exit(choose_exit_status(outcomes))
+        left = [source.name for source in sources[len(outcomes) :]]
+        if left:
+            print(f"Stopped before {', '.join(left)}.", file=sys.stderr)
+        sys.exit(ExitStatus.FAILED if left else choose_exit_status(outcomes))
+
+    def _queue(self, sources: Sequence[Source], *, full: bool, as_json: bool, **options: Any) -> list[Outcome]:
+        outcomes = [order(source, full=full) for source in sources]
+        if as_json:
+            for outcome in outcomes:
+                print(json.dumps(outcome.as_json()))
+        return outcomes
 
     def _ingest(
         self, sources: Sequence[Source], *, full: bool, as_json: bool, verbosity: int, **options: Any
@@ -50,7 +61,7 @@ class Command(BaseCommand):
                 outcome = ingest(source, full=full, interruption=interruption, report=report)
                 finish(describe(outcome))
                 if outcome.message:
-                    print(f"{source.name}: {outcome.message}", file=sys.stderr)
+                    print(f"{source.name}: {clean(outcome.message)}", file=sys.stderr)
                 if as_json:
                     print(json.dumps(outcome.as_json()), flush=True)
                 outcomes.append(outcome)

@@ -1,14 +1,17 @@
 """`manage.py runs`: the newest runs."""
 
+import time
+from contextlib import suppress
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.management.doors import clear_database_errors
-from etl.management.terminal import print_table
-from etl.models import Run
+from etl.management.terminal import clean, print_table
+from etl.models import Run, RunEvent
 from etl.records import COUNTERS
 
+FOLLOW_SECONDS = 0.5
 COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
 
 
@@ -19,9 +22,12 @@ class Command(BaseCommand):
         parser.add_argument("run", nargs="?", type=int, help="show this run's events instead")
         parser.add_argument("--source", help="only this source's runs")
         parser.add_argument("--limit", type=int, default=20, help="how many runs (default 20)")
+        parser.add_argument("--follow", action="store_true", help="go on showing what happens, until Ctrl-C")
 
-    def handle(self, *args: Any, run: int | None, source: str | None, limit: int, **options: Any) -> None:
+    def handle(self, *args: Any, run: int | None, source: str | None, limit: int, follow: bool, **options: Any) -> None:
         with clear_database_errors():
+            if follow:
+                return self._follow(run, source)
             if run is not None:
                 return self._show_events(run)
             runs = Run.objects.filter(source=source) if source else Run.objects.all()
@@ -33,6 +39,21 @@ class Command(BaseCommand):
                 for run in runs[: max(limit, 0)]
             ]
             return print_table(COLUMNS, rows, numbers=("run", *COUNTERS))
+
+    def _follow(self, run: int | None, source: str | None) -> None:
+        """Each new event of the runs asked for, as one line."""
+        wanted = {"run_id": run, "run__source": source}
+        events = RunEvent.objects.select_related("run").filter(
+            **{name: value for name, value in wanted.items() if value}
+        )
+        last = 0 if run is not None else events.order_by("-pk").values_list("pk", flat=True).first() or 0
+        with suppress(KeyboardInterrupt):
+            while True:
+                for event in events.filter(pk__gt=last).order_by("pk"):
+                    last = event.pk
+                    where = f"{event.created_at:%H:%M:%S} run {event.run_id} {event.run.source}"
+                    print(clean(f"{where}: {event.kind}: {event.message}"), flush=True)
+                time.sleep(FOLLOW_SECONDS)
 
     def _show_events(self, run_id: int) -> None:
         run = Run.objects.filter(pk=run_id).first()

@@ -1,0 +1,354 @@
+"""A source's shape, counted over its records, and how it differs from the last snapshot. Pure; needs no database.
+
+Counts add up, so neither the order of the records nor the size of the batches matters. Bounded: MAX_PATHS field
+paths of at most MAX_PATH_CHARACTERS and MAX_DEPTH levels; what lies beyond is not observed. docs/decisions/0008
+tells why the judgement tolerates what it tolerates.
+"""
+
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
+from typing import Any
+
+from etl.contracts import Number
+from etl.records import ChangeKind
+
+MAX_PATHS = 1000
+MAX_PATH_CHARACTERS = 255
+"""An index entry of PostgreSQL must stay below 2,704 bytes."""
+MAX_DEPTH = 16
+
+TOLERATED_PERCENT = 5
+MANY = 3
+"""Among fewer records a bad one can't be told from a good one: nothing is tolerated, each path counts."""
+LEAST_RECORDS = 2
+"""So many records must have a new field path, where there are many."""
+SHOWN_CHANGES = 5
+
+NULL, TEXT, OBJECT, ARRAY, MIXED = "null", "text", "object", "array", "mixed"
+_JSON_TYPES: Mapping[type, str] = {
+    str: TEXT,
+    Number: "number",
+    bool: "boolean",
+    type(None): NULL,
+    dict: OBJECT,
+    list: ARRAY,
+}
+# What a cell of text looks like: the group that matches names it. The numbers are those of contracts.py.
+_LEXICAL = re.compile(
+    r"(?P<integer>-?[0-9]++\Z)"
+    r"|(?P<decimal>-?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?\Z)"
+    r"|(?P<time>[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]++)?)?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)?\Z)"
+    r"|(?P<boolean>(?:[Tt]rue|TRUE|[Ff]alse|FALSE)\Z)"
+    r"|(?P<null>\s*+\Z)"
+    r"|(?P<text>)"
+)
+_LEXICAL_TYPES = ("integer", "decimal", "boolean", "time", TEXT)
+"""From the narrowest on; each cell of text is covered by the last one."""
+_COVERED: Mapping[str, Collection[str]] = {"decimal": ("integer", "decimal"), TEXT: _LEXICAL_TYPES}
+
+_PLAIN_NAME = re.compile(r"[^.\[\]\"\\]+")
+_STEP = re.compile(r'"(?:[^"\\]|\\.)*"|\[\]|[^.\[\]"]+')
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many records have a field path, and how many have each type there, `null` among them.
+
+    A record counts once for a path, and once for each type that its array elements have there.
+    """
+
+    present: int = 0
+    types: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Shape:
+    """What was seen in a number of records: field path (`price.amount`, `tags[]`) → Tally.
+
+    `is_lexical`: the values are cells of text, typed by what they look like; `is_cut`: there were more than
+    MAX_PATHS field paths. Those kept are counted in every record, whichever they are.
+    """
+
+    records: int = 0
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    is_lexical: bool = False
+    is_cut: bool = False
+
+    def observe(self, records: Sequence[Mapping[str, Any]], *, is_lexical: bool) -> "Shape":
+        """The shape with these records counted too; this one stays as it is."""
+        tallies = {path: Tally(tally.present, tally.types.copy()) for path, tally in self.tallies.items()}
+        seen = Shape(self.records + len(records), tallies, is_lexical, self.is_cut)
+        seen._count_objects("", records, None, depth=1)
+        return seen
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` takes."""
+        tallies = {path: {"present": tally.present, "types": dict(tally.types)} for path, tally in self.tallies.items()}
+        return {"records": self.records, "is_lexical": self.is_lexical, "is_cut": self.is_cut, "tallies": tallies}
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any] | None) -> "Shape":
+        """The shape as it was saved; an empty one if none was."""
+        if saved is None:
+            return cls()
+        tallies = {path: Tally(tally["present"], Counter(tally["types"])) for path, tally in saved["tallies"].items()}
+        return cls(saved["records"], tallies, saved["is_lexical"], saved["is_cut"])
+
+    def _count_objects(
+        self, parent: str, objects: Iterable[Mapping[str, Any]], owners: Iterable[int] | None, *, depth: int
+    ) -> None:
+        """Count the fields of objects; `owners` are their records, None where each has its own."""
+        columns: defaultdict[str, list[Any]] = defaultdict(list)
+        owners_by_name: defaultdict[str, list[int]] = defaultdict(list)
+        if owners is None:
+            for values in objects:
+                for name, value in values.items():
+                    columns[name].append(value)
+        else:
+            for values, owner in zip(objects, owners, strict=True):
+                for name, value in values.items():
+                    columns[name].append(value)
+                    owners_by_name[name].append(owner)
+        for name, column in columns.items():
+            self._count_column(_join(parent, name), column, owners_by_name.get(name), depth=depth)
+
+    def _count_column(self, path: str, column: list[Any], owners: list[int] | None, *, depth: int) -> None:
+        tally = self._admit(path)
+        if tally is None:
+            return
+        words = _name_types(column, is_lexical=self.is_lexical)
+        if owners is None:
+            present, types = len(column), Counter(words)
+        else:
+            present = len(set(owners))
+            types = Counter(word for _, word in set(zip(owners, words, strict=True)))
+        tally.present += present
+        tally.types.update(types)
+        if depth == MAX_DEPTH:
+            return
+        if OBJECT in types:
+            self._count_objects(
+                path,
+                [value for value in column if isinstance(value, dict)],
+                owners and [owner for owner, value in zip(owners, column, strict=True) if isinstance(value, dict)],
+                depth=depth + 1,
+            )
+        if ARRAY in types:
+            numbered = zip(owners or range(len(column)), column, strict=True)
+            elements = [(owner, value) for owner, values in numbered if isinstance(values, list) for value in values]
+            if elements:
+                owners_of_elements, values_of_elements = map(list, zip(*elements, strict=True))
+                self._count_column(f"{path}[]", values_of_elements, owners_of_elements, depth=depth + 1)
+
+    def _admit(self, path: str) -> Tally | None:
+        """The tally of the path, a new one where there is room."""
+        tally = self.tallies.get(path)
+        if tally is not None or len(path) > MAX_PATH_CHARACTERS:
+            return tally
+        if len(self.tallies) >= MAX_PATHS:
+            self.is_cut = True
+            return None
+        tally = self.tallies[path] = Tally()
+        return tally
+
+
+def _join(parent: str, name: str) -> str:
+    """The path of a field. A name that could be read otherwise, or is not printable, stands in quotes."""
+    shown = name if _PLAIN_NAME.fullmatch(name) and name.isprintable() else json.dumps(name)
+    return f"{parent}.{shown}" if parent else shown
+
+
+def _find_parent(path: str) -> str:
+    """The path without its last step; empty for a field of the record itself."""
+    *_, last = _STEP.finditer(path)
+    return path[: last.start()].removesuffix(".")
+
+
+def _name_types(column: Collection[Any], *, is_lexical: bool) -> Iterable[str]:
+    kinds = list(map(type, column))
+    if not is_lexical:
+        return map(_name_type, kinds)
+    if set(kinds) == {str}:
+        return map(attrgetter("lastgroup"), map(_LEXICAL.match, column))
+    return [next(iter(_name_types([cell], is_lexical=kind is str))) for cell, kind in zip(column, kinds, strict=True)]
+
+
+@cache
+def _name_type(kind: type) -> str:
+    return _JSON_TYPES.get(kind, kind.__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """What a snapshot keeps of a field path, outliers aside. `is_optional`: not in every record (or parent object)."""
+
+    type: str
+    is_nullable: bool
+    is_optional: bool
+
+    @property
+    def nullability(self) -> str:
+        """In words; absent counts like null."""
+        words = [word for word, claim in (("null", self.is_nullable), ("absent", self.is_optional)) if claim]
+        return f"sometimes {' or '.join(words)}" if words else "never null"
+
+    def __str__(self) -> str:
+        return f"{self.type}, {self.nullability}"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The shape of a source as it is kept, to be compared with the next read's. `records` were read for it."""
+
+    records: int
+    fields: Mapping[str, Field]
+    is_cut: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """What `from_json` takes, and people read."""
+        fields = {
+            path: {"type": kept.type, "nullable": kept.is_nullable, "presence": "some" if kept.is_optional else "every"}
+            for path, kept in self.fields.items()
+        }
+        return {"records": self.records, "is_cut": self.is_cut, "fields": fields}
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> "Snapshot":
+        fields = {
+            path: Field(kept["type"], kept["nullable"], kept["presence"] == "some")
+            for path, kept in saved["fields"].items()
+        }
+        return cls(saved["records"], fields, saved["is_cut"])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference between two snapshots, before and after in words."""
+
+    path: str
+    kind: ChangeKind
+    before: str | None = None
+    after: str | None = None
+
+    def __str__(self) -> str:
+        if self.before is None or self.after is None:
+            return f"{self.path} {self.kind} ({self.before or self.after})"
+        return f"{self.path} {self.kind} {self.before} → {self.after}"
+
+
+def describe_changes(changes: Sequence[Change]) -> str:
+    """The changes in one line, those beyond the first few as a number."""
+    shown = [str(change) for change in changes[:SHOWN_CHANGES]]
+    if len(changes) > SHOWN_CHANGES:
+        shown.append(f"and {len(changes) - SHOWN_CHANGES} more")
+    return "; ".join(shown)
+
+
+def compare(shape: Shape, former: Snapshot | None) -> tuple[Snapshot, list[Change]]:
+    """The snapshot that a whole read's shape gives after the former one, and the changes between them by path.
+
+    What still fits the former snapshot stays as it was there. Where one of the two is cut, only what is certain
+    is told: a path is added to a whole snapshot, or removed from a whole shape.
+    """
+    kept = former.fields if former is not None else {}
+    fields: dict[str, Field] = {}
+    changes: list[Change] = []
+    for path in shape.tallies:
+        before = kept.get(path)
+        if before is None and not _is_established(shape, former, path):
+            continue
+        after = fields[path] = _judge(shape, path, before)
+        if former is not None:
+            changes += _list_changes(path, before, after, is_told=not former.is_cut)
+    for path, before in kept.items():
+        if path not in shape.tallies:
+            if _is_gone(shape, fields, path):
+                changes.append(Change(path, ChangeKind.REMOVED, before=str(before)))
+            else:
+                fields[path] = before
+    return Snapshot(shape.records, fields, shape.is_cut), sorted(changes, key=lambda change: (change.path, change.kind))
+
+
+def _is_established(shape: Shape, former: Snapshot | None, path: str) -> bool:
+    """Whether a path that is not in the former snapshot comes into the next."""
+    if former is not None and former.is_cut and shape.is_cut:  # else snapshots would grow with each read
+        return False
+    return shape.tallies[path].present >= (LEAST_RECORDS if shape.records >= MANY else 1)
+
+
+def _list_changes(path: str, before: Field | None, after: Field, *, is_told: bool) -> Iterable[Change]:
+    if before is None:
+        if is_told:
+            yield Change(path, ChangeKind.ADDED, after=str(after))
+        return
+    if before.type != after.type:
+        yield Change(path, ChangeKind.TYPE, before.type, after.type)
+    if before.nullability != after.nullability:
+        yield Change(path, ChangeKind.NULLABILITY, before.nullability, after.nullability)
+
+
+def _is_gone(shape: Shape, fields: Mapping[str, Field], path: str) -> bool:
+    """Whether a path that no record has is removed: not where its parent was null or an empty array throughout."""
+    if shape.is_cut:
+        return False
+    parent = _find_parent(path)
+    if not parent:
+        return True
+    tally = shape.tallies.get(parent)
+    if tally is None:
+        return _is_gone(shape, fields, parent)
+    container = ARRAY if path.endswith("[]") else OBJECT
+    if container == OBJECT and tally.types[OBJECT]:
+        return True
+    return fields[parent].type not in (container, MIXED)
+
+
+def _judge(shape: Shape, path: str, before: Field | None) -> Field:
+    tally = shape.tallies[path]
+    possible = tally.present if path.endswith("[]") else _count_parents(shape, path)
+    return Field(
+        _judge_type(tally, before, is_lexical=shape.is_lexical),
+        _is_beyond(tally.types[NULL], tally.present, is_so=before is not None and before.is_nullable),
+        _is_beyond(possible - tally.present, possible, is_so=before is not None and before.is_optional),
+    )
+
+
+def _count_parents(shape: Shape, path: str) -> int:
+    """How many records have the object whose field this is."""
+    parent = _find_parent(path)
+    return shape.tallies[parent].types[OBJECT] if parent else shape.records
+
+
+def _judge_type(tally: Tally, before: Field | None, *, is_lexical: bool) -> str:
+    """The former type as long as it covers the values, else the narrowest that does; outliers aside."""
+    values = tally.types.total() - tally.types[NULL]
+    tolerated = _tolerate(values, of=tally.present)
+
+    def count_outliers(type_: str) -> int:
+        if type_ == MIXED:
+            return 0
+        covered = _COVERED.get(type_, (type_,)) if is_lexical else (type_,)
+        return values - sum(tally.types[word] for word in covered if word != NULL)
+
+    if before is not None and count_outliers(before.type) <= tolerated:
+        return before.type
+    if not values:
+        return NULL
+    tolerated = min(tolerated, (values - 1) // 2)  # the outliers are the fewer: one type at most remains
+    candidates = _LEXICAL_TYPES if is_lexical else tally.types
+    return next((word for word in candidates if count_outliers(word) <= tolerated), MIXED)
+
+
+def _is_beyond(outliers: int, records: int, *, is_so: bool) -> bool:
+    """Hysteresis: it becomes so beyond the tolerance, and ceases to be so with no outlier at all."""
+    return outliers > (0 if is_so else _tolerate(records, of=records))
+
+
+def _tolerate(count: int, *, of: int) -> int:
+    return max(1, count * TOLERATED_PERCENT // 100) if of >= MANY else 0

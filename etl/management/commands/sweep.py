@@ -1,0 +1,16 @@
+"""`manage.py sweep`: what the sweeper does each minute, once and now."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+
+from etl.management.doors import clear_database_errors
+from etl.operations import sweep
+
+
+class Command(BaseCommand):
+    help = "Make missing schedule entries, queue due runs, close abandoned ones and send what has not been sent."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with clear_database_errors():
+            sweep()

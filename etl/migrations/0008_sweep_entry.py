@@ -1,0 +1,27 @@
+"""The sweeper's own entry in the schedule: each minute."""
+
+from django.db import migrations
+
+NAME = "sweep"
+TASK = "etl.tasks.sweep"
+
+
+def make_entry(apps, schema_editor):
+    IntervalSchedule = apps.get_model("django_celery_beat", "IntervalSchedule")
+    PeriodicTask = apps.get_model("django_celery_beat", "PeriodicTask")
+    interval, _ = IntervalSchedule.objects.get_or_create(every=1, period="minutes")
+    PeriodicTask.objects.get_or_create(name=NAME, defaults={"task": TASK, "interval": interval})
+
+
+def drop_entry(apps, schema_editor):
+    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name=NAME, task=TASK).delete()
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ("etl", "0007_schema_snapshots"),
+        ("django_celery_beat", "0019_alter_periodictasks_options"),
+    ]
+
+    operations = [migrations.RunPython(make_entry, drop_entry)]

@@ -1,0 +1,35 @@
+"""The only writer of `schema_snapshots` and `schema_changes`; always inside the fenced transaction that ends a read."""
+
+from etl.drift import Change, Shape, Snapshot, compare
+from etl.models import SchemaChange, SchemaSnapshot
+
+
+def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
+    """Judge a whole read's shape: the changes since the last snapshot, kept together with the next one.
+
+    Without changes nothing is written, and a read without records is not judged. The first read makes snapshot 1.
+    """
+    if not shape.records:
+        return []
+    last = SchemaSnapshot.objects.filter(source=source).order_by("-number").first()
+    snapshot, changes = compare(shape, Snapshot.from_json(last.shape) if last is not None else None)
+    if last is None:
+        SchemaSnapshot.objects.create(source=source, number=1, run_id=run_id, shape=snapshot.as_json())
+    elif changes:
+        following = SchemaSnapshot.objects.create(
+            source=source, number=last.number + 1, run_id=run_id, shape=snapshot.as_json()
+        )
+        SchemaChange.objects.bulk_create(
+            SchemaChange(
+                source=source,
+                run_id=run_id,
+                snapshot_before=last,
+                snapshot_after=following,
+                path=change.path,
+                kind=change.kind,
+                before=change.before,
+                after=change.after,
+            )
+            for change in changes
+        )
+    return changes
