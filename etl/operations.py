@@ -167,8 +167,12 @@ def _make_entry(source_name: str) -> None:
 
 
 def _abandon_stale(source_name: str) -> None:
-    run = runs.abandon_stale(source_name)
-    if run is not None and not run.at_terminal and run.reason != Reason.GAVE_UP:
+    runs.abandon_stale(source_name, and_then=_queue_successor)
+
+
+def _queue_successor(run: Run) -> None:
+    """In the transaction that abandons the run: it can't end between the two."""
+    if not run.at_terminal and run.reason != Reason.GAVE_UP:
         orders.queue(
             run.source,
             key=f"successor:{run.pk}",

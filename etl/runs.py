@@ -279,10 +279,11 @@ def read_clock() -> datetime:
         return now  # type: ignore[no-any-return]
 
 
-def abandon_stale(source: str) -> Run | None:
-    """Close the source's running run from outside if its heartbeat has stopped and its lease is over; that run.
+def abandon_stale(source: str, *, and_then: Callable[[Run], None]) -> None:
+    """Close the source's running run from outside if its heartbeat has stopped and its lease is over.
 
-    The epoch is raised in the same transaction. The third attempt is the last: reason `gave_up`.
+    The epoch is raised, and `and_then` called with the closed run, in the same transaction. The third attempt is
+    the last: reason `gave_up`.
     """
     for _ in range(CLAIM_ATTEMPTS):
         try:
@@ -292,15 +293,15 @@ def abandon_stale(source: str) -> Run | None:
                     source=source, status=Status.RUNNING, heartbeat_at__lt=_in(-settings.ETL_LEASE_SECONDS)
                 ).first()
                 if stale is None or not checkpoints.revoke(cursor, source):
-                    return None
+                    return
                 reason = Reason.GAVE_UP if stale.attempt >= MOST_ATTEMPTS else Reason.ABANDONED
                 text = "Its process was gone or stood still."
                 stale_row = Run.objects.filter(pk=stale.pk, status=Status.RUNNING)
                 stale_row.update(status=Status.FAILED, reason=reason, error=text, finished_at=_NOW)
                 add_event(stale.pk, EventKind.CLOSED, f"Closed failed/{reason} by the sweeper.")
-                return Run.objects.get(pk=stale.pk)
+                and_then(Run.objects.get(pk=stale.pk))
+                return
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
             checkpoints.end_frozen_owner(source)
-    return None

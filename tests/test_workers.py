@@ -5,7 +5,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from django.conf import settings
 from django.db import connection
 
 from etl.models import Checkpoint, Run
+from etl.runs import read_clock
 from kasparro.embedded import Servers
 from sandbox.server import Sandbox
+from tests.listed import fetch
 from tests.processes import Project, wait_until
 from tests.test_crashes import assert_landed_once, landed_batches, outlive_the_lease, products_file
 
@@ -187,17 +191,52 @@ def test_a_pickle_message_is_refused_and_the_worker_lives(workers: Project, valk
     assert worker.poll() is None
 
 
-def test_two_workers_and_two_beats_make_one_run_a_slot(workers: Project) -> None:
+def test_two_workers_two_beats_and_each_message_three_times_make_one_run_a_slot(
+    workers: Project, valkey: Servers
+) -> None:
     products_file(workers, count=200)
     workers.environment["ETL_SOURCES"] = "tests.quick.QuickProducts"
     workers.run("sweep")
     for _ in range(2):
         start_worker(workers)
         workers.start_python(*BEAT)
-    wait_until(lambda: Run.objects.filter(key__startswith="schedule:", status="success").count() >= 4)
-    keys = list(Run.objects.filter(key__startswith="schedule:").order_by("pk").values_list("key", flat=True))
-    assert keys == sorted(set(keys))
+    repeated: set[int] = set()
+    with make_sender(valkey) as sender:
+
+        def repeat_messages() -> bool:
+            for run_id in set(Run.objects.values_list("pk", flat=True)) - repeated:
+                repeated.add(run_id)
+                for _ in range(2):
+                    sender.send_task("etl.tasks.run", args=[run_id])
+            return Run.objects.filter(key__startswith="schedule:", status="success").count() >= 4
+
+        wait_until(repeat_messages)
+    slots = list(Run.objects.filter(key__startswith="schedule:").order_by("pk").values_list("key", flat=True))
+    assert slots == sorted(set(slots))
+    assert all(list_events(run_id).count("started") <= 1 for run_id in repeated)
     assert_landed_once(200)
+
+
+def test_a_beat_that_was_dead_for_three_slots_catches_up_once(workers: Project) -> None:
+    products_file(workers, count=200)
+    workers.environment["ETL_SOURCES"] = "tests.quick.QuickProducts"
+    workers.run("sweep")
+    start_worker(workers)
+    beat = workers.start_python(*BEAT)
+    wait_until(lambda: Run.objects.filter(status="success").count() >= 2)
+    os.killpg(beat.pid, signal.SIGKILL)
+    time.sleep(1)  # what it has sent is through
+    before = set(Run.objects.values_list("pk", flat=True))
+    time.sleep(6.5)
+    restarted_at = read_clock()
+    workers.start_python(*BEAT)
+    wait_until(lambda: Run.objects.exclude(pk__in=before).filter(status="success").count() >= 2)
+    missed = [
+        key
+        for key in Run.objects.exclude(pk__in=before).values_list("key", flat=True)
+        if datetime.fromisoformat(key.split(":", 2)[2]) <= restarted_at
+    ]
+    assert len(missed) <= 1
 
 
 def test_a_disabled_entry_pauses_its_source(workers: Project) -> None:
@@ -272,8 +311,10 @@ def test_four_workers_keep_a_hosts_rate_limit_together(workers: Project) -> None
         assert sandbox.refused == 0
 
 
-def test_a_broker_that_dies_and_comes_back_empty_only_delays_runs(workers: Project, valkey: Servers) -> None:
-    """The worst delay is what the sweeper's minute allows; here somebody sweeps each second."""
+def test_a_broker_that_dies_and_comes_back_empty_only_delays_runs(
+    workers: Project, valkey: Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The worst delay is what the sweeper's minute allows; here somebody sweeps all the time."""
     products_file(workers)
     workers.environment["ETL_SOURCES"] = "tests.quick.QuickProducts"
     worker = start_worker(workers)
@@ -287,6 +328,9 @@ def test_a_broker_that_dies_and_comes_back_empty_only_delays_runs(workers: Proje
     valkey.start()
     redis.Redis.from_url(valkey.redis_url()).flushall()
     wait_until(lambda: workers.run("sweep").returncode == 0 and is_closed(run_id))
+    ((delay,),) = fetch("SELECT max(started_at - created_at) FROM etl_runs")
+    with capsys.disabled():
+        print(f" worst delay {delay.total_seconds():.1f} s ", end="")
     assert worker.poll() is None
     assert_landed_once()
 
