@@ -97,6 +97,8 @@ def work(run_id: int) -> None:
         orders.forget_sending(run_id)
     else:
         _execute(source, started, lock)
+        outcome = _describe_run(started.claim)
+        logger.info("%s: run %d is %s", source.name, run_id, describe_outcome(outcome))
         orders.send_waiting_of(source.name)
 
 
@@ -181,6 +183,13 @@ def _queue_successor(run: Run) -> None:
             options=run.options,
             attempt=run.attempt + 1,
         )
+
+
+def describe_outcome(outcome: Outcome) -> str:
+    """The outcome in one line."""
+    name = f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status
+    counted = ", ".join(f"{number:,} {counter}" for counter, number in outcome.counters.items() if number)
+    return f"{name}: {counted}" if counted else name
 
 
 def _describe_refusal(source: Source, holder: Holder) -> Outcome:

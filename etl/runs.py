@@ -78,6 +78,10 @@ def start_queued(run: Run) -> Started | Holder | None:
     return _start(run.source, choose_row, "by a worker")
 
 
+class CheckpointLocked(DatabaseError):
+    """Somebody else's session keeps the source's checkpoint locked, and is no owner whose lease has ended."""
+
+
 class _NotWaiting(Exception):
     """The row that was to be started is not there: roll the claim back."""
 
@@ -99,7 +103,7 @@ def _start(source: str, choose_row: Callable[[Mapping[str, Any]], int | None], w
             if not is_lock_timeout(error):
                 raise
             checkpoints.end_frozen_owner(source)
-    raise DatabaseError(f"the checkpoint of {source} stays locked by another session: see pg_locks")
+    raise CheckpointLocked(f"the checkpoint of {source} stays locked by another session: see pg_locks")
 
 
 def _claim(

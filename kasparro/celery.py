@@ -1,10 +1,11 @@
 """The Celery application: `celery -A kasparro worker`, `celery -A kasparro beat`."""
 
+import io
 import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, worker_init, worker_ready, worker_shutting_down
+from celery.signals import beat_init, setup_logging, worker_init, worker_ready, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
@@ -22,8 +23,13 @@ app.autodiscover_tasks(["etl"])
 @beat_init.connect
 def _prepare(**kwargs: Any) -> None:
     """Refuse to start on a wrong setting, as every command does; see to it that the embedded servers run."""
-    call_command("check")
+    call_command("check", stdout=io.StringIO())
     settings.EMBEDDED_SERVERS.start_missing()
+
+
+@setup_logging.connect
+def _keep_logging(**kwargs: Any) -> None:
+    """Logs go where settings.LOGGING says: with a receiver for this signal Celery sets up none of its own."""
 
 
 @worker_ready.connect

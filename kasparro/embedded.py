@@ -131,7 +131,7 @@ class Server:
     log: Path
     command: Callable[[Path], list[str]]
     prepare: Callable[["Server"], None]
-    await_ready: Callable[["Server"], None]
+    await_ready: Callable[["Server"], bool]
     command_marks: tuple[str, ...]
     stop_signal: signal.Signals
     is_required: bool
@@ -376,8 +376,7 @@ def _valkey(folder: Path) -> Server:
 
 # --- start and stop ---------------------------------------------------------------------------------
 def _start(server: Server) -> None:
-    if server.answers():
-        server.await_ready(server)
+    if server.answers() and server.await_ready(server):
         return
     deadline = time.monotonic() + START_SECONDS
     while True:
@@ -391,8 +390,7 @@ def _start(server: Server) -> None:
         told = len(_read_text(server.log))
         process = _launch(server)
         while process.poll() is None:
-            if server.answers():
-                server.await_ready(server)
+            if server.answers() and server.await_ready(server):
                 return
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"{server.name} did not start within {START_SECONDS} s: see {server.log}.")
@@ -428,14 +426,19 @@ def _as_server(folder: Path) -> dict[str, Any]:
     return arguments
 
 
-def _await_postgresql(server: Server) -> None:
-    """Wait until it takes queries (it may be recovering from a crash) and has our database."""
+def _await_postgresql(server: Server) -> bool:
+    """Wait until it takes queries (it may be recovering from a crash) and has our database.
+
+    False if it stops answering meanwhile: it was just going down.
+    """
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             connection = psycopg2.connect(dbname="postgres", user=DATABASE_NAME, host=str(server.socket.parent))
             break
         except psycopg2.OperationalError as error:
+            if not server.answers():
+                return False
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"PostgreSQL does not answer: {_last_line(str(error))}") from error
             time.sleep(0.05)
@@ -447,17 +450,21 @@ def _await_postgresql(server: Server) -> None:
                 cursor.execute(f'CREATE DATABASE "{DATABASE_NAME}"')
     finally:
         connection.close()
+    return True
 
 
-def _await_valkey(server: Server) -> None:
+def _await_valkey(server: Server) -> bool:
+    """Wait until it takes commands; False if it stops answering meanwhile."""
     client = redis.Redis(unix_socket_path=str(server.socket))
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
             client.ping()
             client.close()
-            return
+            return True
         except redis.RedisError as error:
+            if not server.answers():
+                return False
             if time.monotonic() > deadline:
                 raise EmbeddedError(f"Valkey does not answer: {_last_line(str(error))}") from error
             time.sleep(0.05)

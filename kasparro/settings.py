@@ -126,7 +126,7 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TIMEZONE = "UTC"
 CELERY_ENABLE_UTC = True
@@ -187,7 +187,10 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"standard_error": {"class": "kasparro.logs.StandardErrorHandler", "formatter": "line"}},
     "loggers": {
-        **{name: {"handlers": ["standard_error"], "level": "INFO"} for name in ("etl", "kasparro")},
+        **{
+            name: {"handlers": ["standard_error"], "level": level}
+            for name, level in (("etl", "INFO"), ("kasparro", "INFO"), ("celery", "WARNING"))
+        },
         "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
     },
 }

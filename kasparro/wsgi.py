@@ -1,5 +1,6 @@
 """The web process: refuses to start on a wrong setting, as every command does."""
 
+import io
 import os
 
 from django.core.management import call_command
@@ -8,4 +9,4 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
 application = get_wsgi_application()
-call_command("check")
+call_command("check", stdout=io.StringIO())

@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection, connections
+from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import checkpoints, delivery, runs
@@ -20,6 +20,7 @@ from etl.queries import verify
 from etl.records import Status
 from etl.runs import Started
 from etl.storage.lookup import find_stored
+from etl.storage.transactions import is_transient
 from tests.listed import (
     Listed,
     TimedListed,
@@ -431,7 +432,21 @@ def test_a_writer_in_key_order_never_deadlocks_with_a_batch(settings: Any) -> No
     assert (trouble, retried) == ([], [])
 
 
-def test_an_empty_batch_size_of_nothing_ends_the_read() -> None:
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (DatabaseError("server closed the connection unexpectedly"), True),
+        (InterfaceError("connection already closed"), True),
+        (OperationalError("could not connect"), True),
+        (IntegrityError("duplicate key"), False),
+        (runs.CheckpointLocked("locked"), False),
+    ],
+)
+def test_a_lost_connection_is_transient_however_it_is_said(error: Exception, expected: bool) -> None:
+    assert is_transient(error) == expected
+
+
+def test_a_source_without_records_is_read_to_its_end() -> None:
     assert ingest_here(Listed([])).status == "success"
     assert ingest_here(Listed([])).reason == "unchanged"
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +64,12 @@ def is_missing_table(error: Exception) -> bool:
 
 def is_transient(error: Exception) -> bool:
     """Whether the same transaction may well succeed if tried again (PostgreSQL's error codes, appendix A)."""
-    if not isinstance(error, (OperationalError, InterfaceError)):
-        return False
     code = _find_code(error)
-    return code is None or code in _TRANSIENT or code.startswith("08")
+    if code is not None:
+        return code in _TRANSIENT or code.startswith("08")
+    # Without a code no server has spoken: the connection is lost. In some places, COPY among them, psycopg2 says so
+    # with a bare DatabaseError.
+    return isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError
 
 
 def retry_transient(work: Callable[[], Result], wait: Callable[[float], None]) -> Result:

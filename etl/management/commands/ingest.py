@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from etl.interruption import Interruption
 from etl.management.doors import ExitStatus, choose_sources, clear_database_errors
 from etl.management.terminal import ProgressDisplay, clean, print_table
-from etl.operations import REFUSED, Outcome, ingest, order
+from etl.operations import REFUSED, Outcome, describe_outcome, ingest, order
 from etl.readers.base import Source
 from etl.records import COUNTERS, Status
 
@@ -59,20 +59,13 @@ class Command(BaseCommand):
                     break
                 report, finish = display.begin(source.name)
                 outcome = ingest(source, full=full, interruption=interruption, report=report)
-                finish(describe(outcome))
+                finish(describe_outcome(outcome))
                 if outcome.message:
                     print(f"{source.name}: {clean(outcome.message)}", file=sys.stderr)
                 if as_json:
                     print(json.dumps(outcome.as_json()), flush=True)
                 outcomes.append(outcome)
         return outcomes
-
-
-def describe(outcome: Outcome) -> str:
-    """The outcome in one line."""
-    name = f"{outcome.status} ({outcome.reason})" if outcome.reason else outcome.status
-    counted = ", ".join(f"{number:,} {counter}" for counter, number in outcome.counters.items() if number)
-    return f"{name}: {counted}" if counted else name
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:

@@ -34,6 +34,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         self.pid_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pid_file.write_text(str(os.getpid()))
+        self.stdout.write(f"http://127.0.0.1:{port}/admin/ (Ctrl-C stops everything)")
         self.is_stopping = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
