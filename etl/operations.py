@@ -91,7 +91,11 @@ def work(run_id: int) -> None:
         runs.close_queued(run_id, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
         return
     lock = SourceLock(source.name, settings.ETL_LEASE_SECONDS)
-    started = None if lock.is_held() else retry_transient(lambda: runs.start_queued(run), time.sleep)
+    started: Started | Holder | None = None
+    if lock.is_held():
+        runs.note_refused(source.name)
+    else:
+        started = retry_transient(lambda: runs.start_queued(run), time.sleep)
     if not isinstance(started, Started):
         # Its message is used up: the holder sends for it when it ends, or the sweeper within a minute.
         orders.forget_sending(run_id)

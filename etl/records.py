@@ -65,6 +65,7 @@ class EventKind(StrEnum):
     STARTED = "started"
     RESUMED = "resumed"
     RETRY = "retry"
+    WAIT = "wait"
     START_REFUSED = "start_refused"
     HANDED_OVER = "handed_over"
     OVERTAKEN = "overtaken"

@@ -78,6 +78,12 @@ def start_queued(run: Run) -> Started | Holder | None:
     return _start(run.source, choose_row, "by a worker")
 
 
+def note_refused(source: str) -> None:
+    """Tell the source's running run that another was not even tried, since its lock is held."""
+    for run_id in Run.objects.filter(source=source, status=Status.RUNNING).values_list("pk", flat=True):
+        add_event(run_id, EventKind.START_REFUSED, f"{describe_owner()} found the lock held and did not start.")
+
+
 class CheckpointLocked(DatabaseError):
     """Somebody else's session keeps the source's checkpoint locked, and is no owner whose lease has ended."""
 
@@ -111,8 +117,7 @@ def _claim(
 ) -> Started | Holder:
     taken = checkpoints.take(cursor, source=source, owner=describe_owner(), lease_seconds=settings.ETL_LEASE_SECONDS)
     if isinstance(taken, Holder):
-        message = f"{describe_owner()} wanted to start and was refused."
-        add_event(taken.run_id, EventKind.START_REFUSED, message)
+        add_event(taken.run_id, EventKind.START_REFUSED, f"{describe_owner()} wanted to start and was refused.")
         return taken
     _abandon_running(cursor, source)
     checkpoint = Checkpoint.objects.get(source=source)

@@ -47,8 +47,13 @@ class RunWatch:
         self.lease.note_batch()
 
     def find_pace(self, host: str, limit: str) -> float:
-        """See pacing.py."""
-        return pacing.find_wait(host, limit)
+        """See pacing.py; a wait is told in the run's log."""
+        seconds = pacing.find_wait(host, limit)
+        if seconds:
+            with self.shield():
+                message = f"Waits {seconds:.1f} s for its turn at {host} ({limit})."
+                runs.add_event(self.lease.claim.run_id, EventKind.WAIT, message)
+        return seconds
 
     def note_retry(self, message: str) -> None:
         """Log a retry and keep it as an event of the run, by itself: it is told even if the run fails."""

@@ -11,6 +11,7 @@ from django.db import connections
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from etl import operations, orders, runs, schedule
+from etl.locks import SourceLock
 from etl.models import Run, RunKey
 from etl.readers.base import Content, Opening, Watch
 from etl.records import Trigger
@@ -123,6 +124,20 @@ def test_a_message_about_a_held_source_leaves_the_run_waiting() -> None:
     assert isinstance(runs.start_at_terminal("listed", full=False), runs.Started)
     operations.work(run.pk)
     assert Run.objects.get(pk=run.pk).status == "queued"
+
+
+def test_a_held_lock_saves_a_start_and_is_told(settings: Any) -> None:
+    run = queue("one", options={"full": True})
+    holder = runs.start_at_terminal("listed", full=False)
+    assert isinstance(holder, runs.Started)
+    lock = SourceLock("listed", 60)
+    lock.hold()
+    try:
+        operations.work(run.pk)
+    finally:
+        lock.release()
+    assert Run.objects.get(pk=run.pk).status == "queued"
+    assert Run.objects.get(pk=holder.claim.run_id).events.get(kind="start_refused").message.endswith("did not start.")
 
 
 def test_options_are_read_from_the_row() -> None:

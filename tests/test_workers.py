@@ -308,6 +308,7 @@ def test_four_workers_keep_a_hosts_rate_limit_together(workers: Project) -> None
             workers.run("ingest", "--queue", "--full", "--all")
         wait_until(lambda: Run.objects.filter(status="success").count() >= 48)
         assert len(sandbox.requests) >= 48
+        assert Run.objects.filter(events__kind="wait").exists()
         assert sandbox.refused == 0
 
 
