@@ -119,7 +119,7 @@ def _claim(
     if isinstance(taken, Holder):
         add_event(taken.run_id, EventKind.START_REFUSED, f"{describe_owner()} wanted to start and was refused.")
         return taken
-    _abandon_running(cursor, source)
+    was_full = _abandon_running(cursor, source)
     checkpoint = Checkpoint.objects.get(source=source)
     run_id = choose_row(
         {
@@ -136,21 +136,26 @@ def _claim(
     checkpoints.name_owner_run(cursor, claim)
     add_event(run_id, EventKind.STARTED, f"Started {where} on {describe_owner()}, epoch {taken}.")
     is_full = bool(Run.objects.get(pk=run_id).options.get("full"))
-    return Started(claim, checkpoint, is_full=is_full)
+    return Started(claim, checkpoint, is_full=is_full or was_full)
 
 
-def _abandon_running(cursor: Any, source: str) -> None:
-    """Close what still calls itself running; the epoch was raised in this transaction."""
+def _abandon_running(cursor: Any, source: str) -> bool:
+    """Close what still calls itself running; the epoch was raised in this transaction.
+
+    Gives whether that was a full read: then this run goes on with it, even if no batch of it had landed.
+    """
     cursor.execute(
         "UPDATE etl_runs SET status = %s, reason = %s, finished_at = clock_timestamp(), error = %s"
-        " WHERE source = %s AND status = %s RETURNING id",
+        " WHERE source = %s AND status = %s RETURNING id, (options ? 'full')",
         [
             *(Status.FAILED, Reason.ABANDONED, "Its process was gone or stood still; the next run went on."),
             *(source, Status.RUNNING),
         ],
     )
-    for (run_id,) in cursor.fetchall():
+    abandoned = cursor.fetchall()
+    for run_id, _ in abandoned:
         add_event(run_id, EventKind.CLOSED, f"Closed failed/abandoned by {describe_owner()}, which went on.")
+    return any(was_full for _, was_full in abandoned)
 
 
 def _insert(source: str, options: Mapping[str, Any], begin: Mapping[str, Any]) -> int:

@@ -109,7 +109,7 @@ MISTAKES = (
     Mistake(
         "a claim that does not close the older run",
         "etl/runs.py",
-        (("    _abandon_running(cursor, source)\n", ""),),
+        (("    was_full = _abandon_running(cursor, source)\n", "    was_full = False\n"),),
     ),
     Mistake(
         "drift written outside the fence",

@@ -317,6 +317,14 @@ def test_a_plain_read_that_was_cut_is_begun_anew_by_a_full_one(settings: Any) ->
     assert ingest_here(source, full=True).counters["seen"] == 3
 
 
+def test_a_full_read_cut_before_its_first_batch_is_gone_on_with() -> None:
+    source = Listed([make_item(1)])
+    ingest_here(source)
+    start(full=True)
+    end_lease()
+    assert ingest_here(source).counters["unchanged"] == 1
+
+
 def test_content_that_went_back_while_a_read_was_open_is_read_again(settings: Any) -> None:
     settings.ETL_BATCH_SIZE = 2
     former = Listed([make_item(1), make_item(2)])
