@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DatabaseError, OperationalError, connection, transaction
@@ -27,6 +27,8 @@ from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements, is_lock_timeout
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 CLAIM_LOCK_SECONDS = 0.25
 CLAIM_ATTEMPTS = 20
@@ -98,13 +100,19 @@ def _start(source: str, choose_row: Callable[[Mapping[str, Any]], int | None], w
     Closes the run whose lease has ended or whose session is gone; ends the session of a frozen one that keeps
     the checkpoint locked.
     """
+    try:
+        return _past_frozen_owner(source, lambda cursor: _claim(cursor, source, choose_row, where))
+    except _NotWaiting:
+        return None
+
+
+def _past_frozen_owner(source: str, work: Callable[[Any], Result]) -> Result:
+    """Do the work, a transaction that takes the source from its owner, ending the session of one that is frozen."""
     for _ in range(CLAIM_ATTEMPTS):
         try:
             with transaction.atomic(durable=True), connection.cursor() as cursor:
                 bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
-                return _claim(cursor, source, choose_row, where)
-        except _NotWaiting:
-            return None
+                return work(cursor)
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
@@ -299,23 +307,17 @@ def abandon_stale(source: str, *, and_then: Callable[[Run], None]) -> None:
     The epoch is raised, and `and_then` called with the closed run, in the same transaction. The third attempt is
     the last: reason `gave_up`.
     """
-    for _ in range(CLAIM_ATTEMPTS):
-        try:
-            with transaction.atomic(durable=True), connection.cursor() as cursor:
-                bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
-                stale = Run.objects.filter(
-                    source=source, status=Status.RUNNING, heartbeat_at__lt=_in(-settings.ETL_LEASE_SECONDS)
-                ).first()
-                if stale is None or not checkpoints.revoke(cursor, source):
-                    return
-                reason = Reason.GAVE_UP if stale.attempt >= MOST_ATTEMPTS else Reason.ABANDONED
-                text = "Its process was gone or stood still."
-                stale_row = Run.objects.filter(pk=stale.pk, status=Status.RUNNING)
-                stale_row.update(status=Status.FAILED, reason=reason, error=text, finished_at=_NOW)
-                add_event(stale.pk, EventKind.CLOSED, f"Closed failed/{reason} by the sweeper.")
-                and_then(Run.objects.get(pk=stale.pk))
-                return
-        except OperationalError as error:
-            if not is_lock_timeout(error):
-                raise
-            checkpoints.end_frozen_owner(source)
+    _past_frozen_owner(source, lambda cursor: _abandon(cursor, source, and_then))
+
+
+def _abandon(cursor: Any, source: str, and_then: Callable[[Run], None]) -> None:
+    long_ago = _in(-settings.ETL_LEASE_SECONDS)
+    stale = Run.objects.filter(source=source, status=Status.RUNNING, heartbeat_at__lt=long_ago).first()
+    if stale is None or not checkpoints.revoke(cursor, source):
+        return
+    reason = Reason.GAVE_UP if stale.attempt >= MOST_ATTEMPTS else Reason.ABANDONED
+    text = "Its process was gone or stood still."
+    stale_row = Run.objects.filter(pk=stale.pk, status=Status.RUNNING)
+    stale_row.update(status=Status.FAILED, reason=reason, error=text, finished_at=_NOW)
+    add_event(stale.pk, EventKind.CLOSED, f"Closed failed/{reason} by the sweeper.")
+    and_then(Run.objects.get(pk=stale.pk))
