@@ -193,11 +193,10 @@ def name_owner_run(cursor: Any, claim: Claim) -> None:
     )
 
 
-def end_frozen_owner(source: str) -> bool:
+def end_frozen_owner(source: str) -> None:
     """End the session that keeps the row of an ended lease locked, which no timeout frees inside COPY."""
     with connection.cursor() as cursor:
         cursor.execute(_END_FROZEN_OWNER, {"source": source})
-        return any(row[0] for row in cursor.fetchall())
 
 
 def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> Read:

@@ -66,8 +66,8 @@ class Servers:
             "HOST": str(self.folder / "run"),
         }
 
-    def database_url(self, name: str = DATABASE_NAME) -> str:
-        return f"postgresql://{DATABASE_NAME}@/{name}?host={self.folder / 'run'}"
+    def database_url(self) -> str:
+        return f"postgresql://{DATABASE_NAME}@/{DATABASE_NAME}?host={self.folder / 'run'}"
 
     def redis_url(self) -> str:
         return f"unix://{_valkey(self.folder).socket}?db=0"
