@@ -64,6 +64,7 @@ class Run(models.Model):
 
     class Meta:
         db_table = "etl_runs"
+        permissions = (("operate", "Can start, cancel and replay runs, discard and acknowledge"),)
         ordering = ("-created_at", "-id")
         indexes = (models.Index(fields=("-created_at", "-id"), name="etl_runs_newest"),)
         constraints = (
@@ -282,6 +283,8 @@ class UnifiedRecord(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("source", "external_id"), name="unified_records_source_external_id"),
         )
+        # The change feed. Its price on a first load: docs/benchmarks.md.
+        indexes = (models.Index(fields=("source", "sequence", "id"), name="unified_records_changes"),)
 
     def __str__(self) -> str:
         return f"{self.source} {self.external_id}"

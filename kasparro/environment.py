@@ -4,8 +4,9 @@ Only settings.py calls it. A wrong value falls back to the default and becomes a
 `manage.py check` (and so every command, and wsgi.py) reports with an id and a hint.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 import environ
@@ -53,6 +54,17 @@ class Environment:
     def items(self, name: str, default: list[str]) -> list[str]:
         """A comma-separated list; blanks around items and empty items are dropped."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()] or default
+
+    def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
+        return self._parsed(name, default, dict(zip(choices, choices, strict=True)).__getitem__, f"Use {' or '.join(choices)}.")
+
+    def networks(self, name: str) -> list[IPv4Network | IPv6Network]:
+        """A comma-separated list of addresses and networks; empty without one."""
+
+        def parse(text: str) -> list[IPv4Network | IPv6Network]:
+            return [ip_network(item.strip()) for item in text.split(",") if item.strip()]
+
+        return self._parsed(name, [], parse, "Use addresses or networks such as 10.0.0.0/8, separated by commas.")
 
     def checked(self, name: str, default: str, check: Callable[[str], object], hint: str) -> str:
         """A text that `check` takes without a ValueError."""

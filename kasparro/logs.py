@@ -1,8 +1,14 @@
-"""Where log lines go."""
+"""Where log lines go, and how they look: a line for people, or JSON with the ids that tie request, task and run."""
 
 import logging
 import sys
-from typing import TextIO
+from types import TracebackType
+from typing import Any, TextIO
+
+import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
+
+MOST_PLACES = 12
 
 
 class StandardErrorHandler(logging.StreamHandler[TextIO]):
@@ -14,3 +20,54 @@ class StandardErrorHandler(logging.StreamHandler[TextIO]):
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
         return sys.stderr
+
+
+def _describe_exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """An exception as its type and places: its text may show a record or a secret."""
+    given: Any = event.pop("exc_info", None)
+    error = sys.exception() if given is True else given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = type(error).__name__
+        event["places"] = _list_places(error.__traceback__)
+    return event
+
+
+def _list_places(traceback: TracebackType | None) -> list[str]:
+    places = []
+    while traceback is not None:
+        code = traceback.tb_frame.f_code
+        places.append(f"{code.co_filename.rpartition('/')[2]}:{traceback.tb_lineno} {code.co_name}")
+        traceback = traceback.tb_next
+    return places[-MOST_PLACES:]
+
+
+_FIRST: list[Processor] = [
+    structlog.contextvars.merge_contextvars,
+    structlog.stdlib.add_log_level,
+    structlog.stdlib.add_logger_name,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+]
+_REMOVE_META = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+
+FORMATTERS: dict[str, dict[str, Any]] = {
+    "line": {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [_REMOVE_META, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)],
+        "foreign_pre_chain": _FIRST,
+    },
+    "json": {
+        "()": structlog.stdlib.ProcessorFormatter,
+        "processors": [_REMOVE_META, _describe_exception, structlog.processors.JSONRenderer()],
+        "foreign_pre_chain": _FIRST,
+    },
+}
+
+
+def configure_structlog() -> None:
+    """Lines logged through structlog take the same way as those of Python's own logging."""
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *_FIRST, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -4,6 +4,7 @@ With DEBUG on, an unset DATABASE_URL or REDIS_URL means the servers of embedded.
 addresses are computed, whoever connects first starts them. With DEBUG off, an unset one stops the process.
 """
 
+import logging
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import limits
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
-from kasparro import embedded
+from kasparro import embedded, logs
 from kasparro.environment import Environment, Problem
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -26,6 +27,7 @@ _DEVELOPMENT_KEY = "development-only-key-that-signs-nothing-of-value-and-is-refu
 SECRET_KEY = env.text("SECRET_KEY", _DEVELOPMENT_KEY if DEBUG else "")
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 HTTPS = env.boolean("HTTPS", default=not DEBUG)
+TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 # --- servers ------------------------------------------------------------------------------------
 _DATABASE_URL = env.text("DATABASE_URL")
@@ -105,6 +107,37 @@ PRODUCTS_CSV = env.text("PRODUCTS_CSV", "data/products.csv")
 VENDORS_CSV = env.text("VENDORS_CSV", "data/vendors.csv")
 LISTINGS_JSON = env.text("LISTINGS_JSON", "data/listings.ndjson")
 
+# --- the API ------------------------------------------------------------------------------------
+API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use such as 1200/minute.")
+API_THROTTLE_ADDRESS = env.checked("API_THROTTLE_ADDRESS", "120/minute", limits.parse, "Use such as 120/minute.")
+API_STATEMENT_SECONDS = env.seconds("API_STATEMENT_SECONDS", 5, least=0.1)
+API_DOCS_OPEN = env.boolean("API_DOCS_OPEN", default=DEBUG)
+METRICS_ACCESS = env.choice("METRICS_ACCESS", "private" if DEBUG else "token", ("token", "private"))
+WEB_PROCESSES = env.whole("WEB_PROCESSES", 2, least=1)
+WEB_THREADS = env.whole("WEB_THREADS", 4, least=1)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "api.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["api.permissions.MayUse"],
+    "DEFAULT_RENDERER_CLASSES": ["api.renderers.Json", "api.renderers.Browsable"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
+    "EXCEPTION_HANDLER": "api.errors.handle",
+    "URL_FORMAT_OVERRIDE": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Kasparro",
+    "DESCRIPTION": "What was brought in from outside, and how that went. Every error is an RFC 9457 problem.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
 # --- Celery -------------------------------------------------------------------------------------
 CELERY_BROKER_URL = (
     REDIS_URL.replace("unix://", "redis+socket://", 1).replace("?db=", "?virtual_host=", 1)
@@ -137,7 +170,14 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 INSTALLED_APPS = [
     "kasparro",
     "etl",
+    "api",
     "django_celery_beat",
+    "django_prometheus",
+    "django_structlog",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -146,13 +186,18 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
 ]
 MIDDLEWARE = [
+    "api.middleware.identify",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "api.middleware.LogRequests",
     "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 TEMPLATES = [
     {
@@ -170,6 +215,9 @@ TEMPLATES = [
 ROOT_URLCONF = "kasparro.urls"
 WSGI_APPLICATION = "kasparro.wsgi.application"
 STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static"
+WHITENOISE_USE_FINDERS = DEBUG
+WHITENOISE_AUTOREFRESH = False
 TIME_ZONE = "UTC"
 USE_TZ = True
 
@@ -181,16 +229,25 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 
 # Logs go to standard error: standard output belongs to a command's answer (`ingest --json`).
+LOG_FORMAT = env.choice("LOG_FORMAT", "line" if DEBUG else "json", ("line", "json"))
+DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+logs.configure_structlog()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
-    "handlers": {"standard_error": {"class": "kasparro.logs.StandardErrorHandler", "formatter": "line"}},
+    "formatters": logs.FORMATTERS,
+    "handlers": {"standard_error": {"class": "kasparro.logs.StandardErrorHandler", "formatter": LOG_FORMAT}},
     "loggers": {
         **{
-            name: {"handlers": ["standard_error"], "level": level}
-            for name, level in (("etl", "INFO"), ("kasparro", "INFO"), ("celery", "WARNING"))
+            name: {"handlers": ["standard_error"], "level": level, "propagate": False}
+            for name, level in (
+                *(("etl", "INFO"), ("api", "INFO"), ("kasparro", "INFO"), ("django_structlog", "INFO")),
+                *(("celery", "WARNING"), ("django", "WARNING")),
+            )
         },
+        # Its warnings repeat what the line of the request says, and its errors what `request_failed` says.
+        "django.request": {"handlers": [], "propagate": False},
         "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
     },
 }

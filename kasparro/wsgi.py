@@ -1,4 +1,4 @@
-"""The web process: refuses to start on a wrong setting, as every command does."""
+"""The web process: refuses to start on a wrong setting, as every command does; waits for no database for ever."""
 
 import io
 import os
@@ -10,3 +10,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
 application = get_wsgi_application()
 call_command("check", stdout=io.StringIO())
+
+from api import deadlines
+
+deadlines.install()

@@ -54,17 +54,17 @@ def bound_statements(
 
 def is_lock_timeout(error: Exception) -> bool:
     """Whether the statement gave up waiting for somebody's lock."""
-    return _find_code(error) == "55P03"
+    return find_code(error) == "55P03"
 
 
 def is_missing_table(error: Exception) -> bool:
     """Whether a table or column is not there (yet)."""
-    return _find_code(error) in ("42P01", "42703")
+    return find_code(error) in ("42P01", "42703")
 
 
 def is_transient(error: Exception) -> bool:
     """Whether the same transaction may well succeed if tried again (PostgreSQL's error codes, appendix A)."""
-    code = _find_code(error)
+    code = find_code(error)
     if code is not None:
         return code in _TRANSIENT or code.startswith("08")
     # Without a code no server has spoken: the connection is lost. In some places, COPY among them, psycopg2 says so
@@ -91,7 +91,8 @@ def describe(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
-def _find_code(error: Exception) -> str | None:
+def find_code(error: Exception) -> str | None:
+    """PostgreSQL's error code; None where no server has spoken."""
     return getattr(error.__cause__, "pgcode", None) or getattr(error, "pgcode", None)
 
 

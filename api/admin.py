@@ -1,0 +1,30 @@
+"""The tokens in the admin: made (shown once), looked at, revoked."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest
+
+from api import tokens
+from api.models import Scope, Token
+
+
+@admin.register(Token)
+class TokenAdmin(admin.ModelAdmin[Token]):
+    """Only the user, the scope and the end of life are chosen; the token itself is made and shown once."""
+
+    list_display = ("prefix", "user", "scope", "created_at", "expires_at", "last_used_at")
+    list_filter = ("scope",)
+    search_fields = ("prefix", "user__username")
+    list_select_related = ("user",)
+    fields = ("user", "scope", "expires_at")
+
+    def has_change_permission(self, request: HttpRequest, obj: Token | None = None) -> bool:
+        return False
+
+    def save_model(self, request: HttpRequest, obj: Token, form: Any, change: bool) -> None:  # noqa: FBT001
+        """Make the token, and show it."""
+        secret, made = tokens.make(obj.user.get_username(), scope=Scope(obj.scope))
+        Token.objects.filter(pk=made.pk).update(expires_at=obj.expires_at)
+        obj.pk, obj.prefix, obj._state.adding = made.pk, made.prefix, False
+        messages.warning(request, f"The token, shown this once: {secret}")

@@ -1,0 +1,178 @@
+"""Errors as RFC 9457 problem+json, each with the request's id: what was wrong, where, and what to do."""
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
+from django.http import Http404, HttpRequest, JsonResponse
+from rest_framework import exceptions
+from rest_framework.response import Response
+
+from etl.exceptions import NotFound, NotPossible
+from etl.storage.transactions import describe, find_code
+
+logger = logging.getLogger(__name__)
+
+CONTENT_TYPE = "application/problem+json"
+_TOO_SLOW = {"57014", "25P04"}  # query_canceled, transaction_timeout
+_BUSY = {"55P03", "40P01", "40001"}  # lock_not_available, deadlock_detected, serialization_failure
+
+
+class InvalidParameter(exceptions.APIException):
+    """400: a parameter that is unknown or has a value that can't be used."""
+
+    status_code = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, parameter: str, message: str) -> None:
+        super().__init__(f"{parameter}: {message}", "invalid_parameter")
+        self.errors = [{"parameter": parameter, "message": message}]
+
+
+class Conflict(exceptions.APIException):
+    """409: what is asked for does not go with how things stand."""
+
+    status_code = HTTPStatus.CONFLICT
+    default_code = "conflict"
+
+
+class Unavailable(exceptions.APIException):
+    """503: it may well succeed later, or asked for in another way."""
+
+    status_code = HTTPStatus.SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+
+
+def handle(error: Exception, context: dict[str, Any]) -> Response | None:
+    """DRF's exception handler. None for what nobody foresaw: Django logs it, and `server_error` answers."""
+    problem = _translate(error)
+    if problem is None:
+        return None
+    if connection.in_atomic_block:
+        connection.set_rollback(True)
+    status = int(problem.status_code)
+    headers = {}
+    if getattr(problem, "auth_header", None):
+        headers["WWW-Authenticate"] = problem.auth_header
+    if isinstance(problem, exceptions.Throttled) and problem.wait:
+        headers["Retry-After"] = str(int(problem.wait))
+    if isinstance(problem, Unavailable):
+        headers["Retry-After"] = "5"
+    request = context["request"]
+    content = describe_problem(
+        request,
+        status,
+        code=_find_error_code(problem),
+        detail=_find_detail(problem),
+        errors=getattr(problem, "errors", None) or _list_errors(problem.detail),
+    )
+    return Response(content, status=status, headers=headers, content_type=CONTENT_TYPE)
+
+
+def describe_problem(
+    request: Any, status: int, *, code: str, detail: str, errors: list[dict[str, str]] | None = None
+) -> dict[str, Any]:
+    """The object of RFC 9457, with the request's id and, where several things are wrong, each by itself."""
+    described = {
+        "type": f"urn:kasparro:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": make_printable(detail),
+        "instance": make_printable(request.path),
+        "request_id": getattr(request, "request_id", None),
+    }
+    if errors:
+        described["errors"] = [{name: make_printable(text) for name, text in error.items()} for error in errors]
+    return described
+
+
+def make_printable(text: str) -> str:
+    """The text as one that can be encoded, and not too long: it may quote what the client sent."""
+    return str(text).encode(errors="backslashreplace").decode()[:1000]
+
+
+def _translate(error: Exception) -> exceptions.APIException | None:
+    match error:
+        case exceptions.APIException():
+            return error
+        case NotFound():
+            return exceptions.NotFound(str(error))
+        case Http404():
+            return exceptions.NotFound()
+        case NotPossible():
+            return Conflict(str(error))
+        case PermissionDenied():
+            return exceptions.PermissionDenied()
+        case RequestDataTooBig():
+            return _with_status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
+        case SuspiciousOperation():
+            return _with_status(HTTPStatus.BAD_REQUEST, "The request can't be understood.")
+        case Error():
+            return _translate_database_error(error)
+    return None
+
+
+def _with_status(status: HTTPStatus, detail: str) -> exceptions.APIException:
+    problem = exceptions.APIException(detail, "bad_request")
+    problem.status_code = status
+    return problem
+
+
+def _translate_database_error(error: Error) -> exceptions.APIException | None:
+    code = find_code(error)
+    if code in _TOO_SLOW:
+        advice = "The query took longer than API_STATEMENT_SECONDS. Narrow it: filter by source, or use the cursor."
+        return Unavailable(advice, "too_slow")
+    if code in _BUSY:
+        return Unavailable("What it needs is locked by somebody else at the moment. Try again.", "busy")
+    if code is None and isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError:
+        logger.error("The database can't be reached: %s", describe(error))
+        connection.close()
+        return Unavailable("The database can't be reached.", "no_database")
+    if code is not None and code.startswith(("08", "53", "57")):
+        return Unavailable("The database can't answer now.", "no_database")
+    return None
+
+
+def _find_error_code(problem: exceptions.APIException) -> str:
+    codes = problem.get_codes()
+    return codes if isinstance(codes, str) else "invalid"
+
+
+def _find_detail(problem: exceptions.APIException) -> str:
+    if isinstance(problem.detail, str):
+        return str(problem.detail)
+    return "; ".join(f"{error['parameter']}: {error['message']}" for error in _list_errors(problem.detail) or [])
+
+
+def _list_errors(detail: Any) -> list[dict[str, str]] | None:
+    if isinstance(detail, dict):
+        return [
+            {"parameter": str(name), "message": " ".join(map(str, texts if isinstance(texts, list) else [texts]))}
+            for name, texts in detail.items()
+        ]
+    if isinstance(detail, list):
+        return [{"parameter": "", "message": str(text)} for text in detail]
+    return None
+
+
+def answer(request: HttpRequest, status: int, *, code: str, detail: str) -> JsonResponse:
+    """A problem from outside DRF."""
+    described = describe_problem(request, status, code=code, detail=detail)
+    return JsonResponse(described, status=status, content_type=CONTENT_TYPE)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
+    """Django's handler400."""
+    return answer(request, 400, code="bad_request", detail="The request can't be understood.")
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None, **kwargs: Any) -> JsonResponse:
+    """Django's handler404, and the answer for any unknown address below /api/."""
+    return answer(request, 404, code="not_found", detail="There is nothing at this address: see /api/docs/.")
+
+
+def server_error(request: HttpRequest) -> JsonResponse:
+    """Django's handler500: the log has the rest, under the request's id."""
+    return answer(request, 500, code="internal_error", detail="A defect of Kasparro's; the log has more.")

@@ -1,0 +1,61 @@
+"""`manage.py token create|list|revoke`: keys to the API."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from api import tokens
+from api.models import Scope, Token
+from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.terminal import print_table
+
+COLUMNS = ("id", "token", "user", "scope", "created", "expires", "last used")
+
+
+class Command(BaseCommand):
+    help = "Make, list and revoke tokens of the API."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        actions = parser.add_subparsers(dest="action", required=True)
+        create = actions.add_parser("create", help="print a new token, once; the user is made if missing")
+        create.add_argument("user")
+        create.add_argument("--scope", choices=Scope.values, default=Scope.READ, help="what it may do (default read)")
+        create.add_argument("--expires", type=int, metavar="DAYS", help="after so many days (default never)")
+        actions.add_parser("list", help="all tokens, by their first characters")
+        actions.add_parser("revoke", help="end a token").add_argument(
+            "token", help="its id, its first characters as listed, or the whole of it"
+        )
+
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        with clear_database_errors():
+            getattr(self, f"_{action}")(**options)
+
+    def _create(self, *, user: str, scope: str, expires: int | None, **options: Any) -> None:
+        try:
+            secret, token = tokens.make(user, scope=Scope(scope), days=expires)
+        except (ValueError, ValidationError) as error:
+            message = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
+            raise CommandError(message, returncode=ExitStatus.USAGE) from error
+        self.stderr.write(f"Token {token.pk} of {user} may {scope}. It is shown this once:")
+        self.stdout.write(secret)
+
+    def _list(self, **options: Any) -> None:
+        rows = [
+            (token.pk, f"{token.prefix}…", token.user.get_username(), token.scope)
+            + tuple(f"{time:%Y-%m-%d %H:%M}" if time else "-" for time in _list_times(token))
+            for token in Token.objects.select_related("user")
+        ]
+        print_table(COLUMNS, rows, numbers=("id",))
+
+    def _revoke(self, *, token: str, **options: Any) -> None:
+        revoked = tokens.revoke(token)
+        if not revoked:
+            raise CommandError("No token has this id or begins like this: see `token list`.")
+        if revoked > 1:
+            raise CommandError("More than one token begins like this: give its id.")
+        self.stderr.write("Revoked.")
+
+
+def _list_times(token: Token) -> tuple[Any, ...]:
+    return token.created_at, token.expires_at, token.last_used_at

@@ -1,0 +1,85 @@
+"""What happens to every request before anything else looks at it: its address, its id, when it came."""
+
+import ipaddress
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase
+from django_structlog.middlewares import RequestMiddleware
+from structlog.contextvars import bind_contextvars
+
+from api import errors
+
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
+_WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
+
+def identify(get_response: Answer) -> Answer:
+    """Give the request its id (a well-formed X-Request-ID is taken) and its address, and the answer that id.
+
+    X-Forwarded-For and -Proto are believed from TRUSTED_PROXIES alone, and dropped otherwise.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if _WELL_FORMED_ID.fullmatch(given) else str(uuid.uuid4())
+        request.META["HTTP_X_REQUEST_ID"] = request_id
+        request.META.pop("HTTP_X_CORRELATION_ID", None)
+        request.request_id = request_id  # type: ignore[attr-defined]
+        request.began = time.perf_counter()  # type: ignore[attr-defined]
+        _believe_proxies(request)
+        if request.method in METHODS:
+            response = get_response(request)
+        else:
+            response = errors.answer(request, 405, code="method_not_allowed", detail="There is no such method.")
+        response.headers["X-Request-ID"] = request_id
+        return response
+
+    return middleware
+
+
+def _believe_proxies(request: HttpRequest) -> None:
+    forwarded = {name: request.META.pop(name) for name in _FORWARDED if name in request.META}
+    if not forwarded or not settings.TRUSTED_PROXIES or not _is_trusted(request.META.get("REMOTE_ADDR", "")):
+        return
+    hops = [hop.strip() for hop in forwarded.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+    for hop in reversed(hops):
+        if not _is_address(hop):
+            break
+        request.META["REMOTE_ADDR"] = hop
+        if not _is_trusted(hop):
+            break
+    if forwarded.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https":
+        request.META["wsgi.url_scheme"] = "https"
+        request.META["HTTP_X_FORWARDED_PROTO"] = "https"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_trusted(text: str) -> bool:
+    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in settings.TRUSTED_PROXIES)
+
+
+class LogRequests(RequestMiddleware):
+    """django-structlog's line a request, without its query (which may hold what is nobody's business)."""
+
+    @classmethod
+    def bind_ip(cls, request: HttpRequest) -> None:
+        """The address as `identify` found it; the library would believe any header."""
+        bind_contextvars(ip=request.META.get("REMOTE_ADDR", ""))
+
+    @staticmethod
+    def format_request(request: HttpRequest) -> str:
+        return f"{request.method} {errors.make_printable(request.path)}"

@@ -1,0 +1,61 @@
+"""Opaque places in an ordered list: behind which row to go on. Not secret, and no key of ours to outlive.
+
+A position names its list (source, filters, ordering), so that one of another list, or a damaged one, is told.
+"""
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+CHECK_BYTES = 6
+LONGEST = 2000
+BIGGEST_ID = (1 << 63) - 1
+
+
+class NoPosition(ValueError):
+    """The text is no position in this list."""
+
+
+def encode(list_name: str, values: Sequence[Any]) -> str:
+    """The position of these key values (texts and whole numbers) in the list of this name."""
+    content = json.dumps(values, separators=(",", ":")).encode()
+    return base64.urlsafe_b64encode(_check(list_name, content) + content).rstrip(b"=").decode()
+
+
+def decode(list_name: str, text: str, types: Sequence[type]) -> list[Any]:
+    """The key values, of these types (int or str). Raises NoPosition."""
+    if len(text) > LONGEST or not text.isascii():
+        raise NoPosition
+    try:
+        whole = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        check, content = whole[:CHECK_BYTES], whole[CHECK_BYTES:]
+        if check != _check(list_name, content):
+            raise NoPosition
+        values = json.loads(content)
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise NoPosition from error
+    if not isinstance(values, list) or not _fit(values, types):
+        raise NoPosition
+    return values
+
+
+def _check(list_name: str, content: bytes) -> bytes:
+    return blake2b(content, digest_size=CHECK_BYTES, key=blake2b(list_name.encode(), digest_size=32).digest()).digest()
+
+
+def _fit(values: list[Any], types: Sequence[type]) -> bool:
+    """The check keeps out accidents; this keeps out what could harm, whoever computed the check anew."""
+    return len(values) == len(types) and all(
+        type(value) is kind and (0 <= value <= BIGGEST_ID if kind is int else _is_storable(value))
+        for value, kind in zip(values, types, strict=True)
+    )
+
+
+def _is_storable(text: str) -> bool:
+    try:
+        return b"\x00" not in text.encode()
+    except UnicodeEncodeError:
+        return False

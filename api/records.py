@@ -1,0 +1,165 @@
+"""The unified table in pages, by key and never by counting rows: each page costs the same, however deep.
+
+PostgreSQL makes the JSON of each row. Orderings go by keys that never change, so that no page skips or repeats
+a row that was there throughout, also while ingests write.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+
+FIELDS = (
+    "id, source, external_id, name, category, trim_scale(value)::text AS value, currency, event_timestamp,"
+    " ingested_at, updated_at, sequence, raw_id"
+)
+
+ORDERINGS: Mapping[str, tuple[tuple[str, ...], tuple[type, ...]]] = {
+    "id": (("id",), (int,)),
+    "external_id": (("source", "external_id"), (str, str)),
+}
+"""Name (with - before it: the other way round) → its key: columns of a unique index, and their types."""
+
+_OPERATORS = {"exact": "=", "gte": ">=", "lte": "<=", "lt": "<", "icontains": "ILIKE"}
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One filter: a column of `unified_records`, a lookup of `_OPERATORS`, and the value."""
+
+    column: str
+    lookup: str
+    value: Any
+
+    def as_sql(self) -> tuple[str, Any]:
+        value = self.value
+        if self.lookup == "icontains":
+            escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+            value = f"%{escaped}%"
+        return f"{self.column} {_OPERATORS[self.lookup]} %s", value
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An ordering by key; `is_descending` turns it round."""
+
+    name: str
+    is_descending: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ORDERINGS[self.name][0]
+
+    @property
+    def types(self) -> tuple[type, ...]:
+        return ORDERINGS[self.name][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A page's rows as JSON texts, the keys of its first and last, and whether there are more in the way it was read.
+
+    `count` is what the checkpoints keep; None if it was not asked for, or there were no rows to bring it.
+    """
+
+    texts: list[str]
+    first: Sequence[Any]
+    last: Sequence[Any]
+    has_more: bool
+    count: int | None
+
+
+def read_rows(
+    conditions: Sequence[Condition],
+    order: Order,
+    *,
+    limit: int,
+    behind: Sequence[Any] | None = None,
+    is_backward: bool = False,
+    offset: int = 0,
+    kept_count_of: str | None = None,
+) -> Rows:
+    """The rows behind a key (before it, with `is_backward`), always in the list's own order.
+
+    `kept_count_of` names a source, or is empty for all: brings the kept count of their records along.
+    """
+    where, values = _describe_conditions(conditions)
+    columns = ", ".join(order.columns)
+    is_downward = order.is_descending is not is_backward
+    if behind is not None:
+        where.append(f"({columns}) {'<' if is_downward else '>'} ({', '.join(['%s'] * len(order.columns))})")
+        values += behind
+    direction = "DESC" if is_downward else "ASC"
+    ordered = ", ".join(f"{column} {direction}" for column in order.columns)
+    count, count_values = _describe_kept_count(kept_count_of)
+    statement = (
+        f"SELECT {columns}, row_to_json(page)::text, {count} FROM (SELECT {FIELDS} FROM unified_records"
+        f"{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY {ordered} LIMIT {limit + 1} OFFSET {offset}) AS page"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*count_values, *values])
+        rows = cursor.fetchall()
+    has_more = len(rows) > limit
+    rows = rows[:limit]
+    if is_backward:
+        rows.reverse()
+    width = len(order.columns)
+    first, last = (rows[0][:width], rows[-1][:width]) if rows else ((), ())
+    return Rows([row[width] for row in rows], first, last, has_more, rows[0][width + 1] if rows else None)
+
+
+def _describe_conditions(conditions: Sequence[Condition]) -> tuple[list[str], list[Any]]:
+    described = [condition.as_sql() for condition in conditions]
+    return [text for text, _ in described], [value for _, value in described]
+
+
+def _describe_kept_count(source: str | None) -> tuple[str, list[str]]:
+    if source is None:
+        return "NULL::bigint", []
+    narrowed = " WHERE source = %s" if source else ""
+    return f"(SELECT coalesce(sum(record_count), 0)::bigint FROM ingestion_checkpoints{narrowed})", [source] * bool(source)
+
+
+def read_kept_count(source: str) -> int:
+    """How many records the source has (all sources, if empty), as kept with each batch."""
+    statement, values = _describe_kept_count(source)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {statement}", values)
+        (count,) = cursor.fetchone()
+        return int(count)
+
+
+def count_rows(conditions: Sequence[Condition]) -> int:
+    """Count the rows that match, one by one."""
+    where, values = _describe_conditions(conditions)
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM unified_records{' WHERE ' + ' AND '.join(where) if where else ''}", values)
+        (count,) = cursor.fetchone()
+        return int(count)
+
+
+def read_row(row_id: int) -> str | None:
+    """One record as JSON text."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT row_to_json(page)::text FROM (SELECT {FIELDS} FROM unified_records WHERE id = %s) AS page", [row_id]
+        )
+        row = cursor.fetchone()
+        return str(row[0]) if row is not None else None
+
+
+def read_changes(source: str, behind: Sequence[int], limit: int) -> tuple[list[str], Sequence[int]]:
+    """The source's records behind (sequence, id), in its commit order, and the place of the last one.
+
+    Gap-free: a batch gets its sequence while it holds the source's checkpoint locked, so whoever sees one sequence
+    sees all before it. A record that changes again moves on to its new sequence.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT sequence, id, row_to_json(page)::text FROM (SELECT {FIELDS} FROM unified_records"
+            " WHERE source = %s AND (sequence, id) > (%s, %s) ORDER BY sequence, id LIMIT %s) AS page",
+            [source, *behind, limit],
+        )
+        rows = cursor.fetchall()
+    return [row[2] for row in rows], rows[-1][:2] if rows else behind

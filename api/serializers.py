@@ -1,0 +1,167 @@
+"""The shapes of what is answered and asked, for the views and the schema."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
+from etl.records import COUNTERS
+from etl.sources.registry import list_sources
+
+
+class ProblemSerializer(serializers.Serializer[Any]):
+    """An error, by RFC 9457."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField()
+    instance = serializers.CharField()
+    request_id = serializers.CharField()
+    errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()), required=False)
+
+
+class RecordSerializer(serializers.Serializer[Any]):
+    """One record in our fields; null where its source has none."""
+
+    id = serializers.IntegerField()
+    source = serializers.CharField()
+    external_id = serializers.CharField()
+    name = serializers.CharField()
+    category = serializers.CharField(allow_null=True)
+    value = serializers.CharField(allow_null=True, help_text="A decimal number without trailing zeros.")
+    currency = serializers.CharField(allow_null=True)
+    event_timestamp = serializers.DateTimeField()
+    ingested_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    sequence = serializers.IntegerField(help_text="Of its source; raised by each batch that writes.")
+    raw_id = serializers.IntegerField(help_text="The raw version that it is made from.")
+
+
+class VersionSerializer(serializers.Serializer[Any]):
+    """One version of a record as it was received, and the run that brought it."""
+
+    id = serializers.IntegerField()
+    sequence = serializers.IntegerField()
+    position = serializers.IntegerField(help_text="In its read, from 1.")
+    payload = serializers.CharField(help_text="JSON, the text as received.")
+    is_current = serializers.BooleanField()
+    run = serializers.DictField(allow_null=True)
+
+
+class RunSerializer(serializers.ModelSerializer[Run]):
+    """One order to bring a source up to date. seen = new + updated + unchanged + duplicate + quarantined."""
+
+    duration_s = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Run
+        fields = (
+            *("id", "source", "key", "trigger", "at_terminal", "status", "reason", "error", "attempt", "options"),
+            *("epoch", "created_at", "not_before", "started_at", "heartbeat_at", "finished_at", "duration_s"),
+            *(*COUNTERS, "cursor_before", "cursor_after"),
+        )
+
+    def get_duration_s(self, run: Run) -> float | None:
+        """Seconds between start and end; null before."""
+        if run.started_at is None or run.finished_at is None:
+            return None
+        return round((run.finished_at - run.started_at).total_seconds(), 3)
+
+
+class EventSerializer(serializers.ModelSerializer[RunEvent]):
+    class Meta:
+        model = RunEvent
+        fields = ("id", "run_id", "kind", "message", "created_at")
+
+
+class OrderSerializer(serializers.Serializer[Any]):
+    """A run that is wanted; `full` reads everything, also what seems unchanged."""
+
+    source = serializers.CharField(max_length=255)
+    full = serializers.BooleanField(default=False)
+
+    def validate_source(self, name: str) -> str:
+        """Known sources only."""
+        known = [source.name for source in list_sources()]
+        if name not in known:
+            raise serializers.ValidationError(f"There is no such source. Known are: {', '.join(known)}.")
+        return name
+
+    def validate(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Refuses fields that would be ignored."""
+        unknown = sorted(set(self.initial_data) - set(self.fields))
+        if unknown:
+            raise serializers.ValidationError({name: f"Known are: {', '.join(self.fields)}." for name in unknown})
+        return attributes
+
+
+class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
+    class Meta:
+        model = Checkpoint
+        fields = (
+            *("source", "epoch", "owner", "owner_run_id", "lease_expires_at", "fingerprint", "cursor", "is_reading"),
+            *("is_full_read", "read_number", "batch_number", "sequence", "record_count", "raw_count"),
+            *("open_quarantine_count", "updated_at"),
+        )
+
+
+class SnapshotSerializer(serializers.ModelSerializer[SchemaSnapshot]):
+    class Meta:
+        model = SchemaSnapshot
+        fields = ("id", "source", "number", "run_id", "shape", "created_at")
+
+
+class ChangeSerializer(serializers.ModelSerializer[SchemaChange]):
+    acknowledged_by = serializers.SlugRelatedField("username", read_only=True)
+
+    class Meta:
+        model = SchemaChange
+        fields = (
+            *("id", "source", "run_id", "path", "kind", "before", "after", "snapshot_before_id", "snapshot_after_id"),
+            *("acknowledged_by", "acknowledged_at", "created_at"),
+        )
+
+
+class QuarantinedSerializer(serializers.ModelSerializer[QuarantinedRecord]):
+    """A refused record and its place: `position` in its read and physical `line`, both from 1."""
+
+    column = serializers.CharField(source="column_name")
+
+    class Meta:
+        model = QuarantinedRecord
+        fields: tuple[str, ...] = (
+            *("id", "source", "run_id", "position", "line", "column", "code", "message", "status"),
+            *("created_at", "updated_at"),
+        )
+
+
+class QuarantinedWholeSerializer(QuarantinedSerializer):
+    """With what was received."""
+
+    original = serializers.SerializerMethodField()
+    original_sha256 = serializers.SerializerMethodField()
+
+    class Meta(QuarantinedSerializer.Meta):
+        fields = (*QuarantinedSerializer.Meta.fields, "payload", "original", "original_length", "original_sha256")
+
+    def get_original(self, record: QuarantinedRecord) -> str:
+        """Its bytes, at most the first 64 KiB; those that are no UTF-8 as \\xNN."""
+        return bytes(record.original).decode(errors="backslashreplace")
+
+    def get_original_sha256(self, record: QuarantinedRecord) -> str:
+        """Of all its bytes, in hexadecimal."""
+        return bytes(record.original_sha256).hex()
+
+
+def make_page(row: type[serializers.BaseSerializer[Any]]) -> type[serializers.Serializer[Any]]:
+    """The envelope of a list of such rows, for the schema."""
+    fields = {
+        "request_id": serializers.CharField(),
+        "api_latency_ms": serializers.FloatField(),
+        "count": serializers.IntegerField(allow_null=True, help_text="Exact, or null where it would have to be counted."),
+        "next": serializers.URLField(allow_null=True),
+        "previous": serializers.URLField(allow_null=True),
+        "data": row(many=True),
+    }
+    return type(f"{row.__name__.removesuffix('Serializer')}Page", (serializers.Serializer,), fields)

@@ -1,0 +1,123 @@
+"""Tokens: made, found by their keyed hash, revoked. What one may do is decided here, in one query a request."""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser, Group
+from django.db import connection, transaction
+from django.db.models import Func
+from django.utils import timezone
+
+from api.groups import GROUPS, OPERATE
+from api.models import Scope, Token
+
+PREFIX = "kasparro_"
+SHOWN_CHARACTERS = len(PREFIX) + 6
+LONGEST_TOKEN = 100
+LONGEST_LIFE_DAYS = 36_500
+
+_FIND = """
+    SELECT token.id, token.scope, token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute',
+        person.id, person.username, person.is_staff, person.is_superuser,
+        ARRAY(
+            SELECT permission.codename FROM auth_permission AS permission
+            JOIN django_content_type AS type ON type.id = permission.content_type_id
+            WHERE type.app_label = 'etl' AND permission.id IN (
+                SELECT permission_id FROM auth_user_user_permissions WHERE user_id = person.id
+                UNION ALL
+                SELECT granted.permission_id FROM auth_group_permissions AS granted
+                JOIN auth_user_groups AS membership USING (group_id) WHERE membership.user_id = person.id
+            )
+        )
+    FROM api_tokens AS token JOIN auth_user AS person ON person.id = token.user_id
+    WHERE token.digest = %s AND person.is_active
+        AND (token.expires_at IS NULL OR token.expires_at > clock_timestamp())
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A token that was found good: its row, and the names of the `etl` permissions that it carries."""
+
+    id: int
+    scope: str
+    permissions: frozenset[str]
+    is_of_superuser: bool
+
+    def may(self, permission: str) -> bool:
+        """Whether it carries this permission of the app `etl`."""
+        if permission == OPERATE and self.scope != Scope.OPERATE:
+            return False
+        return self.is_of_superuser or permission in self.permissions
+
+
+def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, Token]:
+    """A new token for the user, who is made if missing and put into the scope's group; the token is shown once.
+
+    Raises ValueError for a user name or a number of days that can't be.
+    """
+    if days is not None and not 1 <= days <= LONGEST_LIFE_DAYS:
+        raise ValueError(f"A token lives 1 to {LONGEST_LIFE_DAYS} days.")
+    User: Any = get_user_model()
+    User.username_validator(username)
+    if not 1 <= len(username) <= User._meta.get_field("username").max_length:
+        raise ValueError("A user name has 1 to 150 characters.")
+    secret = PREFIX + secrets.token_urlsafe(32)
+    with transaction.atomic():
+        user, is_new = User.objects.get_or_create(username=username)
+        if is_new:
+            user.set_unusable_password()
+            user.save(update_fields=["password"])
+        user.groups.add(Group.objects.get(name=GROUPS[scope]))
+        token = Token.objects.create(
+            user=user,
+            prefix=secret[:SHOWN_CHARACTERS],
+            digest=hash_token(secret),
+            scope=scope,
+            expires_at=timezone.now() + timedelta(days=days) if days is not None else None,
+        )
+    return secret, token
+
+
+def hash_token(secret: str) -> bytes:
+    """The keyed hash by which a token is stored: of no use to whoever reads the table."""
+    return hmac.digest(settings.SECRET_KEY.encode(), b"api token " + secret.encode(), hashlib.sha256)
+
+
+def find(secret: str) -> tuple[Key, AbstractBaseUser] | None:
+    """The token's key and user; None if it is unknown, has expired, or its user is not active."""
+    if not (secret.startswith(PREFIX) and secret.isascii() and len(secret) <= LONGEST_TOKEN):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [hash_token(secret)])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    token_id, scope, is_to_be_noted, user_id, username, is_staff, is_superuser, permissions = row
+    if is_to_be_noted:
+        Token.objects.filter(pk=token_id).update(last_used_at=Func(function="clock_timestamp"))
+    user = get_user_model()(
+        pk=user_id, username=username, is_staff=is_staff, is_superuser=is_superuser, is_active=True
+    )
+    user._state.adding, user._state.db = False, "default"
+    return Key(token_id, scope, frozenset(permissions), is_superuser), user
+
+
+def revoke(named: str) -> int:
+    """End the token of this id, of these first characters, or this very one; how many are meant, ended only if one."""
+    if named.isascii() and named.isdigit() and len(named) < 19:
+        meant = Token.objects.filter(pk=int(named))
+    elif len(named) > SHOWN_CHARACTERS:
+        meant = Token.objects.filter(digest=hash_token(named))
+    else:
+        meant = Token.objects.filter(prefix__startswith=named)
+    ids = list(meant.values_list("pk", flat=True)[:2])
+    if len(ids) == 1:
+        Token.objects.filter(pk__in=ids).delete()
+    return len(ids)

@@ -1,0 +1,48 @@
+"""The addresses of the API."""
+
+from typing import Any
+
+from django.conf import settings
+from django.urls import include, path, re_path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from rest_framework.permissions import AllowAny, IsAuthenticated
+from rest_framework.routers import DefaultRouter
+
+from api.errors import not_found
+from api.views.data import ChangesViewSet, DataViewSet
+from api.views.quarantine import QuarantineViewSet
+from api.views.runs import ComparisonViewSet, RunViewSet
+from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet, SourceViewSet
+from api.views.standing import health, live, metrics, stats
+
+router = DefaultRouter(trailing_slash=False)
+router.include_format_suffixes = False
+router.register("data", DataViewSet, "data")
+router.register("changes", ChangesViewSet, "changes")
+router.register("runs", RunViewSet, "run")
+router.register("compare-runs", ComparisonViewSet, "compare-runs")
+router.register("sources", SourceViewSet, "source")
+router.register("checkpoints", CheckpointViewSet, "checkpoint")
+router.register("schema-snapshots", SnapshotViewSet, "schema-snapshot")
+router.register("schema-changes", ChangeViewSet, "schema-change")
+router.register("quarantine", QuarantineViewSet, "quarantine")
+
+standing: list[Any] = [
+    path("health", health, name="health"),
+    path("health/live", live, name="health-live"),
+    path("stats", stats, name="stats"),
+    path("metrics", metrics, name="metrics"),
+]
+data = DataViewSet.as_view({"get": "list"})
+_docs_permission = {"permission_classes": [AllowAny if settings.API_DOCS_OPEN else IsAuthenticated]}
+
+urlpatterns = [
+    path("api/v1/", include([*router.urls, *standing])),
+    path("api/schema", SpectacularAPIView.as_view(**_docs_permission), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema", **_docs_permission), name="docs"),
+    path("api/session/", include("rest_framework.urls")),
+    re_path("^api(/|$)", not_found),
+    # The same views at the root, for monitors and old clients.
+    *(path(entry.pattern._route, entry.callback) for entry in standing),
+    path("data", data),
+]

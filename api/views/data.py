@@ -1,0 +1,200 @@
+"""The unified records: pages, one record, its raw versions, and the change feed."""
+
+import json
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api import positions, records
+from api.errors import InvalidParameter
+from api.filters import RecordFilters
+from api.parameters import (
+    COUNT, CURSOR, DEEPEST_OFFSET, LIMIT, OFFSET, clean_filters, link, name_list, read_choice, read_id, read_limit,
+    read_position, read_whole,
+)
+from api.records import ORDERINGS, Condition, Order
+from api.renderers import Browsable, Json, JsonText
+from api.serializers import RecordSerializer, VersionSerializer, make_page
+from api.window import PAGED, Window, answer_rows
+from etl.models import AnyRawRecord, Run, UnifiedRecord
+
+ORDERING = OpenApiParameter(
+    "ordering",
+    str,
+    enum=[*ORDERINGS, *(f"-{name}" for name in ORDERINGS)],
+    description="By keys that never change. Default: id; with `source`: external_id.",
+)
+
+
+class DataViewSet(Window):
+    """The unified records."""
+
+    permission = "view_unifiedrecord"
+    filters = RecordFilters
+    parameters = {"list": (LIMIT, CURSOR, OFFSET, COUNT, ORDERING), "history": PAGED}
+
+    @extend_schema(responses=make_page(RecordSerializer))
+    def list(self, request: Request) -> Response:
+        """Unified records in pages. Follow `next`: each page costs the same, however deep.
+
+        Filters beyond `source` and `external_id` scan under the statement timeout, unless their index exists.
+        """
+        wanted = clean_filters(RecordFilters, request)
+        order = _read_order(request, wanted)
+        limit, offset = read_limit(request), _read_offset(request)
+        list_name = name_list("data", wanted, order.name + "-" * order.is_descending)
+        position = read_position(request, "cursor", list_name, (str, *order.types))
+        is_backward = position is not None and position[0] == "before"
+        conditions = [_make_condition(name, value) for name, value in wanted.items()]
+        is_free = not wanted or wanted.keys() == {"source"}
+        rows = records.read_rows(
+            conditions,
+            order,
+            limit=limit,
+            behind=position and position[1:],
+            is_backward=is_backward,
+            offset=offset,
+            kept_count_of=wanted.get("source", "") if is_free else None,
+        )
+        count = rows.count
+        if count is None and is_free:
+            count = records.read_kept_count(wanted.get("source", ""))
+        elif read_choice(request, "count", ("exact",)) and not is_free:
+            count = records.count_rows(conditions)
+
+        def point(way: str, key: Any) -> str:
+            return link(request, cursor=positions.encode(list_name, (way, *key)), offset=None)
+
+        has_next = bool(rows.texts) and (rows.has_more or is_backward)
+        has_previous = bool(rows.texts) and position is not None and (rows.has_more or not is_backward)
+        following = point("after", rows.last) if has_next else None
+        previous = point("before", rows.first) if has_previous else None
+        if "offset" in request.query_params:
+            following = link(request, offset=offset + limit) if has_next and offset + limit <= DEEPEST_OFFSET else following
+            previous = link(request, offset=max(0, offset - limit)) if offset else None
+        return answer_rows(request, rows.texts, count=count, following=following, previous=previous)
+
+    @extend_schema(responses=RecordSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One unified record."""
+        row_id = read_id(pk)
+        text = records.read_row(row_id) if row_id is not None else None
+        if text is None:
+            raise NotFound(f"There is no record {pk}.")
+        return Response(JsonText(text))
+
+    @extend_schema(responses=make_page(VersionSerializer))
+    @action(detail=True)
+    def history(self, request: Request, pk: str) -> Response:
+        """Its raw versions, newest first, each with the run that brought it."""
+        row_id = read_id(pk)
+        record = UnifiedRecord.objects.filter(pk=row_id).first() if row_id is not None else None
+        if record is None:
+            raise NotFound(f"There is no record {pk}.")
+        limit, list_name = read_limit(request), name_list("history", {"id": record.pk}, "-id")
+        position = read_position(request, "cursor", list_name, (int,))
+        versions = AnyRawRecord.objects.filter(source=record.source, external_id=record.external_id).order_by("-id")
+        if position is not None:
+            versions = versions.filter(id__lt=position[0])
+        found = list(versions[: limit + 1])
+        has_more, found = len(found) > limit, found[:limit]
+        runs = Run.objects.in_bulk({version.run_id for version in found})
+        texts = [json.dumps(_describe_version(version, runs.get(version.run_id), record)) for version in found]
+        following = link(request, cursor=positions.encode(list_name, (found[-1].pk,))) if has_more else None
+        return answer_rows(request, texts, following=following)
+
+
+def _read_order(request: Request, wanted: dict[str, Any]) -> Order:
+    given = request.query_params.get("ordering", "external_id" if "source" in wanted else "id")
+    name = given.removeprefix("-")
+    if name not in ORDERINGS or given not in (name, f"-{name}"):
+        raise InvalidParameter("ordering", f"It must be one of: {', '.join(ORDERING.enum or ())}.")
+    return Order(name, given != name)
+
+
+def _read_offset(request: Request) -> int:
+    if "offset" in request.query_params and "cursor" in request.query_params:
+        raise InvalidParameter("offset", "It does not go with `cursor`.")
+    advice = "To read deeper, follow `next`, which carries a cursor and costs the same on every page."
+    return read_whole(request, "offset", 0, least=0, most=DEEPEST_OFFSET, advice=advice)
+
+
+def _make_condition(name: str, value: Any) -> Condition:
+    filter_ = RecordFilters.base_filters[name]
+    return Condition(filter_.field_name or name, filter_.lookup_expr, value)
+
+
+def _describe_version(version: AnyRawRecord, run: Run | None, record: UnifiedRecord) -> dict[str, Any]:
+    return {
+        "id": version.pk,
+        "sequence": version.sequence,
+        "position": version.position,
+        "payload": version.payload,
+        "is_current": version.pk == record.raw_id,
+        "run": run and {
+            "id": run.pk,
+            "trigger": run.trigger,
+            "status": run.status,
+            "started_at": run.started_at and run.started_at.isoformat(),
+        },
+    }
+
+
+class NdJson(BaseRenderer):
+    """One record a line."""
+
+    media_type = "application/x-ndjson"
+    format = "ndjson"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        if isinstance(data, list):
+            return "".join(f"{text}\n" for text in data).encode()
+        return Json().render(data, accepted_media_type, renderer_context) + b"\n"
+
+
+class ChangesViewSet(Window):
+    """The change feed."""
+
+    permission = "view_unifiedrecord"
+    renderer_classes = (Json, NdJson, Browsable)
+    parameters = {
+        "list": (
+            OpenApiParameter("source", str, required=True, description="The source's name."),
+            OpenApiParameter("after", str, description="The position of the last row read; without it, from the beginning."),
+            LIMIT,
+        )
+    }
+
+    @extend_schema(
+        responses={(200, "application/json"): make_page(RecordSerializer), (200, "application/x-ndjson"): OpenApiTypes.STR}
+    )
+    def list(self, request: Request) -> Response:
+        """Records new or changed, in their source's commit order. Store `after` of the answer, and ask with it again:
+        nothing is missed and nothing comes twice (a record that changes again comes again).
+
+        With `Accept: application/x-ndjson` the answer is a record a line, and the position in the header `X-After`.
+        """
+        source = request.query_params.get("source")
+        if source is None:
+            raise InvalidParameter("source", "It is required: each source has a feed of its own.")
+        list_name = name_list("changes", {"source": source}, "sequence")
+        behind = read_position(request, "after", list_name, (int, int)) or (0, 0)
+        limit = read_limit(request)
+        texts, last = records.read_changes(source, behind, limit)
+        after = positions.encode(list_name, tuple(last))
+        following = link(request, after=after) if len(texts) == limit else None
+        if isinstance(request.accepted_renderer, NdJson):
+            response = Response(texts)
+        else:
+            response = answer_rows(request, texts, following=following, more={"after": after})
+        response.headers["X-After"] = after
+        return response
+
+

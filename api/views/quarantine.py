@@ -1,0 +1,53 @@
+"""The refused records: looked at, sent through the pipeline again, discarded."""
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.filters import QuarantineFilters
+from api.serializers import QuarantinedSerializer, QuarantinedWholeSerializer, RunSerializer, make_page
+from api.views.runs import answer_run
+from api.window import PAGED, Window, answer_queryset, find_or_404
+from etl import operations
+from etl.models import QuarantinedRecord
+
+
+class QuarantineViewSet(Window):
+    """Refused records, each with its reason and its exact place."""
+
+    permission = "view_quarantinedrecord"
+    filters = QuarantineFilters
+    parameters = {"list": PAGED}
+
+    def _query(self) -> QuerySet[QuarantinedRecord]:
+        return QuarantinedRecord.objects.all()
+
+    @extend_schema(responses=make_page(QuarantinedSerializer))
+    def list(self, request: Request) -> Response:
+        """Refused records, newest first."""
+        records = self._query().defer("original", "payload")
+        return answer_queryset(request, records, QuarantinedSerializer, filters=QuarantineFilters, name="quarantine")
+
+    @extend_schema(responses=QuarantinedWholeSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One refused record, with its original."""
+        return Response(QuarantinedWholeSerializer(find_or_404(self._query(), pk)).data)
+
+    @extend_schema(request=None, responses={202: RunSerializer})
+    @action(detail=True, methods=["post"])
+    def replay(self, request: Request, pk: str) -> Response:
+        """Send it through today's contract, in a run of its own: it lands once, or stays with its new reason."""
+        record = find_or_404(self._query(), pk)
+        return answer_run(
+            request, operations.replay_one(record.pk, by=f"{request.user} through the API", user=request.user)
+        )
+
+    @extend_schema(request=None, responses=QuarantinedSerializer)
+    @action(detail=True, methods=["post"])
+    def discard(self, request: Request, pk: str) -> Response:
+        """Put it away: it is kept, and not open any more."""
+        record = find_or_404(self._query(), pk)
+        operations.discard_one(record.pk, by=f"{request.user} through the API", user=request.user)
+        return Response(QuarantinedSerializer(self._query().get(pk=record.pk)).data)

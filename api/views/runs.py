@@ -1,0 +1,140 @@
+"""Runs: looked at, compared, wanted, cancelled."""
+
+import re
+import uuid
+from dataclasses import asdict
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.decorators import action
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from api.errors import Conflict, InvalidParameter
+from api.filters import RunFilters
+from api.parameters import read_id
+from api.serializers import EventSerializer, OrderSerializer, RunSerializer, make_page
+from api.window import PAGED, Window, answer_queryset, find_or_404
+from etl import operations, orders
+from etl.comparison import compare_runs
+from etl.models import Run
+from etl.records import Trigger
+
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key",
+    {"type": "string", "maxLength": 200, "pattern": "^[!-~]+$"},
+    OpenApiParameter.HEADER,
+    description="Becomes the run's key: asked again with it, it is the same run.",
+)
+_KEY = re.compile(r"[!-~]{1,200}")
+
+
+class RunViewSet(Window):
+    """Runs: each one order to bring one source up to date."""
+
+    permission = "view_run"
+    filters = RunFilters
+    parameters = {"list": PAGED, "events": PAGED, "create": (IDEMPOTENCY_KEY,)}
+    serializer_class = OrderSerializer  # for the form of the browsable API
+
+    def _query(self) -> QuerySet[Run]:
+        return Run.objects.all()
+
+    @extend_schema(responses=make_page(RunSerializer))
+    def list(self, request: Request) -> Response:
+        """Runs, newest first."""
+        return answer_queryset(request, self._query(), RunSerializer, filters=RunFilters, name="runs")
+
+    @extend_schema(responses=RunSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One run."""
+        return Response(RunSerializer(find_or_404(self._query(), pk)).data)
+
+    @extend_schema(request=OrderSerializer, responses={202: RunSerializer})
+    def create(self, request: Request) -> Response:
+        """Queue a run. A plain run that waits already is the answer; a full one is an order of its own.
+
+        With `Idempotency-Key`, asking again gives the same run, and another body a 409.
+        """
+        wanted = OrderSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        source, is_full = wanted.validated_data["source"], wanted.validated_data["full"]
+        run = orders.queue(
+            source,
+            key=f"api:{_read_key(request)}",
+            trigger=Trigger.API,
+            by=f"{request.user} through the API",
+            options={"full": True} if is_full else {},
+        )
+        if (run.source, bool(run.options.get("full"))) != (source, is_full):
+            raise Conflict("This Idempotency-Key was used for another order: send a new one.")
+        return answer_run(request, run)
+
+    @extend_schema(request=None, responses=RunSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        """End a run: a waiting one is closed, a running one stops within one batch and gives its source up."""
+        run = find_or_404(self._query(), pk)
+        return Response(RunSerializer(operations.cancel(run.pk, by=f"{request.user} through the API")).data)
+
+    @extend_schema(responses=make_page(EventSerializer))
+    @action(detail=True)
+    def events(self, request: Request, pk: str) -> Response:
+        """The run's audit log, in order."""
+        run = find_or_404(self._query(), pk)
+        return answer_queryset(
+            request, run.events.all(), EventSerializer, name=f"events of {run.pk}", is_descending=False
+        )
+
+
+def _read_key(request: Request) -> str:
+    given = request.headers.get("Idempotency-Key")
+    if given is None:
+        return str(uuid.uuid4())
+    if not _KEY.fullmatch(given):
+        raise InvalidParameter("Idempotency-Key", "It must be 1 to 200 printable ASCII characters without blanks.")
+    return given
+
+
+def answer_run(request: Request, run: Run) -> Response:
+    """202 with the queued run and its address."""
+    address = reverse("run-detail", [run.pk], request=request)
+    return Response({**RunSerializer(run).data, "address": address}, status=202, headers={"Location": address})
+
+
+class ComparisonViewSet(Window):
+    """Two runs side by side."""
+
+    permission = "view_run"
+    parameters = {
+        "list": tuple(
+            OpenApiParameter(name, {"type": "integer", "format": "int64", "minimum": 1}, required=True, description="A run's id.")
+            for name in ("run_a", "run_b")
+        )
+    }
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def list(self, request: Request) -> Response:
+        """Counters, duration, rate, status and shape of two runs, what differs, and what stands out."""
+        a, b = (_read_run(request, name) for name in ("run_a", "run_b"))
+        return Response(_as_answer(asdict(compare_runs(a, b))))
+
+
+def _read_run(request: Request, name: str) -> Run:
+    given = request.query_params.get(name)
+    if given is None or not (given.isascii() and given.isdigit()):
+        raise InvalidParameter(name, "It is required, and must be a run's id.")
+    row_id = read_id(given)
+    run = Run.objects.filter(pk=row_id).first() if row_id is not None else None
+    if run is None:
+        raise NotFound(f"{name}: there is no run {given}.")
+    return run
+
+
+def _as_answer(comparison: dict[str, Any]) -> dict[str, Any]:
+    names = {"a": "run_a", "b": "run_b"}
+    return {names.get(name, name): value for name, value in comparison.items()}

@@ -1,0 +1,114 @@
+"""Sources, where their reading stands, and how their shape has changed."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from api.filters import ChangeFilters, SnapshotFilters
+from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerializer, SnapshotSerializer, make_page
+from api.window import PAGED, Window, answer_queryset, answer_objects, find_or_404
+from etl import operations
+from etl.models import Checkpoint, Run, SchemaChange, SchemaSnapshot
+from etl.queries import list_sources_standing
+from etl.readers.base import Source
+from etl.sources.registry import list_sources
+
+
+class SourceViewSet(Window):
+    """The sources of ETL_SOURCES, and any other that records have come from."""
+
+    permission = "view_checkpoint"
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def list(self, request: Request) -> Response:
+        """Each source: what it is, how its records are read, and how it stands."""
+        standing = list_sources_standing()
+        configured = {source.name: source for source in list_sources()}
+        names = [*configured, *sorted(standing.keys() - configured.keys())]
+        return answer_objects(
+            request, [_describe(name, configured.get(name), *standing.get(name, (None, None))) for name in names]
+        )
+
+
+def _describe(name: str, source: Source | None, checkpoint: Checkpoint | None, run: Run | None) -> dict[str, Any]:
+    described: dict[str, Any] = {"source": name, "is_configured": source is not None}
+    if source is not None:
+        described |= {
+            "kind": source.kind,
+            "every": str(source.every),
+            "location": source.location,
+            "contract": source.contract.describe(),
+            "unified": {target: str(getattr(path, "path", path)) for target, path in source.unified.items()},
+        }
+    return described | {
+        "records": checkpoint.record_count if checkpoint else 0,
+        "raw_records": checkpoint.raw_count if checkpoint else 0,
+        "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
+        "held_by_run": checkpoint.owner_run_id if checkpoint else None,
+        "last_run": RunSerializer(run).data if run else None,
+    }
+
+
+class CheckpointViewSet(Window):
+    """Where each source's reading stands."""
+
+    permission = "view_checkpoint"
+
+    @extend_schema(responses=make_page(CheckpointSerializer))
+    def list(self, request: Request) -> Response:
+        """The checkpoints, by source."""
+        return answer_objects(request, CheckpointSerializer(Checkpoint.objects.order_by("source"), many=True).data)
+
+
+class SnapshotViewSet(Window):
+    """The observed shapes of the sources."""
+
+    permission = "view_schemasnapshot"
+    filters = SnapshotFilters
+    parameters = {"list": PAGED}
+
+    def _query(self) -> QuerySet[SchemaSnapshot]:
+        return SchemaSnapshot.objects.all()
+
+    @extend_schema(responses=make_page(SnapshotSerializer))
+    def list(self, request: Request) -> Response:
+        """Snapshots, newest first: fields by path, with type, nullability and presence."""
+        return answer_queryset(request, self._query(), SnapshotSerializer, filters=SnapshotFilters, name="snapshots")
+
+    @extend_schema(responses=SnapshotSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One snapshot."""
+        return Response(SnapshotSerializer(find_or_404(self._query(), pk)).data)
+
+
+class ChangeViewSet(Window):
+    """Drift: the differences between two snapshots of a source."""
+
+    permission = "view_schemachange"
+    filters = ChangeFilters
+    parameters = {"list": PAGED}
+
+    def _query(self) -> QuerySet[SchemaChange]:
+        return SchemaChange.objects.select_related("acknowledged_by")
+
+    @extend_schema(responses=make_page(ChangeSerializer))
+    def list(self, request: Request) -> Response:
+        """Schema changes, newest first."""
+        return answer_queryset(request, self._query(), ChangeSerializer, filters=ChangeFilters, name="changes")
+
+    @extend_schema(responses=ChangeSerializer)
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """One schema change."""
+        return Response(ChangeSerializer(find_or_404(self._query(), pk)).data)
+
+    @extend_schema(request=None, responses=ChangeSerializer)
+    @action(detail=True, methods=["post"])
+    def acknowledge(self, request: Request, pk: str) -> Response:
+        """Note that somebody has seen it. The first acknowledgement stands."""
+        change = find_or_404(self._query(), pk)
+        return Response(ChangeSerializer(operations.acknowledge(change.pk, user=request.user)).data)

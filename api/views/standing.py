@@ -1,0 +1,168 @@
+"""How everything stands: health for balancers, figures for people, metrics for monitors."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import cache
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import Any
+
+from django.conf import settings
+from django.db import Error, connection
+from django.http import HttpRequest, JsonResponse
+from django.views.decorators.http import require_safe
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from api import errors, tokens
+from api.authentication import find_secret
+from api.permissions import MayUse
+from api.renderers import Json, JsonText
+from api.window import Window
+from etl import presence, statistics
+from etl.metrics import PipelineCollector
+from etl.presence import Alive
+
+DATABASE_PATIENCE_SECONDS = 1.6
+MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+_probes = ThreadPoolExecutor(max_workers=3, thread_name_prefix="health")
+
+
+@require_safe
+def live(request: HttpRequest) -> JsonResponse:
+    """This process answers; nothing else is touched."""
+    return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def health(request: HttpRequest) -> JsonResponse:
+    """`ok`; `degraded` without Redis, workers or beat; `error` (503) only without the database. Within 2 s.
+
+    With a token also who works, beat's age, and how each source stands.
+    """
+    secret = None
+    try:
+        secret = find_secret(request)
+    except AuthenticationFailed as error:
+        return errors.answer(request, HTTPStatus.UNAUTHORIZED, code="authentication_failed", detail=str(error.detail))
+    looking = _probes.submit(_ask_database, secret)
+    alive = presence.find_alive()
+    try:
+        is_known, details = looking.result(DATABASE_PATIENCE_SECONDS)
+    except (TimeoutError, Error):
+        looking.cancel()
+        return JsonResponse({"status": "error", "database": "unreachable"}, status=HTTPStatus.SERVICE_UNAVAILABLE)
+    if secret is not None and not is_known:
+        return errors.answer(request, HTTPStatus.UNAUTHORIZED, code="authentication_failed", detail="The token is not good.")
+    return JsonResponse(_describe(alive) | (_describe_alive(alive) | details if secret else {}))
+
+
+def _ask_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
+    """Whether the token is good, and for it how each source stands; in a thread, as the database may hang."""
+    connection.close_if_unusable_or_obsolete()
+    try:
+        if secret is None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            return False, {}
+        if tokens.find(secret) is None:
+            return False, {}
+        return True, {"sources": [asdict(standing) for standing in statistics.read_standings()]}
+    except Error:
+        connection.close()
+        raise
+
+
+def _describe(alive: Alive | None) -> dict[str, str]:
+    redis = "ok" if alive is not None else "unreachable"
+    workers = "ok" if alive is not None and alive.workers else "none seen"
+    beat = "ok" if alive is not None and alive.beat_age_s is not None else "not seen"
+    status = "ok" if (redis, workers, beat) == ("ok", "ok", "ok") else "degraded"
+    return {"status": status, "database": "ok", "redis": redis, "workers": workers, "beat": beat}
+
+
+def _describe_alive(alive: Alive | None) -> dict[str, Any]:
+    if alive is None:
+        return {"workers_seen": None, "beat_age_s": None}
+    seen = [{"worker": name, "age_s": round(age, 1)} for name, age in alive.workers]
+    return {"workers_seen": seen, "beat_age_s": alive.beat_age_s and round(alive.beat_age_s, 1)}
+
+
+class StatsViewSet(Window):
+    """The figures."""
+
+    permission = "view_run"
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def list(self, request: Request) -> Response:
+        """Runs, records and quarantine, in all and by source; the cost does not grow with any table."""
+        return Response(JsonText(statistics.read_statistics_json()))
+
+
+class Exposition(BaseRenderer):
+    """Prometheus' text format."""
+
+    media_type = "text/plain"
+    format = "txt"
+    charset = "utf-8"
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return data if isinstance(data, bytes) else Json().render(data, accepted_media_type, renderer_context)
+
+
+class MayScrape(MayUse):
+    """A token, or a private address where METRICS_ACCESS says so."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        is_open = settings.METRICS_ACCESS == "private" and _is_private(request.META.get("REMOTE_ADDR", ""))
+        return is_open or super().has_permission(request, view)
+
+
+def _is_private(address: str) -> bool:
+    try:
+        return ip_address(address).is_private
+    except ValueError:
+        return False
+
+
+class MetricsViewSet(Window):
+    """The metrics."""
+
+    permission = "view_run"
+    permission_classes = (MayScrape,)
+    renderer_classes = (Exposition, Json)
+
+    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
+    def list(self, request: Request) -> Response:
+        """For Prometheus: of this web server's processes, and of the pipeline, read from the database."""
+        text = generate_latest(_find_web_registry()) + generate_latest(_make_pipeline_registry())
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _find_web_registry() -> CollectorRegistry:
+    """What django-prometheus has counted: in this process, or in all that share a folder."""
+    if MULTIPROCESS_FOLDER not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return registry
+
+
+@cache
+def _make_pipeline_registry() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(PipelineCollector())
+    return registry
+
+
+stats = StatsViewSet.as_view({"get": "list"})
+metrics = MetricsViewSet.as_view({"get": "list"})

@@ -1,0 +1,20 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """The permission to operate, and the index of the change feed."""
+
+    dependencies = [("etl", "0008_sweep_entry")]
+    operations = [
+        migrations.AlterModelOptions(
+            name="run",
+            options={
+                "ordering": ("-created_at", "-id"),
+                "permissions": (("operate", "Can start, cancel and replay runs, discard and acknowledge"),),
+            },
+        ),
+        migrations.AddIndex(
+            model_name="unifiedrecord",
+            index=models.Index(fields=["source", "sequence", "id"], name="unified_records_changes"),
+        ),
+    ]
