@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
 
-from etl.records import ChangeKind, QuarantineStatus, SourceKind, Status, Trigger
+from etl.records import ChangeKind, QuarantineStatus, SourceKind, Status, TotalName, Trigger
 
 
 def _choices(words: type[StrEnum]) -> list[tuple[str, str]]:
@@ -66,7 +66,19 @@ class Run(models.Model):
         db_table = "etl_runs"
         permissions = (("operate", "Can start, cancel and replay runs, discard and acknowledge"),)
         ordering = ("-created_at", "-id")
-        indexes = (models.Index(fields=("-created_at", "-id"), name="etl_runs_newest"),)
+        # The partial ones keep /stats and /health flat: they hold the open runs, and find each source's last run.
+        indexes = (
+            models.Index(fields=("-created_at", "-id"), name="etl_runs_newest"),
+            models.Index(fields=("source",), condition=Q(status__in=("queued", "running")), name="etl_runs_open"),
+            models.Index(
+                fields=("source", "-finished_at"), condition=Q(finished_at__isnull=False), name="etl_runs_last_closed"
+            ),
+            models.Index(
+                fields=("source", "-finished_at"),
+                condition=Q(finished_at__isnull=False, seen__gt=0),
+                name="etl_runs_last_that_read",
+            ),
+        )
         constraints = (
             _known("status", Status, "etl_runs"),
             _known("trigger", Trigger, "etl_runs"),
@@ -367,3 +379,31 @@ class SchemaChange(models.Model):
 
     def __str__(self) -> str:
         return f"{self.source} {self.path}: {self.kind}"
+
+
+class Total(models.Model):
+    """How often something has happened to a source, ever. Written by triggers alone (migration total_triggers).
+
+    `value` never falls. `pruned` is the part of it whose rows are deleted by now: `value - pruned` is what the
+    tables hold, which `manage.py verify` proves. `latest` is when the last such run finished.
+    """
+
+    source = models.TextField()
+    name = models.TextField(choices=_choices(TotalName))
+    label = models.TextField(
+        blank=True, default="", help_text="A status, reason, outcome, or a bound of the histogram in seconds."
+    )
+    value = models.DecimalField(max_digits=38, decimal_places=6)
+    pruned = models.DecimalField(max_digits=38, decimal_places=6, default=0)
+    latest = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "etl_totals"
+        ordering = ("source", "name", "label")
+        constraints = (
+            models.UniqueConstraint(fields=("source", "name", "label"), name="etl_totals_one_a_label"),
+            _known("name", TotalName, "etl_totals"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.name} {self.label}: {self.value}"

@@ -7,11 +7,12 @@ from django.db import connection, transaction
 
 from etl.models import Checkpoint, Run
 from etl.records import Status
+from etl.totals import find_wrong
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something `verify` found wrong; `is_count` if it is a kept count, which `checkpoints.repair_counts` mends."""
+    """Something `verify` found wrong; `is_count` if it is a kept count, which `--repair` mends."""
 
     message: str
     is_count: bool = False
@@ -81,6 +82,7 @@ def verify() -> list[Finding]:
         cursor.execute(_COUNTS)
         for source, *numbers in cursor.fetchall():
             findings += _compare_counts(source, numbers)
+        findings += [Finding(message, is_count=True) for message in find_wrong(cursor)]
         return findings
 
 

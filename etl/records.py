@@ -113,6 +113,18 @@ class ChangeKind(StrEnum):
     NULLABILITY = "nullability"
 
 
+class TotalName(StrEnum):
+    """What is counted for ever, with what its label says."""
+
+    RUNS = "runs"  # closed runs, by status
+    FAILURES = "failures"  # failed runs, by reason
+    RECORDS = "records"  # by outcome, one of OUTCOMES
+    DURATION = "duration"  # closed runs that were started, by the first of DURATION_BOUNDS that they kept
+    DURATION_SUM = "duration_sum"  # seconds of those runs, from first start to end
+    RETRIES = "retries"
+    SCHEMA_CHANGES = "schema_changes"
+
+
 class SourceKind(StrEnum):
     """Which raw table keeps a source's records."""
 
@@ -209,7 +221,10 @@ class Counters:
         return {"seen": self.seen} | {counter.name: getattr(self, counter.name) for counter in fields(self)}
 
 
-COUNTERS = ("seen", "new", "updated", "unchanged", "duplicate", "quarantined")
+OUTCOMES = ("new", "updated", "unchanged", "duplicate", "quarantined")
+COUNTERS = ("seen", *OUTCOMES)
+DURATION_BOUNDS = ("0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "300", "900", "3600", "+Inf")
+"""Upper bounds of the histogram of run times, seconds; the triggers know them too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ A source's schedule is its django-celery-beat entry, which an operator may edit 
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Any
@@ -59,9 +60,15 @@ def _make_rhythm(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule
 
 def find_due(source: Source, now: datetime) -> Due | None:
     """The source's latest due instant as of the database's time `now` (UTC); None if its entry is disabled."""
-    entry = PeriodicTask.objects.filter(name=name_entry(source), enabled=True).first()
-    instant = find_due_instant(entry, now) if entry is not None else None
-    return Due(source.name, instant) if instant is not None else None
+    return find_all_due([source], now).get(source.name)
+
+
+def find_all_due(sources: Iterable[Source], now: datetime) -> dict[str, Due]:
+    """The latest due instant of each source that has one, by the source's name; one query for all."""
+    names = {name_entry(source): source.name for source in sources}
+    entries = PeriodicTask.objects.filter(name__in=names, enabled=True).select_related("interval", "crontab")
+    found = ((names[entry.name], find_due_instant(entry, now)) for entry in entries)
+    return {source: Due(source, instant) for source, instant in found if instant is not None}
 
 
 def find_due_instant(entry: PeriodicTask, now: datetime) -> datetime | None:

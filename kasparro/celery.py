@@ -5,14 +5,22 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, worker_init, worker_ready, worker_shutting_down
+from celery.signals import (
+    beat_init,
+    heartbeat_sent,
+    setup_logging,
+    worker_init,
+    worker_ready,
+    worker_shutdown,
+    worker_shutting_down,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
 from django.conf import settings
 from django.core.management import call_command
 
-from etl import shutdown
+from etl import presence, shutdown
 
 app = Celery("kasparro")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -42,3 +50,14 @@ def _sweep_once(**kwargs: Any) -> None:
 def _tell_tasks(**kwargs: Any) -> None:
     """Celery's warm shutdown waits for its tasks but tells them nothing."""
     shutdown.begin()
+
+
+@heartbeat_sent.connect
+def _sign(sender: Any, **kwargs: Any) -> None:
+    """Every two seconds, in the worker's parent process, whether or not a task runs."""
+    presence.sign(presence.name_worker(sender.eventer.hostname))
+
+
+@worker_shutdown.connect
+def _sign_off(sender: Any, **kwargs: Any) -> None:
+    presence.sign_off(presence.name_worker(sender.hostname))

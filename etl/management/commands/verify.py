@@ -8,10 +8,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from etl.checkpoints import repair_counts
 from etl.management.doors import ExitStatus, clear_database_errors
 from etl.queries import verify
+from etl.totals import repair_totals
 
 
 class Command(BaseCommand):
-    help = "Check orphans, kept counts and run counters. Exit status 1 if something is wrong."
+    help = "Check orphans, kept counts, totals and run counters. Exit status 1 if something is wrong."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--repair", action="store_true", help="count the kept counts anew")
@@ -23,6 +24,7 @@ class Command(BaseCommand):
                 self.stdout.write(finding.message)
             if repair and any(finding.is_count for finding in findings):
                 repair_counts()
+                repair_totals()
                 findings = verify()
                 self.stdout.write("The kept counts were counted anew.")
         if findings:

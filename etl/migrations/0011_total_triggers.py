@@ -1,0 +1,165 @@
+"""The triggers that keep `etl_totals`, and the functions that count its rows anew.
+
+One trigger a statement, with one upsert for all of the statement's rows, sorted: two transactions can't deadlock
+on totals within a statement, and a mass insert or delete costs one update a total and not one a row.
+"""
+
+from django.db import migrations
+
+# What one run adds to its source's totals. Called with columns, not with the row: its type would tie the function
+# to the table's. Touches no table.
+COUNT_RUN = """
+CREATE FUNCTION etl_count_run(
+    run_status text, run_reason text, run_started_at timestamptz, run_finished_at timestamptz,
+    run_new bigint, run_updated bigint, run_unchanged bigint, run_duplicate bigint, run_quarantined bigint
+) RETURNS TABLE (name text, label text, amount numeric, latest timestamptz) LANGUAGE sql IMMUTABLE AS $$
+    SELECT 'records', outcome, number::numeric, NULL::timestamptz
+    FROM (VALUES ('new', run_new), ('updated', run_updated), ('unchanged', run_unchanged),
+        ('duplicate', run_duplicate), ('quarantined', run_quarantined)) AS counters (outcome, number)
+    WHERE number <> 0
+    UNION ALL
+    SELECT 'runs', run_status, 1, run_finished_at WHERE run_finished_at IS NOT NULL
+    UNION ALL
+    SELECT 'failures', run_reason, 1, run_finished_at WHERE run_status = 'failed'
+    UNION ALL
+    SELECT measured.name, measured.label, measured.amount, NULL
+    FROM (SELECT greatest(0, extract(epoch FROM run_finished_at - run_started_at)) AS seconds) AS duration,
+    LATERAL (VALUES
+        ('duration_sum', '', seconds),
+        ('duration', (
+            SELECT coalesce(min(bound)::text, '+Inf')
+            FROM unnest(ARRAY[0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]) AS bound
+            WHERE seconds <= bound), 1)
+    ) AS measured (name, label, amount)
+    WHERE run_finished_at IS NOT NULL AND run_started_at IS NOT NULL
+$$
+"""
+COUNTERS = "rows.new, rows.updated, rows.unchanged, rows.duplicate, rows.quarantined"
+RUN_COLUMNS = f"rows.status, rows.reason, rows.started_at, rows.finished_at, {COUNTERS}"
+
+
+def count_runs(rows, sign="", latest="counted.latest"):
+    return f"""
+        SELECT rows.source, counted.name, counted.label, {sign}counted.amount AS amount, {latest} AS latest
+        FROM {rows} AS rows CROSS JOIN LATERAL etl_count_run({RUN_COLUMNS}) AS counted"""
+
+
+def count_retries(rows, sign=""):
+    """The retries among these events whose run is there."""
+    return f"""
+        SELECT run.source, 'retries' AS name, '' AS label, {sign}1::numeric AS amount, NULL::timestamptz AS latest
+        FROM {rows} AS event JOIN etl_runs AS run ON run.id = event.run_id WHERE event.kind = 'retry'"""
+
+
+def count_changes(rows, sign=""):
+    return f"""
+        SELECT source, 'schema_changes' AS name, '' AS label, {sign}1::numeric AS amount, NULL::timestamptz AS latest
+        FROM {rows}"""
+
+
+NOTHING_NEW = "NULL::timestamptz"
+# A row that is gone takes along what it had counted. Of a run also its retries that are still there, whose source
+# nobody could tell afterwards; those deleted before it were told by their own trigger.
+RETRIES_OF_LOST_RUNS = """
+    UNION ALL
+    SELECT run.source, 'retries', '', -1, NULL
+    FROM lost AS run JOIN etl_run_events AS event ON event.run_id = run.id WHERE event.kind = 'retry'"""
+TRIGGERS = (
+    ("etl_runs", "INSERT", count_runs("gained")),
+    ("etl_runs", "UPDATE", f"{count_runs('gained')} UNION ALL {count_runs('lost', '-', NOTHING_NEW)}"),
+    ("etl_runs", "DELETE", f"{count_runs('lost', '-', NOTHING_NEW)} {RETRIES_OF_LOST_RUNS}"),
+    ("etl_run_events", "INSERT", count_retries("gained")),
+    ("etl_run_events", "DELETE", count_retries("lost", "-")),
+    ("schema_changes", "INSERT", count_changes("gained")),
+    ("schema_changes", "DELETE", count_changes("lost", "-")),
+)
+SEEN_BY = {
+    "INSERT": "NEW TABLE AS gained",
+    "UPDATE": "OLD TABLE AS lost NEW TABLE AS gained",
+    "DELETE": "OLD TABLE AS lost",
+}
+
+
+def make_trigger(table, operation, counted):
+    """What is lost raises `pruned`: `value` never falls, and `value - pruned` is what the tables hold.
+
+    A heartbeat changes no count, finds nothing to add and writes nothing.
+    The function keeps the search path of its creation: whoever writes, with whatever path, is counted.
+    """
+    name = f"{table}_total_{operation.lower()}"
+    return f"""
+    CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    BEGIN
+        INSERT INTO etl_totals AS kept (source, name, label, value, pruned, latest)
+        SELECT source, name, label, greatest(0, sum(amount)), greatest(0, -sum(amount)), max(latest)
+        FROM ({counted}) AS counted
+        GROUP BY source, name, label HAVING sum(amount) <> 0
+        ORDER BY source, name, label
+        ON CONFLICT (source, name, label) DO UPDATE SET
+            value = kept.value + EXCLUDED.value,
+            pruned = kept.pruned + EXCLUDED.pruned,
+            latest = greatest(kept.latest, EXCLUDED.latest);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER {name} AFTER {operation} ON {table} REFERENCING {SEEN_BY[operation]}
+    FOR EACH STATEMENT EXECUTE FUNCTION {name}();
+    """
+
+
+# A function and no view: a view would forbid to alter the columns that it names.
+COUNT_TOTALS = f"""
+CREATE FUNCTION etl_count_totals()
+RETURNS TABLE (source text, name text, label text, amount numeric, latest timestamptz)
+LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
+    SELECT source, name, label, sum(amount), max(latest)
+    FROM ({count_runs('etl_runs')} UNION ALL {count_retries('etl_run_events')}
+        UNION ALL {count_changes('schema_changes')}) AS counted
+    GROUP BY source, name, label
+$$
+"""
+# The lock waits for every transaction that has counted something, and keeps others from counting: what the next
+# statements see is what the totals must hold. (Readers are not kept waiting.)
+MEND_TOTALS = """
+CREATE FUNCTION etl_mend_totals() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    LOCK TABLE etl_totals IN SHARE ROW EXCLUSIVE MODE;
+    INSERT INTO etl_totals AS kept (source, name, label, value, pruned, latest)
+    SELECT source, name, label, amount, 0, latest FROM etl_count_totals()
+    ON CONFLICT (source, name, label) DO UPDATE SET
+        value = kept.pruned + EXCLUDED.value,
+        latest = greatest(kept.latest, EXCLUDED.latest);
+    UPDATE etl_totals AS kept SET value = pruned
+    WHERE value <> pruned AND NOT EXISTS (
+        SELECT FROM etl_count_totals() AS counted
+        WHERE (counted.source, counted.name, counted.label) = (kept.source, kept.name, kept.label));
+END $$
+"""
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('etl', '0010_totals'),
+    ]
+
+    operations = [
+        migrations.RunSQL(
+            sql=COUNT_RUN,
+            reverse_sql='DROP FUNCTION etl_count_run',
+        ),
+        *[
+            migrations.RunSQL(
+                sql=make_trigger(table, operation, counted),
+                reverse_sql=f'DROP FUNCTION {table}_total_{operation.lower()} CASCADE',  # with its trigger
+            )
+            for table, operation, counted in TRIGGERS
+        ],
+        migrations.RunSQL(
+            sql=COUNT_TOTALS,
+            reverse_sql='DROP FUNCTION etl_count_totals',
+        ),
+        migrations.RunSQL(
+            sql=MEND_TOTALS,
+            reverse_sql='DROP FUNCTION etl_mend_totals',
+        ),
+    ]

@@ -1,0 +1,14 @@
+"""Totals of what happened before they were kept."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+
+    dependencies = [
+        ('etl', '0011_total_triggers'),
+    ]
+
+    operations = [
+        migrations.RunSQL(sql='SELECT etl_mend_totals()', reverse_sql=migrations.RunSQL.noop),
+    ]
