@@ -10,7 +10,7 @@ from api.models import Scope, Token
 
 
 @admin.register(Token)
-class TokenAdmin(admin.ModelAdmin[Token]):
+class TokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Only the user, the scope and the end of life are chosen; the token itself is made and shown once."""
 
     list_display = ("prefix", "user", "scope", "created_at", "expires_at", "last_used_at")

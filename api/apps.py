@@ -6,6 +6,3 @@ from django.apps import AppConfig
 class ApiConfig(AppConfig):
     name = "api"
     verbose_name = "API"
-
-    def ready(self) -> None:
-        from api import schema  # noqa: F401, PLC0415  (tells drf-spectacular of our authentication)

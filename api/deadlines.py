@@ -1,4 +1,4 @@
-"""No request waits for the database for ever: a slow statement is cancelled, a database that hangs is given up.
+"""The web process's sessions: kept from request to request; a slow statement is cancelled, a silent server given up.
 
 Only the web process installs this: the pipeline's own transactions have their own timeouts (and COPY does not work
 with a wait callback).
@@ -9,15 +9,18 @@ from typing import Any
 
 import psycopg2
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 from psycopg2 import extensions
 
+SESSION_SECONDS = 600
 GRACE_SECONDS = 1
 """How much longer than its statement timeout a server may be silent before it counts as hanging."""
 
 
 def install() -> None:
-    """From now on every statement of this process has its deadline, and every session its timeouts."""
+    """From now on every statement of this process has its deadline, and every session lives on with its timeouts."""
+    connections.databases[DEFAULT_DB_ALIAS]["CONN_MAX_AGE"] = SESSION_SECONDS
     connection_created.connect(_bound_session)
     extensions.set_wait_callback(_wait)
 

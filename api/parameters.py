@@ -1,6 +1,6 @@
 """The parameters of an address, declared once: for the schema, and so that an unknown one is refused."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -49,9 +49,8 @@ def _declare(name: str, filter_: Any) -> OpenApiParameter:
     return OpenApiParameter(name, {"type": "string", "maxLength": LONGEST_TEXT}, description=description)
 
 
-def refuse_unknown(request: Request, known: Iterable[OpenApiParameter]) -> None:
-    """Raise InvalidParameter for one that is not known, given twice, or empty: none is ignored."""
-    names = {parameter.name for parameter in known if parameter.location == OpenApiParameter.QUERY}
+def refuse_unknown(request: Request, names: Collection[str]) -> None:
+    """Raise InvalidParameter for one that is not of these names, given twice, or empty: none is ignored."""
     for name, values in request.query_params.lists():
         if name not in names:
             choice = f"Known here: {', '.join(sorted(names))}." if names else "There are none here."

@@ -4,7 +4,6 @@ from typing import Any
 
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from api.groups import OPERATE
 from api.tokens import Key
@@ -13,8 +12,11 @@ from api.tokens import Key
 class MayUse(BasePermission):
     """Reading needs the view's `permission` (such as `view_run`), everything else `operate` too."""
 
-    def has_permission(self, request: Request, view: APIView) -> bool:
-        needed = [view.permission] if request.method in SAFE_METHODS else [view.permission, OPERATE]  # type: ignore[attr-defined]
+    def has_permission(self, request: Request, view: Any) -> bool:
+        permission = getattr(view, "permission", None)
+        if permission is None:  # the list of addresses
+            return bool(request.user.is_authenticated)
+        needed = [permission] if request.method in SAFE_METHODS else [permission, OPERATE]
         return all(may(request, permission) for permission in needed)
 
 

@@ -3,10 +3,8 @@
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
 
-from api import authentication  # noqa: F401  (registers the description of the token)
 from api.serializers import ProblemSerializer
 
 REFUSALS = {
@@ -21,26 +19,31 @@ REFUSALS = {
 
 
 class Schema(AutoSchema):  # type: ignore[no-untyped-call]
-    """Adds what each view declares of itself."""
+    """What each view declares of itself."""
+
+    def get_operation_id(self) -> str:
+        """Such as `run_cancel`."""
+        return f"{type(self.view).__name__.removesuffix('ViewSet').lower()}_{self.view.action}"
 
     def get_override_parameters(self) -> list[OpenApiParameter]:
         """The parameters that are checked are the parameters that are shown."""
         declared = getattr(self.view, "list_parameters", None)
         return declared() if declared is not None else []
 
-    def get_filter_backends(self) -> list[Any]:
-        return []
+    def _is_list_view(self, serializer: Any = None) -> bool:
+        """No answer is a bare array: every list has its envelope."""
+        return False
 
-    def get_response_serializers(self) -> Any:
-        """What the view says it answers, and problem+json for each refusal."""
-        answers = super().get_response_serializers()
-        if not isinstance(answers, dict):
-            answers = {200: answers}
-        problems = {
-            (status, "application/problem+json"): OpenApiResponse(ProblemSerializer, text)
-            for status, text in REFUSALS.items()
-        }
-        return answers | problems
+    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
+        """What the view says it answers, and the problems that may come instead."""
+        answers: dict[str, Any] = super()._get_response_bodies(direction)
+        for status, text in REFUSALS.items():
+            problem = OpenApiResponse(ProblemSerializer, text)
+            described = self._get_response_for_code(problem, status, ["application/problem+json"], direction)
+            answers.setdefault(status, described)
+        return answers
 
 
-ANY_OBJECT = OpenApiTypes.OBJECT
+def keep_versioned(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
+    """Without the copies at the root."""
+    return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]

@@ -1,5 +1,6 @@
 """The shapes of what is answered and asked, for the views and the schema."""
 
+from functools import cache
 from typing import Any
 
 from rest_framework import serializers
@@ -154,6 +155,7 @@ class QuarantinedWholeSerializer(QuarantinedSerializer):
         return bytes(record.original_sha256).hex()
 
 
+@cache
 def make_page(row: type[serializers.BaseSerializer[Any]]) -> type[serializers.Serializer[Any]]:
     """The envelope of a list of such rows, for the schema."""
     fields = {

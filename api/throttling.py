@@ -6,6 +6,7 @@ Like the pipeline's pacing it is a courtesy, not a law: without Redis requests g
 import logging
 import time
 from functools import cache
+from typing import Any
 
 from django.conf import settings
 from limits import parse
@@ -14,7 +15,6 @@ from limits.storage import storage_from_string
 from limits.strategies import FixedWindowRateLimiter
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
-from rest_framework.views import APIView
 
 from api.tokens import Key
 
@@ -28,7 +28,7 @@ class Throttle(BaseThrottle):
 
     wait_seconds: float = 0
 
-    def allow_request(self, request: Request, view: APIView) -> bool:
+    def allow_request(self, request: Request, view: Any) -> bool:
         if isinstance(request.auth, Key):
             return self._hit(settings.API_THROTTLE_TOKEN, f"token:{request.auth.id}")
         if request.user.is_authenticated:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar
 
 from django.db.models import QuerySet
@@ -41,6 +42,8 @@ class Window(ViewSet):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Counts whoever can't be let in by address, before anything of theirs is looked at."""
+        self.format_kwarg = None
+        request.version = request.versioning_scheme = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         throttle = Throttle()
         try:
@@ -52,7 +55,13 @@ class Window(ViewSet):
         if not throttle.allow_request(request, self):
             raise Throttled(throttle.wait())
         self.check_permissions(request)
-        parameters.refuse_unknown(request, self.list_parameters())
+        parameters.refuse_unknown(request, _name_parameters(type(self), self.action))
+
+
+@cache
+def _name_parameters(view: type[Window], action: str | None) -> frozenset[str]:
+    declared = view(action=action).list_parameters()
+    return frozenset(parameter.name for parameter in declared if parameter.location == OpenApiParameter.QUERY)
 
 
 def answer_rows(

@@ -14,6 +14,7 @@ import limits
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
+from etl.records import QuarantineStatus, Status
 from kasparro import embedded, logs
 from kasparro.environment import Environment, Problem
 
@@ -127,6 +128,7 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
     "EXCEPTION_HANDLER": "api.errors.handle",
     "URL_FORMAT_OVERRIDE": None,
+    "DATETIME_FORMAT": "%Y-%m-%dT%H:%M:%S.%f+00:00",  # as PostgreSQL writes them in JSON
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kasparro",
@@ -134,6 +136,8 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "PREPROCESSING_HOOKS": ["api.schema.keep_versioned"],
+    "ENUM_NAME_OVERRIDES": {"RunStatus": [*Status], "QuarantineStatus": [*QuarantineStatus]},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
@@ -231,13 +235,17 @@ SECURE_HSTS_PRELOAD = HTTPS
 # Logs go to standard error: standard output belongs to a command's answer (`ingest --json`).
 LOG_FORMAT = env.choice("LOG_FORMAT", "line" if DEBUG else "json", ("line", "json"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
+DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # api/middleware.py has made it well-formed
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 logs.configure_structlog()
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": logs.FORMATTERS,
-    "handlers": {"standard_error": {"class": "kasparro.logs.StandardErrorHandler", "formatter": LOG_FORMAT}},
+    "handlers": {
+        "standard_error": {"class": "kasparro.logs.StandardErrorHandler", "formatter": LOG_FORMAT},
+        "nowhere": {"class": "logging.NullHandler"},
+    },
     "loggers": {
         **{
             name: {"handlers": ["standard_error"], "level": level, "propagate": False}
@@ -247,7 +255,7 @@ LOGGING = {
             )
         },
         # Its warnings repeat what the line of the request says, and its errors what `request_failed` says.
-        "django.request": {"handlers": [], "propagate": False},
+        "django.request": {"handlers": ["nowhere"], "propagate": False},
         "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
     },
 }

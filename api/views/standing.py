@@ -10,19 +10,19 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error, connection
-from django.http import HttpRequest, JsonResponse
-from django.views.decorators.http import require_safe
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import AllowAny
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
+from rest_framework.viewsets import ViewSet
 
-from api import errors, tokens
+from api import tokens
 from api.authentication import find_secret
 from api.permissions import MayUse
 from api.renderers import Json, JsonText
@@ -30,6 +30,7 @@ from api.window import Window
 from etl import presence, statistics
 from etl.metrics import PipelineCollector
 from etl.presence import Alive
+from etl.statistics import Standing
 
 DATABASE_PATIENCE_SECONDS = 1.6
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -37,33 +38,35 @@ MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _probes = ThreadPoolExecutor(max_workers=3, thread_name_prefix="health")
 
 
-@require_safe
-def live(request: HttpRequest) -> JsonResponse:
-    """This process answers; nothing else is touched."""
-    return JsonResponse({"status": "ok"})
+class HealthViewSet(ViewSet):
+    """For balancers and monitors: open to all, so it tells little; with a token it tells more."""
 
+    authentication_classes = ()
+    permission_classes = (AllowAny,)
+    renderer_classes = (Json,)
 
-@require_safe
-def health(request: HttpRequest) -> JsonResponse:
-    """`ok`; `degraded` without Redis, workers or beat; `error` (503) only without the database. Within 2 s.
+    @extend_schema(responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT})
+    def list(self, request: Request) -> Response:
+        """`ok`; `degraded` without Redis, workers or beat; `error` (503) only without the database. Within 2 s.
 
-    With a token also who works, beat's age, and how each source stands.
-    """
-    secret = None
-    try:
+        With a token also who works, beat's age, and how each source stands.
+        """
         secret = find_secret(request)
-    except AuthenticationFailed as error:
-        return errors.answer(request, HTTPStatus.UNAUTHORIZED, code="authentication_failed", detail=str(error.detail))
-    looking = _probes.submit(_ask_database, secret)
-    alive = presence.find_alive()
-    try:
-        is_known, details = looking.result(DATABASE_PATIENCE_SECONDS)
-    except (TimeoutError, Error):
-        looking.cancel()
-        return JsonResponse({"status": "error", "database": "unreachable"}, status=HTTPStatus.SERVICE_UNAVAILABLE)
-    if secret is not None and not is_known:
-        return errors.answer(request, HTTPStatus.UNAUTHORIZED, code="authentication_failed", detail="The token is not good.")
-    return JsonResponse(_describe(alive) | (_describe_alive(alive) | details if secret else {}))
+        looking = _probes.submit(_ask_database, secret)
+        alive = presence.find_alive()
+        try:
+            is_known, details = looking.result(DATABASE_PATIENCE_SECONDS)
+        except (TimeoutError, Error):
+            looking.cancel()
+            return Response({"status": "error", "database": "unreachable"}, HTTPStatus.SERVICE_UNAVAILABLE)
+        if secret is not None and not is_known:
+            raise AuthenticationFailed("The token is unknown, revoked or expired, or its user is not active.")
+        return Response(_describe(alive) | (_describe_alive(alive) | details if is_known else {}))
+
+    @extend_schema(responses=OpenApiTypes.OBJECT)
+    def live(self, request: Request) -> Response:
+        """This process answers; nothing else is touched."""
+        return Response({"status": "ok"})
 
 
 def _ask_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
@@ -76,10 +79,18 @@ def _ask_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
             return False, {}
         if tokens.find(secret) is None:
             return False, {}
-        return True, {"sources": [asdict(standing) for standing in statistics.read_standings()]}
+        return True, {"sources": [_describe_standing(standing) for standing in statistics.read_standings()]}
     except Error:
         connection.close()
         raise
+
+
+def _describe_standing(standing: Standing) -> dict[str, Any]:
+    described = asdict(standing)
+    for run in (described["last_run"], described["last_reading_run"]):
+        if run is not None:
+            run["finished_at"] = run["finished_at"].isoformat()
+    return described
 
 
 def _describe(alive: Alive | None) -> dict[str, str]:
@@ -164,5 +175,7 @@ def _make_pipeline_registry() -> CollectorRegistry:
     return registry
 
 
+health = HealthViewSet.as_view({"get": "list"})
+live = HealthViewSet.as_view({"get": "live"})
 stats = StatsViewSet.as_view({"get": "list"})
 metrics = MetricsViewSet.as_view({"get": "list"})

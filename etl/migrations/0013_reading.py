@@ -4,7 +4,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     """The permission to operate, and the index of the change feed."""
 
-    dependencies = [("etl", "0008_sweep_entry")]
+    dependencies = [("etl", "0012_fill_totals")]
     operations = [
         migrations.AlterModelOptions(
             name="run",
