@@ -38,11 +38,17 @@ _CHECKPOINT = f"""
         'lease_expires_at', lease_expires_at
     )
 """
+
+
+def _add(column: str) -> str:
+    """A whole number, also of no sources at all."""
+    return f"coalesce(sum({column}), 0)::bigint"
+
+
 _RUN_FIELDS = f"""
-    'total_runs', sum(successful + partial + failed + running + queued)::bigint,
-    'successful_runs', sum(successful)::bigint, 'partial_runs', sum(partial)::bigint,
-    'failed_runs', sum(failed)::bigint,
-    'running_runs', sum(running)::bigint, 'queued_runs', sum(queued)::bigint,
+    'total_runs', {_add("successful + partial + failed + running + queued")},
+    'successful_runs', {_add("successful")}, 'partial_runs', {_add("partial")}, 'failed_runs', {_add("failed")},
+    'running_runs', {_add("running")}, 'queued_runs', {_add("queued")},
     'last_success_at', max(last_success), 'last_failure_at', max(last_failure),
     'average_duration_s', round(sum(seconds) / nullif(sum(timed), 0), 3)::float8
 """
@@ -68,7 +74,7 @@ _STATISTICS = f"""
     ), each AS (
         SELECT source, json_build_object(
             'source', source, {_RUN_FIELDS},
-            'records', sum(records)::bigint, 'quarantined', sum(quarantined)::bigint,
+            'records', {_add("records")}, 'quarantined', {_add("quarantined")},
             'checkpoint', (array_agg(checkpoint))[1]
         ) AS one
         FROM standing GROUP BY source

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LAWS = ("tests/test_delivery.py", "tests/test_fence_machine.py", "tests/test_drift_delivery.py")
+LAWS = (
+    *("tests/test_delivery.py", "tests/test_fence_machine.py", "tests/test_drift_delivery.py"),
+    "tests/test_totals.py",
+)
 TRANSACTION = (
     "    with transaction.atomic(durable=True), connection.cursor() as cursor:\n        bound_statements(cursor)\n"
 )
@@ -155,6 +158,27 @@ MISTAKES = (
         "a commit sent again blindly",
         "etl/delivery.py",
         (("            if checkpoints.has_landed(cursor, claim, read.batch_number):\n                return\n", ""),),
+    ),
+    Mistake(
+        "totals that fall with what is deleted",
+        "etl/migrations/0011_total_triggers.py",
+        (
+            ("            value = kept.value + EXCLUDED.value,\n", ""),
+            (
+                "            pruned = kept.pruned + EXCLUDED.pruned,\n",
+                "            value = kept.value + EXCLUDED.value - EXCLUDED.pruned,\n",
+            ),
+        ),
+    ),
+    Mistake(
+        "retries lost with their run",
+        "etl/migrations/0011_total_triggers.py",
+        ((" {RETRIES_OF_LOST_RUNS}", ""),),
+    ),
+    Mistake(
+        "totals mended beside those who count",
+        "etl/migrations/0011_total_triggers.py",
+        (("    LOCK TABLE etl_totals IN SHARE ROW EXCLUSIVE MODE;\n", ""),),
     ),
 )
 
