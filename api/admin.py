@@ -26,5 +26,5 @@ class TokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         """Make the token, and show it."""
         secret, made = tokens.make(obj.user.get_username(), scope=Scope(obj.scope))
         Token.objects.filter(pk=made.pk).update(expires_at=obj.expires_at)
-        obj.pk, obj.prefix, obj._state.adding = made.pk, made.prefix, False
+        obj.pk, obj.prefix = made.pk, made.prefix
         messages.warning(request, f"The token, shown this once: {secret}")

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -18,7 +18,7 @@ KEYWORD = "token"
 class TokenAuthentication(BaseAuthentication):
     """A token of api/tokens.py, which becomes `request.auth`."""
 
-    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, Key] | None:
+    def authenticate(self, request: Request) -> tuple[User, Key] | None:
         secret = find_secret(request)
         if secret is None:
             return None

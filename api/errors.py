@@ -126,7 +126,7 @@ def _translate_database_error(error: Error) -> exceptions.APIException | None:
         return Unavailable(advice, "too_slow")
     if code in _BUSY:
         return Unavailable("What it needs is locked by somebody else at the moment. Try again.", "busy")
-    if code is None and isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError:
+    if (code is None and isinstance(error, (OperationalError, InterfaceError))) or type(error) is DatabaseError:
         logger.error("The database can't be reached: %s", describe(error))
         connection.close()
         return Unavailable("The database can't be reached.", "no_database")

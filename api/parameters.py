@@ -19,7 +19,9 @@ DEEPEST_OFFSET = 10_000
 LONGEST_TEXT = 1000
 
 LIMIT = OpenApiParameter(
-    "limit", {"type": "integer", "minimum": 1, "maximum": MOST_A_PAGE, "default": DEFAULT_LIMIT}, description="Rows a page."
+    "limit",
+    {"type": "integer", "minimum": 1, "maximum": MOST_A_PAGE, "default": DEFAULT_LIMIT},
+    description="Rows a page.",
 )
 CURSOR = OpenApiParameter("cursor", str, description="Where to go on: from `next` or `previous` of a page.")
 OFFSET = OpenApiParameter(
@@ -40,11 +42,15 @@ def declare_filters(filters: type[FilterSet]) -> list[OpenApiParameter]:
 def _declare(name: str, filter_: Any) -> OpenApiParameter:
     description = str(filter_.extra.get("help_text", ""))
     if isinstance(filter_, ChoiceFilter):
-        return OpenApiParameter(name, str, description=description, enum=[value for value, _ in filter_.extra["choices"]])
+        return OpenApiParameter(
+            name, str, description=description, enum=[value for value, _ in filter_.extra["choices"]]
+        )
     if isinstance(filter_, IsoDateTimeFilter):
         return OpenApiParameter(name, OpenApiTypes.DATETIME, description=description)
     if isinstance(filter_, NumberFilter):
-        kind = {"type": "integer", "format": "int64"} if filter_.extra.get("decimal_places") == 0 else {"type": "number"}
+        kind = (
+            {"type": "integer", "format": "int64"} if filter_.extra.get("decimal_places") == 0 else {"type": "number"}
+        )
         return OpenApiParameter(name, kind, description=description)
     return OpenApiParameter(name, {"type": "string", "maxLength": LONGEST_TEXT}, description=description)
 

@@ -118,7 +118,8 @@ def _describe_kept_count(source: str | None) -> tuple[str, list[str]]:
     if source is None:
         return "NULL::bigint", []
     narrowed = " WHERE source = %s" if source else ""
-    return f"(SELECT coalesce(sum(record_count), 0)::bigint FROM ingestion_checkpoints{narrowed})", [source] * bool(source)
+    kept = f"(SELECT coalesce(sum(record_count), 0)::bigint FROM ingestion_checkpoints{narrowed})"
+    return kept, [source] if source else []
 
 
 def read_kept_count(source: str) -> int:
@@ -134,7 +135,9 @@ def count_rows(conditions: Sequence[Condition]) -> int:
     """Count the rows that match, one by one."""
     where, values = _describe_conditions(conditions)
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*) FROM unified_records{' WHERE ' + ' AND '.join(where) if where else ''}", values)
+        cursor.execute(
+            f"SELECT count(*) FROM unified_records{' WHERE ' + ' AND '.join(where) if where else ''}", values
+        )
         (count,) = cursor.fetchone()
         return int(count)
 
@@ -143,7 +146,8 @@ def read_row(row_id: int) -> str | None:
     """One record as JSON text."""
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT row_to_json(page)::text FROM (SELECT {FIELDS} FROM unified_records WHERE id = %s) AS page", [row_id]
+            f"SELECT row_to_json(page)::text FROM (SELECT {FIELDS} FROM unified_records WHERE id = %s) AS page",
+            [row_id],
         )
         row = cursor.fetchone()
         return str(row[0]) if row is not None else None

@@ -147,7 +147,7 @@ class QuarantinedWholeSerializer(QuarantinedSerializer):
         fields = (*QuarantinedSerializer.Meta.fields, "payload", "original", "original_length", "original_sha256")
 
     def get_original(self, record: QuarantinedRecord) -> str:
-        """Its bytes, at most the first 64 KiB; those that are no UTF-8 as \\xNN."""
+        """Its bytes as text, at most the first 64 KiB; those that are no UTF-8 as hexadecimal escapes."""
         return bytes(record.original).decode(errors="backslashreplace")
 
     def get_original_sha256(self, record: QuarantinedRecord) -> str:
@@ -161,7 +161,9 @@ def make_page(row: type[serializers.BaseSerializer[Any]]) -> type[serializers.Se
     fields = {
         "request_id": serializers.CharField(),
         "api_latency_ms": serializers.FloatField(),
-        "count": serializers.IntegerField(allow_null=True, help_text="Exact, or null where it would have to be counted."),
+        "count": serializers.IntegerField(
+            allow_null=True, help_text="Exact, or null where it would have to be counted."
+        ),
         "next": serializers.URLField(allow_null=True),
         "previous": serializers.URLField(allow_null=True),
         "data": row(many=True),

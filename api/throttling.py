@@ -53,7 +53,9 @@ class Throttle(BaseThrottle):
             self.wait_seconds = max(1.0, limiter.get_window_stats(item, who).reset_time - time.time())
             return False
         except StorageError as error:
-            logger.warning("Requests are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__)
+            logger.warning(
+                "Requests are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__
+            )
             return True
 
 

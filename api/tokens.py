@@ -2,14 +2,13 @@
 
 import hashlib
 import hmac
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser, Group
+from django.contrib.auth.models import Group, User
 from django.db import connection, transaction
 from django.db.models import Func
 from django.utils import timezone
@@ -22,6 +21,7 @@ SHOWN_CHARACTERS = len(PREFIX) + 6
 LONGEST_TOKEN = 100
 LONGEST_LIFE_DAYS = 36_500
 
+_USER_NAME = re.compile(r"[\w.@+-]{1,150}")
 _FIND = """
     SELECT token.id, token.scope, token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute',
         person.id, person.username, person.is_staff, person.is_superuser,
@@ -64,10 +64,8 @@ def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, 
     """
     if days is not None and not 1 <= days <= LONGEST_LIFE_DAYS:
         raise ValueError(f"A token lives 1 to {LONGEST_LIFE_DAYS} days.")
-    User: Any = get_user_model()
-    User.username_validator(username)
-    if not 1 <= len(username) <= User._meta.get_field("username").max_length:
-        raise ValueError("A user name has 1 to 150 characters.")
+    if not (_USER_NAME.fullmatch(username)):
+        raise ValueError("A user name has 1 to 150 letters, digits and @ . + - _ .")
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
         user, is_new = User.objects.get_or_create(username=username)
@@ -90,7 +88,7 @@ def hash_token(secret: str) -> bytes:
     return hmac.digest(settings.SECRET_KEY.encode(), b"api token " + secret.encode(), hashlib.sha256)
 
 
-def find(secret: str) -> tuple[Key, AbstractBaseUser] | None:
+def find(secret: str) -> tuple[Key, User] | None:
     """The token's key and user; None if it is unknown, has expired, or its user is not active."""
     if not (secret.startswith(PREFIX) and secret.isascii() and len(secret) <= LONGEST_TOKEN):
         return None
@@ -102,10 +100,8 @@ def find(secret: str) -> tuple[Key, AbstractBaseUser] | None:
     token_id, scope, is_to_be_noted, user_id, username, is_staff, is_superuser, permissions = row
     if is_to_be_noted:
         Token.objects.filter(pk=token_id).update(last_used_at=Func(function="clock_timestamp"))
-    user = get_user_model()(
-        pk=user_id, username=username, is_staff=is_staff, is_superuser=is_superuser, is_active=True
-    )
-    user._state.adding, user._state.db = False, "default"
+    columns = ("id", "username", "is_staff", "is_superuser", "is_active")
+    user = User.from_db(connection.alias, columns, (user_id, username, is_staff, is_superuser, True))
     return Key(token_id, scope, frozenset(permissions), is_superuser), user
 
 

@@ -33,16 +33,15 @@ standing: list[Any] = [
     path("stats", stats, name="stats"),
     path("metrics", metrics, name="metrics"),
 ]
-data = DataViewSet.as_view({"get": "list"})
 _docs_permission = {"permission_classes": [AllowAny if settings.API_DOCS_OPEN else IsAuthenticated]}
 
 urlpatterns = [
-    path("api/v1/", include([*router.urls, *standing])),
+    path("api/v1/", include([*standing, *router.urls])),
     path("api/schema", SpectacularAPIView.as_view(**_docs_permission), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema", **_docs_permission), name="docs"),
     path("api/session/", include("rest_framework.urls")),
     re_path("^api(/|$)", not_found),
     # The same views at the root, for monitors and old clients.
-    *(path(entry.pattern._route, entry.callback) for entry in standing),
-    path("data", data),
+    *standing,
+    path("data", DataViewSet.as_view({"get": "list"}), name="data"),
 ]

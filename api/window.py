@@ -17,7 +17,17 @@ from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.viewsets import ViewSet
 
 from api import parameters, positions
-from api.parameters import CURSOR, LIMIT, clean_filters, declare_filters, link, name_list, read_id, read_limit, read_position
+from api.parameters import (
+    CURSOR,
+    LIMIT,
+    clean_filters,
+    declare_filters,
+    link,
+    name_list,
+    read_id,
+    read_limit,
+    read_position,
+)
 from api.renderers import JsonText
 from api.throttling import Throttle
 
@@ -75,7 +85,7 @@ def answer_rows(
 ) -> Response:
     """The envelope of every list, around rows that are JSON texts; both links are addresses or None."""
     envelope = {
-        "request_id": request._request.request_id,  # type: ignore[attr-defined]
+        "request_id": request.request_id,  # type: ignore[attr-defined]
         "api_latency_ms": find_latency(request),
         "count": count,
         "next": following,
@@ -92,7 +102,7 @@ def answer_objects(request: Request, rows: Iterable[Any], **links: Any) -> Respo
 
 def find_latency(request: Request) -> float:
     """Milliseconds since the request came in."""
-    return round((time.perf_counter() - request._request.began) * 1000, 3)  # type: ignore[attr-defined]
+    return round((time.perf_counter() - request.began) * 1000, 3)  # type: ignore[attr-defined]
 
 
 def answer_queryset(
@@ -136,8 +146,12 @@ def find_or_404(queryset: QuerySet[Any], pk: str | int) -> Any:
     row_id = read_id(str(pk))
     row = queryset.filter(pk=row_id).first() if row_id is not None else None
     if row is None:
-        raise NotFound(f"There is no {queryset.model._meta.verbose_name} {pk}.")
+        raise NotFound(f"There is no {_name(queryset)} {pk}.")
     return row
+
+
+def _name(queryset: QuerySet[Any]) -> str:
+    return str(queryset.model._meta.verbose_name)  # noqa: SLF001  (Django's own way to a model's name)
 
 
 PAGED = (LIMIT, CURSOR)

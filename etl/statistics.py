@@ -29,7 +29,7 @@ _OPEN = """
 """
 
 
-_CHECKPOINT = f"""
+_CHECKPOINT = """
     json_build_object(
         'source', source, 'epoch', epoch, 'read_number', read_number, 'batch_number', batch_number,
         'sequence', sequence, 'record_count', record_count, 'raw_count', raw_count,
@@ -127,7 +127,8 @@ def read_statistics_json() -> str:
     Runs by status (`total_runs` is all of them, open ones included), `records_by_source` and
     `quarantined_by_source` (what is stored and what waits in quarantine), `last_success_at` (`partial` counts) and
     `last_failure_at`, `average_duration_s` (of closed runs that were started, seconds), `checkpoints`; and in
-    `sources` the same for each source. Times are ISO 8601 in UTC, the time zone of every session of Django's; null is what has never been.
+    `sources` the same for each source. Times are ISO 8601 in UTC, the time zone of Django's
+    sessions; null is what has never been.
     """
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS, {"sources": _list_names()})

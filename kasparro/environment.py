@@ -56,7 +56,9 @@ class Environment:
         return [item.strip() for item in self.text(name).split(",") if item.strip()] or default
 
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
-        return self._parsed(name, default, dict(zip(choices, choices, strict=True)).__getitem__, f"Use {' or '.join(choices)}.")
+        return self._parsed(
+            name, default, dict(zip(choices, choices, strict=True)).__getitem__, f"Use {' or '.join(choices)}."
+        )
 
     def networks(self, name: str) -> list[IPv4Network | IPv6Network]:
         """A comma-separated list of addresses and networks; empty without one."""

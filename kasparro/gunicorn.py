@@ -35,7 +35,7 @@ def post_worker_init(worker: Any) -> None:
 def child_exit(server: Any, worker: Any) -> None:
     """Forget a process's gauges; its counters stay."""
     if _folder is not None:
-        from prometheus_client.multiprocess import mark_process_dead
+        from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  (it reads the variable above)
 
         mark_process_dead(worker.pid)
 

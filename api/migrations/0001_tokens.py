@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,21 +15,35 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Token',
+            name="Token",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('prefix', models.TextField(help_text="The token's first characters, by which people tell tokens apart.")),
-                ('digest', models.BinaryField(help_text='HMAC-SHA256 of the token, keyed by SECRET_KEY.', unique=True)),
-                ('scope', models.TextField(choices=[('read', 'Read'), ('operate', 'Operate')], default='read')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_at', models.DateTimeField(blank=True, help_text='To the minute.', null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "prefix",
+                    models.TextField(help_text="The token's first characters, by which people tell tokens apart."),
+                ),
+                ("digest", models.BinaryField(help_text="HMAC-SHA256 of the token, keyed by SECRET_KEY.", unique=True)),
+                ("scope", models.TextField(choices=[("read", "Read"), ("operate", "Operate")], default="read")),
+                ("created_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, help_text="To the minute.", null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="api_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'db_table': 'api_tokens',
-                'ordering': ('id',),
-                'constraints': [models.CheckConstraint(condition=models.Q(('scope__in', ['read', 'operate'])), name='api_tokens_scope_known')],
+                "db_table": "api_tokens",
+                "ordering": ("id",),
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("scope__in", ["read", "operate"])), name="api_tokens_scope_known"
+                    )
+                ],
             },
         ),
     ]

@@ -15,8 +15,19 @@ from api import positions, records
 from api.errors import InvalidParameter
 from api.filters import RecordFilters
 from api.parameters import (
-    COUNT, CURSOR, DEEPEST_OFFSET, LIMIT, OFFSET, clean_filters, link, name_list, read_choice, read_id, read_limit,
-    read_position, read_whole,
+    COUNT,
+    CURSOR,
+    DEEPEST_OFFSET,
+    LIMIT,
+    OFFSET,
+    clean_filters,
+    link,
+    name_list,
+    read_choice,
+    read_id,
+    read_limit,
+    read_position,
+    read_whole,
 )
 from api.records import ORDERINGS, Condition, Order
 from api.renderers import Browsable, Json, JsonText
@@ -76,7 +87,9 @@ class DataViewSet(Window):
         following = point("after", rows.last) if has_next else None
         previous = point("before", rows.first) if has_previous else None
         if "offset" in request.query_params:
-            following = link(request, offset=offset + limit) if has_next and offset + limit <= DEEPEST_OFFSET else following
+            following = (
+                link(request, offset=offset + limit) if has_next and offset + limit <= DEEPEST_OFFSET else following
+            )
             previous = link(request, offset=max(0, offset - limit)) if offset else None
         return answer_rows(request, rows.texts, count=count, following=following, previous=previous)
 
@@ -137,7 +150,8 @@ def _describe_version(version: AnyRawRecord, run: Run | None, record: UnifiedRec
         "position": version.position,
         "payload": version.payload,
         "is_current": version.pk == record.raw_id,
-        "run": run and {
+        "run": run
+        and {
             "id": run.pk,
             "trigger": run.trigger,
             "status": run.status,
@@ -167,13 +181,18 @@ class ChangesViewSet(Window):
     parameters = {
         "list": (
             OpenApiParameter("source", str, required=True, description="The source's name."),
-            OpenApiParameter("after", str, description="The position of the last row read; without it, from the beginning."),
+            OpenApiParameter(
+                "after", str, description="The position of the last row read; without it, from the beginning."
+            ),
             LIMIT,
         )
     }
 
     @extend_schema(
-        responses={(200, "application/json"): make_page(RecordSerializer), (200, "application/x-ndjson"): OpenApiTypes.STR}
+        responses={
+            (200, "application/json"): make_page(RecordSerializer),
+            (200, "application/x-ndjson"): OpenApiTypes.STR,
+        }
     )
     def list(self, request: Request) -> Response:
         """Records new or changed, in their source's commit order. Store `after` of the answer, and ask with it again:
@@ -196,5 +215,3 @@ class ChangesViewSet(Window):
             response = answer_rows(request, texts, following=following, more={"after": after})
         response.headers["X-After"] = after
         return response
-
-

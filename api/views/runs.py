@@ -112,7 +112,9 @@ class ComparisonViewSet(Window):
     permission = "view_run"
     parameters = {
         "list": tuple(
-            OpenApiParameter(name, {"type": "integer", "format": "int64", "minimum": 1}, required=True, description="A run's id.")
+            OpenApiParameter(
+                name, {"type": "integer", "format": "int64", "minimum": 1}, required=True, description="A run's id."
+            )
             for name in ("run_a", "run_b")
         )
     }

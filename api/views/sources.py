@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from api.filters import ChangeFilters, SnapshotFilters
 from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerializer, SnapshotSerializer, make_page
-from api.window import PAGED, Window, answer_queryset, answer_objects, find_or_404
+from api.window import PAGED, Window, answer_objects, answer_queryset, find_or_404
 from etl import operations
 from etl.models import Checkpoint, Run, SchemaChange, SchemaSnapshot
 from etl.queries import list_sources_standing

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from api import tokens
@@ -34,16 +33,17 @@ class Command(BaseCommand):
     def _create(self, *, user: str, scope: str, expires: int | None, **options: Any) -> None:
         try:
             secret, token = tokens.make(user, scope=Scope(scope), days=expires)
-        except (ValueError, ValidationError) as error:
-            message = " ".join(error.messages) if isinstance(error, ValidationError) else str(error)
-            raise CommandError(message, returncode=ExitStatus.USAGE) from error
+        except ValueError as error:
+            raise CommandError(str(error), returncode=ExitStatus.USAGE) from error
         self.stderr.write(f"Token {token.pk} of {user} may {scope}. It is shown this once:")
         self.stdout.write(secret)
 
     def _list(self, **options: Any) -> None:
         rows = [
-            (token.pk, f"{token.prefix}…", token.user.get_username(), token.scope)
-            + tuple(f"{time:%Y-%m-%d %H:%M}" if time else "-" for time in _list_times(token))
+            (
+                *(token.pk, f"{token.prefix}…", token.user.get_username(), token.scope),
+                *(f"{time:%Y-%m-%d %H:%M}" if time else "-" for time in _list_times(token)),
+            )
             for token in Token.objects.select_related("user")
         ]
         print_table(COLUMNS, rows, numbers=("id",))
