@@ -41,12 +41,14 @@ _TAKE = f"""
     WHERE source = %(source)s AND NOT coalesce({_IS_HELD}, false)
     RETURNING epoch
 """
-_REVOKE = f"""
+_TAKE_FROM_OWNER = """
     UPDATE ingestion_checkpoints
     SET epoch = epoch + 1, owner = '', owner_run_id = NULL, owner_pid = NULL, owner_backend_start = NULL,
         lease_expires_at = NULL, updated_at = clock_timestamp()
-    WHERE source = %(source)s AND NOT coalesce({_IS_HELD}, false)
+    WHERE source = %(source)s AND
 """
+_REVOKE = f"{_TAKE_FROM_OWNER} NOT coalesce({_IS_HELD}, false)"
+_REVOKE_FROM_RUN = f"{_TAKE_FROM_OWNER} owner_run_id = %(run_id)s"
 _FIND_HOLDER = f"""
     SELECT owner_run_id, owner, lease_expires_at
     FROM ingestion_checkpoints WHERE source = %(source)s AND {_IS_HELD}
@@ -157,7 +159,7 @@ def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int |
     holder = find_holder(cursor, source)
     if holder is not None:
         return holder
-    _lock(cursor, source)
+    lock(cursor, source)
     while True:
         cursor.execute(_TAKE, values)
         row = cursor.fetchone()
@@ -168,8 +170,8 @@ def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int |
             return holder
 
 
-def _lock(cursor: Any, source: str) -> None:
-    """Lock the source's row, and see the sessions as they are from now on.
+def lock(cursor: Any, source: str) -> None:
+    """Lock the source's row, so that no batch lands, and see the sessions as they are from now on.
 
     PostgreSQL shows a transaction the sessions of its first look: an owner that connected while this one waited
     would pass for gone.
@@ -283,11 +285,16 @@ def has_landed(cursor: Any, claim: Claim, batch_number: int) -> bool:
 
 
 def raise_if_overtaken(cursor: Any, claim: Claim) -> None:
-    """After a refused write: raise Overtaken if somebody else has claimed the source since."""
+    """After a refused write: raise Overtaken if the run was closed from outside, and so its epoch is over."""
     cursor.execute("SELECT epoch FROM ingestion_checkpoints WHERE source = %s", [claim.source])
     (epoch,) = cursor.fetchone()
     if epoch != claim.epoch:
-        raise Overtaken(f"Run {claim.run_id} of {claim.source} was overtaken: somebody else owns the source by now.")
+        raise describe_overtaking(claim)
+
+
+def describe_overtaking(claim: Claim) -> Overtaken:
+    """The error for a run whose epoch is over; who owns the source now does not matter to it."""
+    return Overtaken(f"Run {claim.run_id} of {claim.source} was closed from outside; it writes nothing more.")
 
 
 def describe_lost_lease(claim: Claim) -> LeaseLost:
@@ -300,9 +307,14 @@ def describe_lost_lease(claim: Claim) -> LeaseLost:
 
 def revoke(cursor: Any, source: str) -> bool:
     """Take the source from an owner whose lease has ended or whose session is gone, for nobody; False if it is held."""
-    _lock(cursor, source)
+    lock(cursor, source)
     cursor.execute(_REVOKE, {"source": source})
     return bool(cursor.rowcount)
+
+
+def revoke_from(cursor: Any, source: str, run_id: int) -> None:
+    """Take the source from this run, for nobody, however healthy it is; nothing if it is not the owner."""
+    cursor.execute(_REVOKE_FROM_RUN, {"source": source, "run_id": run_id})
 
 
 def renew(cursor: Any, claim: Claim) -> bool:

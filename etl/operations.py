@@ -13,7 +13,7 @@ from django.db import Error, connection
 
 from etl import orders, runs, schedule
 from etl.checkpoints import Claim, Holder
-from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, RunError
+from etl.exceptions import HandedOver, Interrupted, LeaseLost, NotFound, NotPossible, Overtaken, RateLimited, RunError
 from etl.interruption import Interruption
 from etl.lease import Lease
 from etl.locks import SourceLock
@@ -128,6 +128,25 @@ def _hand_over(claim: Claim, message: str, wait_seconds: float) -> None:
         retry_transient(lambda: runs.hand_over(claim, message, wait_seconds=wait_seconds), time.sleep)
     except Overtaken as error:
         runs.add_event(claim.run_id, EventKind.OVERTAKEN, str(error))
+
+
+def cancel(run_id: int, *, by: str) -> Run:
+    """Stop a run: a queued one is closed, a running one writes nothing from now on, and its source is free.
+
+    Nobody succeeds it. `by` says who asks, for the audit log. Raises NotFound or NotPossible.
+    """
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.")
+    try:
+        is_cancelled = runs.cancel(run, by=by)
+    except runs.CheckpointLocked as error:
+        raise NotPossible(f"Run {run_id} can't be cancelled just now: {error}.") from error
+    run.refresh_from_db()
+    if not is_cancelled:
+        raise NotPossible(f"Run {run_id} is closed already ({'/'.join(filter(None, (run.status, run.reason)))}).")
+    orders.send_waiting_of(run.source)
+    return run
 
 
 def sweep() -> None:

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"  # success: the content is the one read before
     RECORDS_REFUSED = "records_refused"  # partial
     ABANDONED = "abandoned"  # failed: closed from outside, its process was gone or frozen
+    CANCELLED = "cancelled"  # failed: somebody wanted it to stop
     LEASE_LOST = "lease_lost"  # failed: noticed by itself that its lease had ended
     INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
     RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait

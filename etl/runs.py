@@ -18,7 +18,6 @@ from psycopg2.extras import Json
 from etl import checkpoints
 from etl.checkpoints import Claim, Holder
 from etl.drift import Shape, describe_changes
-from etl.exceptions import Overtaken
 from etl.models import Checkpoint, Run, RunEvent
 from etl.records import Counters, Cursor, EventKind, Reason, Status, Trigger
 from etl.storage.lookup import drop_marks
@@ -34,6 +33,9 @@ CLAIM_LOCK_SECONDS = 0.25
 CLAIM_ATTEMPTS = 20
 CLAIM_IDLE_SECONDS = 1
 """A process that is frozen inside its claim keeps others out for no longer."""
+
+PATIENT_ATTEMPTS = 120
+"""Half a minute: who does not want the source for himself waits for the owner's batch."""
 
 MOST_ATTEMPTS = 3
 _NOW = Func(function="clock_timestamp")
@@ -101,14 +103,17 @@ def _start(source: str, choose_row: Callable[[Mapping[str, Any]], int | None], w
     the checkpoint locked.
     """
     try:
-        return _past_frozen_owner(source, lambda cursor: _claim(cursor, source, choose_row, where))
+        return past_frozen_owner(source, lambda cursor: _claim(cursor, source, choose_row, where))
     except _NotWaiting:
         return None
 
 
-def _past_frozen_owner(source: str, work: Callable[[Any], Result]) -> Result:
-    """Do the work, a transaction that takes the source from its owner, ending the session of one that is frozen."""
-    for _ in range(CLAIM_ATTEMPTS):
+def past_frozen_owner(source: str, work: Callable[[Any], Result], *, attempts: int = CLAIM_ATTEMPTS) -> Result:
+    """Do the work, a transaction that needs the source's row, ending the session of an owner that is frozen.
+
+    Raises CheckpointLocked if a healthy one keeps the row for too long.
+    """
+    for _ in range(attempts):
         try:
             with transaction.atomic(durable=True), connection.cursor() as cursor:
                 bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
@@ -207,7 +212,7 @@ def count_batch(cursor: Any, claim: Claim, counters: Counters, reached: Cursor) 
         {**columns, "reached": Json(reached), "run_id": claim.run_id, "epoch": claim.epoch},
     )
     if not cursor.rowcount:
-        raise Overtaken(f"Run {claim.run_id} of {claim.source} was closed from outside.")
+        raise checkpoints.describe_overtaking(claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +312,7 @@ def abandon_stale(source: str, *, and_then: Callable[[Run], None]) -> None:
     The epoch is raised, and `and_then` called with the closed run, in the same transaction. The third attempt is
     the last: reason `gave_up`.
     """
-    _past_frozen_owner(source, lambda cursor: _abandon(cursor, source, and_then))
+    past_frozen_owner(source, lambda cursor: _abandon(cursor, source, and_then))
 
 
 def _abandon(cursor: Any, source: str, and_then: Callable[[Run], None]) -> None:
@@ -321,3 +326,24 @@ def _abandon(cursor: Any, source: str, and_then: Callable[[Run], None]) -> None:
     stale_row.update(status=Status.FAILED, reason=reason, error=text, finished_at=_NOW)
     add_event(stale.pk, EventKind.CLOSED, f"Closed failed/{reason} by the sweeper.")
     and_then(Run.objects.get(pk=stale.pk))
+
+
+def cancel(run: Run, *, by: str) -> bool:
+    """Close a run that waits or runs; its epoch is over and its source free in the same transaction.
+
+    False if it is closed already. Raises CheckpointLocked if one batch lasts longer than half a minute.
+    """
+    return past_frozen_owner(run.source, lambda cursor: _cancel(cursor, run, by), attempts=PATIENT_ATTEMPTS)
+
+
+def _cancel(cursor: Any, run: Run, by: str) -> bool:
+    # The checkpoint's row first, as every batch, start and close does: then the run's status stands still.
+    checkpoints.lock(cursor, run.source)
+    status = Run.objects.select_for_update().values_list("status", flat=True).get(pk=run.pk)
+    if status not in (Status.QUEUED, Status.RUNNING):
+        return False
+    checkpoints.revoke_from(cursor, run.source, run.pk)
+    text = make_storable(f"Cancelled by {by}.")
+    Run.objects.filter(pk=run.pk).update(status=Status.FAILED, reason=Reason.CANCELLED, error=text, finished_at=_NOW)
+    add_event(run.pk, EventKind.CLOSED, text)
+    return True
