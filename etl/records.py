@@ -82,6 +82,13 @@ class QuarantineStatus(StrEnum):
     DISCARDED = "discarded"
 
 
+class MarkKind(StrEnum):
+    """Of which table the rows are that a read has met and marked."""
+
+    RECORD = "record"  # unified_records: accepted, and found unchanged
+    REFUSAL = "refusal"  # etl_quarantine: refused
+
+
 class BreachCode(StrEnum):
     """How a record breaks its contract."""
 

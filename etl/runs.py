@@ -20,7 +20,6 @@ from etl.checkpoints import Claim, Holder
 from etl.drift import Shape, describe_changes
 from etl.models import Checkpoint, Run, RunEvent
 from etl.records import Counters, Cursor, EventKind, Reason, Status, Trigger
-from etl.storage.lookup import drop_marks
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements, is_lock_timeout
@@ -241,7 +240,6 @@ def close(
             raise checkpoints.describe_lost_lease(claim)
         if read_end is not None:
             checkpoints.end_read(cursor, claim, fingerprint=read_end.fingerprint, validators=read_end.validators)
-            drop_marks(cursor, claim.source)
             _note_drift(claim, read_end)
         running = Run.objects.filter(pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
         error = make_storable(error)

@@ -1,13 +1,13 @@
-"""What is stored of a batch's records, and which of it the open read has met already."""
+"""What is stored of a batch's records, and which of it a read has met already."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, transaction
 
 from etl.classification import Version
 from etl.readers.base import Source
-from etl.records import Accepted, Refusal
+from etl.records import Accepted, MarkKind, Refusal
 from etl.storage.transactions import bound_statements
 
 MARK_BLOCK_BITS = 1 << 15
@@ -35,7 +35,7 @@ def find_stored(
         bound_statements(cursor)
         cursor.execute(_FIND_STORED, [source.name, keys])
         rows = cursor.fetchall()
-        marks = _load_marks(cursor, source.name, read_number, [row[1] for row in rows])
+        marks = _load_marks(cursor, source.name, read_number, MarkKind.RECORD, [row[1] for row in rows])
     return {
         external_id: Version(
             id=row_id,
@@ -47,33 +47,36 @@ def find_stored(
     }
 
 
-def mark_met(cursor: Any, source: str, read_number: int, rows: list[int]) -> None:
-    """Remember that the read has met these rows of `unified_records`, so that a crash does not forget it."""
-    blocks = _load_marks(cursor, source, read_number, rows)
+def mark_met(cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.RECORD) -> None:
+    """Remember that the read has met these rows of the kind's table, so that a crash does not forget it."""
+    blocks = _load_marks(cursor, source, read_number, kind, rows)
     for row_id in rows:
         block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
         place = row_id % MARK_BLOCK_BITS
         block[place >> 3] |= 1 << (place & 7)
     for number in sorted(blocks):
         cursor.execute(
-            "INSERT INTO etl_read_marks (source, read_number, block, bits) VALUES (%s, %s, %s, %s)"
-            " ON CONFLICT (source, read_number, block) DO UPDATE SET bits = EXCLUDED.bits",
-            [source, read_number, number, bytes(blocks[number])],
+            "INSERT INTO etl_read_marks (source, read_number, kind, block, bits) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (source, read_number, kind, block) DO UPDATE SET bits = EXCLUDED.bits",
+            [source, read_number, kind, number, bytes(blocks[number])],
         )
 
 
 def drop_marks(cursor: Any, source: str) -> None:
-    """Forget the marks of the source's reads; a read that begins or ends needs none."""
+    """Forget what the source's last read has met; the next one begins."""
     cursor.execute("DELETE FROM etl_read_marks WHERE source = %s", [source])
 
 
-def _load_marks(cursor: Any, source: str, read_number: int, rows: list[int]) -> dict[int, bytearray]:
+def _load_marks(
+    cursor: Any, source: str, read_number: int, kind: MarkKind, rows: Sequence[int]
+) -> dict[int, bytearray]:
     blocks = sorted({row_id // MARK_BLOCK_BITS for row_id in rows})
     if not blocks:
         return {}
     cursor.execute(
-        "SELECT block, bits FROM etl_read_marks WHERE source = %s AND read_number = %s AND block = ANY(%s)",
-        [source, read_number, blocks],
+        "SELECT block, bits FROM etl_read_marks"
+        " WHERE source = %s AND read_number = %s AND kind = %s AND block = ANY(%s)",
+        [source, read_number, kind, blocks],
     )
     return {block: bytearray(bits) for block, bits in cursor.fetchall()}
 
