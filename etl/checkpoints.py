@@ -53,17 +53,28 @@ _FIND_HOLDER = f"""
     SELECT owner_run_id, owner, lease_expires_at
     FROM ingestion_checkpoints WHERE source = %(source)s AND {_IS_HELD}
 """
+_NEW_COUNTS = """
+    record_count = record_count + %(new_records)s, raw_count = raw_count + %(new_versions)s,
+    updated_at = clock_timestamp()
+"""
+_BEHIND_FENCE = """
+    WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s
+        AND lease_expires_at > clock_timestamp()
+    RETURNING sequence, clock_timestamp()
+"""
 _ADVANCE = f"""
     UPDATE ingestion_checkpoints
     SET batch_number = batch_number + 1, sequence = sequence + %(written)s, {_OWN_SESSION}, {_NEW_LEASE},
         is_reading = true, is_full_read = %(is_full)s, read_number = %(read_number)s,
         read_fingerprint = %(fingerprint)s, read_sequence = %(read_sequence)s,
         read_quarantined = %(read_quarantined)s, read_shape = %(read_shape)s, cursor = %(cursor)s,
-        record_count = record_count + %(new_records)s, raw_count = raw_count + %(new_versions)s,
-        updated_at = clock_timestamp()
-    WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s
-        AND lease_expires_at > clock_timestamp()
-    RETURNING sequence, clock_timestamp()
+        {_NEW_COUNTS}
+    {_BEHIND_FENCE}
+"""
+_ADVANCE_REPLAY = f"""
+    UPDATE ingestion_checkpoints
+    SET batch_number = batch_number + 1, sequence = sequence + %(written)s, {_OWN_SESSION}, {_NEW_LEASE}, {_NEW_COUNTS}
+    {_BEHIND_FENCE}
 """
 # Never waits for a row lock: while a batch holds it, the batch itself renews the lease. A renewal that waited
 # behind a frozen session would come through when that session is ended, just when the lease must not be renewed.
@@ -235,25 +246,44 @@ def advance(
 
     Gives the batch's sequence and time, or None: overtaken, lease ended, or the batch is in already.
     """
-    cursor.execute(
-        _ADVANCE,
-        {
-            "source": claim.source,
-            "epoch": claim.epoch,
-            "lease_seconds": claim.lease_seconds,
-            "batch_number": batch_number,
-            "written": 1 if new_versions else 0,
-            "is_full": read.is_full,
-            "read_number": read.number,
-            "fingerprint": read.fingerprint,
-            "read_sequence": read.first_sequence,
-            "read_quarantined": read.quarantined,
-            "read_shape": Json(read.shape.as_json()),
-            "cursor": Json(read.cursor),
-            "new_records": new_records,
-            "new_versions": new_versions,
-        },
-    )
+    reached = {
+        "is_full": read.is_full,
+        "read_number": read.number,
+        "fingerprint": read.fingerprint,
+        "read_sequence": read.first_sequence,
+        "read_quarantined": read.quarantined,
+        "read_shape": Json(read.shape.as_json()),
+        "cursor": Json(read.cursor),
+    }
+    return _compare_and_set(cursor, _ADVANCE, claim, batch_number, new_records, new_versions, reached)
+
+
+def advance_replay(
+    cursor: Any, claim: Claim, *, batch_number: int, new_records: int, new_versions: int
+) -> tuple[int, datetime] | None:
+    """The same for a page of a replay, which leaves the last read and its cursor as they are."""
+    return _compare_and_set(cursor, _ADVANCE_REPLAY, claim, batch_number, new_records, new_versions, {})
+
+
+def _compare_and_set(
+    cursor: Any,
+    statement: str,
+    claim: Claim,
+    batch_number: int,
+    new_records: int,
+    new_versions: int,
+    reached: Mapping[str, Any],
+) -> tuple[int, datetime] | None:
+    values = {
+        "source": claim.source,
+        "epoch": claim.epoch,
+        "lease_seconds": claim.lease_seconds,
+        "batch_number": batch_number,
+        "written": 1 if new_versions else 0,
+        "new_records": new_records,
+        "new_versions": new_versions,
+    }
+    cursor.execute(statement, {**values, **reached})
     row = cursor.fetchone()
     return (int(row[0]), row[1]) if row is not None else None
 
@@ -272,6 +302,14 @@ def end_batch(cursor: Any, claim: Claim, *, open_quarantine_growth: int) -> None
         f"UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count + %(growth)s, {_NEW_LEASE}"
         " WHERE source = %(source)s",
         values,
+    )
+
+
+def shrink_quarantine(cursor: Any, source: str, count: int) -> None:
+    """Count so many open refused records less; in the transaction that resolves them, behind the row's lock."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count - %s WHERE source = %s",
+        [count, source],
     )
 
 

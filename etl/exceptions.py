@@ -54,6 +54,12 @@ class Overtaken(RunError):
     reason = Reason.ABANDONED
 
 
+class ReadOpen(RunError):
+    """A replay can't begin: a read of its source was cut, and would take what it lands for its own."""
+
+    reason = Reason.READ_OPEN
+
+
 class NotFound(LookupError):
     """What an operator names does not exist; the text is one sentence for people."""
 
