@@ -44,7 +44,12 @@ class Command(BaseCommand):
         _add_selectors(actions.add_parser("discard", help="put open records away, for good"))
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
-        actions = {"list": self._list, "show": self._show, "replay": self._replay, "discard": self._discard}
+        actions: dict[str, Callable[..., None]] = {
+            "list": self._list,
+            "show": self._show,
+            "replay": self._replay,
+            "discard": self._discard,
+        }
         with clear_database_errors():
             actions[action](**options)
 
@@ -63,7 +68,7 @@ class Command(BaseCommand):
         by = f"a command on {describe_owner()}"
         sources = _find_sources(list_sources_of(selection))
         if not sources:
-            self.stderr.write("No open record is selected.")
+            return self.stderr.write("No open record is selected.")
 
         def work(source: Source, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
             return replay_here(source, selection, interruption=interruption, report=report)
