@@ -76,13 +76,5 @@ class HandedOver(Exception):
         self.wait_seconds = wait_seconds
 
 
-class NotFound(Exception):
-    """What an operator names does not exist; the text says so."""
-
-
-class NotPossible(Exception):
-    """What an operator asks for does not go with how things stand; the text says why."""
-
-
 class Interrupted(BaseException):
     """Ctrl-C or SIGTERM; no Exception, so that nothing that handles errors swallows it."""

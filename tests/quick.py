@@ -36,5 +36,5 @@ class AnyPrice(Contract):
 class AnyPriceProducts(ProductsCsv):
     """What the products become when somebody stops asking for a price: their refused ones can land."""
 
-    contract = AnyPrice
+    contract = AnyPrice  # type: ignore[assignment]
     unified = {"external_id": "product_id", "name": "name", "category": lower("category")}
