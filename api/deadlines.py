@@ -41,6 +41,6 @@ def _wait(session: Any) -> None:
         status = session.poll()
         if status == extensions.POLL_OK:
             return
-        descriptors = ([session], [], []) if status == extensions.POLL_READ else ([], [session], [])
-        if not any(select.select(*descriptors, patience)):
+        reading, writing = ([session], []) if status == extensions.POLL_READ else ([], [session])
+        if not any(select.select(reading, writing, [], patience)):
             raise psycopg2.OperationalError(f"the database was silent for {patience:g} s")

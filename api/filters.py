@@ -1,12 +1,14 @@
 """What lists can be narrowed by. Every filter is typed; a value that does not fit is told, none is ignored."""
 
+from typing import Any
+
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 
 from etl.models import QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
 from etl.records import BreachCode, ChangeKind, QuarantineStatus, Reason, Status, Trigger
 
-VALUE_DIGITS = {"max_digits": 38, "decimal_places": 18}
-ID_DIGITS = {"max_digits": 18, "decimal_places": 0, "min_value": 0}
+VALUE_DIGITS: dict[str, Any] = {"max_digits": 38, "decimal_places": 18}
+ID_DIGITS: dict[str, Any] = {"max_digits": 18, "decimal_places": 0, "min_value": 0}
 
 
 def _words(enum: type) -> list[tuple[str, str]]:

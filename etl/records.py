@@ -32,6 +32,8 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"  # success: the content is the one read before
     RECORDS_REFUSED = "records_refused"  # partial
     ABANDONED = "abandoned"  # failed: closed from outside, its process was gone or frozen
+    READ_OPEN = "read_open"  # failed: a replay in a terminal met a read that was cut
+    CANCELLED = "cancelled"  # failed: somebody wanted it to stop
     LEASE_LOST = "lease_lost"  # failed: noticed by itself that its lease had ended
     INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
     RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait
@@ -79,6 +81,13 @@ class QuarantineStatus(StrEnum):
     OPEN = "open"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
+
+
+class MarkKind(StrEnum):
+    """Of which table the rows are that a read has met and marked."""
+
+    RECORD = "record"  # unified_records: accepted, and found unchanged
+    REFUSAL = "refusal"  # etl_quarantine: refused
 
 
 class BreachCode(StrEnum):
@@ -179,6 +188,18 @@ class Refusal:
     breach: Breach
     payload: str | None
     original: Original
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A refused record as quarantine has it; `original` is None where only its beginning was kept."""
+
+    id: int
+    position: int
+    line: int
+    breach: Breach
+    payload: str | None
+    original: bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from etl.sources import Contract, NonBlank, PositiveInt, lower
 from etl.sources.coingecko import CoinGecko
 from etl.sources.products import ProductsCsv
 
@@ -24,3 +25,16 @@ class Coins2(CoinGecko):
 
 class Coins3(CoinGecko):
     name = "coins_3"
+
+
+class AnyPrice(Contract):
+    product_id: PositiveInt
+    name: NonBlank
+    category: NonBlank
+
+
+class AnyPriceProducts(ProductsCsv):
+    """What the products become when somebody stops asking for a price: their refused ones can land."""
+
+    contract = AnyPrice  # type: ignore[assignment]
+    unified = {"external_id": "product_id", "name": "name", "category": lower("category")}

@@ -107,12 +107,12 @@ MISTAKES = (
     Mistake(
         "ids of a read forgotten at a crash: the written ones",
         "etl/storage/lookup.py",
-        (("is_met=sequence > read_sequence or ", "is_met="),),
+        (("is_met=raw_id in written or ", "is_met="),),
     ),
     Mistake(
         "a claim that does not close the older run",
         "etl/runs.py",
-        (("    was_full = _abandon_running(cursor, source)\n", "    was_full = False\n"),),
+        (("    was_full = _abandon_running(source, trigger, and_then)\n", "    was_full = False\n"),),
     ),
     Mistake(
         "drift written outside the fence",
@@ -157,7 +157,7 @@ MISTAKES = (
     Mistake(
         "a commit sent again blindly",
         "etl/delivery.py",
-        (("            if checkpoints.has_landed(cursor, claim, read.batch_number):\n                return\n", ""),),
+        (("    if checkpoints.has_landed(cursor, claim, batch_number):\n        return\n", ""),),
     ),
     Mistake(
         "totals that fall with what is deleted",

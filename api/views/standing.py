@@ -164,7 +164,7 @@ def _find_web_registry() -> CollectorRegistry:
     if MULTIPROCESS_FOLDER not in os.environ:
         return REGISTRY
     registry = CollectorRegistry()
-    MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    MultiProcessCollector(registry)
     return registry
 
 
