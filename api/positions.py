@@ -52,9 +52,9 @@ def _fit(values: list[Any], types: Sequence[type]) -> bool:
 
 
 def _fits(value: Any, kind: type) -> bool:
-    if type(value) is not kind:
-        return False
-    return _is_storable(value) if kind is str else 0 <= value <= BIGGEST_ID
+    if kind is str:
+        return isinstance(value, str) and _is_storable(value)
+    return type(value) is int and 0 <= value <= BIGGEST_ID  # no bool
 
 
 def _is_storable(text: str) -> bool:

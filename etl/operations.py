@@ -11,6 +11,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import Error, connection
+from structlog.contextvars import bound_contextvars
 
 from etl import orders, runs, schedule
 from etl.checkpoints import Claim, Holder
@@ -125,11 +126,15 @@ def work(run_id: int) -> None:
     A run that is not waiting, or not due, or whose source another run holds, is left as it is.
     """
     run = Run.objects.filter(pk=run_id, status=Status.QUEUED).first()
-    if run is None:
-        return
+    if run is not None:
+        with bound_contextvars(run_id=run_id, source=run.source):  # in each line that is logged meanwhile
+            _work(run)
+
+
+def _work(run: Run) -> None:
     source = find_source(run.source)
     if source is None:
-        runs.close_queued(run_id, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
+        runs.close_queued(run.pk, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
         return
     lock = SourceLock(source.name, settings.ETL_LEASE_SECONDS)
     started: Started | Holder | None = None
@@ -139,11 +144,11 @@ def work(run_id: int) -> None:
         started = retry_transient(lambda: runs.start_queued(run, and_then=_queue_successor), time.sleep)
     if not isinstance(started, Started):
         # Its message is used up: the holder sends for it when it ends, or the sweeper within a minute.
-        orders.forget_sending(run_id)
+        orders.forget_sending(run.pk)
     else:
         _execute(source, started, lock)
         outcome = _describe_run(started.claim)
-        logger.info("%s: run %d is %s", source.name, run_id, describe_outcome(outcome))
+        logger.info("%s: run %d is %s", source.name, run.pk, describe_outcome(outcome))
         orders.send_waiting_of(source.name)
 
 

@@ -236,7 +236,9 @@ SECURE_HSTS_PRELOAD = HTTPS
 LOG_FORMAT = env.choice("LOG_FORMAT", "line" if DEBUG else "json", ("line", "json"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # api/middleware.py has made it well-formed
+# A request, a task and a run each have one line, when they end.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
 logs.configure_structlog()
 LOGGING = {
     "version": 1,
