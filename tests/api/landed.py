@@ -8,8 +8,6 @@ from etl.records import Trigger
 from tests.listed import Listed, fetch, ingest_here, make_item
 
 SOURCE = Listed.name
-PLAYED = {"ETL_SOURCES": "etl.sources.products.ProductsCsv,tests.listed.Listed"}
-"""The variables of a web process that knows this source."""
 
 
 @dataclass(frozen=True)
