@@ -135,8 +135,8 @@ def test_the_openmetrics_format_can_be_parsed_too() -> None:
     refuse_some()
     registry = CollectorRegistry()
     registry.register(PipelineCollector())
-    text = exposition.generate_latest(registry).decode()  # type: ignore[no-untyped-call]
-    families = parser.text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
+    text = exposition.generate_latest(registry).decode()
+    families = parser.text_string_to_metric_families(text)
     assert {"etl_runs", "etl_duration_seconds"} <= {family.name for family in families}
 
 
