@@ -177,7 +177,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
 # --- Django -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "kasparro",
+    "kasparro.apps.KasparroConfig",
     "etl",
     "api",
     "django_celery_beat",
@@ -187,7 +187,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django.contrib.admin",
+    "kasparro.apps.DeskConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
