@@ -33,4 +33,4 @@ def listing(model: str, **filters: Any) -> str:
 @register.filter
 def thousands(number: float | None) -> str:
     """12,345"""
-    return f"{number:,}" if number is not None else "–"
+    return f"{number:,}" if number is not None else "-"
