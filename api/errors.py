@@ -12,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from etl.exceptions import NotFound, NotPossible
+from etl.runs import CheckpointLocked
 from etl.storage.transactions import describe, find_code
 
 logger = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ def _translate(error: Exception) -> exceptions.APIException | None:
             return _with_status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
         case SuspiciousOperation():
             return _with_status(HTTPStatus.BAD_REQUEST, "The request can't be understood.")
+        case CheckpointLocked():
+            return Unavailable("A batch of the source is being written, and it takes long. Try again.", "busy")
         case Error():
             return _translate_database_error(error)
     return None

@@ -26,6 +26,10 @@ class Schema(AutoSchema):
         view: Any = self.view
         return f"{type(view).__name__.removesuffix('ViewSet').lower()}_{view.action}"
 
+    def get_summary(self) -> str:
+        """The first sentence of what the view says of itself."""
+        return " ".join(str(self.get_description()).split()).partition(". ")[0].rstrip(".")
+
     def get_override_parameters(self) -> list[Any]:
         """The parameters that are checked are the parameters that are shown."""
         declared = getattr(self.view, "list_parameters", None)

@@ -244,8 +244,11 @@ class Counters:
 
 OUTCOMES = ("new", "updated", "unchanged", "duplicate", "quarantined")
 COUNTERS = ("seen", *OUTCOMES)
-DURATION_BOUNDS = ("0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "300", "900", "3600", "+Inf")
-"""Upper bounds of the histogram of run times, seconds; the triggers know them too."""
+DURATION_BOUNDS = (
+    *("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "300.0", "900.0", "3600.0"),
+    "+Inf",
+)
+"""Upper bounds of the histogram of run times, seconds, as Prometheus writes them; the triggers know them too."""
 
 
 @dataclass(frozen=True, slots=True)

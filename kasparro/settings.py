@@ -132,7 +132,12 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kasparro",
-    "DESCRIPTION": "What was brought in from outside, and how that went. Every error is an RFC 9457 problem.",
+    "DESCRIPTION": (
+        "What was brought in from outside, and how that went.\n\n"
+        "**Credentials**: a token of `manage.py token create`, as `Authorization: Token …` or `X-API-Key: …`.\n\n"
+        "**Lists** come in pages: follow `next`, and don't build cursors yourself.\n\n"
+        "**Errors** are problems by RFC 9457, with the request's id. Unknown parameters are errors."
+    ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -172,7 +177,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
 # --- Django -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "kasparro",
+    "kasparro.apps.KasparroConfig",
     "etl",
     "api",
     "django_celery_beat",
@@ -182,7 +187,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django.contrib.admin",
+    "kasparro.apps.DeskConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -191,10 +196,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "api.middleware.identify",
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "api.middleware.LogRequests",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "api.middleware.LogRequests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from etl.sources import Contract, NonBlank, PositiveInt, lower
+from etl.sources import Contract, CsvSource, NonBlank, PositiveInt, lower, setting
 from etl.sources.coingecko import CoinGecko
 from etl.sources.products import ProductsCsv
 
@@ -33,8 +33,11 @@ class AnyPrice(Contract):
     category: NonBlank
 
 
-class AnyPriceProducts(ProductsCsv):
+class AnyPriceProducts(CsvSource):
     """What the products become when somebody stops asking for a price: their refused ones can land."""
 
-    contract = AnyPrice  # type: ignore[assignment]
+    name = "products_csv"
+    path = setting("PRODUCTS_CSV")
+    every = timedelta(hours=1)
+    contract = AnyPrice
     unified = {"external_id": "product_id", "name": "name", "category": lower("category")}

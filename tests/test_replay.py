@@ -3,6 +3,9 @@
 import signal
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -16,10 +19,12 @@ from etl.interruption import Interruption
 from etl.models import Checkpoint, QuarantinedRecord, RawApiRecord, Run, SchemaChange, UnifiedRecord
 from etl.operations import Outcome, replay_here
 from etl.queries import verify
+from etl.readers.base import Source
 from etl.records import Breach, BreachCode, Trigger, UnifiedFields
 from etl.selection import Selection
+from etl.sources import CsvSource, JsonLinesSource, setting
 from tests.factories import make_products, write_products
-from tests.listed import Listed, TimedItem, dump_raw, dump_unified, fetch, ingest_here, make_item
+from tests.listed import Item, Listed, TimedItem, dump_raw, dump_unified, fetch, ingest_here, make_item
 from tests.processes import Project, wait_until
 from tests.test_delivery import COMMIT, count_writes, end_lease, start
 
@@ -36,7 +41,7 @@ class Fickle(Listed):
     def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
         if values["name"] in self.refused:
             return Breach(BreachCode.TOO_LONG, f"name {self.message}", "name")
-        return super().unify(values)
+        return Source.unify(self, values)
 
 
 class TimedFickle(Fickle):
@@ -243,6 +248,48 @@ def test_a_replayed_record_is_the_one_that_a_read_gives() -> None:
     replay_now()
     outcome = ingest_here(Fickle([one("bad", price="1.50")]), full=True)
     assert count(outcome) == {"unchanged": 1}
+
+
+class FickleCsv(CsvSource):
+    name = "fickle"
+    path = setting("PRODUCTS_CSV")
+    every = timedelta(hours=1)
+    contract = Item
+    unified = Listed.unified
+    unify = Fickle.unify
+    refused: ClassVar[set[str]] = {"bad"}
+    message = "is refused"
+
+
+class FickleLines(JsonLinesSource):
+    name = "fickle"
+    path = setting("PRODUCTS_CSV")
+    every = timedelta(hours=1)
+    contract = Item
+    unified = Listed.unified
+    unify = Fickle.unify
+    refused: ClassVar[set[str]] = {"bad"}
+    message = "is refused"
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (FickleCsv(), 'id,name,price,more\n1,bad,1.50," \x00ä""\n"\n'),
+        (FickleLines(), '{"price": 1.50, "id":"1","name":"bad", "more": ["\\u0000\\ud800", 1e999, {"b":1,"a":-0}]}'),
+    ],
+)
+def test_a_replayed_record_has_the_content_that_a_read_finds(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: Any, text: str
+) -> None:
+    path = tmp_path / "things"
+    path.write_text(text)
+    settings.PRODUCTS_CSV = str(path)
+    assert count(ingest_here(source)) == {"quarantined": 1}
+    monkeypatch.setattr(type(source), "refused", set())
+    outcome = replay_here(source, EVERYTHING, interruption=Interruption(), report=lambda progress: None)
+    assert count(outcome) == {"new": 1}
+    assert count(ingest_here(source, full=True)) == {"unchanged": 1}
 
 
 def test_a_replay_changes_nothing_that_the_next_read_compares_with() -> None:
@@ -534,6 +581,10 @@ def count_replayed() -> int:
     return QuarantinedRecord.objects.filter(status="replayed").count()
 
 
+def has_replayed(number: int) -> bool:
+    return count_replayed() >= number
+
+
 def assert_replayed_once(number: int = COUNT) -> None:
     assert [(int(row[0]), row[1]) for row in dump_raw("products_csv")] == [(i, i) for i in range(1, number + 1)]
     assert len(dump_unified("products_csv")) == count_replayed() == number
@@ -544,10 +595,9 @@ def assert_replayed_once(number: int = COUNT) -> None:
 
 def test_a_replay_killed_in_the_middle_and_asked_for_again_lands_each_record_once(project: Project) -> None:
     refuse_products(project)
-    for _ in range(3):
-        before = count_replayed()
+    for killed_at in (100, 200, 300):
         process = project.start("quarantine", "replay", "--all")
-        wait_until(lambda before=before: count_replayed() >= before + 100)
+        wait_until(partial(has_replayed, killed_at))
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert count_replayed() < COUNT

@@ -68,7 +68,8 @@ class Command(BaseCommand):
         by = f"a command on {describe_owner()}"
         sources = _find_sources(list_sources_of(selection))
         if not sources:
-            return self.stderr.write("No open record is selected.")
+            self.stderr.write("No open record is selected.")
+            return
 
         def work(source: Source, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
             return replay_here(source, selection, interruption=interruption, report=report)
