@@ -233,6 +233,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(api/v1/)?(health|health/live|metrics)$"]  # a balancer and a monitor ask within the house
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
