@@ -88,14 +88,16 @@ def read_rows(
     columns = ", ".join(order.columns)
     is_downward = order.is_descending is not is_backward
     if behind is not None:
-        where.append(f"({columns}) {'<' if is_downward else '>'} ({', '.join(['%s'] * len(order.columns))})")
-        values += behind
+        key = _narrow_key(conditions, order, behind)
+        where.append(f"({', '.join(key)}) {'<' if is_downward else '>'} ({', '.join(['%s'] * len(key))})")
+        values += key.values()
     direction = "DESC" if is_downward else "ASC"
     ordered = ", ".join(f"{column} {direction}" for column in order.columns)
     count, count_values = _describe_kept_count(kept_count_of)
     statement = (
         f"SELECT {columns}, row_to_json(page)::text, {count} FROM (SELECT {FIELDS} FROM unified_records"
-        f"{' WHERE ' + ' AND '.join(where) if where else ''} ORDER BY {ordered} LIMIT {limit + 1} OFFSET {offset}) AS page"
+        f"{' WHERE ' + ' AND '.join(where) if where else ''}"
+        f" ORDER BY {ordered} LIMIT {limit + 1} OFFSET {offset}) AS page"
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*count_values, *values])
@@ -112,6 +114,16 @@ def read_rows(
 def _describe_conditions(conditions: Sequence[Condition]) -> tuple[list[str], list[Any]]:
     described = [condition.as_sql() for condition in conditions]
     return [text for text, _ in described], [value for _, value in described]
+
+
+def _narrow_key(conditions: Sequence[Condition], order: Order, behind: Sequence[Any]) -> dict[str, Any]:
+    """The key without `source` where a condition fixes it: with both, PostgreSQL's index scan would begin at the
+    source's first row and not at the key.
+    """
+    key = dict(zip(order.columns, behind, strict=True))
+    if len(key) > 1 and any(condition.column == "source" and condition.lookup == "exact" for condition in conditions):
+        del key["source"]
+    return key
 
 
 def _describe_kept_count(source: str | None) -> tuple[str, list[str]]:
