@@ -115,10 +115,10 @@ def _describe_conditions(conditions: Sequence[Condition]) -> tuple[list[str], li
     return [text for text, _ in described], [value for _, value in described]
 
 
-<<<<<<< HEAD
 def _join_conditions(where: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(where)}" if where else ""
-=======
+
+
 def _narrow_key(conditions: Sequence[Condition], order: Order, behind: Sequence[Any]) -> dict[str, Any]:
     """The key without `source` where a condition fixes it: with both, PostgreSQL's index scan would begin at the
     source's first row and not at the key.
@@ -127,7 +127,6 @@ def _narrow_key(conditions: Sequence[Condition], order: Order, behind: Sequence[
     if len(key) > 1 and any(condition.column == "source" and condition.lookup == "exact" for condition in conditions):
         del key["source"]
     return key
->>>>>>> bench
 
 
 def _describe_kept_count(source: str | None) -> tuple[str, list[str]]:

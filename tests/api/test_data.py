@@ -70,8 +70,13 @@ def test_the_envelope_is_the_documented_one(web: Web, people: People) -> None:
 def test_a_value_is_a_decimal_without_trailing_zeros(web: Web, people: People) -> None:
     insert_unified(9)
     values = {
-        **{"0": "0", "-0.0": "0", "1E+5": "100000", "0.10": "0.1", "100": "100", "1e-18": "0.000000000000000001"},
-        **{"12345678901234567890.123456789012345678": "12345678901234567890.123456789012345678"},
+        "0": "0",
+        "-0.0": "0",
+        "1E+5": "100000",
+        "0.10": "0.1",
+        "100": "100",
+        "1e-18": "0.000000000000000001",
+        "12345678901234567890.123456789012345678": "12345678901234567890.123456789012345678",
     }
     ids = list(UnifiedRecord.objects.order_by("id").values_list("id", flat=True))
     for row_id, value in zip(ids, [*values, None], strict=False):

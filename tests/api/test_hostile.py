@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-
 from api.views.data import ChangesViewSet, DataViewSet
 from api.views.quarantine import QuarantineViewSet
 from api.views.runs import ComparisonViewSet, RunViewSet
@@ -21,7 +20,20 @@ VALUES = {
         *("NaN", "Infinity", "-inf", "1e999999", "1e-999999", "9" * 40, "0." + "1" * 40, "9999-99-99", "10000-01-01"),
         *("0001-01-01", "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00Z"),
         *("٣", "１", "₁", "'; DROP TABLE etl_runs; --", "%25_\\", "{}", "[]", "null", "true", "a|b=c", "id", "-id"),
-        *("--id", "external_id", "exact", "x" * 1000, "x" * 5000, "🦄", "\u202e", "\ufeff", "​1", " 1", "1 ", "1\n"),
+        *(
+            "--id",
+            "external_id",
+            "exact",
+            "x" * 1000,
+            "x" * 5000,
+            "🦄",
+            "\u202e",
+            "\ufeff",
+            "\u200b1",
+            " 1",
+            "1 ",
+            "1\n",
+        ),
     )
 } | {
     "nothing": "",
