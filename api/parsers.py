@@ -10,9 +10,7 @@ from rest_framework.parsers import JSONParser
 class Json(JSONParser):
     """DRF's JSON; a body that is nested too deep is a bad one, not a defect of ours."""
 
-    def parse(
-        self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> Any:
+    def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
             return super().parse(stream, media_type, parser_context)
         except RecursionError as error:

@@ -12,12 +12,13 @@ from typing import Any
 from django.db import connection
 
 from etl import runs, schedule
+from etl.planned import Planned
 from etl.records import TotalName
 from etl.sources.registry import list_sources
 
 # Every source of ETL_SOURCES, and any other that has left a trace: `known`.
 _KNOWN = """
-    SELECT unnest(%(sources)s::text[]) AS source
+    SELECT unnest(%s::text[]) AS source
     UNION SELECT source FROM ingestion_checkpoints UNION SELECT source FROM etl_totals
     UNION SELECT source FROM etl_runs WHERE status IN ('queued', 'running')
 """
@@ -57,7 +58,7 @@ _RUN_FIELDS = f"""
     'last_success_at', {_as_text("max(last_success)")}, 'last_failure_at', {_as_text("max(last_failure)")},
     'average_duration_s', round(sum(seconds) / nullif(sum(timed), 0), 3)::float8
 """
-_STATISTICS = f"""
+_STATISTICS = Planned(f"""
     WITH known AS ({_KNOWN}), open AS ({_OPEN}), totals AS (
         SELECT source,
             sum(value) FILTER (WHERE name = 'runs' AND label = 'success') AS successful,
@@ -92,7 +93,7 @@ _STATISTICS = f"""
             json_agg(checkpoint ORDER BY source) FILTER (WHERE checkpoint IS NOT NULL), '[]'),
         'sources', (SELECT coalesce(json_agg(one ORDER BY source), '[]') FROM each)
     )::text FROM standing
-"""
+""")
 _TOTALS = "SELECT source, name, label, value, latest FROM etl_totals"
 _GAUGES = f"""
     WITH known AS ({_KNOWN}), open AS ({_OPEN})
@@ -135,7 +136,7 @@ def read_statistics_json() -> str:
     `sources` the same for each source. Times are ISO 8601 in UTC; null is what has never been.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_STATISTICS, {"sources": _list_names()})
+        cursor.execute(_STATISTICS, [_list_names()])
         (text,) = cursor.fetchone()
         return str(text)
 
@@ -176,7 +177,7 @@ def read_totals() -> list[Total]:
 def read_gauges() -> list[Gauges]:
     """Each known source, those of ETL_SOURCES that have never run included."""
     with connection.cursor() as cursor:
-        cursor.execute(_GAUGES, {"sources": _list_names()})
+        cursor.execute(_GAUGES, [_list_names()])
         return [
             Gauges(source, due, quarantine, float(age) if age is not None else None)
             for source, due, quarantine, age in cursor.fetchall()

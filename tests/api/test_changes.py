@@ -55,7 +55,9 @@ class Mirror:
             pass
 
     def digest(self) -> str:
-        rows = sorted((row["id"], row["external_id"], row["name"], row["value"], row["sequence"]) for row in self.rows.values())
+        rows = sorted(
+            (row["id"], row["external_id"], row["name"], row["value"], row["sequence"]) for row in self.rows.values()
+        )
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
 
@@ -106,15 +108,15 @@ def test_reading_again_with_a_stored_position_repeats_nothing(web: Web, people: 
 def test_a_change_that_is_committed_late_is_not_missed(web: Web, people: People, project: Project) -> None:
     """A batch of one source hangs in the middle of its transaction, while another source goes on."""
     rows = list(make_products(60))
-    path = write_products(project.folder / "products.csv", [*rows[:30], (99, "Refused", "Things", "free", "x"), *rows[30:]])
+    path = write_products(
+        project.folder / "products.csv", [*rows[:30], (99, "Refused", "Things", "free", "x"), *rows[30:]]
+    )
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": "20"}
     mirror = Mirror(web, people.viewer, "products_csv")
     with psycopg2.connect(test_database_url()) as session, session.cursor() as cursor:
         cursor.execute("LOCK TABLE etl_quarantine IN ACCESS EXCLUSIVE MODE")
         process = project.start("ingest", "products_csv")
-        wait_until(
-            lambda: fetch("SELECT FROM pg_locks WHERE NOT granted AND relation = 'etl_quarantine'::regclass")
-        )
+        wait_until(lambda: fetch("SELECT FROM pg_locks WHERE NOT granted AND relation = 'etl_quarantine'::regclass"))
         mirror.catch_up()
         read_before = mirror.read
         assert read_before == 20
@@ -128,9 +130,7 @@ def test_a_change_that_is_committed_late_is_not_missed(web: Web, people: People,
 def test_lines_of_ndjson_are_the_same_rows(web: Web, people: People) -> None:
     land()
     plain = web.ask(f"/api/v1/changes?source={SOURCE}", token=people.viewer)
-    lines = web.ask(
-        f"/api/v1/changes?source={SOURCE}", token=people.viewer, headers={"Accept": "application/x-ndjson"}
-    )
+    lines = web.ask(f"/api/v1/changes?source={SOURCE}", token=people.viewer, headers={"Accept": "application/x-ndjson"})
     assert lines.content_type == "application/x-ndjson"
     assert [json.loads(line) for line in lines.text.splitlines()] == plain.json()["data"]
     assert lines.headers["x-after"] == plain.headers["x-after"] == plain.json()["after"]

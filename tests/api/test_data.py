@@ -25,7 +25,7 @@ HOSTILE = (
     "<script>alert('canary')</script>",
     "\"><img src=x onerror=alert('canary')>",
     "javascript:alert('canary')",
-    "http://evil.test/?canary=\"onmouseover=\"alert(1)",
+    'http://evil.test/?canary="onmouseover="alert(1)',
     "</script><script src=//evil.test/canary.js>",
     "&lt;b&gt; &amp; 'quotes' \"and\" \\ backslashes\\u0041",
     "\u2028line\u2029paragraph\u0085",
@@ -70,8 +70,13 @@ def test_the_envelope_is_the_documented_one(web: Web, people: People) -> None:
 def test_a_value_is_a_decimal_without_trailing_zeros(web: Web, people: People) -> None:
     insert_unified(9)
     values = {
-        **{"0": "0", "-0.0": "0", "1E+5": "100000", "0.10": "0.1", "100": "100", "1e-18": "0.000000000000000001"},
-        **{"12345678901234567890.123456789012345678": "12345678901234567890.123456789012345678"},
+        "0": "0",
+        "-0.0": "0",
+        "1E+5": "100000",
+        "0.10": "0.1",
+        "100": "100",
+        "1e-18": "0.000000000000000001",
+        "12345678901234567890.123456789012345678": "12345678901234567890.123456789012345678",
     }
     ids = list(UnifiedRecord.objects.order_by("id").values_list("id", flat=True))
     for row_id, value in zip(ids, [*values, None], strict=False):
@@ -137,12 +142,20 @@ def test_a_page_of_all_there_is_has_no_links(web: Web, people: People) -> None:
 def test_the_default_order_of_a_source_is_its_index(web: Web, people: People) -> None:
     insert_unified(12)
     rows = web.ask("/data?source=many", token=people.viewer).json()["data"]
-    assert [row["external_id"] for row in rows] == [row[0] for row in fetch("SELECT external_id FROM unified_records ORDER BY external_id")]
+    assert [row["external_id"] for row in rows] == [
+        row[0] for row in fetch("SELECT external_id FROM unified_records ORDER BY external_id")
+    ]
 
 
 def test_limits_and_offsets_have_bounds(web: Web, people: People) -> None:
     insert_unified(1005)
-    for given, rows in (("limit=1", 1), ("limit=1000", 1000), ("", 50), ("limit=1000&offset=10", 995), ("offset=10000", 0)):
+    for given, rows in (
+        ("limit=1", 1),
+        ("limit=1000", 1000),
+        ("", 50),
+        ("limit=1000&offset=10", 995),
+        ("offset=10000", 0),
+    ):
         assert len(web.ask(f"/data?{given}", token=people.viewer).json()["data"]) == rows, given
     for given in ("limit=0", "limit=1001", "limit=-1", "offset=-1", "offset=10001", "offset=1.5"):
         assert web.ask(f"/data?{given}", token=people.viewer).status == 400, given
@@ -152,7 +165,9 @@ def test_limits_and_offsets_have_bounds(web: Web, people: People) -> None:
 def test_an_old_client_walks_by_offset_and_is_led_on_by_the_cursor(web: Web, people: People) -> None:
     insert_unified(12_500)
     rows = walk_rows(web, "/data?limit=1000&offset=500", people.viewer)
-    assert [row["id"] for row in rows] == [row[0] for row in fetch("SELECT id FROM unified_records ORDER BY id OFFSET 500")]
+    assert [row["id"] for row in rows] == [
+        row[0] for row in fetch("SELECT id FROM unified_records ORDER BY id OFFSET 500")
+    ]
     page = web.ask("/data?limit=10&offset=15", token=people.viewer).json()
     assert "offset=5" in page["previous"]
     first = web.follow(page["previous"], token=people.viewer).json()

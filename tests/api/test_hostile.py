@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
-
 from api.views.data import ChangesViewSet, DataViewSet
 from api.views.quarantine import QuarantineViewSet
 from api.views.runs import ComparisonViewSet, RunViewSet
@@ -21,7 +20,20 @@ VALUES = {
         *("NaN", "Infinity", "-inf", "1e999999", "1e-999999", "9" * 40, "0." + "1" * 40, "9999-99-99", "10000-01-01"),
         *("0001-01-01", "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00+23:59", "2026-01-01T00:00:00Z"),
         *("٣", "１", "₁", "'; DROP TABLE etl_runs; --", "%25_\\", "{}", "[]", "null", "true", "a|b=c", "id", "-id"),
-        *("--id", "external_id", "exact", "x" * 1000, "x" * 5000, "🦄", "\u202e", "\ufeff", "​1", " 1", "1 ", "1\n"),
+        *(
+            "--id",
+            "external_id",
+            "exact",
+            "x" * 1000,
+            "x" * 5000,
+            "🦄",
+            "\u202e",
+            "\ufeff",
+            "\u200b1",
+            " 1",
+            "1 ",
+            "1\n",
+        ),
     )
 } | {
     "nothing": "",
@@ -167,7 +179,13 @@ def test_no_body_breaks_an_order(web: Web, people: People) -> None:
 
 def test_a_body_that_is_no_json_is_not_taken(web: Web, people: People) -> None:
     body = '{"source": "products_csv"}'
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x", "a/b;c=\xff"):
+    for kind in (
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "multipart/form-data; boundary=x",
+        "x",
+        "a/b;c=\xff",
+    ):
         answer = web.ask(
             "/api/v1/runs", method="POST", token=people.operator, body=body, headers={"Content-Type": kind}
         )
@@ -182,7 +200,13 @@ def test_a_body_that_is_no_json_is_not_taken(web: Web, people: People) -> None:
 def test_no_header_breaks_an_answer(web: Web, people: People) -> None:
     hostile = (
         *("", " ", "x" * 5000, "a b", "\t", "é", "\xff", "\x80", '"', "<script>", "a,b", "Token", "Token \xff"),
-        *("Token " + "x" * 5000, "Token \x7f", "kasparro_" + "x" * 95, "kasparro_é", "\ud83e".encode("utf-8", "replace").decode()),
+        *(
+            "Token " + "x" * 5000,
+            "Token \x7f",
+            "kasparro_" + "x" * 95,
+            "kasparro_é",
+            "\ud83e".encode("utf-8", "replace").decode(),
+        ),
     )
     for value in hostile:
         for name in ("Authorization", "X-API-Key", "X-Request-ID", "Cookie", "Accept-Language", "If-None-Match"):
@@ -198,7 +222,12 @@ def test_no_header_breaks_an_answer(web: Web, people: People) -> None:
             content={"source": "products_csv"},
             headers={"Idempotency-Key": value},
         )
-        is_taken = value.strip(" \t").isascii() and value.strip(" \t").isprintable() and 0 < len(value.strip(" \t")) <= 200 and " " not in value.strip()
+        is_taken = (
+            value.strip(" \t").isascii()
+            and value.strip(" \t").isprintable()
+            and 0 < len(value.strip(" \t")) <= 200
+            and " " not in value.strip()
+        )
         assert key.status == (202 if is_taken else 400), (value[:50], key.body)
 
 
@@ -283,7 +312,9 @@ def test_a_tampered_cursor_is_told(web: Web, people: People) -> None:
         for other in "Az0_":
             if cursor[at] != other:
                 tampered = f"{cursor[:at]}{other}{cursor[at + 1 :]}"
-                answer = web.follow(f"{address.removesuffix('?').removesuffix('&')}?cursor={tampered}", token=people.viewer)
+                answer = web.follow(
+                    f"{address.removesuffix('?').removesuffix('&')}?cursor={tampered}", token=people.viewer
+                )
                 assert answer.status == 400 or (at == len(cursor) - 1 and answer.status == 200), tampered
     for damaged in (cursor[:-2], cursor[1:], cursor * 2, "A", "=", "====", "x" * 2001):
         assert_precise(web.ask(f"/api/v1/data?limit=1&cursor={damaged}", token=people.viewer), damaged)

@@ -158,11 +158,15 @@ def test_the_first_acknowledgement_stands(web: Web, people: People) -> None:
     first = post(web, people, f"schema-changes/{landed.change}/acknowledge")
     assert (first.status, first.json()["acknowledged_by"]) == (200, "olga")
     User.objects.filter(username="olga").update(username="olga2")
-    assert post(web, people, f"schema-changes/{landed.change}/acknowledge").json()["acknowledged_at"] == (
-        first.json()["acknowledged_at"]
+    assert (
+        post(web, people, f"schema-changes/{landed.change}/acknowledge").json()["acknowledged_at"]
+        == (first.json()["acknowledged_at"])
     )
     listed = {
-        given: [row["id"] for row in web.ask(f"/api/v1/schema-changes?acknowledged={given}", token=people.viewer).json()["data"]]
+        given: [
+            row["id"]
+            for row in web.ask(f"/api/v1/schema-changes?acknowledged={given}", token=people.viewer).json()["data"]
+        ]
         for given in ("true", "false")
     }
     assert listed == {
@@ -191,7 +195,9 @@ def test_lists_are_filtered_and_newest_first(web: Web, people: People) -> None:
     assert ids(f"runs?started_before={instant}") == [first]
     quarantined = list(QuarantinedRecord.objects.order_by("-pk").values_list("pk", flat=True))
     assert ids("quarantine") == quarantined
-    assert ids(f"quarantine?run={first}") == [q for q in quarantined if QuarantinedRecord.objects.get(pk=q).run_id == first]
+    assert ids(f"quarantine?run={first}") == [
+        q for q in quarantined if QuarantinedRecord.objects.get(pk=q).run_id == first
+    ]
     assert ids("quarantine?code=not_a_number&status=open") == quarantined
     assert ids("quarantine?status=discarded") == []
     events = list(RunEvent.objects.filter(run=second).order_by("pk").values_list("pk", flat=True))

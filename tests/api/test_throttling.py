@@ -30,7 +30,9 @@ def counting(tmp_path: Path, valkey: Servers) -> Iterator[Web]:  # noqa: F811
         yield web
 
 
-def ask_often(web: Web, times: int, *, token: str | None = None, headers: Mapping[str, str] | None = None) -> Counter[int]:
+def ask_often(
+    web: Web, times: int, *, token: str | None = None, headers: Mapping[str, str] | None = None
+) -> Counter[int]:
     with ThreadPoolExecutor(8) as pool:
         return Counter(pool.map(lambda _: web.ask("/stats", token=token, headers=headers).status, range(times)))
 
@@ -67,7 +69,9 @@ def via(addresses: str) -> dict[str, str]:
 
 def test_whoever_is_no_proxy_is_not_believed_and_a_window_ends(tmp_path: Path, people: People) -> None:
     with serving(tmp_path, API_THROTTLE_ADDRESS="3/3 second", TRUSTED_PROXIES="10.0.0.0/8") as web:
-        headers = [via(f"7.7.7.{number}") | {"Forwarded": f"for=7.7.7.{number}", "X-Real-IP": "7.7.7.7"} for number in range(5)]
+        headers = [
+            via(f"7.7.7.{number}") | {"Forwarded": f"for=7.7.7.{number}", "X-Real-IP": "7.7.7.7"} for number in range(5)
+        ]
         answers = [web.ask("/stats", headers=each) for each in headers]
         assert [answer.status for answer in answers] == [401, 401, 401, 429, 429]
         assert {line["ip"] for line in web.read_log() if "ip" in line} == {"127.0.0.1"}
@@ -102,5 +106,9 @@ def test_without_redis_requests_pass_with_a_warning(tmp_path: Path, people: Peop
         health = web.ask("/health")
         assert (health.status, health.json()["status"], health.json()["redis"]) == (200, "degraded", "unreachable")
         assert time.monotonic() - began < 2
-        warnings = [line["event"] for line in web.read_log() if line["level"] == "warning" and line["logger"] == "api.throttling"]
+        warnings = [
+            line["event"]
+            for line in web.read_log()
+            if line["level"] == "warning" and line["logger"] == "api.throttling"
+        ]
         assert len(warnings) == 6

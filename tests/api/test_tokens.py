@@ -72,7 +72,9 @@ def test_an_ambiguous_beginning_revokes_nothing() -> None:
 
 def test_only_a_keyed_hash_is_stored() -> None:
     secret = make_token("vera")
-    columns = [str(bytes(value) if isinstance(value, memoryview) else value) for value in fetch("SELECT * FROM api_tokens")[0]]
+    columns = [
+        str(bytes(value) if isinstance(value, memoryview) else value) for value in fetch("SELECT * FROM api_tokens")[0]
+    ]
     assert secret[:15] in columns
     assert not any(secret in column or secret[15:] in column for column in columns)
 

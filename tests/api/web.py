@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -84,9 +84,7 @@ class Web:
         try:
             connection.request(method, path, body, sent)
             answer = connection.getresponse()
-            return Answer(
-                answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-            )
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         finally:
             connection.close()
 
@@ -108,7 +106,9 @@ class Web:
 
     def list_processes(self) -> list[int]:
         """The ids of the processes that answer."""
-        return [int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()]
+        return [
+            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
 
     def stop(self) -> None:
         if self.process.poll() is None:
