@@ -20,6 +20,7 @@ timeout = 60
 graceful_timeout = 25
 keepalive = 30
 accesslog = None  # the line of a request comes from django-structlog
+control_socket_disable = True  # a door that nobody uses, in a home that a container has not
 forwarded_allow_ips = ""  # api/middleware.py knows which proxies to believe
 _folder = None
 if workers > 1:

@@ -231,6 +231,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = ["^(api/v1/)?health(/live)?$"]  # platforms ask for it inside, behind the end of TLS
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
