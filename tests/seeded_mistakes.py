@@ -71,7 +71,7 @@ MISTAKES = (
     Mistake(
         "the checkpoint committed before the data",
         "etl/delivery.py",
-        (("        sequence, now = advanced\n", f"        sequence, now = advanced\n        {COMMIT_NOW}\n"),),
+        (("        if not read.is_begun:\n", f"        {COMMIT_NOW}\n        if not read.is_begun:\n"),),
     ),
     Mistake(
         "the checkpoint committed after the data",

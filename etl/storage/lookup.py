@@ -43,7 +43,7 @@ def find_stored(
         rows = cursor.fetchall()
         marks = _load_marks(cursor, source.name, read_number, MarkKind.RECORD, [row[1] for row in rows])
         written = {row[5] for row in rows if row[4] > read_sequence}
-        if is_replay:
+        if is_replay and written:
             written -= _find_older(cursor, source.name, read_number, written)
     return {
         external_id: Version(
