@@ -235,6 +235,15 @@ def count_batch(cursor: Any, claim: Claim, counters: Counters, reached: Cursor) 
         raise checkpoints.describe_overtaking(claim)
 
 
+def count_pruned(cursor: Any, raw_of_runs: Mapping[int, int]) -> None:
+    """Note of closed runs how many of their raw records go; in the transaction that removes them."""
+    cursor.execute(
+        "UPDATE etl_runs SET pruned_raw = pruned_raw + gone.count"
+        " FROM unnest(%s::bigint[], %s::bigint[]) AS gone (run_id, count) WHERE etl_runs.id = gone.run_id",
+        [list(raw_of_runs), list(raw_of_runs.values())],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ReadEnd:
     """What a read that is through leaves for the next one to compare with; no shape if nothing was read."""

@@ -51,6 +51,14 @@ class Environment:
 
         return self._parsed(name, default, parse, f"Use a number of seconds, {least:g} or more.")
 
+    def days(self, name: str, default: int | None) -> int | None:
+        """A whole number of days, or None for `never`."""
+
+        def parse(text: str) -> int | None:
+            return None if text.lower() == "never" else _at_least(1, int(text))
+
+        return self._parsed(name, default, parse, "Use a whole number of days, 1 or more, or never.")
+
     def items(self, name: str, default: list[str]) -> list[str]:
         """A comma-separated list; blanks around items and empty items are dropped."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()] or default

@@ -99,6 +99,13 @@ ETL_HTTP_TIMEOUT_SECONDS = env.seconds("ETL_HTTP_TIMEOUT_SECONDS", 30, least=0.1
 ETL_HTTP_DEADLINE_SECONDS = env.seconds("ETL_HTTP_DEADLINE_SECONDS", 300, least=0.1)
 ETL_HTTP_MAX_BYTES = env.whole("ETL_HTTP_MAX_BYTES", 1 << 30, least=1)
 
+ETL_PRUNE_RAW_DAYS = env.days("ETL_PRUNE_RAW_DAYS", 365)
+ETL_PRUNE_KEEP_VERSIONS = env.whole("ETL_PRUNE_KEEP_VERSIONS", 3, least=1)
+ETL_PRUNE_QUARANTINE_DAYS = env.days("ETL_PRUNE_QUARANTINE_DAYS", 365)
+ETL_PRUNE_EVENTS_DAYS = env.days("ETL_PRUNE_EVENTS_DAYS", 90)
+ETL_PRUNE_RUNS_DAYS = env.days("ETL_PRUNE_RUNS_DAYS", 365)
+ETL_PRUNE_KEEP_RUNS = env.whole("ETL_PRUNE_KEEP_RUNS", 100, least=1)
+
 COINGECKO_BASE_URL = env.text("COINGECKO_BASE_URL", "https://api.coingecko.com/api/v3")
 # The free tier's limit is that of the public address; a stand-in has none unless one is set.
 _FREE_TIER = "10/minute" if "//api.coingecko.com/" in COINGECKO_BASE_URL else ""
