@@ -277,7 +277,7 @@ def _list_kept_runs(source: str, keep: int) -> set[int]:
     Without that answer the sweeper would ask for the same instant once more.
     """
     closed = Run.objects.filter(source=source, finished_at__isnull=False).order_by("-finished_at")
-    telling = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), Q(status=Status.FAILED))
+    telling = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), runs.TELLS)
     kept = set(closed.values_list("pk", flat=True)[: max(keep, 1)])
     for condition in telling:
         kept.update(closed.filter(condition).values_list("pk", flat=True)[:1])

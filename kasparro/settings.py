@@ -115,6 +115,26 @@ PRODUCTS_CSV = env.text("PRODUCTS_CSV", "data/products.csv")
 VENDORS_CSV = env.text("VENDORS_CSV", "data/vendors.csv")
 LISTINGS_JSON = env.text("LISTINGS_JSON", "data/listings.ndjson")
 
+# --- mail: when a source fails for the first time, and when it is well again ---------------------
+ADMINS = env.people("ADMINS")
+EMAIL_FROM = env.text("EMAIL_FROM", "kasparro@localhost")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = EMAIL_FROM
+EMAIL_SUBJECT_PREFIX = "[Kasparro] "
+EMAIL_TIMEOUT = 10
+
+
+def _mail() -> dict[str, Any]:
+    try:
+        return dict(environ.Env.email_url_config(env.text("EMAIL_URL", "smtp://localhost:25")))
+    except (ValueError, KeyError, ImproperlyConfigured):
+        # The value is not shown: it may hold a password.
+        hint = "Use smtp+tls://USER:PASSWORD@HOST:587 (or smtp://, smtp+ssl://)."
+        env.problems.append(Problem("EMAIL_URL", "EMAIL_URL is no address of a mail server", hint))
+        return {}
+
+
+globals().update(_mail())
+
 # --- the API ------------------------------------------------------------------------------------
 API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use such as 1200/minute.")
 API_THROTTLE_ADDRESS = env.checked("API_THROTTLE_ADDRESS", "120/minute", limits.parse, "Use such as 120/minute.")
@@ -270,6 +290,8 @@ LOGGING = {
         },
         # Its warnings repeat what the line of the request says, and its errors what `request_failed` says.
         "django.request": {"handlers": ["nowhere"], "propagate": False},
+        # What a receiver raised is logged by its type (etl/runs.py): its text may show a secret.
+        "django.dispatch": {"handlers": ["nowhere"], "propagate": False},
         "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
     },
 }
