@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo up test lint mistakes down
+.PHONY: demo up test lint mistakes bench-api bench-indexes down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -35,6 +35,18 @@ lint: $(READY) .env  ## style, types, the import law, migrations and settings
 
 mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
 	@$(BIN)/python -m tests.seeded_mistakes
+
+bench/.venv/.ready: bench/requirements.txt
+	@echo "Setting up bench/.venv …"
+	@test -x bench/.venv/bin/python || $(PYTHON) -m venv bench/.venv
+	@bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
+	@touch $@
+
+bench-api: $(READY) .env bench/.venv/.ready  ## the API beside FastAPI and bare Django views, over a million records
+	@$(BIN)/python -m bench.api
+
+bench-indexes: $(READY) .env  ## what each index costs a load of a million records
+	@$(BIN)/python -m bench.indexes
 
 down: $(READY) .env  ## stop what `make up` has started, and the embedded servers
 	@$(BIN)/python manage.py up --stop

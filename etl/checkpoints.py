@@ -135,7 +135,7 @@ class Claim:
 class Holder:
     """The run that holds a source, and when its lease ends unless renewed (UTC)."""
 
-    run_id: int
+    run_id: int | None
     owner: str
     lease_expires_at: datetime
 

@@ -156,7 +156,8 @@ def _claim(
 ) -> Started | Holder:
     taken = checkpoints.take(cursor, source=source, owner=describe_owner(), lease_seconds=settings.ETL_LEASE_SECONDS)
     if isinstance(taken, Holder):
-        add_event(taken.run_id, EventKind.START_REFUSED, f"{describe_owner()} wanted to start and was refused.")
+        if taken.run_id is not None:
+            add_event(taken.run_id, EventKind.START_REFUSED, f"{describe_owner()} wanted to start and was refused.")
         return taken
     was_full = _abandon_running(source, trigger, and_then)
     checkpoint = Checkpoint.objects.get(source=source)

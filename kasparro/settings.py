@@ -151,7 +151,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["api.permissions.MayUse"],
     "DEFAULT_RENDERER_CLASSES": ["api.renderers.Json", "api.renderers.Browsable"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsers.Json"],
     "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
     "EXCEPTION_HANDLER": "api.errors.handle",
     "URL_FORMAT_OVERRIDE": None,
@@ -187,6 +187,8 @@ CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
     "socket_connect_timeout": 2,
+    "max_retries": 1,  # of who sends: a request that wants a run would wait for seconds, and the sweeper sends too
+    "interval_start": 0.1,
     "global_keyprefix": REDIS_KEY_PREFIX,
 }
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -204,7 +206,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
 # --- Django -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "kasparro",
+    "kasparro.apps.KasparroConfig",
     "etl",
     "api",
     "django_celery_beat",
@@ -214,7 +216,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django.contrib.admin",
+    "kasparro.apps.DeskConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
