@@ -31,6 +31,7 @@ lint: $(READY) .env  ## style, types, the import law, migrations and settings
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
 
 mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
 	@$(BIN)/python -m tests.seeded_mistakes

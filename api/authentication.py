@@ -45,7 +45,7 @@ def find_secret(request: Request | HttpRequest) -> str | None:
     return str(given.strip()) if given is not None else None
 
 
-class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+class TokenScheme(OpenApiAuthenticationExtension):
     """How the schema describes the token."""
 
     target_class = TokenAuthentication

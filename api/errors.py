@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problem+json, each with the request's id: what was wrong, where, and what to do."""
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -11,6 +12,7 @@ from rest_framework import exceptions
 from rest_framework.response import Response
 
 from etl.exceptions import NotFound, NotPossible
+from etl.runs import CheckpointLocked
 from etl.storage.transactions import describe, find_code
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,8 @@ class Unavailable(exceptions.APIException):
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     default_code = "unavailable"
+    wait = 5
+    """Seconds, for Retry-After."""
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -53,12 +57,10 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         connection.set_rollback(True)
     status = int(problem.status_code)
     headers = {}
-    if getattr(problem, "auth_header", None):
-        headers["WWW-Authenticate"] = problem.auth_header
-    if isinstance(problem, exceptions.Throttled) and problem.wait:
-        headers["Retry-After"] = str(int(problem.wait))
-    if isinstance(problem, Unavailable):
-        headers["Retry-After"] = "5"
+    if scheme := getattr(problem, "auth_header", None):
+        headers["WWW-Authenticate"] = scheme
+    if wait := getattr(problem, "wait", None):
+        headers["Retry-After"] = str(math.ceil(wait))
     request = context["request"]
     content = describe_problem(
         request,
@@ -108,6 +110,8 @@ def _translate(error: Exception) -> exceptions.APIException | None:
             return _with_status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
         case SuspiciousOperation():
             return _with_status(HTTPStatus.BAD_REQUEST, "The request can't be understood.")
+        case CheckpointLocked():
+            return Unavailable("A batch of the source is being written, and it takes long. Try again.", "busy")
         case Error():
             return _translate_database_error(error)
     return None

@@ -48,10 +48,13 @@ def _check(list_name: str, content: bytes) -> bytes:
 
 def _fit(values: list[Any], types: Sequence[type]) -> bool:
     """The check keeps out accidents; this keeps out what could harm, whoever computed the check anew."""
-    return len(values) == len(types) and all(
-        type(value) is kind and (0 <= value <= BIGGEST_ID if kind is int else _is_storable(value))
-        for value, kind in zip(values, types, strict=True)
-    )
+    return len(values) == len(types) and all(map(_fits, values, types))
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is str:
+        return isinstance(value, str) and _is_storable(value)
+    return type(value) is int and 0 <= value <= BIGGEST_ID  # no bool
 
 
 def _is_storable(text: str) -> bool:

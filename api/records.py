@@ -96,8 +96,7 @@ def read_rows(
     count, count_values = _describe_kept_count(kept_count_of)
     statement = (
         f"SELECT {columns}, row_to_json(page)::text, {count} FROM (SELECT {FIELDS} FROM unified_records"
-        f"{' WHERE ' + ' AND '.join(where) if where else ''}"
-        f" ORDER BY {ordered} LIMIT {limit + 1} OFFSET {offset}) AS page"
+        f"{_join_conditions(where)} ORDER BY {ordered} LIMIT {limit + 1} OFFSET {offset}) AS page"
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*count_values, *values])
@@ -114,6 +113,10 @@ def read_rows(
 def _describe_conditions(conditions: Sequence[Condition]) -> tuple[list[str], list[Any]]:
     described = [condition.as_sql() for condition in conditions]
     return [text for text, _ in described], [value for _, value in described]
+
+
+def _join_conditions(where: Sequence[str]) -> str:
+    return f" WHERE {' AND '.join(where)}" if where else ""
 
 
 def _narrow_key(conditions: Sequence[Condition], order: Order, behind: Sequence[Any]) -> dict[str, Any]:
@@ -147,9 +150,7 @@ def count_rows(conditions: Sequence[Condition]) -> int:
     """Count the rows that match, one by one."""
     where, values = _describe_conditions(conditions)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT count(*) FROM unified_records{' WHERE ' + ' AND '.join(where) if where else ''}", values
-        )
+        cursor.execute(f"SELECT count(*) FROM unified_records{_join_conditions(where)}", values)
         (count,) = cursor.fetchone()
         return int(count)
 

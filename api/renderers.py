@@ -34,4 +34,4 @@ class Browsable(BrowsableAPIRenderer):
     """DRF's pages, without forms that would show more than the reader may."""
 
     def show_form_for_method(self, view: Any, method: str, request: Any, obj: Any) -> bool:
-        return method == "POST" and super().show_form_for_method(view, method, request, obj)
+        return method == "POST" and bool(super().show_form_for_method(view, method, request, obj))

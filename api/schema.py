@@ -3,7 +3,7 @@
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse
+from drf_spectacular.utils import OpenApiResponse
 
 from api.serializers import ProblemSerializer
 
@@ -18,14 +18,19 @@ REFUSALS = {
 }
 
 
-class Schema(AutoSchema):  # type: ignore[no-untyped-call]
+class Schema(AutoSchema):
     """What each view declares of itself."""
 
     def get_operation_id(self) -> str:
         """Such as `run_cancel`."""
-        return f"{type(self.view).__name__.removesuffix('ViewSet').lower()}_{self.view.action}"
+        view: Any = self.view
+        return f"{type(view).__name__.removesuffix('ViewSet').lower()}_{view.action}"
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
+    def get_summary(self) -> str:
+        """The first sentence of what the view says of itself."""
+        return " ".join(str(self.get_description()).split()).partition(". ")[0].rstrip(".")
+
+    def get_override_parameters(self) -> list[Any]:
         """The parameters that are checked are the parameters that are shown."""
         declared = getattr(self.view, "list_parameters", None)
         return declared() if declared is not None else []
@@ -39,7 +44,9 @@ class Schema(AutoSchema):  # type: ignore[no-untyped-call]
         answers: dict[str, Any] = super()._get_response_bodies(direction)
         for status, text in REFUSALS.items():
             problem = OpenApiResponse(ProblemSerializer, text)
-            described = self._get_response_for_code(problem, status, ["application/problem+json"], direction)
+            described = self._get_response_for_code(  # type: ignore[no-untyped-call]
+                problem, status, ["application/problem+json"], direction
+            )
             answers.setdefault(status, described)
         return answers
 

@@ -19,14 +19,16 @@ class ProblemSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField()
     instance = serializers.CharField()
     request_id = serializers.CharField()
-    errors = serializers.ListField(child=serializers.DictField(child=serializers.CharField()), required=False)
+    errors = serializers.ListField(  # type: ignore[assignment]
+        child=serializers.DictField(child=serializers.CharField()), required=False
+    )
 
 
 class RecordSerializer(serializers.Serializer[Any]):
     """One record in our fields; null where its source has none."""
 
     id = serializers.IntegerField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]
     external_id = serializers.CharField()
     name = serializers.CharField()
     category = serializers.CharField(allow_null=True)
@@ -79,7 +81,7 @@ class EventSerializer(serializers.ModelSerializer[RunEvent]):
 class OrderSerializer(serializers.Serializer[Any]):
     """A run that is wanted; `full` reads everything, also what seems unchanged."""
 
-    source = serializers.CharField(max_length=255)
+    source = serializers.CharField(max_length=255)  # type: ignore[assignment]
     full = serializers.BooleanField(default=False)
 
     def validate_source(self, name: str) -> str:
@@ -114,7 +116,7 @@ class SnapshotSerializer(serializers.ModelSerializer[SchemaSnapshot]):
 
 
 class ChangeSerializer(serializers.ModelSerializer[SchemaChange]):
-    acknowledged_by = serializers.SlugRelatedField("username", read_only=True)
+    acknowledged_by = serializers.CharField(source="acknowledged_by.username", default=None, read_only=True)
 
     class Meta:
         model = SchemaChange

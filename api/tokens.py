@@ -101,8 +101,14 @@ def find(secret: str) -> tuple[Key, User] | None:
     token_id, scope, is_to_be_noted, user_id, username, is_staff, is_superuser, permissions = row
     if is_to_be_noted:
         Token.objects.filter(pk=token_id).update(last_used_at=Func(function="clock_timestamp"))
-    columns = ("id", "username", "is_staff", "is_superuser", "is_active")
-    user = User.from_db(connection.alias, columns, (user_id, username, is_staff, is_superuser, True))
+    columns = (
+        "id",
+        "is_superuser",
+        "username",
+        "is_staff",
+        "is_active",
+    )  # as the model has them: from_db goes by place
+    user = User.from_db(connection.alias, columns, (user_id, is_superuser, username, is_staff, True))
     return Key(token_id, scope, frozenset(permissions), is_superuser), user
 
 

@@ -41,15 +41,26 @@ _TAKE = f"""
     WHERE source = %(source)s AND NOT coalesce({_IS_HELD}, false)
     RETURNING epoch
 """
-_REVOKE = f"""
+_TAKE_FROM_OWNER = """
     UPDATE ingestion_checkpoints
     SET epoch = epoch + 1, owner = '', owner_run_id = NULL, owner_pid = NULL, owner_backend_start = NULL,
         lease_expires_at = NULL, updated_at = clock_timestamp()
-    WHERE source = %(source)s AND NOT coalesce({_IS_HELD}, false)
+    WHERE source = %(source)s AND
 """
+_REVOKE = f"{_TAKE_FROM_OWNER} NOT coalesce({_IS_HELD}, false)"
+_REVOKE_FROM_RUN = f"{_TAKE_FROM_OWNER} owner_run_id = %(run_id)s"
 _FIND_HOLDER = f"""
     SELECT owner_run_id, owner, lease_expires_at
     FROM ingestion_checkpoints WHERE source = %(source)s AND {_IS_HELD}
+"""
+_NEW_COUNTS = """
+    record_count = record_count + %(new_records)s, raw_count = raw_count + %(new_versions)s,
+    updated_at = clock_timestamp()
+"""
+_BEHIND_FENCE = """
+    WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s
+        AND lease_expires_at > clock_timestamp()
+    RETURNING sequence, clock_timestamp()
 """
 _ADVANCE = f"""
     UPDATE ingestion_checkpoints
@@ -57,11 +68,13 @@ _ADVANCE = f"""
         is_reading = true, is_full_read = %(is_full)s, read_number = %(read_number)s,
         read_fingerprint = %(fingerprint)s, read_sequence = %(read_sequence)s,
         read_quarantined = %(read_quarantined)s, read_shape = %(read_shape)s, cursor = %(cursor)s,
-        record_count = record_count + %(new_records)s, raw_count = raw_count + %(new_versions)s,
-        updated_at = clock_timestamp()
-    WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s
-        AND lease_expires_at > clock_timestamp()
-    RETURNING sequence, clock_timestamp()
+        {_NEW_COUNTS}
+    {_BEHIND_FENCE}
+"""
+_ADVANCE_REPLAY = f"""
+    UPDATE ingestion_checkpoints
+    SET batch_number = batch_number + 1, sequence = sequence + %(written)s, {_OWN_SESSION}, {_NEW_LEASE}, {_NEW_COUNTS}
+    {_BEHIND_FENCE}
 """
 # Never waits for a row lock: while a batch holds it, the batch itself renews the lease. A renewal that waited
 # behind a frozen session would come through when that session is ended, just when the lease must not be renewed.
@@ -122,7 +135,7 @@ class Claim:
 class Holder:
     """The run that holds a source, and when its lease ends unless renewed (UTC)."""
 
-    run_id: int
+    run_id: int | None
     owner: str
     lease_expires_at: datetime
 
@@ -157,7 +170,7 @@ def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int |
     holder = find_holder(cursor, source)
     if holder is not None:
         return holder
-    _lock(cursor, source)
+    lock(cursor, source)
     while True:
         cursor.execute(_TAKE, values)
         row = cursor.fetchone()
@@ -168,8 +181,8 @@ def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int |
             return holder
 
 
-def _lock(cursor: Any, source: str) -> None:
-    """Lock the source's row, and see the sessions as they are from now on.
+def lock(cursor: Any, source: str) -> None:
+    """Lock the source's row, so that no batch lands, and see the sessions as they are from now on.
 
     PostgreSQL shows a transaction the sessions of its first look: an owner that connected while this one waited
     would pass for gone.
@@ -233,25 +246,44 @@ def advance(
 
     Gives the batch's sequence and time, or None: overtaken, lease ended, or the batch is in already.
     """
-    cursor.execute(
-        _ADVANCE,
-        {
-            "source": claim.source,
-            "epoch": claim.epoch,
-            "lease_seconds": claim.lease_seconds,
-            "batch_number": batch_number,
-            "written": 1 if new_versions else 0,
-            "is_full": read.is_full,
-            "read_number": read.number,
-            "fingerprint": read.fingerprint,
-            "read_sequence": read.first_sequence,
-            "read_quarantined": read.quarantined,
-            "read_shape": Json(read.shape.as_json()),
-            "cursor": Json(read.cursor),
-            "new_records": new_records,
-            "new_versions": new_versions,
-        },
-    )
+    reached = {
+        "is_full": read.is_full,
+        "read_number": read.number,
+        "fingerprint": read.fingerprint,
+        "read_sequence": read.first_sequence,
+        "read_quarantined": read.quarantined,
+        "read_shape": Json(read.shape.as_json()),
+        "cursor": Json(read.cursor),
+    }
+    return _compare_and_set(cursor, _ADVANCE, claim, batch_number, new_records, new_versions, reached)
+
+
+def advance_replay(
+    cursor: Any, claim: Claim, *, batch_number: int, new_records: int, new_versions: int
+) -> tuple[int, datetime] | None:
+    """The same for a page of a replay, which leaves the last read and its cursor as they are."""
+    return _compare_and_set(cursor, _ADVANCE_REPLAY, claim, batch_number, new_records, new_versions, {})
+
+
+def _compare_and_set(
+    cursor: Any,
+    statement: str,
+    claim: Claim,
+    batch_number: int,
+    new_records: int,
+    new_versions: int,
+    reached: Mapping[str, Any],
+) -> tuple[int, datetime] | None:
+    values = {
+        "source": claim.source,
+        "epoch": claim.epoch,
+        "lease_seconds": claim.lease_seconds,
+        "batch_number": batch_number,
+        "written": 1 if new_versions else 0,
+        "new_records": new_records,
+        "new_versions": new_versions,
+    }
+    cursor.execute(statement, {**values, **reached})
     row = cursor.fetchone()
     return (int(row[0]), row[1]) if row is not None else None
 
@@ -273,6 +305,14 @@ def end_batch(cursor: Any, claim: Claim, *, open_quarantine_growth: int) -> None
     )
 
 
+def shrink_quarantine(cursor: Any, source: str, count: int) -> None:
+    """Count so many open refused records less; in the transaction that resolves them, behind the row's lock."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count - %s WHERE source = %s",
+        [count, source],
+    )
+
+
 def has_landed(cursor: Any, claim: Claim, batch_number: int) -> bool:
     """After a refused `advance`: whether the batch is in already, its commit's answer having been lost."""
     cursor.execute(
@@ -283,11 +323,16 @@ def has_landed(cursor: Any, claim: Claim, batch_number: int) -> bool:
 
 
 def raise_if_overtaken(cursor: Any, claim: Claim) -> None:
-    """After a refused write: raise Overtaken if somebody else has claimed the source since."""
+    """After a refused write: raise Overtaken if the run was closed from outside, and so its epoch is over."""
     cursor.execute("SELECT epoch FROM ingestion_checkpoints WHERE source = %s", [claim.source])
     (epoch,) = cursor.fetchone()
     if epoch != claim.epoch:
-        raise Overtaken(f"Run {claim.run_id} of {claim.source} was overtaken: somebody else owns the source by now.")
+        raise describe_overtaking(claim)
+
+
+def describe_overtaking(claim: Claim) -> Overtaken:
+    """The error for a run whose epoch is over; who owns the source now does not matter to it."""
+    return Overtaken(f"Run {claim.run_id} of {claim.source} was closed from outside; it writes nothing more.")
 
 
 def describe_lost_lease(claim: Claim) -> LeaseLost:
@@ -300,9 +345,14 @@ def describe_lost_lease(claim: Claim) -> LeaseLost:
 
 def revoke(cursor: Any, source: str) -> bool:
     """Take the source from an owner whose lease has ended or whose session is gone, for nobody; False if it is held."""
-    _lock(cursor, source)
+    lock(cursor, source)
     cursor.execute(_REVOKE, {"source": source})
     return bool(cursor.rowcount)
+
+
+def revoke_from(cursor: Any, source: str, run_id: int) -> None:
+    """Take the source from this run, for nobody, however healthy it is; nothing if it is not the owner."""
+    cursor.execute(_REVOKE_FROM_RUN, {"source": source, "run_id": run_id})
 
 
 def renew(cursor: Any, claim: Claim) -> bool:

@@ -103,6 +103,38 @@ def classify(judged: Iterable[Accepted | Refusal], known: dict[str, Version]) ->
     return batch
 
 
+def classify_replayed(
+    met: Iterable[Accepted | Refusal], others: Iterable[Accepted | Refusal], known: dict[str, Version]
+) -> Batch:
+    """Sort records that come out of quarantine; `known` is used up, and `is_met` in it what the last read accepted.
+
+    Where no time decides: those that the last read `met` count like records of that read, behind what it accepted.
+    The `others` stood in older reads; they replace nothing.
+    """
+    batch = Batch()
+    _place_all(batch, met, known)
+    for version in known.values():
+        version.is_met = True
+    _place_all(batch, others, known)
+    return batch
+
+
+def _place_all(batch: Batch, items: Iterable[Accepted | Refusal], known: dict[str, Version]) -> None:
+    for item in items:
+        if isinstance(item, Refusal):
+            batch.refusals.append(item)
+            batch.counters.quarantined += 1
+        elif _is_same(item, known.get(item.unified.external_id)):
+            batch.counters.unchanged += 1
+        else:
+            _place(batch, item, known)
+
+
+def _is_same(item: Accepted, version: Version | None) -> bool:
+    """Whether a later record of a read has the content that counts already: of a replayed one nothing is doubled."""
+    return version is not None and version.is_met and version.content_hash == item.content_hash
+
+
 def _place(batch: Batch, item: Accepted, known: dict[str, Version]) -> None:
     external_id = item.unified.external_id
     version = known.get(external_id)

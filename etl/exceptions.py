@@ -49,9 +49,23 @@ class LeaseLost(RunError):
 
 
 class Overtaken(RunError):
-    """Somebody else owns the source by now: this run is closed already and writes nothing more."""
+    """This run was closed from outside: it writes nothing more, and its source may be somebody else's by now."""
 
     reason = Reason.ABANDONED
+
+
+class ReadOpen(RunError):
+    """A replay can't begin: a read of its source was cut, and would take what it lands for its own."""
+
+    reason = Reason.READ_OPEN
+
+
+class NotFound(LookupError):
+    """What an operator names does not exist; the text is one sentence for people."""
+
+
+class NotPossible(Exception):
+    """What an operator asks for can't be done as things stand; the text is one sentence for people."""
 
 
 class HandedOver(Exception):
@@ -60,14 +74,6 @@ class HandedOver(Exception):
     def __init__(self, message: str, wait_seconds: float = 0) -> None:
         super().__init__(message)
         self.wait_seconds = wait_seconds
-
-
-class NotFound(Exception):
-    """What an operator names does not exist; the text says so."""
-
-
-class NotPossible(Exception):
-    """What an operator asks for does not go with how things stand; the text says why."""
 
 
 class Interrupted(BaseException):

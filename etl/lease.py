@@ -12,26 +12,31 @@ from django.db import Error, connection, transaction
 
 from etl import checkpoints, runs
 from etl.checkpoints import Claim
+from etl.exceptions import LeaseLost, RunError
 from etl.locks import SourceLock
 from etl.storage.transactions import bound_statements, describe
 
 logger = logging.getLogger(__name__)
+
+MOST_RENEWAL_SECONDS = 5
+"""However long the lease, a run that was closed from outside while it waits stops within so long."""
 
 JOIN_SECONDS = 5
 """A renewal that hangs in the database must not keep the run from ending; its thread dies with the process."""
 
 
 class Lease:
-    """A context in which the claim's lease is renewed every third of its length.
+    """A context in which the claim's lease is renewed every third of its length, or every 5 s.
 
     Without a batch for ETL_BATCH_DEADLINE_SECONDS the lease is let go, so that a reader that hangs loses its
-    source; `is_let_go` tells the run when it wakes.
+    source. That, or the run having been closed from outside, ends its waits.
     """
 
     def __init__(self, claim: Claim, lock: SourceLock) -> None:
         self.claim = claim
         self.lock = lock
-        self.is_let_go = threading.Event()
+        self._loss: RunError | None = None
+        self._is_lost = threading.Event()
         self._stopping = threading.Event()
         self._last_batch = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name=f"lease of {claim.source}", daemon=True)
@@ -52,6 +57,15 @@ class Lease:
         """A batch has landed: the deadline counts from here."""
         self._last_batch = time.monotonic()
 
+    def wait(self, seconds: float) -> RunError | None:
+        """Sleep while the source is ours; what ends the run if it is not any more."""
+        self._is_lost.wait(seconds)
+        return self._loss
+
+    def _lose(self, loss: RunError) -> None:
+        self._loss = loss
+        self._is_lost.set()
+
     def _keep(self) -> None:
         try:
             while not self._stopping.wait(self._next_wait()):
@@ -65,7 +79,7 @@ class Lease:
 
     def _next_wait(self) -> float:
         until_deadline = self._last_batch + settings.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
-        return max(0.0, min(self.claim.lease_seconds / 3, until_deadline))
+        return max(0.0, min(self.claim.lease_seconds / 3, MOST_RENEWAL_SECONDS, until_deadline))
 
     def _renew(self) -> bool:
         """Renew lease, heartbeat and lock; False if the source is somebody else's by now: then leave its lock alone."""
@@ -75,6 +89,7 @@ class Lease:
                 is_ours = checkpoints.renew(cursor, self.claim)
                 runs.beat(cursor, self.claim)
             if not is_ours:
+                self._lose(checkpoints.describe_overtaking(self.claim))
                 return False
         except (Error, CommandError) as error:  # CommandError: an embedded server that does not come back
             logger.warning("The lease of %s was not renewed this time: %s", self.claim.source, describe(error))
@@ -83,7 +98,7 @@ class Lease:
         return True
 
     def _let_go(self) -> None:
-        self.is_let_go.set()
+        self._lose(LeaseLost(f"{self.claim.source} waited beyond ETL_BATCH_DEADLINE_SECONDS."))
         logger.warning(
             "%s brought no batch for %g s: its lease is let go.", self.claim.source, settings.ETL_BATCH_DEADLINE_SECONDS
         )

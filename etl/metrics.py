@@ -12,7 +12,6 @@ from math import nan
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from etl.records import DURATION_BOUNDS, OUTCOMES, Reason, Status, TotalName
 from etl.statistics import Gauges, Total, read_gauges, read_totals
@@ -127,7 +126,7 @@ def _measure_durations(totals: _Totals, names: Sequence[str]) -> Metric:
         buckets, runs = [], 0.0
         for bound in DURATION_BOUNDS:
             runs += totals.find(name, TotalName.DURATION, bound)
-            buckets.append((floatToGoString(bound), runs))
+            buckets.append((bound, runs))
         histogram.add_metric([name], buckets, totals.find(name, TotalName.DURATION_SUM))
     return histogram
 

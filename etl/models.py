@@ -12,7 +12,7 @@ from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
 
-from etl.records import ChangeKind, QuarantineStatus, SourceKind, Status, TotalName, Trigger
+from etl.records import ChangeKind, MarkKind, QuarantineStatus, SourceKind, Status, TotalName, Trigger
 
 
 def _choices(words: type[StrEnum]) -> list[tuple[str, str]]:
@@ -191,20 +191,25 @@ class Checkpoint(models.Model):
 
 
 class ReadMark(models.Model):
-    """Which stored records an open read has met unchanged: a bitmap of `unified_records.id`, one block a row.
+    """What a source's last read has met: a bitmap of the ids of one table, one block a row.
 
-    (Those it wrote are told by their sequence.) Dropped when the read ends.
+    Records that it found unchanged (those it wrote are told by their sequence) and refused ones. Kept until the
+    next read begins.
     """
 
     source = models.TextField()
     read_number = models.BigIntegerField()
+    kind = models.TextField(choices=_choices(MarkKind), default=MarkKind.RECORD)
     block = models.BigIntegerField()
     bits = models.BinaryField()
 
     class Meta:
         db_table = "etl_read_marks"
         constraints = (
-            models.UniqueConstraint(fields=("source", "read_number", "block"), name="etl_read_marks_one_a_block"),
+            models.UniqueConstraint(
+                fields=("source", "read_number", "kind", "block"), name="etl_read_marks_one_a_block"
+            ),
+            _known("kind", MarkKind, "etl_read_marks"),
         )
 
     def __str__(self) -> str:
@@ -317,12 +322,22 @@ class QuarantinedRecord(models.Model):
     original_length = models.BigIntegerField()
     original_sha256 = models.BinaryField()
     status = models.TextField(choices=_choices(QuarantineStatus), default=QuarantineStatus.OPEN)
+    read_number = models.BigIntegerField(null=True, help_text="The read that recorded it, or opened it again.")
+    raw_id = models.BigIntegerField(null=True, help_text="The raw record as which it landed when it was replayed.")
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, db_index=False, related_name="+"
+    )
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "etl_quarantine"
         ordering = ("id",)
+        # Partial, so that they cost nothing where they tell nothing; their price stands in docs/decisions/0012.
+        indexes = (
+            models.Index(fields=("source", "id"), condition=Q(status="open"), name="etl_quarantine_open"),
+            models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),
+        )
         constraints = (
             models.UniqueConstraint(fields=("source", "original_sha256"), name="etl_quarantine_one_an_original"),
             _known("status", QuarantineStatus, "etl_quarantine"),

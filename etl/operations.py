@@ -9,24 +9,42 @@ from dataclasses import dataclass, field
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import Error, connection
+from structlog.contextvars import bound_contextvars
 
 from etl import orders, runs, schedule
 from etl.checkpoints import Claim, Holder
-from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, RunError
+from etl.exceptions import (
+    HandedOver,
+    Interrupted,
+    LeaseLost,
+    NotFound,
+    NotPossible,
+    Overtaken,
+    RateLimited,
+    ReadOpen,
+    RunError,
+)
 from etl.interruption import Interruption
 from etl.lease import Lease
 from etl.locks import SourceLock
-from etl.models import Run
+from etl.models import Run, SchemaChange
 from etl.pipeline import Progress, run_source
 from etl.readers.base import Source
 from etl.records import COUNTERS, EventKind, Reason, Status, Trigger
+from etl.replay import run_replay
 from etl.runs import Started
+from etl.selection import Selection
 from etl.sources.registry import find_source, list_sources
+from etl.storage.snapshots import acknowledge_change
 from etl.storage.transactions import describe, retry_transient
 from etl.watch import RunWatch, TaskWatch
 
 logger = logging.getLogger(__name__)
+
+READ_OPEN_SECONDS = 30
+"""After so long a replay that waits for the end of a cut read looks again."""
 
 REFUSED = "refused"
 """The status of an ingest that found its source held: no run, so not one of records.Status."""
@@ -52,13 +70,37 @@ class Outcome:
 
 def ingest(source: Source, *, full: bool, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
     """Bring the source up to date here and now, in this process; every way of ending is an Outcome."""
-    started = retry_transient(lambda: runs.start_at_terminal(source.name, full=full), time.sleep)
+    started = retry_transient(
+        lambda: runs.start_at_terminal(source.name, full=full, and_then=_queue_successor), time.sleep
+    )
+    return _execute_here(source, started, interruption, report)
+
+
+def replay_here(
+    source: Source,
+    selection: Selection,
+    *,
+    user: AbstractBaseUser | None = None,
+    interruption: Interruption,
+    report: Callable[[Progress], None],
+) -> Outcome:
+    """Replay the source's open refused records of the selection here and now, as `ingest` reads it."""
+    options = selection.as_options(user.pk if user is not None else None)
+    started = retry_transient(
+        lambda: runs.start_at_terminal(source.name, replay=options, and_then=_queue_successor), time.sleep
+    )
+    return _execute_here(source, started, interruption, report)
+
+
+def _execute_here(
+    source: Source, started: Started | Holder, interruption: Interruption, report: Callable[[Progress], None]
+) -> Outcome:
     if isinstance(started, Holder):
         return _describe_refusal(source, started)
     claim, error = started.claim, None
     try:
         with Lease(claim, SourceLock(source.name, claim.lease_seconds)) as lease, interruption.allow():
-            run_source(source, started, RunWatch(lease, interruption), report)
+            _choose_work(started)(source, started, RunWatch(lease, interruption), report)
     except (Exception, Interrupted) as raised:  # noqa: BLE001  (a door: whatever ends a run closes it)
         error = raised
         _close_failed(claim, raised)
@@ -84,25 +126,29 @@ def work(run_id: int) -> None:
     A run that is not waiting, or not due, or whose source another run holds, is left as it is.
     """
     run = Run.objects.filter(pk=run_id, status=Status.QUEUED).first()
-    if run is None:
-        return
+    if run is not None:
+        with bound_contextvars(run_id=run_id, source=run.source):  # in each line that is logged meanwhile
+            _work(run)
+
+
+def _work(run: Run) -> None:
     source = find_source(run.source)
     if source is None:
-        runs.close_queued(run_id, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
+        runs.close_queued(run.pk, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
         return
     lock = SourceLock(source.name, settings.ETL_LEASE_SECONDS)
     started: Started | Holder | None = None
     if lock.is_held():
         runs.note_refused(source.name)
     else:
-        started = retry_transient(lambda: runs.start_queued(run), time.sleep)
+        started = retry_transient(lambda: runs.start_queued(run, and_then=_queue_successor), time.sleep)
     if not isinstance(started, Started):
         # Its message is used up: the holder sends for it when it ends, or the sweeper within a minute.
-        orders.forget_sending(run_id)
+        orders.forget_sending(run.pk)
     else:
         _execute(source, started, lock)
         outcome = _describe_run(started.claim)
-        logger.info("%s: run %d is %s", source.name, run_id, describe_outcome(outcome))
+        logger.info("%s: run %d is %s", source.name, run.pk, describe_outcome(outcome))
         orders.send_waiting_of(source.name)
 
 
@@ -110,13 +156,19 @@ def _execute(source: Source, started: Started, lock: SourceLock) -> None:
     claim = started.claim
     try:
         with Lease(claim, lock) as lease:
-            run_source(source, started, TaskWatch(lease, Interruption()), _report_nothing)
+            _choose_work(started)(source, started, TaskWatch(lease, Interruption()), _report_nothing)
     except HandedOver as handed:
         _hand_over(claim, str(handed), handed.wait_seconds)
     except RateLimited as limited:
         _hand_over(claim, str(limited), limited.wait_seconds)
+    except ReadOpen as error:
+        _hand_over(claim, str(error), READ_OPEN_SECONDS)
     except Exception as error:  # noqa: BLE001  (a door: whatever ends a run closes it)
         _close_failed(claim, error)
+
+
+def _choose_work(started: Started) -> Callable[[Source, Started, RunWatch, Callable[[Progress], None]], None]:
+    return run_replay if started.run.trigger == Trigger.REPLAY else run_source
 
 
 def _report_nothing(progress: Progress) -> None:
@@ -128,6 +180,33 @@ def _hand_over(claim: Claim, message: str, wait_seconds: float) -> None:
         retry_transient(lambda: runs.hand_over(claim, message, wait_seconds=wait_seconds), time.sleep)
     except Overtaken as error:
         runs.add_event(claim.run_id, EventKind.OVERTAKEN, str(error))
+
+
+def cancel(run_id: int, *, by: str) -> Run:
+    """Stop a run: a queued one is closed, a running one writes nothing from now on, and its source is free.
+
+    Nobody succeeds it. `by` says who asks, for the audit log. Raises NotFound or NotPossible.
+    """
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.")
+    try:
+        is_cancelled = runs.cancel(run, by=by)
+    except runs.CheckpointLocked as error:
+        raise NotPossible(f"Run {run_id} can't be cancelled just now: {error}.") from error
+    run.refresh_from_db()
+    if not is_cancelled:
+        raise NotPossible(f"Run {run_id} is closed already ({'/'.join(filter(None, (run.status, run.reason)))}).")
+    orders.send_waiting_of(run.source)
+    return run
+
+
+def acknowledge(change_id: int, user: AbstractBaseUser) -> SchemaChange:
+    """Note that this user knows of the change; the first acknowledgement stands. Raises NotFound."""
+    change = acknowledge_change(change_id, user.pk)
+    if change is None:
+        raise NotFound(f"There is no schema change {change_id}.")
+    return change
 
 
 def sweep() -> None:
@@ -183,7 +262,7 @@ def _queue_successor(run: Run) -> None:
             run.source,
             key=f"successor:{run.pk}",
             trigger=Trigger(run.trigger),
-            by=f"the sweeper, as successor of run {run.pk}",
+            by=f"whoever found run {run.pk} abandoned, as its successor",
             options=run.options,
             attempt=run.attempt + 1,
         )

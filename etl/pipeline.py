@@ -47,7 +47,8 @@ def run_source(source: Source, started: Started, watch: RunWatch, report: Callab
             read = _observe(source, chunk, read)
             batch = _prepare(source, chunk, read, watch)
             with watch.shield():
-                read = delivery.land(claim, source, read, batch, reached=chunk.cursor, wait=watch.wait)
+                reached = {**chunk.cursor, "size": content.size}  # for whoever looks on
+                read = delivery.land(claim, source, read, batch, reached=reached, wait=watch.wait)
             watch.note_batch()
             seen += len(chunk.items)
             report(Progress(seen, chunk.cursor.get("offset", 0) / max(content.size, 1)))

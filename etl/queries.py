@@ -50,10 +50,13 @@ _ORPHANS = {
     "quarantined records without their run": """
         SELECT source, count(*) FROM etl_quarantine AS q
         WHERE NOT EXISTS (SELECT FROM etl_runs WHERE id = q.run_id) GROUP BY source""",
-    "marks of a read that is not open": """
+    "marks of another read than the last": """
         SELECT source, count(*) FROM etl_read_marks AS m WHERE NOT EXISTS (
             SELECT FROM ingestion_checkpoints AS c
-            WHERE c.source = m.source AND c.is_reading AND c.read_number = m.read_number) GROUP BY source""",
+            WHERE c.source = m.source AND c.read_number = m.read_number) GROUP BY source""",
+    "replayed records without the raw record as which they landed": """
+        SELECT source, count(*) FROM etl_quarantine AS q WHERE raw_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM raw_records AS r WHERE r.id = q.raw_id AND r.source = q.source) GROUP BY source""",
     "runs whose counters do not add up": """
         SELECT source, count(*) FROM etl_runs
         WHERE seen <> new + updated + unchanged + duplicate + quarantined GROUP BY source""",

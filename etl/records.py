@@ -32,6 +32,8 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"  # success: the content is the one read before
     RECORDS_REFUSED = "records_refused"  # partial
     ABANDONED = "abandoned"  # failed: closed from outside, its process was gone or frozen
+    READ_OPEN = "read_open"  # failed: a replay in a terminal met a read that was cut
+    CANCELLED = "cancelled"  # failed: somebody wanted it to stop
     LEASE_LOST = "lease_lost"  # failed: noticed by itself that its lease had ended
     INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
     RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait
@@ -79,6 +81,13 @@ class QuarantineStatus(StrEnum):
     OPEN = "open"
     REPLAYED = "replayed"
     DISCARDED = "discarded"
+
+
+class MarkKind(StrEnum):
+    """Of which table the rows are that a read has met and marked."""
+
+    RECORD = "record"  # unified_records: accepted, and found unchanged
+    REFUSAL = "refusal"  # etl_quarantine: refused
 
 
 class BreachCode(StrEnum):
@@ -182,6 +191,18 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A refused record as quarantine has it; `original` is None where only its beginning was kept."""
+
+    id: int
+    position: int
+    line: int
+    breach: Breach
+    payload: str | None
+    original: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
 class UnifiedFields:
     """One record in our fields; None where the source has none."""
 
@@ -223,8 +244,11 @@ class Counters:
 
 OUTCOMES = ("new", "updated", "unchanged", "duplicate", "quarantined")
 COUNTERS = ("seen", *OUTCOMES)
-DURATION_BOUNDS = ("0.1", "0.25", "0.5", "1", "2.5", "5", "10", "30", "60", "300", "900", "3600", "+Inf")
-"""Upper bounds of the histogram of run times, seconds; the triggers know them too."""
+DURATION_BOUNDS = (
+    *("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "300.0", "900.0", "3600.0"),
+    "+Inf",
+)
+"""Upper bounds of the histogram of run times, seconds, as Prometheus writes them; the triggers know them too."""
 
 
 @dataclass(frozen=True, slots=True)

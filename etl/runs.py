@@ -18,10 +18,8 @@ from psycopg2.extras import Json
 from etl import checkpoints
 from etl.checkpoints import Claim, Holder
 from etl.drift import Shape, describe_changes
-from etl.exceptions import Overtaken
 from etl.models import Checkpoint, Run, RunEvent
 from etl.records import Counters, Cursor, EventKind, Reason, Status, Trigger
-from etl.storage.lookup import drop_marks
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements, is_lock_timeout
@@ -35,6 +33,9 @@ CLAIM_ATTEMPTS = 20
 CLAIM_IDLE_SECONDS = 1
 """A process that is frozen inside its claim keeps others out for no longer."""
 
+PATIENT_ATTEMPTS = 120
+"""Half a minute: who does not want the source for himself waits for the owner's batch."""
+
 MOST_ATTEMPTS = 3
 _NOW = Func(function="clock_timestamp")
 
@@ -44,6 +45,7 @@ class Started:
     """A run that owns its source, and the checkpoint as the claim found it."""
 
     claim: Claim
+    run: Run
     checkpoint: Checkpoint
     is_full: bool
 
@@ -53,31 +55,47 @@ def describe_owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def start_at_terminal(source: str, *, full: bool) -> Started | Holder:
+def _do_no_more(run: Run) -> None:
+    """Nobody wants to know of the abandoned run."""
+
+
+def start_at_terminal(
+    source: str,
+    *,
+    full: bool = False,
+    replay: Mapping[str, Any] | None = None,
+    and_then: Callable[[Run], None] = _do_no_more,
+) -> Started | Holder:
     """Start a run here and now, or say who holds the source. Run row and claim are one transaction.
 
-    Takes the source's queued plain run along, if there is one and this is no full read.
+    Takes the source's queued plain run along, if there is one and this is plain too. `replay` are the options of
+    a replay. `and_then`: see `start_queued`.
     """
-    options = {"full": True} if full else {}
+    options = replay or ({"full": True} if full else {})
+    trigger = Trigger.REPLAY if replay else Trigger.TERMINAL
 
     def choose_row(begin: Mapping[str, Any]) -> int:
         begin = {**begin, "at_terminal": True}
-        return _take_queued(source, options, begin) or _insert(source, options, begin)
+        return _take_queued(source, options, begin) or _insert(source, trigger, options, begin)
 
-    started = _start(source, choose_row, "in a terminal")
+    started = _start(source, choose_row, "in a terminal", trigger, and_then)
     assert started is not None, "a row that is missing was inserted"
     return started
 
 
-def start_queued(run: Run) -> Started | Holder | None:
-    """Start a queued run in a worker, or say who holds its source; None if it is not waiting any more."""
+def start_queued(run: Run, *, and_then: Callable[[Run], None] = _do_no_more) -> Started | Holder | None:
+    """Start a queued run in a worker, or say who holds its source; None if it is not waiting any more.
+
+    Abandons the run that held the source; where this one does not go on with it (a read does not with a replay),
+    `and_then` is called with it in the same transaction.
+    """
 
     def choose_row(begin: Mapping[str, Any]) -> int | None:
         is_due = Q(not_before=None) | Q(not_before__lte=_NOW)
         waiting = Run.objects.filter(is_due, pk=run.pk, status=Status.QUEUED)
         return run.pk if waiting.update(**begin, at_terminal=False) else None
 
-    return _start(run.source, choose_row, "by a worker")
+    return _start(run.source, choose_row, "by a worker", Trigger(run.trigger), and_then)
 
 
 def note_refused(source: str) -> None:
@@ -94,21 +112,29 @@ class _NotWaiting(Exception):
     """The row that was to be started is not there: roll the claim back."""
 
 
-def _start(source: str, choose_row: Callable[[Mapping[str, Any]], int | None], where: str) -> Started | Holder | None:
+ChooseRow = Callable[[Mapping[str, Any]], int | None]
+
+
+def _start(
+    source: str, choose_row: ChooseRow, where: str, trigger: Trigger, and_then: Callable[[Run], None]
+) -> Started | Holder | None:
     """Claim the source and begin the row that `choose_row` gives, in one transaction.
 
     Closes the run whose lease has ended or whose session is gone; ends the session of a frozen one that keeps
     the checkpoint locked.
     """
     try:
-        return _past_frozen_owner(source, lambda cursor: _claim(cursor, source, choose_row, where))
+        return past_frozen_owner(source, lambda cursor: _claim(cursor, source, choose_row, where, trigger, and_then))
     except _NotWaiting:
         return None
 
 
-def _past_frozen_owner(source: str, work: Callable[[Any], Result]) -> Result:
-    """Do the work, a transaction that takes the source from its owner, ending the session of one that is frozen."""
-    for _ in range(CLAIM_ATTEMPTS):
+def past_frozen_owner(source: str, work: Callable[[Any], Result], *, attempts: int = CLAIM_ATTEMPTS) -> Result:
+    """Do the work, a transaction that needs the source's row, ending the session of an owner that is frozen.
+
+    Raises CheckpointLocked if a healthy one keeps the row for too long.
+    """
+    for _ in range(attempts):
         try:
             with transaction.atomic(durable=True), connection.cursor() as cursor:
                 bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
@@ -121,13 +147,14 @@ def _past_frozen_owner(source: str, work: Callable[[Any], Result]) -> Result:
 
 
 def _claim(
-    cursor: Any, source: str, choose_row: Callable[[Mapping[str, Any]], int | None], where: str
+    cursor: Any, source: str, choose_row: ChooseRow, where: str, trigger: Trigger, and_then: Callable[[Run], None]
 ) -> Started | Holder:
     taken = checkpoints.take(cursor, source=source, owner=describe_owner(), lease_seconds=settings.ETL_LEASE_SECONDS)
     if isinstance(taken, Holder):
-        add_event(taken.run_id, EventKind.START_REFUSED, f"{describe_owner()} wanted to start and was refused.")
+        if taken.run_id is not None:
+            add_event(taken.run_id, EventKind.START_REFUSED, f"{describe_owner()} wanted to start and was refused.")
         return taken
-    was_full = _abandon_running(cursor, source)
+    was_full = _abandon_running(source, trigger, and_then)
     checkpoint = Checkpoint.objects.get(source=source)
     run_id = choose_row(
         {
@@ -143,33 +170,32 @@ def _claim(
     claim = Claim(source, run_id, taken, settings.ETL_LEASE_SECONDS)
     checkpoints.name_owner_run(cursor, claim)
     add_event(run_id, EventKind.STARTED, f"Started {where} on {describe_owner()}, epoch {taken}.")
-    is_full = bool(Run.objects.get(pk=run_id).options.get("full"))
-    return Started(claim, checkpoint, is_full=is_full or was_full)
+    run = Run.objects.get(pk=run_id)
+    return Started(claim, run, checkpoint, is_full=was_full or bool(run.options.get("full")))
 
 
-def _abandon_running(cursor: Any, source: str) -> bool:
+def _abandon_running(source: str, trigger: Trigger, and_then: Callable[[Run], None]) -> bool:
     """Close what still calls itself running; the epoch was raised in this transaction.
 
-    Gives whether that was a full read: then this run goes on with it, even if no batch of it had landed.
+    Gives whether that was a full read that this run goes on with, even if no batch of it had landed.
     """
-    cursor.execute(
-        "UPDATE etl_runs SET status = %s, reason = %s, finished_at = clock_timestamp(), error = %s"
-        " WHERE source = %s AND status = %s RETURNING id, (options ? 'full')",
-        [
-            *(Status.FAILED, Reason.ABANDONED, "Its process was gone or stood still; the next run went on."),
-            *(source, Status.RUNNING),
-        ],
-    )
-    abandoned = cursor.fetchall()
-    for run_id, _ in abandoned:
-        add_event(run_id, EventKind.CLOSED, f"Closed failed/abandoned by {describe_owner()}, which went on.")
-    return any(was_full for _, was_full in abandoned)
+    former = Run.objects.filter(source=source, status=Status.RUNNING).first()
+    if former is None:
+        return False
+    if Trigger.REPLAY in (trigger, former.trigger):
+        text = "Its process was gone or stood still."
+        _close_abandoned(former, _choose_reason(former), text, f"{describe_owner()}, which had other work")
+        and_then(former)
+        return False
+    text = "Its process was gone or stood still; the next run went on."
+    _close_abandoned(former, Reason.ABANDONED, text, f"{describe_owner()}, which went on")
+    return bool(former.options.get("full"))
 
 
-def _insert(source: str, options: Mapping[str, Any], begin: Mapping[str, Any]) -> int:
+def _insert(source: str, trigger: Trigger, options: Mapping[str, Any], begin: Mapping[str, Any]) -> int:
     key = f"terminal:{uuid.uuid4()}"
     values = {**begin, "started_at": _NOW}
-    return Run.objects.create(source=source, key=key, trigger=Trigger.TERMINAL, options=dict(options), **values).pk
+    return Run.objects.create(source=source, key=key, trigger=trigger, options=dict(options), **values).pk
 
 
 def _take_queued(source: str, options: Mapping[str, Any], begin: Mapping[str, Any]) -> int | None:
@@ -207,7 +233,7 @@ def count_batch(cursor: Any, claim: Claim, counters: Counters, reached: Cursor) 
         {**columns, "reached": Json(reached), "run_id": claim.run_id, "epoch": claim.epoch},
     )
     if not cursor.rowcount:
-        raise Overtaken(f"Run {claim.run_id} of {claim.source} was closed from outside.")
+        raise checkpoints.describe_overtaking(claim)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +262,6 @@ def close(
             raise checkpoints.describe_lost_lease(claim)
         if read_end is not None:
             checkpoints.end_read(cursor, claim, fingerprint=read_end.fingerprint, validators=read_end.validators)
-            drop_marks(cursor, claim.source)
             _note_drift(claim, read_end)
         running = Run.objects.filter(pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
         error = make_storable(error)
@@ -307,7 +332,7 @@ def abandon_stale(source: str, *, and_then: Callable[[Run], None]) -> None:
     The epoch is raised, and `and_then` called with the closed run, in the same transaction. The third attempt is
     the last: reason `gave_up`.
     """
-    _past_frozen_owner(source, lambda cursor: _abandon(cursor, source, and_then))
+    past_frozen_owner(source, lambda cursor: _abandon(cursor, source, and_then))
 
 
 def _abandon(cursor: Any, source: str, and_then: Callable[[Run], None]) -> None:
@@ -315,9 +340,38 @@ def _abandon(cursor: Any, source: str, and_then: Callable[[Run], None]) -> None:
     stale = Run.objects.filter(source=source, status=Status.RUNNING, heartbeat_at__lt=long_ago).first()
     if stale is None or not checkpoints.revoke(cursor, source):
         return
-    reason = Reason.GAVE_UP if stale.attempt >= MOST_ATTEMPTS else Reason.ABANDONED
-    text = "Its process was gone or stood still."
-    stale_row = Run.objects.filter(pk=stale.pk, status=Status.RUNNING)
-    stale_row.update(status=Status.FAILED, reason=reason, error=text, finished_at=_NOW)
-    add_event(stale.pk, EventKind.CLOSED, f"Closed failed/{reason} by the sweeper.")
-    and_then(Run.objects.get(pk=stale.pk))
+    _close_abandoned(stale, _choose_reason(stale), "Its process was gone or stood still.", "the sweeper")
+    and_then(stale)
+
+
+def _choose_reason(stale: Run) -> Reason:
+    return Reason.GAVE_UP if stale.attempt >= MOST_ATTEMPTS else Reason.ABANDONED
+
+
+def _close_abandoned(run: Run, reason: Reason, error: str, by: str) -> None:
+    """Close a running run whose epoch is over by this transaction."""
+    running = Run.objects.filter(pk=run.pk, status=Status.RUNNING)
+    running.update(status=Status.FAILED, reason=reason, error=error, finished_at=_NOW)
+    add_event(run.pk, EventKind.CLOSED, f"Closed failed/{reason} by {by}.")
+    run.refresh_from_db()
+
+
+def cancel(run: Run, *, by: str) -> bool:
+    """Close a run that waits or runs; its epoch is over and its source free in the same transaction.
+
+    False if it is closed already. Raises CheckpointLocked if one batch lasts longer than half a minute.
+    """
+    return past_frozen_owner(run.source, lambda cursor: _cancel(cursor, run, by), attempts=PATIENT_ATTEMPTS)
+
+
+def _cancel(cursor: Any, run: Run, by: str) -> bool:
+    # The checkpoint's row first, as every batch, start and close does: then the run's status stands still.
+    checkpoints.lock(cursor, run.source)
+    status = Run.objects.select_for_update().values_list("status", flat=True).get(pk=run.pk)
+    if status not in (Status.QUEUED, Status.RUNNING):
+        return False
+    checkpoints.revoke_from(cursor, run.source, run.pk)
+    text = make_storable(f"Cancelled by {by}.")
+    Run.objects.filter(pk=run.pk).update(status=Status.FAILED, reason=Reason.CANCELLED, error=text, finished_at=_NOW)
+    add_event(run.pk, EventKind.CLOSED, text)
+    return True

@@ -30,13 +30,18 @@ _OPEN = """
 """
 
 
-_CHECKPOINT = """
+def _as_text(time: str) -> str:
+    """As PostgreSQL writes it in JSON where the session's time zone is UTC, whatever that is."""
+    return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+
+
+_CHECKPOINT = f"""
     json_build_object(
         'source', source, 'epoch', epoch, 'read_number', read_number, 'batch_number', batch_number,
         'sequence', sequence, 'record_count', record_count, 'raw_count', raw_count,
         'open_quarantine_count', open_quarantine_count, 'is_reading', is_reading,
-        'updated_at', updated_at, 'owner_run', owner_run_id,
-        'lease_expires_at', lease_expires_at
+        'updated_at', {_as_text("updated_at")}, 'owner_run', owner_run_id,
+        'lease_expires_at', {_as_text("lease_expires_at")}
     )
 """
 
@@ -50,7 +55,7 @@ _RUN_FIELDS = f"""
     'total_runs', {_add("successful + partial + failed + running + queued")},
     'successful_runs', {_add("successful")}, 'partial_runs', {_add("partial")}, 'failed_runs', {_add("failed")},
     'running_runs', {_add("running")}, 'queued_runs', {_add("queued")},
-    'last_success_at', max(last_success), 'last_failure_at', max(last_failure),
+    'last_success_at', {_as_text("max(last_success)")}, 'last_failure_at', {_as_text("max(last_failure)")},
     'average_duration_s', round(sum(seconds) / nullif(sum(timed), 0), 3)::float8
 """
 _STATISTICS = Planned(f"""
@@ -128,8 +133,7 @@ def read_statistics_json() -> str:
     Runs by status (`total_runs` is all of them, open ones included), `records_by_source` and
     `quarantined_by_source` (what is stored and what waits in quarantine), `last_success_at` (`partial` counts) and
     `last_failure_at`, `average_duration_s` (of closed runs that were started, seconds), `checkpoints`; and in
-    `sources` the same for each source. Times are ISO 8601 in UTC, the time zone of Django's
-    sessions; null is what has never been.
+    `sources` the same for each source. Times are ISO 8601 in UTC; null is what has never been.
     """
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS, [_list_names()])

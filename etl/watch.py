@@ -8,7 +8,7 @@ from django.conf import settings
 
 from etl import pacing, runs, shutdown
 from etl.checkpoints import Read
-from etl.exceptions import HandedOver, LeaseLost
+from etl.exceptions import HandedOver
 from etl.interruption import Interruption
 from etl.lease import Lease
 from etl.records import EventKind
@@ -32,11 +32,11 @@ class RunWatch:
         self.interruption = interruption
 
     def wait(self, seconds: float) -> None:
-        """Sleep; an interruption ends it at once, and so does the lease being let go (LeaseLost)."""
-        is_let_go = self.lease.is_let_go.wait(seconds)
+        """Sleep; an interruption ends it at once, and so does the loss of the source (LeaseLost, Overtaken)."""
+        loss = self.lease.wait(seconds)
         self.interruption.raise_if_come()
-        if is_let_go:
-            raise LeaseLost(f"{self.lease.claim.source} waited beyond ETL_BATCH_DEADLINE_SECONDS.")
+        if loss is not None:
+            raise loss
 
     def shield(self) -> AbstractContextManager[None]:
         """What begins inside is not interrupted."""

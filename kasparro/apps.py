@@ -1,6 +1,7 @@
-"""The project as a Django app: it brings the command `servers` and the checks of the environment."""
+"""The project as a Django app (commands, checks of the environment), and its admin."""
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 
 class KasparroConfig(AppConfig):
@@ -8,3 +9,9 @@ class KasparroConfig(AppConfig):
 
     def ready(self) -> None:
         from kasparro import celery, checks  # noqa: F401, PLC0415  (sets the Celery app, registers the checks)
+
+
+class DeskConfig(AdminConfig):
+    """Django's admin, with the operator's desk for its site."""
+
+    default_site = "etl.admin.desk.Desk"

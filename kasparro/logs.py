@@ -41,10 +41,17 @@ def _list_places(traceback: TracebackType | None) -> list[str]:
     return places[-MOST_PLACES:]
 
 
+def _shorten_time(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """For people who look on: the time of day."""
+    event["timestamp"] = event["timestamp"][11:19]
+    return event
+
+
 _FIRST: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(allow=["run_id"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
 _REMOVE_META = structlog.stdlib.ProcessorFormatter.remove_processors_meta
@@ -52,7 +59,7 @@ _REMOVE_META = structlog.stdlib.ProcessorFormatter.remove_processors_meta
 FORMATTERS: dict[str, dict[str, Any]] = {
     "line": {
         "()": structlog.stdlib.ProcessorFormatter,
-        "processors": [_REMOVE_META, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)],
+        "processors": [_REMOVE_META, _shorten_time, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)],
         "foreign_pre_chain": _FIRST,
     },
     "json": {

@@ -124,7 +124,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["api.permissions.MayUse"],
     "DEFAULT_RENDERER_CLASSES": ["api.renderers.Json", "api.renderers.Browsable"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsers.Json"],
     "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
     "EXCEPTION_HANDLER": "api.errors.handle",
     "URL_FORMAT_OVERRIDE": None,
@@ -132,7 +132,12 @@ REST_FRAMEWORK = {
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kasparro",
-    "DESCRIPTION": "What was brought in from outside, and how that went. Every error is an RFC 9457 problem.",
+    "DESCRIPTION": (
+        "What was brought in from outside, and how that went.\n\n"
+        "**Credentials**: a token of `manage.py token create`, as `Authorization: Token …` or `X-API-Key: …`.\n\n"
+        "**Lists** come in pages: follow `next`, and don't build cursors yourself.\n\n"
+        "**Errors** are problems by RFC 9457, with the request's id. Unknown parameters are errors."
+    ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
@@ -155,6 +160,8 @@ CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
     "socket_connect_timeout": 2,
+    "max_retries": 1,  # of who sends: a request that wants a run would wait for seconds, and the sweeper sends too
+    "interval_start": 0.1,
     "global_keyprefix": REDIS_KEY_PREFIX,
 }
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -172,7 +179,7 @@ CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 
 # --- Django -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "kasparro",
+    "kasparro.apps.KasparroConfig",
     "etl",
     "api",
     "django_celery_beat",
@@ -182,7 +189,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "django.contrib.admin",
+    "kasparro.apps.DeskConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -191,10 +198,10 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "api.middleware.identify",
-    "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "api.middleware.LogRequests",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django_prometheus.middleware.PrometheusBeforeMiddleware",
+    "api.middleware.LogRequests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
@@ -236,7 +243,9 @@ SECURE_HSTS_PRELOAD = HTTPS
 LOG_FORMAT = env.choice("LOG_FORMAT", "line" if DEBUG else "json", ("line", "json"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
 DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # api/middleware.py has made it well-formed
+# A request, a task and a run each have one line, when they end.
 DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
 logs.configure_structlog()
 LOGGING = {
     "version": 1,

@@ -13,7 +13,7 @@ from etl.classification import Judge
 from etl.interruption import Interruption
 from etl.operations import Outcome, ingest
 from etl.readers.base import Content, Opening, Source, Watch
-from etl.records import Chunk, Cursor, Record, Refusal, SourceKind
+from etl.records import Chunk, Cursor, Kept, Record, Refusal, SourceKind
 from etl.sources import Contract, NonBlank, PositiveDecimal, ZonedTime
 
 
@@ -68,6 +68,9 @@ class Listed(Source):
     @contextmanager
     def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
         yield ListedContent(self.records, str(hash(json.dumps(self.records))))
+
+    def revive(self, kept: Kept) -> Record | Refusal | None:
+        return make_record(kept.position, json.loads(kept.payload)) if kept.payload is not None else None
 
 
 class TimedListed(Listed):

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from etl.sources import Contract, CsvSource, NonBlank, PositiveInt, lower, setting
 from etl.sources.coingecko import CoinGecko
 from etl.sources.products import ProductsCsv
 
@@ -24,3 +25,19 @@ class Coins2(CoinGecko):
 
 class Coins3(CoinGecko):
     name = "coins_3"
+
+
+class AnyPrice(Contract):
+    product_id: PositiveInt
+    name: NonBlank
+    category: NonBlank
+
+
+class AnyPriceProducts(CsvSource):
+    """What the products become when somebody stops asking for a price: their refused ones can land."""
+
+    name = "products_csv"
+    path = setting("PRODUCTS_CSV")
+    every = timedelta(hours=1)
+    contract = AnyPrice
+    unified = {"external_id": "product_id", "name": "name", "category": lower("category")}

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LAWS = (
     *("tests/test_delivery.py", "tests/test_fence_machine.py", "tests/test_drift_delivery.py"),
-    "tests/test_totals.py",
+    *("tests/test_totals.py", "tests/test_cancel.py", "tests/test_replay.py"),
 )
 TRANSACTION = (
     "    with transaction.atomic(durable=True), connection.cursor() as cursor:\n        bound_statements(cursor)\n"
@@ -71,7 +71,7 @@ MISTAKES = (
     Mistake(
         "the checkpoint committed before the data",
         "etl/delivery.py",
-        (("        sequence, now = advanced\n", f"        sequence, now = advanced\n        {COMMIT_NOW}\n"),),
+        (("        if not read.is_begun:\n", f"        {COMMIT_NOW}\n        if not read.is_begun:\n"),),
     ),
     Mistake(
         "the checkpoint committed after the data",
@@ -107,12 +107,12 @@ MISTAKES = (
     Mistake(
         "ids of a read forgotten at a crash: the written ones",
         "etl/storage/lookup.py",
-        (("is_met=sequence > read_sequence or ", "is_met="),),
+        (("is_met=raw_id in written or ", "is_met="),),
     ),
     Mistake(
         "a claim that does not close the older run",
         "etl/runs.py",
-        (("    was_full = _abandon_running(cursor, source)\n", "    was_full = False\n"),),
+        (("    was_full = _abandon_running(source, trigger, and_then)\n", "    was_full = False\n"),),
     ),
     Mistake(
         "drift written outside the fence",
@@ -157,7 +157,7 @@ MISTAKES = (
     Mistake(
         "a commit sent again blindly",
         "etl/delivery.py",
-        (("            if checkpoints.has_landed(cursor, claim, read.batch_number):\n                return\n", ""),),
+        (("    if checkpoints.has_landed(cursor, claim, batch_number):\n        return\n", ""),),
     ),
     Mistake(
         "totals that fall with what is deleted",
@@ -179,6 +179,41 @@ MISTAKES = (
         "totals mended beside those who count",
         "etl/migrations/0011_total_triggers.py",
         (("    LOCK TABLE etl_totals IN SHARE ROW EXCLUSIVE MODE;\n", ""),),
+    ),
+    Mistake(
+        "a replay that overwrites whatever is stored",
+        "etl/storage/lookup.py",
+        (
+            (
+                "            is_met=raw_id in written or _is_marked(marks, row_id),\n",
+                "            is_met=not is_replay and (raw_id in written or _is_marked(marks, row_id)),\n",
+            ),
+        ),
+    ),
+    Mistake(
+        "a replay that takes each record for one of the last read",
+        "etl/classification.py",
+        (("    for version in known.values():\n        version.is_met = True\n", ""),),
+    ),
+    Mistake(
+        "refused records that a read met forgotten",
+        "etl/storage/refusals.py",
+        (("    mark_met(cursor, source, read_number, [*new_ids", "    (cursor, source, read_number, [*new_ids"),),
+    ),
+    Mistake(
+        "a replay that does not look whether its records are still open",
+        "etl/delivery.py",
+        (("        if not lock_open(cursor, page.landed.keys() | page.refused.keys()):\n", "        if False:\n"),),
+    ),
+    Mistake(
+        "a replay in the midst of an open read",
+        "etl/replay.py",
+        (("    if checkpoint.is_reading:\n", "    if False:\n"),),
+    ),
+    Mistake(
+        "a cancelled run that keeps its epoch",
+        "etl/runs.py",
+        (("    checkpoints.revoke_from(cursor, run.source, run.pk)\n", ""),),
     ),
 )
 

@@ -143,7 +143,7 @@ def test_a_signal_that_comes_with_the_last_commit_changes_nothing(monkeypatch: p
 def test_everything_of_a_failing_batch_is_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
     from etl.storage import batch as batch_module
 
-    monkeypatch.setattr(batch_module, "_write_quarantine", lambda *_: 1 / 0)
+    monkeypatch.setattr(batch_module, "write_refusals", lambda *_, **__: 1 / 0)
     outcome = ingest_here(Listed([make_item(1), make_item("bad", price="x")]))
     assert (outcome.status, outcome.reason) == ("failed", "internal_error")
     assert (dump_raw("listed"), dump_unified("listed")) == ([], [])
@@ -274,6 +274,16 @@ def test_ids_of_a_read_survive_its_crash(settings: Any) -> None:
     outcome = ingest_here(source)
     assert (outcome.counters["duplicate"], outcome.counters["updated"], outcome.counters["new"]) == (1, 0, 1)
     assert {row[1] for row in dump_unified("listed")} == {"Thing"}
+    assert set(ReadMark.objects.values_list("read_number", flat=True)) == {Checkpoint.objects.get().read_number}
+
+
+def test_marks_of_a_read_stay_until_the_next_one_begins() -> None:
+    ingest_here(Listed([make_item(1), make_item("bad", price="x")]))
+    ingest_here(Listed([make_item(1), make_item("bad", price="x"), make_item(2)]))
+    marks = ReadMark.objects.order_by("kind").values_list("kind", "read_number")
+    assert list(marks) == [("record", 2), ("refusal", 2)]
+    assert verify() == []
+    ingest_here(Listed([make_item(3)]))
     assert not ReadMark.objects.exists()
 
 

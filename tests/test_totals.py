@@ -1,5 +1,6 @@
 """The totals are what has happened, whoever wrote it, and never fall."""
 
+import statistics
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -37,8 +38,8 @@ def count_tables() -> Counted:
             if run.status == "failed":
                 counted[run.source, "failures", run.reason] += 1
             if run.started_at is not None:
-                time = run.finished_at - run.started_at
-                seconds = time.seconds + time.days * 86_400 + Decimal(time.microseconds) / 1_000_000
+                taken = run.finished_at - run.started_at
+                seconds = taken.seconds + taken.days * 86_400 + Decimal(taken.microseconds) / 1_000_000
                 label = next(bound for bound in DURATION_BOUNDS if seconds <= Decimal(bound.strip("+")))
                 counted[run.source, "duration", label] += 1
                 counted[run.source, "duration_sum", ""] += seconds
@@ -211,7 +212,12 @@ def delete_one_by_one() -> None:
             row.delete()
 
 
-@pytest.mark.parametrize("delete", [delete_by_django, delete_runs_first, delete_one_by_one])
+def truncate() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("TRUNCATE etl_runs, schema_snapshots, ingestion_checkpoints CASCADE")
+
+
+@pytest.mark.parametrize("delete", [delete_by_django, delete_runs_first, delete_one_by_one, truncate])
 def test_totals_do_not_fall_when_rows_are_deleted(delete: Callable[[], None]) -> None:
     for happen in (drift, refuse_some, fail, retry):
         happen()
@@ -312,6 +318,22 @@ def test_a_mass_of_runs_is_counted_by_one_update_a_total() -> None:
         work = "SELECT n_tup_ins, n_tup_upd FROM pg_stat_xact_user_tables WHERE relname = 'etl_totals'"
         assert fetch(work) == [(3, 6)]
     assert read_values()["listed", "runs", "success"] == 400
+
+
+def test_a_batch_pays_next_to_nothing_for_its_totals(capsys: pytest.CaptureFixture[str]) -> None:
+    run_id = start().claim.run_id
+    times = []
+    for _ in range(200):
+        ((plan,),) = fetch(
+            "EXPLAIN (ANALYZE, FORMAT JSON) UPDATE etl_runs SET seen = seen + 10000, new = new + 9000,"
+            " unchanged = unchanged + 900, quarantined = quarantined + 100 WHERE id = %s",
+            run_id,
+        )
+        times += [trigger["Time"] for trigger in plan[0]["Triggers"] if trigger["Trigger Name"].startswith("etl_runs")]
+    assert len(times) == 200
+    with capsys.disabled():
+        print(f" {statistics.median(times):.2f} ms a batch ", end="")
+    assert statistics.median(times) < 5
 
 
 def test_the_counting_does_not_depend_on_the_writers_search_path() -> None:

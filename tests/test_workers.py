@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import connection
 
 from etl.models import Checkpoint, Run
+from etl.operations import cancel
 from etl.runs import read_clock
 from kasparro.embedded import Servers
 from sandbox.server import Sandbox
@@ -362,3 +363,19 @@ def test_a_message_of_a_killed_worker_comes_again(workers: Project, valkey: Serv
 def restore(link: Any, valkey: Servers) -> bool:
     link.default_channel.qos.restore_visible(num=10)
     return bool(redis.Redis.from_url(valkey.redis_url()).llen(f"{prefix()}celery"))
+
+
+def test_a_worker_whose_run_is_cancelled_stops_and_takes_the_next(workers: Project) -> None:
+    products_file(workers)
+    run_id = queue(workers)
+    worker = start_worker(workers)
+    wait_until(lambda: landed_batches() >= 5)
+    cancel(run_id, by="a test")
+    landed = landed_batches()
+    wait_until(lambda: "overtaken" in list_events(run_id))
+    assert landed_batches() == landed
+    queue(workers)  # or the sweep of the worker's start has queued its due run already
+    wait_until(lambda: Run.objects.filter(status="partial").exists())
+    assert Run.objects.get(pk=run_id).reason == "cancelled"
+    assert worker.poll() is None
+    assert_landed_once()

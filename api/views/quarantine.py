@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from api.filters import QuarantineFilters
 from api.serializers import QuarantinedSerializer, QuarantinedWholeSerializer, RunSerializer, make_page
 from api.views.runs import answer_run
-from api.window import PAGED, Window, answer_queryset, find_or_404
-from etl import operations
+from api.window import PAGED, Window, answer_queryset, find_or_404, find_user
+from etl import quarantine
 from etl.models import QuarantinedRecord
 
 
@@ -41,7 +41,7 @@ class QuarantineViewSet(Window):
         """Send it through today's contract, in a run of its own: it lands once, or stays with its new reason."""
         record = find_or_404(self._query(), pk)
         return answer_run(
-            request, operations.replay_one(record.pk, by=f"{request.user} through the API", user=request.user)
+            request, quarantine.replay_one(record.pk, by=f"{request.user} through the API", user=find_user(request))
         )
 
     @extend_schema(request=None, responses=QuarantinedSerializer)
@@ -49,5 +49,5 @@ class QuarantineViewSet(Window):
     def discard(self, request: Request, pk: str) -> Response:
         """Put it away: it is kept, and not open any more."""
         record = find_or_404(self._query(), pk)
-        operations.discard_one(record.pk, by=f"{request.user} through the API", user=request.user)
+        quarantine.discard_one(record.pk, by=f"{request.user} through the API", user=find_user(request))
         return Response(QuarantinedSerializer(self._query().get(pk=record.pk)).data)

@@ -1,5 +1,6 @@
 """Runs: looked at, compared, wanted, cancelled."""
 
+import logging
 import re
 import uuid
 from dataclasses import asdict
@@ -23,6 +24,8 @@ from etl import operations, orders
 from etl.comparison import compare_runs
 from etl.models import Run
 from etl.records import Trigger
+
+logger = logging.getLogger(__name__)
 
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
@@ -102,6 +105,7 @@ def _read_key(request: Request) -> str:
 
 def answer_run(request: Request, run: Run) -> Response:
     """202 with the queued run and its address."""
+    logger.info("%s: run %d is queued", run.source, run.pk, extra={"run_id": run.pk})
     address = reverse("run-detail", [run.pk], request=request)
     return Response({**RunSerializer(run).data, "address": address}, status=202, headers={"Location": address})
 

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from api.filters import ChangeFilters, SnapshotFilters
 from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerializer, SnapshotSerializer, make_page
-from api.window import PAGED, Window, answer_objects, answer_queryset, find_or_404
+from api.window import PAGED, Window, answer_objects, answer_queryset, find_or_404, find_user
 from etl import operations
 from etl.models import Checkpoint, Run, SchemaChange, SchemaSnapshot
 from etl.queries import list_sources_standing
@@ -111,4 +111,4 @@ class ChangeViewSet(Window):
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Note that somebody has seen it. The first acknowledgement stands."""
         change = find_or_404(self._query(), pk)
-        return Response(ChangeSerializer(operations.acknowledge(change.pk, user=request.user)).data)
+        return Response(ChangeSerializer(operations.acknowledge(change.pk, user=find_user(request))).data)

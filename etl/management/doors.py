@@ -7,6 +7,7 @@ from enum import IntEnum
 from django.core.management.base import CommandError
 from django.db import Error, ProgrammingError
 
+from etl.exceptions import NotFound, NotPossible
 from etl.readers.base import Source
 from etl.sources.registry import list_sources
 from etl.storage.transactions import describe, is_missing_table
@@ -36,9 +37,11 @@ def choose_sources(names: Sequence[str], *, all_of_them: bool) -> list[Source]:
 
 @contextmanager
 def clear_database_errors() -> Iterator[None]:
-    """Say in one sentence that the database or a table is missing, or what else it refused."""
+    """Say in one sentence that the database or a table is missing, what else it refused, or why it can't be done."""
     try:
         yield
+    except (NotFound, NotPossible) as error:
+        raise CommandError(str(error)) from error
     except ProgrammingError as error:
         advice = ": run `manage.py migrate` first" if is_missing_table(error) else ""
         raise CommandError(f"{describe(error)}{advice}.") from error

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('etl', '0008_sweep_entry'),
+        ('etl', '0009_quarantine_replay'),
     ]
 
     operations = [

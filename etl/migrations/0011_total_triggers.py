@@ -28,7 +28,7 @@ CREATE FUNCTION etl_count_run(
         ('duration_sum', '', seconds),
         ('duration', (
             SELECT coalesce(min(bound)::text, '+Inf')
-            FROM unnest(ARRAY[0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600]) AS bound
+            FROM unnest(ARRAY[0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0]) AS bound
             WHERE seconds <= bound), 1)
     ) AS measured (name, label, amount)
     WHERE run_finished_at IS NOT NULL AND run_started_at IS NOT NULL
@@ -106,6 +106,26 @@ def make_trigger(table, operation, counted):
     """
 
 
+# TRUNCATE names no rows, but leaves none.
+TRUNCATED = {
+    "etl_runs": "'runs', 'failures', 'records', 'duration', 'duration_sum'",
+    "etl_run_events": "'retries'",
+    "schema_changes": "'schema_changes'",
+}
+
+
+def make_truncate_trigger(table, names):
+    name = f"{table}_total_truncate"
+    return f"""
+    CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+    BEGIN
+        UPDATE etl_totals SET pruned = value WHERE name IN ({names}) AND pruned <> value;
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER {name} AFTER TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION {name}();
+    """
+
+
 # A function and no view: a view would forbid to alter the columns that it names.
 COUNT_TOTALS = f"""
 CREATE FUNCTION etl_count_totals()
@@ -153,6 +173,13 @@ class Migration(migrations.Migration):
                 reverse_sql=f'DROP FUNCTION {table}_total_{operation.lower()} CASCADE',  # with its trigger
             )
             for table, operation, counted in TRIGGERS
+        ],
+        *[
+            migrations.RunSQL(
+                sql=make_truncate_trigger(table, names),
+                reverse_sql=f'DROP FUNCTION {table}_total_truncate CASCADE',
+            )
+            for table, names in TRUNCATED.items()
         ],
         migrations.RunSQL(
             sql=COUNT_TOTALS,

@@ -16,7 +16,7 @@ from django.conf import settings
 
 from etl.contracts import CONTRACT_FORMAT, Contract, find_misfit
 from etl.exceptions import SourceError
-from etl.records import Breach, BreachCode, Chunk, Cursor, Record, Refusal, SourceKind, UnifiedFields
+from etl.records import Breach, BreachCode, Chunk, Cursor, Kept, Record, Refusal, SourceKind, UnifiedFields
 
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
 """Characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
@@ -138,6 +138,10 @@ class Source:
     def location(self) -> str:
         """Where the source is, for people: no credentials, no query."""
         raise NotImplementedError
+
+    def revive(self, kept: Kept) -> Record | Refusal | None:
+        """A refused record as its reader would give it today, for a replay; None where too little of it was kept."""
+        return None
 
     def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
         """The record in our fields, from its parsed values by field path."""

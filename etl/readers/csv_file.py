@@ -14,7 +14,18 @@ from django.conf import settings
 from etl.exceptions import SourceError
 from etl.readers.base import Content, Opening, Source, Watch, gather_chunks
 from etl.readers.snapshot import Snapshot, copy_file
-from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Original, Record, Refusal, SourceKind
+from etl.records import (
+    ORIGINAL_BYTES,
+    Breach,
+    BreachCode,
+    Chunk,
+    Cursor,
+    Kept,
+    Original,
+    Record,
+    Refusal,
+    SourceKind,
+)
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_END = b"\r\n"
@@ -44,6 +55,13 @@ class CsvSource(Source):
     def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
         with copy_file(Path(self.location)) as snapshot:
             yield CsvContent(snapshot, self.location)
+
+    def revive(self, kept: Kept) -> Record | Refusal | None:
+        """By column and text; which column a text of a row with too few or many belongs to, its header told alone."""
+        values = json.loads(kept.payload) if kept.payload is not None else None
+        if not isinstance(values, dict):
+            return None
+        return Record(kept.position, kept.line, values, _encode(values), kept.original or b"")
 
 
 @dataclass(slots=True)

@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from etl.readers.base import Content, Opening, Source, Watch
 from etl.readers.http import Request, hide_secrets, open_body
-from etl.readers.json_records import JsonContent, looks_cut
-from etl.records import SourceKind
+from etl.readers.json_records import JsonContent, looks_cut, revive
+from etl.records import Kept, Record, Refusal, SourceKind
 
 
 class JsonApiSource(Source):
@@ -41,3 +41,6 @@ class JsonApiSource(Source):
                 yield None
             else:
                 yield JsonContent(body.snapshot, self.location, must_be_array=True, validators=body.validators)
+
+    def revive(self, kept: Kept) -> Record | Refusal | None:
+        return revive(kept)

@@ -9,9 +9,9 @@ from django.conf import settings
 
 from etl.readers.base import Content, Opening, Source, Watch
 from etl.readers.http import Request, hide_secrets, open_body
-from etl.readers.json_records import JsonContent, looks_cut
+from etl.readers.json_records import JsonContent, looks_cut, revive
 from etl.readers.snapshot import copy_file
-from etl.records import SourceKind
+from etl.records import Kept, Record, Refusal, SourceKind
 
 
 class JsonLinesSource(Source):
@@ -38,3 +38,6 @@ class JsonLinesSource(Source):
             return
         with open_body(Request(self.path), opening, watch, looks_cut) as body:
             yield None if body is None else JsonContent(body.snapshot, self.location, validators=body.validators)
+
+    def revive(self, kept: Kept) -> Record | Refusal | None:
+        return revive(kept)

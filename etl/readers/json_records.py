@@ -16,7 +16,7 @@ from etl.contracts import Number
 from etl.exceptions import SourceError
 from etl.readers.base import gather_chunks
 from etl.readers.snapshot import Snapshot
-from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Original, Record, Refusal
+from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Kept, Original, Record, Refusal
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 1 << 20
@@ -51,6 +51,12 @@ class JsonContent:
             raise SourceError(f"{self.location} did not send a JSON array.")
         reader = _Array(self, start) if is_array else _Lines(self, start)
         return gather_chunks(reader.read(), batch_size, lambda _: reader.describe_cursor())
+
+
+def revive(kept: Kept) -> Record | Refusal | None:
+    """A refused record out of its text, decoded as any other; None where the text was cut and is no JSON."""
+    text = kept.original.decode(errors="surrogateescape") if kept.original is not None else kept.payload
+    return _make_item(kept.position, kept.line, text, _Decoder().decode(text)) if text is not None else None
 
 
 def looks_cut(snapshot: Snapshot) -> bool:

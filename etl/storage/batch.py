@@ -1,4 +1,4 @@
-"""The rows of one batch: raw, unified, quarantine and marks, in bulk and in the order of their keys.
+"""The rows of one batch: raw and unified, in bulk and in the order of their keys; and what else a batch writes.
 
 Keys are sorted, so that two writers that meet on the same rows wait for each other instead of deadlocking.
 """
@@ -9,10 +9,10 @@ from typing import Any
 
 from etl.classification import Batch
 from etl.models import RAW_MODELS
-from etl.records import Accepted, QuarantineStatus, Refusal, SourceKind
+from etl.records import Accepted, SourceKind
 from etl.storage.copy import copy_rows
 from etl.storage.lookup import mark_met
-from etl.storage.texts import make_storable
+from etl.storage.refusals import write_refusals
 
 _UNIFIED = ("name", "category", "value", "currency", "event_timestamp", "content_hash", "raw_id")
 
@@ -49,17 +49,25 @@ def write_batch(
     sequence: int,
     now: datetime,
 ) -> int:
-    """Write the batch's rows; returns by how much the source's open quarantine has grown.
+    """Write the batch of a read; returns by how much the source's open quarantine has grown.
 
     `now` is the database's time of this transaction; it is also the event time of a record that has none.
     """
+    write_records(cursor, batch, source=source, kind=kind, run_id=run_id, sequence=sequence, now=now)
+    if batch.met:
+        mark_met(cursor, source, read_number, batch.met)
+    return write_refusals(cursor, batch.refusals, source=source, run_id=run_id, read_number=read_number, now=now)
+
+
+def write_records(
+    cursor: Any, batch: Batch, *, source: str, kind: SourceKind, run_id: int, sequence: int, now: datetime
+) -> list[int]:
+    """Write raw and unified; returns the ids of the raw records, in the order of the batch's versions."""
     raw_ids = _write_raw(cursor, batch.versions, source, RAW_MODELS[kind].table(), run_id, sequence)
     stamp = (now, sequence)
     _insert_unified(cursor, batch, source, raw_ids, stamp)
     _update_unified(cursor, batch, raw_ids, stamp)
-    if batch.met:
-        mark_met(cursor, source, read_number, batch.met)
-    return _write_quarantine(cursor, batch.refusals, source, run_id, now)
+    return raw_ids
 
 
 def _write_raw(
@@ -108,44 +116,3 @@ def _update_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: tuple[
     cursor.execute(_UPDATE, [sequence, now])
     if cursor.rowcount != len(batch.updates):
         raise RuntimeError(f"{len(batch.updates)} records of {cursor.rowcount} to update are stored: run verify")
-
-
-def _write_quarantine(cursor: Any, refusals: Sequence[Refusal], source: str, run_id: int, now: datetime) -> int:
-    """Keep each refused original once, at the first place it was met; one that was replayed opens again."""
-    first = {refusal.original.sha256: refusal for refusal in reversed(refusals)}
-    if not first:
-        return 0
-    cursor.execute(
-        "SELECT original_sha256, id, status FROM etl_quarantine WHERE source = %s AND original_sha256 = ANY(%s)",
-        [source, sorted(first)],
-    )
-    kept = {bytes(sha256): (row_id, status) for sha256, row_id, status in cursor.fetchall()}
-    replayed = sorted(row_id for row_id, status in kept.values() if status == QuarantineStatus.REPLAYED)
-    reopened = 0
-    if replayed:
-        cursor.execute(
-            "UPDATE etl_quarantine SET status = %s, updated_at = %s WHERE id = ANY(%s) AND status = %s",
-            [QuarantineStatus.OPEN, now, replayed, QuarantineStatus.REPLAYED],
-        )
-        reopened = cursor.rowcount
-    added = sorted((first[sha256] for sha256 in first.keys() - kept.keys()), key=lambda refusal: refusal.position)
-    _insert_quarantine(cursor, added, source, run_id, now)
-    return len(added) + reopened
-
-
-def _insert_quarantine(cursor: Any, refusals: Sequence[Refusal], source: str, run_id: int, now: datetime) -> None:
-    if not refusals:
-        return
-    columns = (
-        *("source", "run_id", "status", "created_at", "updated_at", "position", "line", "column_name", "code"),
-        *("message", "payload", "original", "original_length", "original_sha256"),
-    )
-    rows = (
-        (
-            *(source, run_id, QuarantineStatus.OPEN, now, now, refusal.position, refusal.line),
-            *(make_storable(refusal.breach.column), refusal.breach.code, make_storable(refusal.breach.message)),
-            *(refusal.payload, refusal.original.head, refusal.original.length, refusal.original.sha256),
-        )
-        for refusal in refusals
-    )
-    copy_rows(cursor, "etl_quarantine", columns, rows)

@@ -1,19 +1,33 @@
-"""`manage.py quarantine list|show`: the refused records."""
+"""`manage.py quarantine list|show|replay|discard`: the refused records, and what becomes of them."""
 
+from argparse import ArgumentParser
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from etl.management.doors import clear_database_errors
+from etl.interruption import Interruption
+from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.outcomes import finish, run_here, show_queued
 from etl.management.terminal import clean, print_table
-from etl.models import QuarantinedRecord
-from etl.records import QuarantineStatus
+from etl.models import QuarantinedRecord, Run
+from etl.operations import Outcome, replay_here
+from etl.pipeline import Progress
+from etl.quarantine import discard, list_sources_of, replay
+from etl.readers.base import Source
+from etl.records import BreachCode, QuarantineStatus
+from etl.runs import describe_owner
+from etl.selection import Selection
+from etl.sources.registry import list_sources
 
 COLUMNS = ("id", "source", "record", "line", "column", "code", "message", "status")
 
 
 class Command(BaseCommand):
-    help = "List refused records, or show one with its original."
+    help = (
+        "List refused records, show one with its original, replay them by today's contract, or discard them."
+        " Exit status of replay: as of ingest."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
@@ -23,13 +37,21 @@ class Command(BaseCommand):
         lister.add_argument("--status", choices=[*QuarantineStatus, "all"], default=QuarantineStatus.OPEN)
         lister.add_argument("--limit", type=int, default=50, help="how many (default 50)")
         actions.add_parser("show", help="one refused record").add_argument("id", type=int)
+        replayer = actions.add_parser("replay", help="send open records through the pipeline again, here and now")
+        _add_selectors(replayer)
+        replayer.add_argument("--queue", action="store_true", help="only queue the runs, for a worker to execute")
+        replayer.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a run, one a line")
+        _add_selectors(actions.add_parser("discard", help="put open records away, for good"))
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
+        actions: dict[str, Callable[..., None]] = {
+            "list": self._list,
+            "show": self._show,
+            "replay": self._replay,
+            "discard": self._discard,
+        }
         with clear_database_errors():
-            if action == "list":
-                self._list(**options)
-            else:
-                self._show(options["id"])
+            actions[action](**options)
 
     def _list(self, *, source: str | None, code: str | None, status: str, limit: int, **options: Any) -> None:
         wanted = {"source": source, "code": code, "status": None if status == "all" else status}
@@ -41,10 +63,32 @@ class Command(BaseCommand):
         ]
         print_table(COLUMNS, rows, numbers=("id", "record", "line"))
 
-    def _show(self, record_id: int) -> None:
-        record = QuarantinedRecord.objects.filter(pk=record_id).first()
+    def _replay(self, *, queue: bool, as_json: bool, verbosity: int, **options: Any) -> None:
+        selection = _choose_selection(**options)
+        by = f"a command on {describe_owner()}"
+        sources = _find_sources(list_sources_of(selection))
+        if not sources:
+            self.stderr.write("No open record is selected.")
+            return
+
+        def work(source: Source, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
+            return replay_here(source, selection, interruption=interruption, report=report)
+
+        if queue:
+            queued = [Outcome(run.pk, run.source, run.status, run.reason) for run in replay(selection, by=by)]
+            outcomes = show_queued(queued, as_json=as_json)
+        else:
+            outcomes = run_here(sources, work, as_json=as_json, verbosity=verbosity)
+        finish(sources, outcomes, as_json=as_json)
+
+    def _discard(self, **options: Any) -> None:
+        count = discard(_choose_selection(**options), by=f"a command on {describe_owner()}")
+        self.stdout.write(f"{count} {'record was' if count == 1 else 'records were'} discarded.")
+
+    def _show(self, *, id: int, **options: Any) -> None:  # noqa: A002  (the argument's name)
+        record = QuarantinedRecord.objects.filter(pk=id).first()
         if record is None:
-            raise CommandError(f"There is no quarantined record {record_id}.")
+            raise CommandError(f"There is no quarantined record {id}.")
         original = bytes(record.original)
         lines = {
             "source": record.source,
@@ -60,3 +104,36 @@ class Command(BaseCommand):
         }
         for name, value in lines.items():
             self.stdout.write(f"{name:<9} {clean(value)}")
+
+
+def _add_selectors(parser: ArgumentParser) -> None:
+    parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="a record; `quarantine list` lists them")
+    parser.add_argument("--source", default="", help="those of this source")
+    parser.add_argument("--code", choices=list(BreachCode), default="", metavar="CODE", help="those refused for this")
+    parser.add_argument("--run", type=int, help="those that this run refused first")
+    parser.add_argument("--all", action="store_true", dest="everything", help="every open record")
+
+
+def _choose_selection(
+    *, ids: Sequence[int], source: str, code: str, run: int | None, everything: bool, **options: Any
+) -> Selection:
+    try:
+        selection = Selection(tuple(dict.fromkeys(ids)), source, code, run, everything=everything)
+    except ValueError:
+        message = "Name one or more ids, --source, --code or --run, or else give --all."
+        raise CommandError(message, returncode=ExitStatus.USAGE) from None
+    known = {known.name for known in list_sources()}
+    if source and source not in known and not QuarantinedRecord.objects.filter(source=source).exists():
+        message = f"Unknown source: {source}. Known are {', '.join(sorted(known))} (ETL_SOURCES)."
+        raise CommandError(message, returncode=ExitStatus.USAGE)
+    if run is not None and not Run.objects.filter(pk=run).exists():
+        raise CommandError(f"There is no run {run}.", returncode=ExitStatus.USAGE)
+    return selection
+
+
+def _find_sources(names: Sequence[str]) -> list[Source]:
+    known = {source.name: source for source in list_sources()}
+    gone = [name for name in names if name not in known]
+    if gone:
+        raise CommandError(f"{', '.join(gone)}: no longer in ETL_SOURCES; its records can only be discarded.")
+    return [known[name] for name in names]

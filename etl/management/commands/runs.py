@@ -6,26 +6,40 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from etl.management.doors import clear_database_errors
+from etl.management.doors import ExitStatus, clear_database_errors
 from etl.management.terminal import clean, print_table
 from etl.models import Run, RunEvent
+from etl.operations import cancel as cancel_run
 from etl.records import COUNTERS
+from etl.runs import describe_owner
 
 FOLLOW_SECONDS = 0.5
 COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
 
 
 class Command(BaseCommand):
-    help = "List the newest runs, or the events of one."
+    help = "List the newest runs, or the events of one; or cancel one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("run", nargs="?", type=int, help="show this run's events instead")
         parser.add_argument("--source", help="only this source's runs")
         parser.add_argument("--limit", type=int, default=20, help="how many runs (default 20)")
+        parser.add_argument("--cancel", action="store_true", help="stop this run")
         parser.add_argument("--follow", action="store_true", help="go on showing what happens, until Ctrl-C")
 
-    def handle(self, *args: Any, run: int | None, source: str | None, limit: int, follow: bool, **options: Any) -> None:
+    def handle(
+        self,
+        *args: Any,
+        run: int | None,
+        source: str | None,
+        limit: int,
+        follow: bool,
+        cancel: bool,
+        **options: Any,
+    ) -> None:
         with clear_database_errors():
+            if cancel:
+                return self._cancel(run)
             if follow:
                 return self._follow(run, source)
             if run is not None:
@@ -39,6 +53,12 @@ class Command(BaseCommand):
                 for run in runs[: max(limit, 0)]
             ]
             return print_table(COLUMNS, rows, numbers=("run", *COUNTERS))
+
+    def _cancel(self, run: int | None) -> None:
+        if run is None:
+            raise CommandError("Name the run to cancel.", returncode=ExitStatus.USAGE)
+        cancel_run(run, by=f"a command on {describe_owner()}")
+        self.stdout.write(f"Run {run} is cancelled.")
 
     def _follow(self, run: int | None, source: str | None) -> None:
         """Each new event of the runs asked for, as one line."""

@@ -34,7 +34,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         self.pid_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pid_file.write_text(str(os.getpid()))
-        self.stdout.write(f"http://127.0.0.1:{port}/admin/ (Ctrl-C stops everything)")
+        self.stdout.write(f"http://127.0.0.1:{port}/admin/ and /api/docs/ (Ctrl-C stops everything)")
         self.is_stopping = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
@@ -94,7 +94,10 @@ def list_programs(port: int) -> dict[str, list[str]]:
     python, project = sys.executable, Path(settings.BASE_DIR)
     celery = [python, "-m", "celery", "--workdir", str(project), "-A", "kasparro"]
     return {
-        "web": [python, str(project / "manage.py"), "runserver", "--noreload", str(port)],
+        "web": [
+            *(python, "-m", "gunicorn", "--config", "python:kasparro.gunicorn", "--chdir", str(project)),
+            *("--bind", f"127.0.0.1:{port}", "kasparro.wsgi"),
+        ],
         "worker": [*celery, "worker", "--loglevel", "INFO", "--concurrency", "2"],
         "beat": [*celery, "beat", "--loglevel", "INFO", "--pidfile="],
     }

@@ -1,0 +1,74 @@
+"""How commands that run sources here and now go through them, show how each ended, and end themselves."""
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from etl.interruption import Interruption
+from etl.management.doors import ExitStatus
+from etl.management.terminal import ProgressDisplay, clean, print_table
+from etl.operations import REFUSED, Outcome, describe_outcome
+from etl.pipeline import Progress
+from etl.readers.base import Source
+from etl.records import COUNTERS, Status
+
+COLUMNS = ("run", "source", "status", "reason", *COUNTERS, "seconds")
+
+Work = Callable[[Source, Interruption, Callable[[Progress], None]], Outcome]
+
+
+def run_here(sources: Sequence[Source], work: Work, *, as_json: bool, verbosity: int) -> list[Outcome]:
+    """Do the work for each source, one after the other, until a signal comes."""
+    interruption = Interruption()
+    outcomes: list[Outcome] = []
+    with interruption.listen(), ProgressDisplay(verbosity=0 if as_json else verbosity) as display:
+        for source in sources:
+            if interruption.has_come:
+                break
+            report, finish_display = display.begin(source.name)
+            outcome = work(source, interruption, report)
+            finish_display(describe_outcome(outcome))
+            if outcome.message:
+                print(f"{source.name}: {clean(outcome.message)}", file=sys.stderr)
+            if as_json:
+                print(json.dumps(outcome.as_json()), flush=True)
+            outcomes.append(outcome)
+    return outcomes
+
+
+def show_queued(outcomes: list[Outcome], *, as_json: bool) -> list[Outcome]:
+    """Runs that were only queued."""
+    if as_json:
+        for outcome in outcomes:
+            print(json.dumps(outcome.as_json()))
+    return outcomes
+
+
+def finish(sources: Sequence[Source], outcomes: Sequence[Outcome], *, as_json: bool) -> None:
+    """Print the table of all runs unless each was printed as JSON, and end with the exit status."""
+    if not as_json:
+        print_outcomes(outcomes)
+    left = [source.name for source in sources[len(outcomes) :]]
+    if left:
+        print(f"Stopped before {', '.join(left)}.", file=sys.stderr)
+    sys.exit(ExitStatus.FAILED if left else choose_exit_status(outcomes))
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """The table of all runs."""
+    rows = [
+        (o.run, o.source, o.status, o.reason, *(f"{o.counters[name]:,}" for name in COUNTERS), f"{o.duration_s:.2f}")
+        for o in outcomes
+    ]
+    print_table(COLUMNS, rows, numbers=("run", *COUNTERS, "seconds"))
+
+
+def choose_exit_status(outcomes: Sequence[Outcome]) -> ExitStatus:
+    """The first that applies: failed, refused, partial, success."""
+    found = {outcome.status for outcome in outcomes}
+    order = {
+        Status.FAILED.value: ExitStatus.FAILED,
+        REFUSED: ExitStatus.REFUSED,
+        Status.PARTIAL.value: ExitStatus.PARTIAL,
+    }
+    return next((status for name, status in order.items() if name in found), ExitStatus.SUCCESS)

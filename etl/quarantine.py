@@ -1,0 +1,104 @@
+"""What an operator may do with refused records: have them replayed, or discard them. Doors of commands and API."""
+
+import logging
+import time
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from django.contrib.auth.base_user import AbstractBaseUser
+
+from etl import checkpoints, orders, runs
+from etl.exceptions import NotFound, NotPossible
+from etl.models import QuarantinedRecord, Run
+from etl.records import QuarantineStatus, Status, Trigger
+from etl.selection import Selection
+from etl.storage.refusals import discard_open, filter_open
+from etl.storage.transactions import retry_transient
+
+logger = logging.getLogger(__name__)
+
+DISCARD_ROWS = 2000
+"""In one transaction: so long no batch of the source lands."""
+
+_YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def list_sources_of(selection: Selection) -> list[str]:
+    """The sources that have open records of the selection. Raises NotFound or NotPossible for ids that are not open."""
+    _require_open(selection.ids)
+    return list(filter_open(selection).order_by("source").values_list("source", flat=True).distinct())
+
+
+def replay(selection: Selection, *, by: str, user: AbstractBaseUser | None = None) -> list[Run]:
+    """Queue a run for each source that has open records of the selection; none is no error.
+
+    `by` says who asks, for the audit log; `user` is kept with what lands. Raises NotFound or NotPossible.
+    """
+    options = selection.as_options(user.pk if user is not None else None)
+    return [
+        orders.queue(source, key=f"replay:{uuid.uuid4()}", trigger=Trigger.REPLAY, by=by, options=options)
+        for source in list_sources_of(selection)
+    ]
+
+
+def replay_one(record_id: int, *, by: str, user: AbstractBaseUser | None = None) -> Run:
+    """Queue a run for one open record; asking again while nothing has come of it gives the same run.
+
+    Raises NotFound or NotPossible.
+    """
+    record = _find_open(record_id)
+    options = Selection(ids=(record_id,)).as_options(user.pk if user is not None else None)
+    key = f"replay:{record_id}:{(record.updated_at - _YEAR_ONE) // timedelta(microseconds=1)}"
+    while True:
+        run = orders.queue(record.source, key=key, trigger=Trigger.REPLAY, by=by, options=options)
+        if run.status != Status.FAILED:
+            return run
+        key = f"{key}:{run.pk}"  # that one never got to the record: it may be asked for once more
+
+
+def discard(selection: Selection, *, by: str, user: AbstractBaseUser | None = None) -> int:
+    """Put the open records of the selection away, for good; how many. Raises NotFound or NotPossible."""
+    count = 0
+    for source in list_sources_of(selection):
+        while discarded := _discard_some(selection, source, user):
+            count += discarded
+    logger.info("%d refused records were discarded by %s", count, by)
+    return count
+
+
+def discard_one(record_id: int, *, by: str, user: AbstractBaseUser | None = None) -> QuarantinedRecord:
+    """Put one open record away. Raises NotFound or NotPossible."""
+    discard(Selection(ids=(record_id,)), by=by, user=user)
+    return QuarantinedRecord.objects.get(pk=record_id)
+
+
+def _discard_some(selection: Selection, source: str, user: AbstractBaseUser | None) -> int:
+    def discard_behind_the_lock(cursor: object) -> int:
+        # Locked first, as by every batch: no replay is in the middle of these rows, and their count stays true.
+        checkpoints.lock(cursor, source)
+        user_id = user.pk if user is not None else None
+        discarded = discard_open(cursor, selection, source, user_id=user_id, most=DISCARD_ROWS)
+        checkpoints.shrink_quarantine(cursor, source, discarded)
+        return discarded
+
+    def discard_once() -> int:
+        return runs.past_frozen_owner(source, discard_behind_the_lock, attempts=runs.PATIENT_ATTEMPTS)
+
+    try:
+        return retry_transient(discard_once, time.sleep)
+    except runs.CheckpointLocked as error:
+        raise NotPossible(f"Records of {source} can't be discarded just now: {error}.") from error
+
+
+def _find_open(record_id: int) -> QuarantinedRecord:
+    _require_open((record_id,))
+    return QuarantinedRecord.objects.get(pk=record_id)
+
+
+def _require_open(ids: tuple[int, ...]) -> None:
+    found = dict(QuarantinedRecord.objects.filter(pk__in=ids).values_list("pk", "status"))
+    for record_id in ids:
+        if record_id not in found:
+            raise NotFound(f"There is no quarantined record {record_id}.")
+        if found[record_id] != QuarantineStatus.OPEN:
+            raise NotPossible(f"Record {record_id} is {found[record_id]} already.")
