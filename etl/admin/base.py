@@ -78,7 +78,7 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Lists are narrowed by their filters alone: any other condition might read a whole table."""
-        return False
+        return any(lookup == each.parameter_name for each in self.list_filter)  # type: ignore[union-attr]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).defer(*self.defer)
@@ -91,8 +91,12 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST" and not may_operate(request):
             raise PermissionDenied
-        context = {"title": str(self.opts.verbose_name_plural).capitalize(), "desk_note": self.describe_list(request)}
+        context = {"title": self.name_list(), "desk_note": self.describe_list(request)}
         return super().changelist_view(request, {**context, **(extra_context or {})})
+
+    def name_list(self) -> str:
+        """The list's title."""
+        return str(self.opts.verbose_name_plural).capitalize()
 
     def describe_list(self, request: HttpRequest) -> str:
         """A sentence above the list."""
@@ -131,7 +135,9 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
         """A page of the admin about this row (None: about the list)."""
         about = {"row": row, "object_id": quote(row.pk), "title": self.name_row(row)} if row is not None else {}
         site = self.admin_site.each_context(request)
-        return TemplateResponse(request, template, {**site, "opts": self.opts, **about, **context})
+        return TemplateResponse(
+            request, template, {**site, "opts": self.opts, "list_title": self.name_list(), **about, **context}
+        )
 
     def press(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
         """Do what the button says, or ask first whether it is meant."""

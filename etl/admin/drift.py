@@ -21,7 +21,6 @@ SHOWN_SNAPSHOTS = 50
 MOST_AT_ONCE = 1000
 
 
-@admin.register(SchemaSnapshot)
 class SnapshotAdmin(Kept):
     list_display = ("show_number", "source", "show_records", "show_changes", "show_created", "show_run")
     list_filter = (SourceFilter,)
@@ -107,7 +106,6 @@ class AcknowledgedFilter(admin.SimpleListFilter):
         return queryset.filter(acknowledged_at__isnull=wanted) if wanted is not None else queryset
 
 
-@admin.register(SchemaChange)
 class ChangeAdmin(Kept):
     list_display = (
         *("id", "source", "show_path", "show_kind", "show_before", "show_after", "show_snapshot", "show_created"),

@@ -63,13 +63,10 @@ class WordFilter(admin.SimpleListFilter):
         return queryset.filter(**{self.parameter_name or "": value}) if "\0" not in value else queryset.none()
 
 
-def make_filter(column: str, words: type[StrEnum], title: str = "") -> type[WordFilter]:
+def make_filter(column: str, words: Iterable[StrEnum]) -> type[WordFilter]:
     """A filter for a column whose words stand in an enum."""
-    return type(
-        f"{words.__name__}Filter",
-        (WordFilter,),
-        {"parameter_name": column, "title": title or column, "words": tuple(word.value for word in words)},
-    )
+    named = {"parameter_name": column, "title": column, "words": tuple(word.value for word in words)}
+    return type("WordFilter", (WordFilter,), named)
 
 
 class SourceFilter(WordFilter):

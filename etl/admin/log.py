@@ -11,7 +11,6 @@ from etl.admin.lists import ByIndex, Capped
 from etl.admin.texts import make_visible, show_text
 
 
-@admin.register(LogEntry)
 class LogAdmin(Kept):
     list_display = ("show_time", "user", "content_type", "show_object", "show_message")
     list_display_links = None

@@ -53,7 +53,6 @@ class ColumnFilter(admin.SimpleListFilter):
         return queryset.filter(column_name=value) if "\0" not in value else queryset.none()
 
 
-@admin.register(QuarantinedRecord)
 class QuarantineAdmin(Kept):
     list_display = (
         *("id", "show_status", "source", "position", "line", "show_column", "code", "show_message", "show_run"),

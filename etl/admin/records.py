@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from etl.admin.base import Kept, describe_time, link_row
 from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter, list_known_sources
 from etl.admin.texts import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
-from etl.models import RAW_MODELS, AnyRawRecord, RawApiRecord, RawCsvRecord, RawThirdSourceRecord, Run, UnifiedRecord
+from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
 
 SHOWN_VERSIONS = 20
 SHOWN_CHANGES = 100
@@ -95,11 +95,6 @@ class RawAdmin(Records):
         }
 
 
-for _model in (RawApiRecord, RawCsvRecord, RawThirdSourceRecord):
-    admin.site.register(_model, RawAdmin)
-
-
-@admin.register(UnifiedRecord)
 class UnifiedAdmin(Records):
     list_display = (
         *("id", "show_external_id", "source", "show_name", "show_category", "show_value", "show_currency"),

@@ -64,17 +64,16 @@ def show_counter(name: str) -> Callable[[Any, Run], str]:
     return show
 
 
-@admin.register(Run)
 class RunAdmin(Kept):
     list_display = (
-        *("id", "show_status", "source", "trigger", "show_created", "show_started", "show_duration"),
+        *("id", "show_status", "show_reason", "source", "trigger", "show_created", "show_started", "show_duration"),
         *(f"show_{name}" for name in COUNTERS),
-        *("show_rate", "show_reason"),
+        "show_rate",
     )
     list_filter = (
         SourceFilter,
         make_filter("status", Status),
-        make_filter("reason", Reason),
+        make_filter("reason", [reason for reason in Reason if reason != Reason.HELD]),
         make_filter("trigger", Trigger),
     )
     date_hierarchy = "created_at"
@@ -98,6 +97,8 @@ class RunAdmin(Kept):
 
     @admin.display(description="started", ordering="started_at")
     def show_started(self, run: Run) -> str:
+        if run.started_at is not None and run.started_at.date() == run.created_at.date():
+            return f"{run.started_at:%H:%M:%S}"
         return describe_time(run.started_at)
 
     @admin.display(description="took")
@@ -113,7 +114,7 @@ class RunAdmin(Kept):
         return run.reason.replace("_", " ")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        return lookup.startswith("created_at__")  # the date hierarchy
+        return lookup.startswith("created_at__") or super().lookup_allowed(lookup, value, request)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
