@@ -141,16 +141,16 @@ def test_no_secret_and_no_payload_is_where_it_does_not_belong(people: People, pr
     }
     logs, shown = [], []
     with serving(tmp_path, **variables) as web:
-        for number, (table, column) in enumerate((("unified_records", "category"), ("etl_runs", "error"))):
-            for trouble in (nullcontext(), broken(table, column)):
-                rows = [(id_, payload, "Things", 1, "x") for id_ in range(1, 3 + 2 * number + isinstance(trouble, nullcontext))]
-                write_products(path, [*rows, (90 + number, payload, payload, payload, payload)])
-                with trouble:
-                    done = project.run("ingest", "products_csv", **variables)
-                    logs.append(done.stdout + done.stderr)
-                    shown += list(ask_for_trouble(web, people))
-                    answers = [web.ask(address, token=people.viewer) for address in ("/data", "/api/v1/runs")]
-                    shown += [answer.text for answer in answers if answer.status == 500]
+        troubles = (nullcontext(), broken("unified_records", "category"), broken("etl_runs", "error"))
+        for number, trouble in enumerate(troubles, start=1):
+            rows = [(n, payload, "Things", 1, "x") for n in range(1, 3 * number)]
+            write_products(path, [*rows, (90 + number, payload, payload, payload, payload)])
+            with trouble:
+                done = project.run("ingest", "products_csv", **variables)
+                logs.append(done.stdout + done.stderr)
+                shown += list(ask_for_trouble(web, people))
+                answers = [web.ask(address, token=people.viewer) for address in ("/data", "/api/v1/runs")]
+                shown += [answer.text for answer in answers if answer.status == 500]
         logs.append(web.log.read_text())
     assert len([text for text in shown if '"status": 500' in text]) >= 2
     assert Run.objects.filter(status="failed").exists()
