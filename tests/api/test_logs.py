@@ -54,7 +54,10 @@ def test_a_request_leaves_one_line_that_says_who_asked_for_what(web: Web, people
 
 
 def test_request_task_and_run_are_tied_by_their_ids(
-    people: People, workers: Project, valkey: Servers, tmp_path: Path  # noqa: F811
+    people: People,
+    workers: Project,
+    valkey: Servers,
+    tmp_path: Path,  # noqa: F811
 ) -> None:
     write_products(workers.folder / "products.csv", [(1, "One", "Things", 1, "x")])
     workers.environment |= {"PRODUCTS_CSV": str(workers.folder / "products.csv"), "LOG_FORMAT": "json"}
@@ -67,7 +70,9 @@ def test_request_task_and_run_are_tied_by_their_ids(
             headers={"X-Request-ID": "chained"},
         )
         run_id = answer.json()["id"]
-        queued = [line for line in web.read_log() if line.get("request_id") == "chained" and line.get("run_id") == run_id]
+        queued = [
+            line for line in web.read_log() if line.get("request_id") == "chained" and line.get("run_id") == run_id
+        ]
     worker = start_worker(workers)
     await_closed(run_id)
     with make_sender(valkey) as sender, broken("etl_runs", "error"):
@@ -118,14 +123,33 @@ def ask_for_trouble(web: Web, people: People) -> Iterator[str]:
     payload, session = CANARIES["payload"], make_session("olga", has_csrf=True)
     secret = make_token("vera")
     wrong = f"kasparro_{CANARIES['header']}"
-    for headers in ({"X-API-Key": people.viewer}, {"X-API-Key": wrong}, {"Cookie": f"sessionid={CANARIES['header']}"}, session):
+    for headers in (
+        {"X-API-Key": people.viewer},
+        {"X-API-Key": wrong},
+        {"Cookie": f"sessionid={CANARIES['header']}"},
+        session,
+    ):
         headers = {**headers, "User-Agent": "tests", "Referer": f"http://127.0.0.1/{secret}"}
-        for path in ("/stats", "/health", "/metrics", "/api/v1/sources", "/api/v1/checkpoints", "/api/v1/runs", "/api/docs/"):
+        for path in (
+            "/stats",
+            "/health",
+            "/metrics",
+            "/api/v1/sources",
+            "/api/v1/checkpoints",
+            "/api/v1/runs",
+            "/api/docs/",
+        ):
             yield web.ask(path, headers=headers).text
         web.ask(f"/data?name={payload}", headers=headers)
         web.ask(f"/data?nonsense={payload}", headers=headers)
     for body in (payload, json.dumps({"source": payload}), json.dumps({payload: secret})):
-        web.ask("/api/v1/runs", method="POST", token=people.operator, body=body, headers={"Content-Type": "application/json"})
+        web.ask(
+            "/api/v1/runs",
+            method="POST",
+            token=people.operator,
+            body=body,
+            headers={"Content-Type": "application/json"},
+        )
     yield web.ask("/api/session/login/", method="POST", headers=session, body=f"username=olga&password={payload}").text
 
 

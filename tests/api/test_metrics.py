@@ -30,9 +30,7 @@ def scrape(web: Web, token: str) -> list[Sample]:
 
 def find(samples: list[Sample], name: str, **labels: str) -> float:
     """The sum of the samples that have these labels."""
-    return sum(
-        sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items()
-    )
+    return sum(sample.value for sample in samples if sample.name == name and labels.items() <= sample.labels.items())
 
 
 def test_the_pipelines_families_equal_the_database(web: Web, people: People) -> None:
@@ -54,7 +52,9 @@ def test_the_pipelines_families_equal_the_database(web: Web, people: People) -> 
     assert find(samples, "etl_schema_changes_total", source=SOURCE) == changes > 0
     assert find(samples, "etl_runs_due", source=SOURCE) == due == 1
     assert 0 <= float(age) - find(samples, "etl_checkpoint_age_seconds", source=SOURCE) < 10
-    assert find(samples, "etl_last_success_timestamp_seconds", source=SOURCE) == pytest.approx(float(finished), abs=1e-3)
+    assert find(samples, "etl_last_success_timestamp_seconds", source=SOURCE) == pytest.approx(
+        float(finished), abs=1e-3
+    )
     assert find(samples, "etl_duration_seconds_count", source=SOURCE) == 2
     assert find(samples, "etl_duration_seconds_bucket", source=SOURCE, le="+Inf") == 2
     assert find(samples, "etl_up") == 1
@@ -71,14 +71,18 @@ def count_requests(samples: list[Sample], view: str = "stats") -> float:
 
 
 def test_two_web_processes_and_a_worker_tell_one_truth(
-    two: Web, people: People, workers: Project  # noqa: F811
+    two: Web,
+    people: People,
+    workers: Project,  # noqa: F811
 ) -> None:
     products_file(workers, count=300)
     run_id = queue(workers)
     start_worker(workers)
     run = await_closed(run_id)
     with ThreadPoolExecutor(8) as pool:
-        assert {answer.status for answer in pool.map(lambda _: two.ask("/stats", token=people.viewer), range(60))} == {200}
+        assert {answer.status for answer in pool.map(lambda _: two.ask("/stats", token=people.viewer), range(60))} == {
+            200
+        }
         scrapes = list(pool.map(lambda _: scrape(two, people.viewer), range(24)))
     assert {count_requests(samples) for samples in scrapes} == {60}
     assert {find(samples, "etl_records_total", source="products_csv") for samples in scrapes} == {run.seen}
@@ -111,7 +115,9 @@ def test_labels_are_bounded_whatever_is_asked_for(web: Web, people: People) -> N
     for number in range(2, 6):
         ask_around(number)
     assert list_series() == series
-    assert not any("BREW" in value or "evil" in value or "nowhere" in value for _, labels in series for _, value in labels)
+    assert not any(
+        "BREW" in value or "evil" in value or "nowhere" in value for _, labels in series for _, value in labels
+    )
     assert landed.record
 
 

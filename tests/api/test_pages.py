@@ -27,7 +27,14 @@ def list_foreign(page: str) -> set[str]:
     return {address for address in found if urlsplit(address).hostname not in ("127.0.0.1", "www.w3.org")}
 
 
-BROWSED = ("/api/v1/", "/api/v1/data", "/api/v1/runs", "/api/v1/quarantine", "/api/session/login/", "/api/v1/changes?source=listed")
+BROWSED = (
+    "/api/v1/",
+    "/api/v1/data",
+    "/api/v1/runs",
+    "/api/v1/quarantine",
+    "/api/session/login/",
+    "/api/v1/changes?source=listed",
+)
 
 
 def assert_pages_are_whole(web: Web) -> None:

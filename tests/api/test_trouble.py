@@ -63,14 +63,18 @@ def slow_records() -> Iterator[None]:
 def test_a_slow_query_ends_with_advice_and_keeps_nobody_else(impatient: Web, people: People) -> None:
     land()
     with slow_records(), ThreadPoolExecutor(8) as pool:
-        slow = [pool.submit(ask_in_time, impatient, "/data?name=Thing&count=exact", 12, people.viewer) for _ in range(3)]
+        slow = [
+            pool.submit(ask_in_time, impatient, "/data?name=Thing&count=exact", 12, people.viewer) for _ in range(3)
+        ]
         time.sleep(0.2)
         assert ask_in_time(impatient, "/health/live", 0.5).status == 200
         assert ask_in_time(impatient, "/stats", 0.8, people.viewer).status == 200
         for each in slow:
             assert_unavailable(each.result(), "too_slow")
             assert "source" in each.result().json()["detail"]
-        assert_unavailable(ask_in_time(impatient, "/api/v1/changes?source=listed", SECONDS + 2, people.viewer), "too_slow")
+        assert_unavailable(
+            ask_in_time(impatient, "/api/v1/changes?source=listed", SECONDS + 2, people.viewer), "too_slow"
+        )
     assert ask_in_time(impatient, "/data", 1, people.viewer).status == 200
 
 
