@@ -1,8 +1,8 @@
 """Errors as RFC 9457 problem+json, each with the request's id: what was wrong, where, and what to do."""
 
 import logging
-import sys
 import math
+import sys
 from http import HTTPStatus
 from typing import Any
 
