@@ -313,6 +313,14 @@ def shrink_quarantine(cursor: Any, source: str, count: int) -> None:
     )
 
 
+def count_pruned(cursor: Any, source: str, *, raw: int = 0, new: int = 0) -> None:
+    """Count raw records less, and new ones whose run goes; in that transaction, behind the row's lock."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET raw_count = raw_count - %s, pruned_new = pruned_new + %s WHERE source = %s",
+        [raw, new, source],
+    )
+
+
 def has_landed(cursor: Any, claim: Claim, batch_number: int) -> bool:
     """After a refused `advance`: whether the batch is in already, its commit's answer having been lost."""
     cursor.execute(
@@ -353,6 +361,11 @@ def revoke(cursor: Any, source: str) -> bool:
 def revoke_from(cursor: Any, source: str, run_id: int) -> None:
     """Take the source from this run, for nobody, however healthy it is; nothing if it is not the owner."""
     cursor.execute(_REVOKE_FROM_RUN, {"source": source, "run_id": run_id})
+
+
+def revoke_from_anyone(cursor: Any, source: str) -> None:
+    """Take the source from whoever owns it, for nobody, however healthy that is; behind the row's lock."""
+    cursor.execute(f"{_TAKE_FROM_OWNER} true", {"source": source})
 
 
 def renew(cursor: Any, claim: Claim) -> bool:

@@ -110,6 +110,7 @@ def test_a_session_that_the_server_ends_is_replaced(impatient: Web, people: Peop
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
     )
+    assert {ask_in_time(impatient, "/health", 2).status for _ in range(6)} == {200}
     statuses = [impatient.ask("/data", token=people.viewer).status for _ in range(12)]
     assert set(statuses) <= {200, 503}
     assert statuses.count(503) <= 4  # one for each thread, at most
