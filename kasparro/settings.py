@@ -295,6 +295,8 @@ LOGGING = {
         },
         # Its warnings repeat what the line of the request says, and its errors what `request_failed` says.
         "django.request": {"handlers": ["nowhere"], "propagate": False},
+        # Shows the text of what a task failed by; `task_failed` says the same without it.
+        "celery.app.trace": {"handlers": ["nowhere"], "propagate": False},
         # What a receiver raised is logged by its type (etl/runs.py): its text may show a secret.
         "django.dispatch": {"handlers": ["nowhere"], "propagate": False},
         "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials

@@ -63,7 +63,8 @@ class Mirror:
 
 def digest_table(source: str) -> str:
     rows = fetch(
-        "SELECT id, external_id, name, trim_scale(value)::text, sequence FROM unified_records WHERE source = %s ORDER BY id",
+        "SELECT id, external_id, name, trim_scale(value)::text, sequence FROM unified_records"
+        " WHERE source = %s ORDER BY id",
         source,
     )
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()

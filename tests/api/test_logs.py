@@ -5,7 +5,7 @@ import re
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from tests.api.web import SECRET_KEY, Web, serving
 from tests.factories import write_products
 from tests.listed import fetch
 from tests.processes import Project, test_database_url, wait_until
-from tests.test_workers import await_closed, make_sender, prefix, start_worker, valkey, workers  # noqa: F401
+from tests.test_workers import await_closed, make_sender, prefix, start_worker
 
 UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
@@ -129,7 +129,7 @@ def ask_for_trouble(web: Web, people: People) -> Iterator[str]:
         {"Cookie": f"sessionid={CANARIES['header']}"},
         session,
     ):
-        headers = {**headers, "User-Agent": "tests", "Referer": f"http://127.0.0.1/{secret}"}
+        sent = {**headers, "User-Agent": "tests", "Referer": f"http://127.0.0.1/{secret}"}
         for path in (
             "/stats",
             "/health",
@@ -139,9 +139,9 @@ def ask_for_trouble(web: Web, people: People) -> Iterator[str]:
             "/api/v1/runs",
             "/api/docs/",
         ):
-            yield web.ask(path, headers=headers).text
-        web.ask(f"/data?name={payload}", headers=headers)
-        web.ask(f"/data?nonsense={payload}", headers=headers)
+            yield web.ask(path, headers=sent).text
+        web.ask(f"/data?name={payload}", headers=sent)
+        web.ask(f"/data?nonsense={payload}", headers=sent)
     for body in (payload, json.dumps({"source": payload}), json.dumps({payload: secret})):
         web.ask(
             "/api/v1/runs",
@@ -165,19 +165,20 @@ def test_no_secret_and_no_payload_is_where_it_does_not_belong(people: People, pr
     }
     logs, shown = [], []
     with serving(tmp_path, **variables) as web:
-        for number, (table, column) in enumerate((("unified_records", "category"), ("etl_runs", "error"))):
-            for trouble in (nullcontext(), broken(table, column)):
-                rows = [
-                    (id_, payload, "Things", 1, "x")
-                    for id_ in range(1, 3 + 2 * number + isinstance(trouble, nullcontext))
-                ]
-                write_products(path, [*rows, (90 + number, payload, payload, payload, payload)])
-                with trouble:
-                    done = project.run("ingest", "products_csv", **variables)
-                    logs.append(done.stdout + done.stderr)
-                    shown += list(ask_for_trouble(web, people))
-                    answers = [web.ask(address, token=people.viewer) for address in ("/data", "/api/v1/runs")]
-                    shown += [answer.text for answer in answers if answer.status == 500]
+        troubles: tuple[AbstractContextManager[None], ...] = (
+            nullcontext(),
+            broken("unified_records", "category"),
+            broken("etl_runs", "error"),
+        )
+        for number, trouble in enumerate(troubles, start=1):
+            rows = [(n, payload, "Things", 1, "x") for n in range(1, 3 * number)]
+            write_products(path, [*rows, (90 + number, payload, payload, payload, payload)])
+            with trouble:
+                done = project.run("ingest", "products_csv", **variables)
+                logs.append(done.stdout + done.stderr)
+                shown += list(ask_for_trouble(web, people))
+                answers = [web.ask(address, token=people.viewer) for address in ("/data", "/api/v1/runs")]
+                shown += [answer.text for answer in answers if answer.status == 500]
         logs.append(web.log.read_text())
     assert len([text for text in shown if '"status": 500' in text]) >= 2
     assert Run.objects.filter(status="failed").exists()

@@ -16,7 +16,7 @@ from tests.api.web import Web, serving
 from tests.listed import fetch
 from tests.processes import Project, wait_until
 from tests.test_crashes import products_file
-from tests.test_workers import await_closed, queue, start_worker, valkey, workers  # noqa: F401
+from tests.test_workers import await_closed, queue, start_worker
 
 
 def scrape(web: Web, token: str) -> list[Sample]:
@@ -73,7 +73,7 @@ def count_requests(samples: list[Sample], view: str = "stats") -> float:
 def test_two_web_processes_and_a_worker_tell_one_truth(
     two: Web,
     people: People,
-    workers: Project,  # noqa: F811
+    workers: Project,
 ) -> None:
     products_file(workers, count=300)
     run_id = queue(workers)

@@ -23,7 +23,7 @@ def list_loaded(page: str) -> set[str]:
 
 def list_foreign(page: str) -> set[str]:
     """Addresses of other hosts, wherever they stand; the names of XML's namespaces are none."""
-    found = {address for address in re.findall(r"https?://[^\s\"'<>\\)]+", page)}
+    found = set(re.findall(r"https?://[^\s\"'<>\\)]+", page))
     return {address for address in found if urlsplit(address).hostname not in ("127.0.0.1", "www.w3.org")}
 
 
