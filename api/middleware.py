@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.functional import SimpleLazyObject
 from django_structlog.middlewares import RequestMiddleware
 from structlog.contextvars import bind_contextvars
 
@@ -88,6 +89,14 @@ class LogRequests(RequestMiddleware):
     def bind_ip(cls, request: HttpRequest) -> None:
         """The address as `identify` found it; the library would believe any header."""
         bind_contextvars(ip=request.META.get("REMOTE_ADDR", ""))
+
+    @staticmethod
+    def bind_user_id(request: HttpRequest) -> None:
+        """Whoever was found to ask; the library would look a session up for its line, also in a database in trouble."""
+        user = getattr(request, "user", None)
+        if isinstance(user, SimpleLazyObject):
+            user = getattr(request, "_cached_user", None)
+        bind_contextvars(user_id=user.pk if user is not None else None)
 
     @staticmethod
     def format_request(request: HttpRequest) -> str:
