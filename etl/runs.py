@@ -424,3 +424,22 @@ def _cancel(cursor: Any, run: Run, by: str) -> bool:
     text = f"Cancelled by {by}."
     _end(run.pk, Q(status=status), Status.FAILED, Reason.CANCELLED, error=text, story=text)
     return True
+
+
+def release(source: str, *, by: str) -> Run | None:
+    """Take the source from whoever owns it, and close the run that is running; that run, if there was one.
+
+    In one transaction, behind which its worker writes nothing more. Raises CheckpointLocked.
+    """
+    return past_frozen_owner(source, lambda cursor: _release(cursor, source, by), attempts=PATIENT_ATTEMPTS)
+
+
+def _release(cursor: Any, source: str, by: str) -> Run | None:
+    checkpoints.lock(cursor, source)
+    checkpoints.revoke_from_anyone(cursor, source)
+    run = Run.objects.select_for_update().filter(source=source, status=Status.RUNNING).first()
+    if run is not None:
+        text = make_storable(f"Its lease was released by {by}.")
+        Run.objects.filter(pk=run.pk).update(status=Status.FAILED, reason=Reason.RELEASED, error=text, finished_at=_NOW)
+        add_event(run.pk, EventKind.CLOSED, text)
+    return run

@@ -57,7 +57,7 @@ def test_request_task_and_run_are_tied_by_their_ids(
     people: People,
     workers: Project,
     valkey: Servers,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     write_products(workers.folder / "products.csv", [(1, "One", "Things", 1, "x")])
     workers.environment |= {"PRODUCTS_CSV": str(workers.folder / "products.csv"), "LOG_FORMAT": "json"}
