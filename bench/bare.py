@@ -10,7 +10,7 @@ from django.urls import path
 from api import records
 from api.parameters import DEFAULT_LIMIT
 
-_PAGE = Path(settings.BENCH_PAGE).read_bytes()
+_PAGE = Path(settings.BENCH_PAGE).read_bytes()  # type: ignore[misc]
 _COLUMNS = ("id", "source", "external_id", "name")
 
 

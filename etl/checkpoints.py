@@ -363,6 +363,11 @@ def revoke_from(cursor: Any, source: str, run_id: int) -> None:
     cursor.execute(_REVOKE_FROM_RUN, {"source": source, "run_id": run_id})
 
 
+def revoke_from_anyone(cursor: Any, source: str) -> None:
+    """Take the source from whoever owns it, for nobody, however healthy that is; behind the row's lock."""
+    cursor.execute(f"{_TAKE_FROM_OWNER} true", {"source": source})
+
+
 def renew(cursor: Any, claim: Claim) -> bool:
     """Lengthen the lease, unless it has ended or a batch is just renewing it; whether the source is still ours."""
     cursor.execute(_RENEW, {"source": claim.source, "epoch": claim.epoch, "lease_seconds": claim.lease_seconds})

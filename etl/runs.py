@@ -41,7 +41,7 @@ MOST_ATTEMPTS = 3
 _NOW = Func(function="clock_timestamp")
 
 # Not those that a person has stopped, nor replays, which do not ask the source.
-TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
+TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
 """The closed runs that tell how their source does."""
 
 
@@ -424,3 +424,22 @@ def _cancel(cursor: Any, run: Run, by: str) -> bool:
     text = f"Cancelled by {by}."
     _end(run.pk, Q(status=status), Status.FAILED, Reason.CANCELLED, error=text, story=text)
     return True
+
+
+def release(source: str, *, by: str) -> Run | None:
+    """Take the source from whoever owns it, and close the run that is running; that run, if there was one.
+
+    In one transaction, behind which its worker writes nothing more. Raises CheckpointLocked.
+    """
+    return past_frozen_owner(source, lambda cursor: _release(cursor, source, by), attempts=PATIENT_ATTEMPTS)
+
+
+def _release(cursor: Any, source: str, by: str) -> Run | None:
+    checkpoints.lock(cursor, source)
+    _line_up(cursor, source)
+    checkpoints.revoke_from_anyone(cursor, source)
+    run = Run.objects.select_for_update().filter(source=source, status=Status.RUNNING).first()
+    if run is not None:
+        text = f"Its lease was released by {by}."
+        _end(run.pk, Q(status=Status.RUNNING), Status.FAILED, Reason.RELEASED, error=text, story=text)
+    return run
