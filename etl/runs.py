@@ -41,7 +41,7 @@ MOST_ATTEMPTS = 3
 _NOW = Func(function="clock_timestamp")
 
 # Not those that a person has stopped, nor replays, which do not ask the source.
-TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
+TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
 """The closed runs that tell how their source does."""
 
 
@@ -436,10 +436,10 @@ def release(source: str, *, by: str) -> Run | None:
 
 def _release(cursor: Any, source: str, by: str) -> Run | None:
     checkpoints.lock(cursor, source)
+    _line_up(cursor, source)
     checkpoints.revoke_from_anyone(cursor, source)
     run = Run.objects.select_for_update().filter(source=source, status=Status.RUNNING).first()
     if run is not None:
-        text = make_storable(f"Its lease was released by {by}.")
-        Run.objects.filter(pk=run.pk).update(status=Status.FAILED, reason=Reason.RELEASED, error=text, finished_at=_NOW)
-        add_event(run.pk, EventKind.CLOSED, text)
+        text = f"Its lease was released by {by}."
+        _end(run.pk, Q(status=Status.RUNNING), Status.FAILED, Reason.RELEASED, error=text, story=text)
     return run
