@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo up test lint mistakes down
+.PHONY: demo up test lint mistakes bench-api bench-indexes down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -25,16 +25,31 @@ up: $(READY) .env  ## web on port 8000, worker and beat, until Ctrl-C
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest
 
-lint: $(READY) .env  ## style, types, the import law, migrations and settings
+lint: $(READY) .env  ## style, types, the import law, migrations, settings, and the files of production
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
 	@$(BIN)/python -m tests.seeded_mistakes
+
+bench/.venv/.ready: bench/requirements.txt
+	@echo "Setting up bench/.venv …"
+	@test -x bench/.venv/bin/python || $(PYTHON) -m venv bench/.venv
+	@bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
+	@touch $@
+
+bench-api: $(READY) .env bench/.venv/.ready  ## the API beside FastAPI and bare Django views, over a million records
+	@$(BIN)/python -m bench.api
+
+bench-indexes: $(READY) .env  ## what each index costs a load of a million records
+	@$(BIN)/python -m bench.indexes
 
 down: $(READY) .env  ## stop what `make up` has started, and the embedded servers
 	@$(BIN)/python manage.py up --stop

@@ -1,8 +1,12 @@
 """What lists can be narrowed by. Every filter is typed; a value that does not fit is told, none is ignored."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
+from django_filters.fields import IsoDateTimeField
 
 from etl.models import QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
 from etl.records import BreachCode, ChangeKind, QuarantineStatus, Reason, Status, Trigger
@@ -15,28 +19,55 @@ def _words(enum: type) -> list[tuple[str, str]]:
     return [(word.value, word.value) for word in enum if word.value]  # type: ignore[attr-defined]
 
 
+def _text(**how: Any) -> CharFilter:
+    """Exactly as given, blanks included: an id may begin with one."""
+    return CharFilter(strip=False, **how)
+
+
+class InstantField(IsoDateTimeField):
+    """In UTC: PostgreSQL takes fewer offsets than Python, and a year that UTC moves out of the calendar is told."""
+
+    def clean(self, value: Any) -> datetime | None:
+        try:
+            instant: datetime | None = super().clean(value)
+            return instant and instant.astimezone(UTC)
+        except OverflowError as error:
+            raise ValidationError("In UTC it must be in the years 1 to 9999.") from error
+
+
+class Instant(IsoDateTimeFilter):
+    field_class = InstantField
+
+
+class Happened(ChoiceFilter):
+    """Whether a time is set: `true` or `false`."""
+
+    def filter(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset.filter(**{f"{self.field_name}__isnull": value == "false"})
+
+
 class RecordFilters(FilterSet):
     """Of unified records. Read by records.py, which writes its own SQL."""
 
-    source = CharFilter(help_text="The source's name.")
-    category = CharFilter(help_text="Exactly so.")
-    external_id = CharFilter(help_text="The record's id at its source.")
-    name = CharFilter(lookup_expr="icontains", help_text="Contains, in upper or lower case.")
+    source = _text(help_text="The source's name.")
+    category = _text(help_text="Exactly so.")
+    external_id = _text(help_text="The record's id at its source.")
+    name = _text(lookup_expr="icontains", help_text="Contains, in upper or lower case.")
     value_min = NumberFilter("value", lookup_expr="gte", **VALUE_DIGITS)
     value_max = NumberFilter("value", lookup_expr="lte", **VALUE_DIGITS)
-    currency = CharFilter(help_text="Exactly so.")
-    event_after = IsoDateTimeFilter("event_timestamp", lookup_expr="gte", help_text="At or after, ISO 8601.")
-    event_before = IsoDateTimeFilter("event_timestamp", lookup_expr="lt", help_text="Before, ISO 8601.")
-    updated_since = IsoDateTimeFilter("updated_at", lookup_expr="gte", help_text="At or after, ISO 8601.")
+    currency = _text(help_text="Exactly so.")
+    event_after = Instant("event_timestamp", lookup_expr="gte", help_text="At or after, ISO 8601.")
+    event_before = Instant("event_timestamp", lookup_expr="lt", help_text="Before, ISO 8601.")
+    updated_since = Instant("updated_at", lookup_expr="gte", help_text="At or after, ISO 8601.")
 
 
 class RunFilters(FilterSet):
-    source = CharFilter()
+    source = _text()
     status = ChoiceFilter(choices=_words(Status))
     reason = ChoiceFilter(choices=_words(Reason))
     trigger = ChoiceFilter(choices=_words(Trigger))
-    started_after = IsoDateTimeFilter("started_at", lookup_expr="gte", help_text="At or after, ISO 8601.")
-    started_before = IsoDateTimeFilter("started_at", lookup_expr="lt", help_text="Before, ISO 8601.")
+    started_after = Instant("started_at", lookup_expr="gte", help_text="At or after, ISO 8601.")
+    started_before = Instant("started_at", lookup_expr="lt", help_text="Before, ISO 8601.")
 
     class Meta:
         model = Run
@@ -44,7 +75,7 @@ class RunFilters(FilterSet):
 
 
 class QuarantineFilters(FilterSet):
-    source = CharFilter()
+    source = _text()
     code = ChoiceFilter(choices=_words(BreachCode))
     status = ChoiceFilter(choices=_words(QuarantineStatus))
     run = NumberFilter("run_id", help_text="The run that refused it first.", **ID_DIGITS)
@@ -55,7 +86,7 @@ class QuarantineFilters(FilterSet):
 
 
 class SnapshotFilters(FilterSet):
-    source = CharFilter()
+    source = _text()
 
     class Meta:
         model = SchemaSnapshot
@@ -63,11 +94,9 @@ class SnapshotFilters(FilterSet):
 
 
 class ChangeFilters(FilterSet):
-    source = CharFilter()
+    source = _text()
     kind = ChoiceFilter(choices=_words(ChangeKind))
-    acknowledged = ChoiceFilter(
-        "acknowledged_at", lookup_expr="isnull", exclude=True, choices=[("true", "true"), ("false", "false")]
-    )
+    acknowledged = Happened("acknowledged_at", choices=[("true", "true"), ("false", "false")])
 
     class Meta:
         model = SchemaChange

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 from django.core.exceptions import ValidationError
 from django_filters import FilterSet
@@ -128,12 +129,8 @@ def read_id(text: str) -> int | None:
 
 def link(request: Request, **changed: Any) -> str:
     """The address of the request with these parameters changed; None takes one away."""
-    parameters = request.query_params.copy()
-    for name, value in changed.items():
-        parameters.pop(name, None)
-        if value is not None:
-            parameters[name] = str(value)
-    query = parameters.urlencode()
+    parameters = {**request.query_params.dict(), **changed}
+    query = urlencode({name: value for name, value in parameters.items() if value is not None})
     return request.build_absolute_uri(request.path) + (f"?{query}" if query else "")
 
 

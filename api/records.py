@@ -88,8 +88,9 @@ def read_rows(
     columns = ", ".join(order.columns)
     is_downward = order.is_descending is not is_backward
     if behind is not None:
-        where.append(f"({columns}) {'<' if is_downward else '>'} ({', '.join(['%s'] * len(order.columns))})")
-        values += behind
+        key = _narrow_key(conditions, order, behind)
+        where.append(f"({', '.join(key)}) {'<' if is_downward else '>'} ({', '.join(['%s'] * len(key))})")
+        values += key.values()
     direction = "DESC" if is_downward else "ASC"
     ordered = ", ".join(f"{column} {direction}" for column in order.columns)
     count, count_values = _describe_kept_count(kept_count_of)
@@ -116,6 +117,16 @@ def _describe_conditions(conditions: Sequence[Condition]) -> tuple[list[str], li
 
 def _join_conditions(where: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(where)}" if where else ""
+
+
+def _narrow_key(conditions: Sequence[Condition], order: Order, behind: Sequence[Any]) -> dict[str, Any]:
+    """The key without `source` where a condition fixes it: with both, PostgreSQL's index scan would begin at the
+    source's first row and not at the key.
+    """
+    key = dict(zip(order.columns, behind, strict=True))
+    if len(key) > 1 and any(condition.column == "source" and condition.lookup == "exact" for condition in conditions):
+        del key["source"]
+    return key
 
 
 def _describe_kept_count(source: str | None) -> tuple[str, list[str]]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from api.groups import GROUPS, OPERATE
 from api.models import Scope, Token
+from etl.planned import Planned
 
 PREFIX = "kasparro_"
 SHOWN_CHARACTERS = len(PREFIX) + 6
@@ -22,7 +23,7 @@ LONGEST_TOKEN = 100
 LONGEST_LIFE_DAYS = 36_500
 
 _USER_NAME = re.compile(r"[\w.@+-]{1,150}")
-_FIND = """
+_FIND = Planned("""
     SELECT token.id, token.scope, token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute',
         person.id, person.username, person.is_staff, person.is_superuser,
         ARRAY(
@@ -38,7 +39,7 @@ _FIND = """
     FROM api_tokens AS token JOIN auth_user AS person ON person.id = token.user_id
     WHERE token.digest = %s AND person.is_active
         AND (token.expires_at IS NULL OR token.expires_at > clock_timestamp())
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,14 @@ def find(secret: str) -> tuple[Key, User] | None:
     token_id, scope, is_to_be_noted, user_id, username, is_staff, is_superuser, permissions = row
     if is_to_be_noted:
         Token.objects.filter(pk=token_id).update(last_used_at=Func(function="clock_timestamp"))
-    columns = ("id", "username", "is_staff", "is_superuser", "is_active")
-    user = User.from_db(connection.alias, columns, (user_id, username, is_staff, is_superuser, True))
+    columns = (
+        "id",
+        "is_superuser",
+        "username",
+        "is_staff",
+        "is_active",
+    )  # as the model has them: from_db goes by place
+    user = User.from_db(connection.alias, columns, (user_id, is_superuser, username, is_staff, True))
     return Key(token_id, scope, frozenset(permissions), is_superuser), user
 
 

@@ -67,7 +67,8 @@ class Window(ViewSet):
             raise Throttled(throttle.wait())
         self.check_permissions(request)
         view: Any = type(self)
-        parameters.refuse_unknown(request, _name_parameters(view, self.action))
+        if self.action is not None:  # else the method is not allowed, which says more
+            parameters.refuse_unknown(request, _name_parameters(view, self.action))
 
 
 @cache

@@ -313,6 +313,14 @@ def shrink_quarantine(cursor: Any, source: str, count: int) -> None:
     )
 
 
+def count_pruned(cursor: Any, source: str, *, raw: int = 0, new: int = 0) -> None:
+    """Count raw records less, and new ones whose run goes; in that transaction, behind the row's lock."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET raw_count = raw_count - %s, pruned_new = pruned_new + %s WHERE source = %s",
+        [raw, new, source],
+    )
+
+
 def has_landed(cursor: Any, claim: Claim, batch_number: int) -> bool:
     """After a refused `advance`: whether the batch is in already, its commit's answer having been lost."""
     cursor.execute(

@@ -60,6 +60,9 @@ class Run(models.Model):
     unchanged = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)
     quarantined = models.BigIntegerField(default=0)
+    pruned_raw = models.BigIntegerField(
+        default=0, db_default=0, help_text="Of the raw records that it landed, those that are pruned."
+    )
     error = models.TextField(blank=True, default="")
 
     class Meta:
@@ -99,6 +102,10 @@ class Run(models.Model):
                     quarantined__gte=0,
                 ),
                 name="etl_runs_counters_add_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(pruned_raw__gte=0, pruned_raw__lte=F("new") + F("updated")),
+                name="etl_runs_pruned_raw_was_landed",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=("queued", "running"), finished_at=None)
@@ -174,6 +181,9 @@ class Checkpoint(models.Model):
     record_count = models.BigIntegerField(default=0)
     raw_count = models.BigIntegerField(default=0)
     open_quarantine_count = models.BigIntegerField(default=0)
+    pruned_new = models.BigIntegerField(
+        default=0, db_default=0, help_text="Of the records counted as new, those whose run is pruned."
+    )
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -183,6 +193,9 @@ class Checkpoint(models.Model):
             models.CheckConstraint(
                 condition=Q(record_count__gte=0, raw_count__gte=0, open_quarantine_count__gte=0),
                 name="ingestion_checkpoints_counts_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(pruned_new__gte=0), name="ingestion_checkpoints_pruned_new_not_negative"
             ),
         )
 

@@ -135,7 +135,7 @@ def work(run_id: int) -> None:
 def _work(run: Run) -> None:
     source = find_source(run.source)
     if source is None:
-        runs.close_queued(run.pk, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
+        runs.close_queued(run, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
         return
     lock = SourceLock(source.name, settings.ETL_LEASE_SECONDS)
     started: Started | Holder | None = None

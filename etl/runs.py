@@ -20,6 +20,7 @@ from etl.checkpoints import Claim, Holder
 from etl.drift import Shape, describe_changes
 from etl.models import Checkpoint, Run, RunEvent
 from etl.records import Counters, Cursor, EventKind, Reason, Status, Trigger
+from etl.signals import run_closed
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements, is_lock_timeout
@@ -38,6 +39,10 @@ PATIENT_ATTEMPTS = 120
 
 MOST_ATTEMPTS = 3
 _NOW = Func(function="clock_timestamp")
+
+# Not those that a person has stopped, nor replays, which do not ask the source.
+TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
+"""The closed runs that tell how their source does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +241,15 @@ def count_batch(cursor: Any, claim: Claim, counters: Counters, reached: Cursor) 
         raise checkpoints.describe_overtaking(claim)
 
 
+def count_pruned(cursor: Any, raw_of_runs: Mapping[int, int]) -> None:
+    """Note of closed runs how many of their raw records go; in the transaction that removes them."""
+    cursor.execute(
+        "UPDATE etl_runs SET pruned_raw = pruned_raw + gone.count"
+        " FROM unnest(%s::bigint[], %s::bigint[]) AS gone (run_id, count) WHERE etl_runs.id = gone.run_id",
+        [list(raw_of_runs), list(raw_of_runs.values())],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ReadEnd:
     """What a read that is through leaves for the next one to compare with; no shape if nothing was read."""
@@ -263,10 +277,42 @@ def close(
         if read_end is not None:
             checkpoints.end_read(cursor, claim, fingerprint=read_end.fingerprint, validators=read_end.validators)
             _note_drift(claim, read_end)
-        running = Run.objects.filter(pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
-        error = make_storable(error)
-        if running.update(status=status, reason=reason, error=error, finished_at=_NOW, heartbeat_at=_NOW):
-            add_event(claim.run_id, EventKind.CLOSED, f"Closed {'/'.join(filter(None, (status, reason)))}.")
+        story = f"Closed {'/'.join(filter(None, (status, reason)))}."
+        _line_up(cursor, claim.source)
+        _end(claim.run_id, Q(epoch=claim.epoch, status=Status.RUNNING), status, reason, error=error, story=story)
+
+
+def _line_up(cursor: Any, source: str) -> None:
+    """Those who close runs of one source come in a row, from here to their commit; before any run's row is locked.
+
+    So the order of `finished_at` is that of the commits, and whoever is told of a run sees every earlier one closed.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"kasparro end {source}"])
+
+
+def _end(run_id: int, condition: Q, status: Status, reason: Reason, *, error: str, story: str) -> None:
+    """Close the run's row if it is still as the condition says: the only place that does, so that all are told of."""
+    values = {"status": status, "reason": reason, "error": make_storable(error)}
+    if Run.objects.filter(condition, pk=run_id).update(**values, finished_at=_NOW):
+        add_event(run_id, EventKind.CLOSED, story)
+        transaction.on_commit(lambda: _announce(run_id))
+
+
+def _announce(run_id: int) -> None:
+    """Tell whoever listens; nothing that goes wrong here reaches who has closed the run."""
+    try:
+        for receiver, error in run_closed.send_robust(sender=Run, run=Run.objects.get(pk=run_id)):
+            if isinstance(error, Exception):
+                name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
+                logger.warning("%s was told that run %d is closed, and raised %s", name, run_id, type(error).__name__)
+    except Exception as error:  # noqa: BLE001  (a door: whatever listens or fails, the run is closed)
+        logger.warning("Who listens was not told that run %d is closed: %s", run_id, type(error).__name__)
+
+
+def find_former(run: Run) -> Run | None:
+    """The source's run that was closed before this one, of those that tell how the source does; None for the first."""
+    former = Run.objects.filter(TELLS, source=run.source, finished_at__lt=run.finished_at)
+    return former.order_by("-finished_at").first()
 
 
 def _note_drift(claim: Claim, read_end: ReadEnd) -> None:
@@ -306,11 +352,13 @@ def _in(seconds: float) -> Func:
     )
 
 
-def close_queued(run_id: int, reason: Reason, error: str) -> None:
+def close_queued(run: Run, reason: Reason, error: str) -> None:
     """Close a run that waits and can't be executed."""
-    waiting = Run.objects.filter(pk=run_id, status=Status.QUEUED)
-    if waiting.update(status=Status.FAILED, reason=reason, error=error, finished_at=_NOW):
-        add_event(run_id, EventKind.CLOSED, f"Closed failed/{reason}: {error}")
+    story = f"Closed failed/{reason}: {error}"
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        bound_statements(cursor)
+        _line_up(cursor, run.source)
+        _end(run.pk, Q(status=Status.QUEUED), Status.FAILED, reason, error=error, story=story)
 
 
 def list_running() -> list[str]:
@@ -350,9 +398,10 @@ def _choose_reason(stale: Run) -> Reason:
 
 def _close_abandoned(run: Run, reason: Reason, error: str, by: str) -> None:
     """Close a running run whose epoch is over by this transaction."""
-    running = Run.objects.filter(pk=run.pk, status=Status.RUNNING)
-    running.update(status=Status.FAILED, reason=reason, error=error, finished_at=_NOW)
-    add_event(run.pk, EventKind.CLOSED, f"Closed failed/{reason} by {by}.")
+    with connection.cursor() as cursor:
+        _line_up(cursor, run.source)
+    story = f"Closed failed/{reason} by {by}."
+    _end(run.pk, Q(status=Status.RUNNING), Status.FAILED, reason, error=error, story=story)
     run.refresh_from_db()
 
 
@@ -367,13 +416,13 @@ def cancel(run: Run, *, by: str) -> bool:
 def _cancel(cursor: Any, run: Run, by: str) -> bool:
     # The checkpoint's row first, as every batch, start and close does: then the run's status stands still.
     checkpoints.lock(cursor, run.source)
+    _line_up(cursor, run.source)
     status = Run.objects.select_for_update().values_list("status", flat=True).get(pk=run.pk)
     if status not in (Status.QUEUED, Status.RUNNING):
         return False
     checkpoints.revoke_from(cursor, run.source, run.pk)
-    text = make_storable(f"Cancelled by {by}.")
-    Run.objects.filter(pk=run.pk).update(status=Status.FAILED, reason=Reason.CANCELLED, error=text, finished_at=_NOW)
-    add_event(run.pk, EventKind.CLOSED, text)
+    text = f"Cancelled by {by}."
+    _end(run.pk, Q(status=status), Status.FAILED, Reason.CANCELLED, error=text, story=text)
     return True
 
 

@@ -12,12 +12,13 @@ from typing import Any
 from django.db import connection
 
 from etl import runs, schedule
+from etl.planned import Planned
 from etl.records import TotalName
 from etl.sources.registry import list_sources
 
 # Every source of ETL_SOURCES, and any other that has left a trace: `known`.
 _KNOWN = """
-    SELECT unnest(%(sources)s::text[]) AS source
+    SELECT unnest(%s::text[]) AS source
     UNION SELECT source FROM ingestion_checkpoints UNION SELECT source FROM etl_totals
     UNION SELECT source FROM etl_runs WHERE status IN ('queued', 'running')
 """
@@ -29,13 +30,18 @@ _OPEN = """
 """
 
 
-_CHECKPOINT = """
+def _as_text(time: str) -> str:
+    """As PostgreSQL writes it in JSON where the session's time zone is UTC, whatever that is."""
+    return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+
+
+_CHECKPOINT = f"""
     json_build_object(
         'source', source, 'epoch', epoch, 'read_number', read_number, 'batch_number', batch_number,
         'sequence', sequence, 'record_count', record_count, 'raw_count', raw_count,
         'open_quarantine_count', open_quarantine_count, 'is_reading', is_reading,
-        'updated_at', updated_at, 'owner_run', owner_run_id,
-        'lease_expires_at', lease_expires_at
+        'updated_at', {_as_text("updated_at")}, 'owner_run', owner_run_id,
+        'lease_expires_at', {_as_text("lease_expires_at")}
     )
 """
 
@@ -49,10 +55,10 @@ _RUN_FIELDS = f"""
     'total_runs', {_add("successful + partial + failed + running + queued")},
     'successful_runs', {_add("successful")}, 'partial_runs', {_add("partial")}, 'failed_runs', {_add("failed")},
     'running_runs', {_add("running")}, 'queued_runs', {_add("queued")},
-    'last_success_at', max(last_success), 'last_failure_at', max(last_failure),
+    'last_success_at', {_as_text("max(last_success)")}, 'last_failure_at', {_as_text("max(last_failure)")},
     'average_duration_s', round(sum(seconds) / nullif(sum(timed), 0), 3)::float8
 """
-_STATISTICS = f"""
+_STATISTICS = Planned(f"""
     WITH known AS ({_KNOWN}), open AS ({_OPEN}), totals AS (
         SELECT source,
             sum(value) FILTER (WHERE name = 'runs' AND label = 'success') AS successful,
@@ -87,7 +93,7 @@ _STATISTICS = f"""
             json_agg(checkpoint ORDER BY source) FILTER (WHERE checkpoint IS NOT NULL), '[]'),
         'sources', (SELECT coalesce(json_agg(one ORDER BY source), '[]') FROM each)
     )::text FROM standing
-"""
+""")
 _TOTALS = "SELECT source, name, label, value, latest FROM etl_totals"
 _GAUGES = f"""
     WITH known AS ({_KNOWN}), open AS ({_OPEN})
@@ -127,11 +133,10 @@ def read_statistics_json() -> str:
     Runs by status (`total_runs` is all of them, open ones included), `records_by_source` and
     `quarantined_by_source` (what is stored and what waits in quarantine), `last_success_at` (`partial` counts) and
     `last_failure_at`, `average_duration_s` (of closed runs that were started, seconds), `checkpoints`; and in
-    `sources` the same for each source. Times are ISO 8601 in UTC, the time zone of Django's
-    sessions; null is what has never been.
+    `sources` the same for each source. Times are ISO 8601 in UTC; null is what has never been.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_STATISTICS, {"sources": _list_names()})
+        cursor.execute(_STATISTICS, [_list_names()])
         (text,) = cursor.fetchone()
         return str(text)
 
@@ -172,7 +177,7 @@ def read_totals() -> list[Total]:
 def read_gauges() -> list[Gauges]:
     """Each known source, those of ETL_SOURCES that have never run included."""
     with connection.cursor() as cursor:
-        cursor.execute(_GAUGES, {"sources": _list_names()})
+        cursor.execute(_GAUGES, [_list_names()])
         return [
             Gauges(source, due, quarantine, float(age) if age is not None else None)
             for source, due, quarantine, age in cursor.fetchall()

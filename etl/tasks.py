@@ -10,6 +10,7 @@ from etl import quarantine
 from etl.operations import queue_due as queue_due_run
 from etl.operations import sweep as sweep_everything
 from etl.operations import work
+from etl.pruning import prune_in_task
 from etl.selection import Selection
 
 
@@ -29,6 +30,12 @@ def queue_due(source: str) -> None:
 def sweep() -> None:
     """Put right what was missed."""
     sweep_everything()
+
+
+@shared_task(name="etl.tasks.prune")
+def prune() -> None:
+    """Remove what is older than the settings ETL_PRUNE_* say; its entry in the schedule is disabled at first."""
+    prune_in_task()
 
 
 @shared_task(name=quarantine.DISCARD_TASK)

@@ -27,6 +27,7 @@ def _describe_exception(logger: WrappedLogger, method: str, event: EventDict) ->
     given: Any = event.pop("exc_info", None)
     error = sys.exception() if given is True else given[1] if isinstance(given, tuple) else given
     if isinstance(error, BaseException):
+        event.pop("error", None)  # django-structlog's copy of that text
         event["exception"] = type(error).__name__
         event["places"] = _list_places(error.__traceback__)
     return event

@@ -99,6 +99,13 @@ ETL_HTTP_TIMEOUT_SECONDS = env.seconds("ETL_HTTP_TIMEOUT_SECONDS", 30, least=0.1
 ETL_HTTP_DEADLINE_SECONDS = env.seconds("ETL_HTTP_DEADLINE_SECONDS", 300, least=0.1)
 ETL_HTTP_MAX_BYTES = env.whole("ETL_HTTP_MAX_BYTES", 1 << 30, least=1)
 
+ETL_PRUNE_RAW_DAYS = env.days("ETL_PRUNE_RAW_DAYS", 365)
+ETL_PRUNE_KEEP_VERSIONS = env.whole("ETL_PRUNE_KEEP_VERSIONS", 3, least=1)
+ETL_PRUNE_QUARANTINE_DAYS = env.days("ETL_PRUNE_QUARANTINE_DAYS", 365)
+ETL_PRUNE_EVENTS_DAYS = env.days("ETL_PRUNE_EVENTS_DAYS", 90)
+ETL_PRUNE_RUNS_DAYS = env.days("ETL_PRUNE_RUNS_DAYS", 365)
+ETL_PRUNE_KEEP_RUNS = env.whole("ETL_PRUNE_KEEP_RUNS", 100, least=1)
+
 COINGECKO_BASE_URL = env.text("COINGECKO_BASE_URL", "https://api.coingecko.com/api/v3")
 # The free tier's limit is that of the public address; a stand-in has none unless one is set.
 _FREE_TIER = "10/minute" if "//api.coingecko.com/" in COINGECKO_BASE_URL else ""
@@ -107,6 +114,26 @@ COINGECKO_API_KEY = env.text("COINGECKO_API_KEY")
 PRODUCTS_CSV = env.text("PRODUCTS_CSV", "data/products.csv")
 VENDORS_CSV = env.text("VENDORS_CSV", "data/vendors.csv")
 LISTINGS_JSON = env.text("LISTINGS_JSON", "data/listings.ndjson")
+
+# --- mail: when a source fails for the first time, and when it is well again ---------------------
+ADMINS = env.people("ADMINS")
+EMAIL_FROM = env.text("EMAIL_FROM", "kasparro@localhost")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = EMAIL_FROM
+EMAIL_SUBJECT_PREFIX = "[Kasparro] "
+EMAIL_TIMEOUT = 10
+
+
+def _mail() -> dict[str, Any]:
+    try:
+        return dict(environ.Env.email_url_config(env.text("EMAIL_URL", "smtp://localhost:25")))
+    except (ValueError, KeyError, ImproperlyConfigured):
+        # The value is not shown: it may hold a password.
+        hint = "Use smtp+tls://USER:PASSWORD@HOST:587 (or smtp://, smtp+ssl://)."
+        env.problems.append(Problem("EMAIL_URL", "EMAIL_URL is no address of a mail server", hint))
+        return {}
+
+
+globals().update(_mail())
 
 # --- the API ------------------------------------------------------------------------------------
 API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use such as 1200/minute.")
@@ -125,7 +152,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["api.permissions.MayUse"],
     "DEFAULT_RENDERER_CLASSES": ["api.renderers.Json", "api.renderers.Browsable"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["api.parsers.Json"],
     "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
     "EXCEPTION_HANDLER": "api.errors.handle",
     "URL_FORMAT_OVERRIDE": None,
@@ -161,6 +188,8 @@ CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
     "socket_connect_timeout": 2,
+    "max_retries": 1,  # of who sends: a request that wants a run would wait for seconds, and the sweeper sends too
+    "interval_start": 0.1,
     "global_keyprefix": REDIS_KEY_PREFIX,
 }
 CELERY_ACCEPT_CONTENT = ["json"]
@@ -233,6 +262,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(api/v1/)?(health|health/live|metrics)$"]  # a balancer and a monitor ask within the house
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -265,6 +295,8 @@ LOGGING = {
         },
         # Its warnings repeat what the line of the request says, and its errors what `request_failed` says.
         "django.request": {"handlers": ["nowhere"], "propagate": False},
+        # What a receiver raised is logged by its type (etl/runs.py): its text may show a secret.
+        "django.dispatch": {"handlers": ["nowhere"], "propagate": False},
         "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
     },
 }

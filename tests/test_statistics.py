@@ -78,7 +78,7 @@ def test_statistics_are_those_of_the_tables() -> None:
 
 
 def as_text(time: Any) -> str:
-    return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"
+    return f"{time:%Y-%m-%dT%H:%M:%S.%f+00:00}"
 
 
 def test_each_source_has_the_same_fields_of_its_own() -> None:

@@ -33,7 +33,8 @@ from api.records import ORDERINGS, Condition, Order
 from api.renderers import Browsable, Json, JsonText
 from api.serializers import RecordSerializer, VersionSerializer, make_page
 from api.window import PAGED, Window, answer_rows
-from etl.models import AnyRawRecord, Run, UnifiedRecord
+from etl.models import AnyRawRecord, Checkpoint, Run, UnifiedRecord
+from etl.sources.registry import list_sources
 
 ORDERING = OpenApiParameter(
     "ordering",
@@ -173,6 +174,20 @@ class NdJson(BaseRenderer):
         return Json().render(data, accepted_media_type, renderer_context) + b"\n"
 
 
+def _read_source(request: Request) -> str:
+    """A source of ETL_SOURCES, or one that records have come from: a misspelt one would look like an idle one."""
+    given = request.query_params.get("source")
+    if given is None:
+        raise InvalidParameter("source", "It is required: each source has a feed of its own.")
+    configured = [source.name for source in list_sources()]
+    if given in configured:
+        return given
+    known = sorted({*configured, *Checkpoint.objects.values_list("source", flat=True)})
+    if given not in known:
+        raise InvalidParameter("source", f"There is no such source. Known are: {', '.join(known)}.")
+    return given
+
+
 class ChangesViewSet(Window):
     """The change feed."""
 
@@ -200,9 +215,7 @@ class ChangesViewSet(Window):
 
         With `Accept: application/x-ndjson` the answer is a record a line, and the position in the header `X-After`.
         """
-        source = request.query_params.get("source")
-        if source is None:
-            raise InvalidParameter("source", "It is required: each source has a feed of its own.")
+        source = _read_source(request)
         list_name = name_list("changes", {"source": source}, "sequence")
         behind = read_position(request, "after", list_name, (int, int)) or (0, 0)
         limit = read_limit(request)

@@ -25,7 +25,7 @@ OPERATE = "etl.operate"
 
 def may_operate(request: HttpRequest) -> bool:
     """Whether the user may start, cancel, replay, discard, acknowledge, release and pause."""
-    return bool(request.user.is_active and request.user.has_perm(OPERATE))  # type: ignore[union-attr]
+    return bool(request.user.is_active and request.user.has_perm(OPERATE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +207,7 @@ def link_row(model: str, pk: object, text: object) -> SafeString:
 def describe_seconds(seconds: float | None) -> str:
     """A duration for people: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
     if seconds is None:
-        return "–"
+        return "-"
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -37,7 +37,7 @@ def listing(model: str, **filters: Any) -> str:
 @register.filter
 def thousands(number: float | None) -> str:
     """12,345"""
-    return f"{number:,}" if number is not None else "–"
+    return f"{number:,}" if number is not None else "-"
 
 
 @register.filter

@@ -1,0 +1,120 @@
+"""The benchmark's own databases on the embedded server: made, filled by real ingests of generated files, dropped."""
+
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+from psycopg2 import sql
+
+ROOT = Path(__file__).resolve().parent.parent
+PRODUCTS = 1_000_000
+OFFERS = 10_000
+PATIENCE_SECONDS = 900
+
+
+def write_products(path: Path, count: int, *, dearer: int = 0) -> Path:
+    """A products file, always the same for the same arguments; `dearer` is added to every price."""
+    dice = random.Random(7)
+    with path.open("w", encoding="utf-8") as file:
+        file.write("product_id,name,category,price,extra_col\n")
+        for number in range(1, count + 1):
+            name = f"Product {number} of line {dice.randrange(1000)}"
+            price = f"{dice.randrange(1, 10_000) + dearer}.{dice.randrange(100):02}"
+            file.write(f"{number},{name},Category {dice.randrange(200)},{price},x\n")
+    return path
+
+
+def write_offers(path: Path, count: int) -> Path:
+    """A vendors file: the second source, so that a filter by source leaves something out."""
+    with path.open("w", encoding="utf-8") as file:
+        file.write("vendor_id,product_name,group,amount\n")
+        for number in range(1, count + 1):
+            file.write(f"V{number},Offer {number},Group {number % 20},{number}.50\n")
+    return path
+
+
+class Database:
+    """A database of its own, and the environment of a production process that uses it."""
+
+    def __init__(self, servers: Any, name: str, folder: Path) -> None:
+        self.server_url = servers.database_url()
+        self.name = name
+        self.url = urlunsplit(urlsplit(self.server_url)._replace(path=f"/{name}"))
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR", "TZ")},
+            "DEBUG": "off",
+            "SECRET_KEY": secrets.token_hex(32),
+            "ALLOWED_HOSTS": "127.0.0.1",
+            "HTTPS": "off",
+            "DATABASE_URL": self.url,
+            "REDIS_URL": servers.redis_url(),
+            "PRODUCTS_CSV": str(folder / "products.csv"),
+            "VENDORS_CSV": str(folder / "vendors.csv"),
+        }
+
+    def make(self) -> None:
+        """Make it anew, empty but migrated."""
+        self.drop()
+        self._command_server("CREATE DATABASE {}")
+        self.manage("migrate", "-v0")
+
+    def drop(self) -> None:
+        self._command_server("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+
+    def _command_server(self, statement: str) -> None:
+        with closing(psycopg2.connect(self.server_url)) as session, session.cursor() as cursor:
+            session.autocommit = True
+            cursor.execute(sql.SQL(statement).format(sql.Identifier(self.name)))
+
+    def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        """The rows of a statement, in a session of its own; outside a transaction, for VACUUM and its like."""
+        with closing(psycopg2.connect(self.url)) as session, session.cursor() as cursor:
+            session.autocommit = True
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def manage(self, *arguments: str) -> str:
+        """Type a command of the project; its standard output. Ends the benchmark if it fails."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *arguments],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_SECONDS,
+        )
+        if done.returncode != 0:
+            sys.exit(f"`manage.py {' '.join(arguments)}` ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+        return done.stdout
+
+    def ingest(self, source: str) -> dict[str, Any]:
+        """A run in a process of its own: its outcome, with `duration_s`."""
+        outcome: dict[str, Any] = json.loads(self.manage("ingest", source, "--json"))
+        return outcome
+
+    @contextmanager
+    def ingesting(self, source: str) -> Iterator["subprocess.Popen[str]"]:
+        """A run that goes on meanwhile; its outcome is what the process prints."""
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), "ingest", source, "--json"],
+            cwd=ROOT,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait()

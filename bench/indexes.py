@@ -1,0 +1,243 @@
+"""`make bench-indexes`: what each index on the unified records costs a first load of a million records.
+
+First the change feed's index, which everyone has: without it and with it, also for a read that changes every record.
+Then those that a team may add for its filters. Seconds are those of real runs; the server's own processor time,
+which other programs disturb less, stands beside them.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
+os.environ["DEBUG"] = "true"  # of this process alone: it starts the embedded servers
+
+import django
+
+django.setup()
+
+from django.conf import settings
+
+from api.records import FIELDS
+from bench.database import PRODUCTS, ROOT, Database, write_products
+from bench.report import describe_machine, make_table, replace_section
+
+SOURCE = "products_csv"
+KEPT = "unified_records_changes"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index for a filter: what it is on, the filter's parameter, and a condition like the one that it makes."""
+
+    name: str
+    on: str
+    filters: str
+    condition: str
+    first: str = ""
+
+    @property
+    def statement(self) -> str:
+        return f"{self.first}CREATE INDEX CONCURRENTLY {self.name} ON unified_records {self.on}"
+
+
+INDEXES = (
+    Index("unified_records_category", "(category, id)", "`category`", "category = 'category 38'"),
+    Index("unified_records_currency", "(currency, id)", "`currency`", "currency = 'EUR'"),
+    Index("unified_records_value", "(value, id)", "`value_min`, `value_max`", "value >= 9999"),
+    Index(
+        "unified_records_event",
+        "(event_timestamp, id)",
+        "`event_after`, `event_before`",
+        "event_timestamp >= {newest}",
+    ),
+    Index(
+        "unified_records_updated",
+        "(updated_at, id)",
+        "`updated_since`",
+        "updated_at >= {newest}",
+    ),
+    Index(
+        "unified_records_name",
+        "USING gin (name gin_trgm_ops)",
+        "`name`",
+        "name ILIKE '%Product 77777%'",
+        first="CREATE EXTENSION IF NOT EXISTS pg_trgm; ",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A run's seconds, and the processor seconds of the server's sessions meanwhile."""
+
+    seconds: float
+    server_seconds: float
+
+
+Costs = dict[str, list[Cost]]
+
+
+def main() -> None:
+    options = _read_options()
+    settings.EMBEDDED_SERVERS.start()
+    with tempfile.TemporaryDirectory(prefix="kasparro-bench-") as name:
+        database = Database(settings.EMBEDDED_SERVERS, "kasparro_bench_load", Path(name))
+        loads, changes, sizes, plans = measure_rounds(database, Path(name), options.rounds)
+        ((version,),) = database.execute("SHOW server_version")
+        database.drop()
+    head = f"{describe_machine(version)}; medians of {options.rounds} interleaved rounds."
+    kept, added = describe_kept(loads, changes, sizes), describe_added(loads, sizes, plans)
+    print(f"{head}\n\n{kept}\n\n{added}")
+    if not options.dry:
+        replace_section(ROOT / "docs/benchmarks.md", "indexes", f"{head}\n\n{kept}")
+        replace_section(ROOT / "docs/deployment.md", "indexes", f"{head}\n\n{added}")
+
+
+def _read_options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.indexes", description="The price of indexes.")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--dry", action="store_true", help="print, and leave the docs alone")
+    return parser.parse_args()
+
+
+def measure_rounds(
+    database: Database, folder: Path, rounds: int
+) -> tuple[Costs, Costs, dict[str, int], dict[str, tuple[float, float, str]]]:
+    """First loads by variant, reads that change everything, sizes in MiB, and how each filter is answered."""
+    loads: Costs = {}
+    changes: Costs = {}
+    sizes: dict[str, int] = {}
+    plans: dict[str, tuple[float, float, str]] = {}
+    for number in range(rounds):
+        for is_kept in (False, True) if number % 2 else (True, False):
+            name = KEPT if is_kept else "none"
+            load(database, folder, loads.setdefault(name, []), [] if is_kept else [f"DROP INDEX {KEPT}"])
+            if is_kept:
+                sizes[KEPT] = read_size(database, KEPT)
+            write_products(folder / "products.csv", PRODUCTS, dearer=1)
+            changes.setdefault(name, []).append(run(database, "updated"))
+        for index in INDEXES:
+            statements = [part.strip().replace(" CONCURRENTLY", "") for part in index.statement.split(";")]
+            load(database, folder, loads.setdefault(index.name, []), statements)
+            sizes[index.name] = read_size(database, index.name)
+            plans.setdefault(index.name, compare_plans(database, index))
+        say(f"round {number + 1} of {rounds}: load average {os.getloadavg()[0]:.1f}")
+    return loads, changes, sizes, plans
+
+
+def load(database: Database, folder: Path, costs: list[Cost], statements: Sequence[str]) -> None:
+    """A first load into a new database, after these statements."""
+    database.make()
+    for statement in statements:
+        database.execute(statement)
+    write_products(folder / "products.csv", PRODUCTS)
+    costs.append(run(database, "new"))
+
+
+def run(database: Database, counter: str) -> Cost:
+    """An ingest of the million, from a checkpoint of the server on."""
+    database.execute("CHECKPOINT")
+    before = read_server_seconds()
+    outcome = database.ingest(SOURCE)
+    if outcome[counter] != PRODUCTS:
+        sys.exit(f"Not every record was {counter}: {outcome}")
+    cost = Cost(outcome["duration_s"], read_server_seconds() - before)
+    say(f"{counter}: {cost.seconds:.1f} s, the server's sessions {cost.server_seconds:.1f} s")
+    return cost
+
+
+def say(text: str) -> None:
+    """A line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def read_server_seconds() -> float:
+    """The processor time of all sessions that have ended, from Linux's accounts of their parent."""
+    pid: Any = settings.EMBEDDED_SERVERS.list_used()[0].find_process()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[13]) + int(fields[14])) / TICKS
+
+
+def read_size(database: Database, name: str) -> int:
+    """MiB of an index."""
+    ((size,),) = database.execute("SELECT pg_relation_size(%s::regclass) >> 20", name)
+    return int(size)
+
+
+def compare_plans(database: Database, index: Index) -> tuple[float, float, str]:
+    """A page with the filter: milliseconds without the index and with it, and whether the plan names it."""
+    database.execute("VACUUM ANALYZE unified_records")
+    ((newest,),) = database.execute("SELECT quote_literal(max(updated_at)) FROM unified_records")
+    condition = index.condition.replace("{newest}", newest)
+    page = f"SELECT {FIELDS} FROM unified_records WHERE {condition} ORDER BY id ASC LIMIT 51 OFFSET 0"
+    fast, plan = _explain(database, page)
+    database.execute(f"DROP INDEX {index.name}")
+    slow, _ = _explain(database, page)
+    return slow, fast, "yes" if index.name in plan else "**no**"
+
+
+def _explain(database: Database, statement: str) -> tuple[float, str]:
+    """Milliseconds of the second of two times, and the plan."""
+    told = [database.execute(f"EXPLAIN (ANALYZE) {statement}") for _ in range(2)]
+    lines = [line for (line,) in told[-1]]
+    return float(lines[-1].split()[2]), "\n".join(lines)
+
+
+def describe_kept(loads: Costs, changes: Costs, sizes: dict[str, int]) -> str:
+    rows = []
+    for name, costs in (("first load of 1,000,000 records", loads), ("a read that changes each of them", changes)):
+        without, kept = costs["none"], costs[KEPT]
+        rows.append(
+            (
+                name,
+                *(f"{_find_seconds(each):.1f} ({_find_server_seconds(each):.1f})" for each in (without, kept)),
+                _describe_price(kept, without),
+            )
+        )
+    head = ("seconds (the server's processor time)", f"without `{KEPT}`", f"with it ({sizes[KEPT]} MiB)", "price")
+    return make_table(head, rows)
+
+
+def describe_added(loads: Costs, sizes: dict[str, int], plans: dict[str, tuple[float, float, str]]) -> str:
+    shipped = loads[KEPT]
+    rows = []
+    for index in INDEXES:
+        costs, (slow, fast, is_used) = loads[index.name], plans[index.name]
+        rows.append(
+            (
+                f"`{index.statement}`",
+                index.filters,
+                _describe_price(costs, shipped),
+                f"{sizes[index.name]} MiB",
+                f"{slow:.1f} → {fast:.1f} ms",
+                is_used,
+            )
+        )
+    head = ("statement", "serves", "price of a first load", "size", "a rare match, a page", "used by our query")
+    base = f"{_find_seconds(shipped):.1f} s ({_find_server_seconds(shipped):.1f} s)"
+    return f"A first load of 1,000,000 records without them: {base}.\n\n{make_table(head, rows)}"
+
+
+def _describe_price(costs: Sequence[Cost], base: Sequence[Cost]) -> str:
+    seconds = _find_seconds(costs) - _find_seconds(base)
+    return f"{seconds:+.1f} s ({_find_server_seconds(costs) - _find_server_seconds(base):+.1f} s)"
+
+
+def _find_seconds(costs: Sequence[Cost]) -> float:
+    return median(cost.seconds for cost in costs)
+
+
+def _find_server_seconds(costs: Sequence[Cost]) -> float:
+    return median(cost.server_seconds for cost in costs)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Something of everything in the tables, brought in by real runs."""
+
+from dataclasses import dataclass
+
+from etl import orders
+from etl.models import QuarantinedRecord, Run, SchemaChange, UnifiedRecord
+from etl.records import Trigger
+from tests.listed import Listed, fetch, ingest_here, make_item
+
+SOURCE = Listed.name
+
+
+@dataclass(frozen=True)
+class Landed:
+    """One row of each kind, by id."""
+
+    record: int
+    run: int
+    queued: int
+    snapshot: int
+    change: int
+    refused: int
+
+    def fill(self, route: str) -> str:
+        """The address of a route, its `{pk}` filled in with a row that exists."""
+        kind = route.removeprefix("/api/v1/").split("/")[0]
+        row = {
+            "data": self.record,
+            "runs": self.queued if route.endswith("cancel") else self.run,
+            "schema-snapshots": self.snapshot,
+            "schema-changes": self.change,
+            "quarantine": self.refused,
+        }.get(kind, "")
+        address = route.replace("{pk}", str(row))
+        needed = {"changes": f"?source={SOURCE}", "compare-runs": f"?run_a={self.run}&run_b={self.run}"}
+        return address + needed.get(kind, "")
+
+
+def land() -> Landed:
+    """Two records and a refused one, then one with a further field, which is drift; and a run that waits."""
+    source = Listed([make_item(1), make_item(2), make_item(3, price="free")])
+    ingest_here(source)
+    source.records = [make_item(1, colour="red"), make_item(2, colour="blue"), make_item(3, price="free", colour="x")]
+    ingest_here(source)
+    queued = orders.queue(SOURCE, key="waiting", trigger=Trigger.API, by="a test", options={"full": True})
+    return Landed(
+        record=UnifiedRecord.objects.earliest("id").pk,
+        run=Run.objects.exclude(pk=queued.pk).latest("id").pk,
+        queued=queued.pk,
+        snapshot=fetch("SELECT max(id) FROM schema_snapshots")[0][0],
+        change=SchemaChange.objects.latest("id").pk,
+        refused=QuarantinedRecord.objects.latest("id").pk,
+    )

@@ -1,0 +1,162 @@
+"""The web process as gunicorn runs it, on the test's database, and plain HTTP to it: nothing is mended on the way."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from tests.processes import Project, wait_until
+
+SECRET_KEY = "a-key-of-the-tests-that-is-long-enough-to-be-taken-and-that-no-answer-and-no-log-line-may-show"
+STANDING_VARIABLES = {
+    "DEBUG": "off",
+    "HTTPS": "off",
+    "SECRET_KEY": SECRET_KEY,
+    "ALLOWED_HOSTS": "127.0.0.1,window.test",
+    "LOG_FORMAT": "json",
+    "WEB_PROCESSES": "1",
+    "ETL_SOURCES": "etl.sources.products.ProductsCsv,etl.sources.vendors.VendorsCsv,tests.listed.Listed",
+    "API_THROTTLE_TOKEN": "1000000/minute",
+    "API_THROTTLE_ADDRESS": "1000000/minute",
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back: the headers' names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def content_type(self) -> str:
+        return self.headers.get("content-type", "")
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+    def json(self) -> Any:
+        return json.loads(self.body, parse_constant=_refuse_constant)
+
+
+def _refuse_constant(name: str) -> None:
+    raise AssertionError(f"{name} is no JSON")
+
+
+@dataclass
+class Web:
+    """A gunicorn master and its processes; `log` is what they wrote to standard error."""
+
+    port: int
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    def ask(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+        content: Any = None,
+        seconds: float = 30,
+    ) -> Answer:
+        """One request on a connection of its own; `content` is sent as JSON, `path` as it is."""
+        sent = dict(headers or {})
+        if token is not None:
+            sent["Authorization"] = f"Token {token}"
+        if content is not None:
+            body = json.dumps(content)
+            sent.setdefault("Content-Type", "application/json")
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=seconds)
+        try:
+            connection.request(method, path, body, sent)
+            answer = connection.getresponse()
+            return Answer(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
+        finally:
+            connection.close()
+
+    def follow(self, address: str, **how: Any) -> Answer:
+        """Ask for an address that an answer gave."""
+        parts = urlsplit(address)
+        return self.ask(f"{parts.path}?{parts.query}" if parts.query else parts.path, **how)
+
+    def send_raw(self, request: bytes) -> bytes:
+        """These very bytes, and whatever comes back until the other side closes."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
+            connection.sendall(request)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def read_log(self) -> list[dict[str, Any]]:
+        """What the application logged (gunicorn's own lines, of starting and stopping, are no JSON)."""
+        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+
+    def list_processes(self) -> list[int]:
+        """The ids of the processes that answer."""
+        return [
+            int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        ]
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+                self.process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.stop()
+
+
+def start_web(folder: Path, *, awaits_database: bool = True, **environment: str) -> Web:
+    """Start gunicorn as its configuration says, on a free port, and wait until it answers."""
+    project = Project(folder, environment=STANDING_VARIABLES)
+    log = folder / f"web-{len(list(folder.iterdir()))}.log"
+    with socket.create_server(("127.0.0.1", 0), backlog=256) as listening, log.open("wb") as errors:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "gunicorn", "--config", "python:kasparro.gunicorn"),
+                *("--bind", f"fd://{listening.fileno()}", "kasparro.wsgi"),
+            ],
+            cwd=Path(__file__).resolve().parents[2],
+            env=project.make_environment(environment),
+            pass_fds=[listening.fileno()],
+            stdout=errors,
+            stderr=errors,
+            start_new_session=True,
+        )
+        web = Web(listening.getsockname()[1], log, process)
+    expected = int(environment.get("WEB_PROCESSES", "1"))
+    try:
+        wait_until(lambda: process.poll() is not None or log.read_text().count("Booting worker") >= expected)
+        wait_until(lambda: process.poll() is not None or web.ask("/health/live").status < 500)
+    except BaseException:
+        web.stop()
+        raise
+    assert process.poll() is None, log.read_text()
+    return web
+
+
+@contextmanager
+def serving(folder: Path, **environment: str) -> Iterator[Web]:
+    """`start_web` for the length of a block."""
+    with start_web(folder, **environment) as web:
+        yield web
