@@ -201,7 +201,7 @@ class RunAdmin(Kept):
         """Two runs side by side, the earlier one first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        a, b = (Run.objects.filter(pk=read_id(request.GET.get(name, ""))).first() for name in "ab")
+        a, b = (Run.objects.filter(pk=read_id(request.GET.get(name, "")) or 0).first() for name in "ab")
         if a is None or b is None:
             raise Http404("There are no such two runs.")
         context = {"title": f"Run {a.pk} and run {b.pk}", "a": a, "b": b, **_lay_out(compare_runs(a, b))}
