@@ -171,12 +171,14 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def log_all(self, request: HttpRequest, rows: Iterable[Any], message: str) -> None:
         """An entry in the admin's log for each of these rows."""
-        LogEntry.objects.log_actions(request.user.pk, list(rows), CHANGE, message)  # type: ignore[arg-type]
+        user: Any = request.user
+        LogEntry.objects.log_actions(user.pk, list(rows), CHANGE, message)
 
     def log_list(self, request: HttpRequest, described: str, message: str) -> None:
         """One entry for what was done with many rows."""
+        user: Any = request.user
         LogEntry.objects.create(
-            user_id=request.user.pk,
+            user_id=user.pk,
             content_type=ContentType.objects.get_for_model(self.model),
             object_repr=described[:200],
             action_flag=CHANGE,
@@ -199,7 +201,7 @@ def link_list(model: str, text: object, **filters: Any) -> SafeString:
     return format_html('<a href="{}{}">{}</a>', reverse(f"admin:etl_{model}_changelist"), query, text)
 
 
-def link_row(model: str, pk: object, text: object) -> SafeString:
+def link_row(model: str, pk: int | str, text: object) -> SafeString:
     """A link to one row of this model of `etl`."""
     return format_html('<a href="{}">{}</a>', reverse(f"admin:etl_{model}_change", args=[quote(pk)]), text)
 

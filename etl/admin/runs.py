@@ -66,9 +66,9 @@ def show_counter(name: str) -> Callable[[Any, Run], str]:
 
 class RunAdmin(Kept):
     list_display = (
-        *("id", "show_status", "show_reason", "source", "trigger", "show_created", "show_started", "show_duration"),
+        *("id", "show_status", "show_reason", "source", "show_created", "show_duration"),
         *(f"show_{name}" for name in COUNTERS),
-        "show_rate",
+        *("show_rate", "trigger", "show_started"),
     )
     list_filter = (
         SourceFilter,
@@ -201,7 +201,7 @@ class RunAdmin(Kept):
         """Two runs side by side, the earlier one first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        a, b = (Run.objects.filter(pk=read_id(request.GET.get(name, ""))).first() for name in "ab")
+        a, b = (Run.objects.filter(pk=read_id(request.GET.get(name, "")) or 0).first() for name in "ab")
         if a is None or b is None:
             raise Http404("There are no such two runs.")
         context = {"title": f"Run {a.pk} and run {b.pk}", "a": a, "b": b, **_lay_out(compare_runs(a, b))}
@@ -269,7 +269,7 @@ def _lay_out(comparison: Comparison) -> dict[str, Any]:
 def _show_figure(value: Any) -> str:
     if value is None or value == "":
         return "–"
-    return f"{value:,}" if isinstance(value, int | float) else str(value).replace("T", " ")[:26]
+    return f"{value:,}" if isinstance(value, int | float) else str(value).replace("T", " ")[:19]
 
 
 def _describe_difference(difference: dict[str, Any]) -> dict[str, str]:

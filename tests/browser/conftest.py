@@ -1,4 +1,4 @@
-"""A real browser before a real stack: gunicorn, a worker and a broker of the test's own. Nothing runs without Chromium."""
+"""A real browser before a real stack: gunicorn, a worker, a broker of the test's own. Skipped without Chromium."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.apps import apps
 from django.contrib.auth.models import Group, User
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from api.groups import make_groups
 from kasparro.embedded import Servers
@@ -66,12 +66,17 @@ class Desk:
         self.context = browser.new_context(**context)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
-        self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        self.page.on("console", self._note_message)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.on(
-            "request",
-            lambda asked: asked.url.startswith((self.address, "data:")) or self.complaints.append(f"left: {asked.url}"),
-        )
+        self.page.on("request", self._note_request)
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def _note_request(self, asked: Request) -> None:
+        if not asked.url.startswith((self.address, "data:")):
+            self.complaints.append(f"left this host: {asked.url}")
 
     def log_in(self, name: str) -> None:
         self.page.goto(f"{self.address}/admin/")
