@@ -23,7 +23,7 @@ from tests.api.people import People
 from tests.api.test_access import list_doors_of_api
 from tests.api.web import Web
 
-EXAMPLES = 8
+EXAMPLES = 5
 CHECKS = [
     *(not_a_server_error, status_code_conformance, content_type_conformance),
     *(response_schema_conformance, response_headers_conformance),

@@ -20,6 +20,7 @@ from tests.api.people import People, make_session
 from tests.api.web import SECRET_KEY, Answer, Web, serving, start_web
 from tests.listed import fetch
 from tests.processes import Project, test_database_url, wait_until
+from tests.test_workers import BEAT, start_worker
 
 SECONDS = 1.0
 SESSION = "a" * 32
@@ -208,6 +209,21 @@ def test_health_tells_strangers_little_and_whoever_has_a_token_more(web: Web, pe
     (listed,) = (source for source in told["sources"] if source["source"] == "listed")
     assert (listed["last_reading_run"]["status"], listed["lag_s"]) == ("partial", None)
     assert (told["workers"], told["beat"], told["status"]) == ("none seen", "not seen", "degraded")
+
+
+def test_with_a_worker_and_beat_all_is_well_until_they_die(
+    people: People, workers: Project, valkey: Servers, tmp_path: Path
+) -> None:
+    with serving(tmp_path, REDIS_URL=valkey.redis_url()) as web:
+        worker, beat = start_worker(workers), workers.start_python(*BEAT)
+        wait_until(lambda: web.ask("/health").json()["status"] == "ok")
+        told = web.ask("/health", token=people.viewer).json()
+        assert len(told["workers_seen"]) == 1
+        assert 0 <= told["beat_age_s"] < 10
+        for process in (worker, beat):
+            process.send_signal(signal.SIGTERM)
+        wait_until(lambda: web.ask("/health").json()["workers"] == "none seen")
+        assert web.ask("/health").status == 200
 
 
 def test_live_touches_nothing(people: People, tmp_path: Path) -> None:
