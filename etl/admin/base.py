@@ -124,9 +124,8 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
     @admin.display(description=format_html('<input type="checkbox" id="action-toggle" aria-label="{}">', "Select all"))
     def action_checkbox(self, obj: Any) -> SafeString:
         """As Django's, without the row's own words: those may come from outside."""
-        box = forms.CheckboxInput(
-            {"class": "action-select", "aria-label": f"Select {self.name_row(obj)}"}, lambda value: False
-        )
+        words = {"class": "action-select", "aria-label": f"Select {self.name_row(obj)}"}
+        box = forms.CheckboxInput(words, lambda value: False)  # noqa: ARG005
         return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
 
     def change_view(

@@ -122,15 +122,17 @@ class SourceAdmin(Kept):
     def _order(self, request: HttpRequest, row: Checkpoint, *, is_full: bool) -> Done:
         options = {"full": True} if is_full else {}
         run = operations.order_by_hand(row.source, by=f"{request.user} in the admin", options=options)
-        return Done(f"{row.source} is to be read{' anew' if is_full else ''}:", [run])
+        return Done(f"Source {row.source} is to be read{' anew' if is_full else ''}:", [run])
 
     def _pause(self, row: Checkpoint) -> Done:
         operations.pause(row.source)
-        return Done(f"{row.source} is paused: its schedule asks for it no more. What is queued or running goes on.")
+        return Done(
+            f"Source {row.source} is paused: its schedule asks for it no more. What is queued or running goes on."
+        )
 
     def _resume(self, row: Checkpoint) -> Done:
         operations.resume(row.source)
-        return Done(f"{row.source} is resumed: if it is overdue, the sweeper queues it within a minute.")
+        return Done(f"Source {row.source} is resumed: if it is overdue, the sweeper queues it within a minute.")
 
     def _release(self, request: HttpRequest, row: Checkpoint) -> Done:
         run = operations.release(row.source, by=f"{request.user} in the admin")

@@ -1,5 +1,6 @@
 """Rows of each table that the desk shows, their texts as hostile as a source can make them."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, ClassVar
@@ -34,8 +35,8 @@ class Wares(Listed):
         make_item(3, price=HOSTILE),
     ]
 
-    def __init__(self) -> None:
-        super().__init__(self.content)
+    def __init__(self, records: Sequence[Mapping[str, Any]] | None = None) -> None:
+        super().__init__(self.content if records is None else records)
 
 
 class Idle(Listed):
@@ -59,9 +60,15 @@ def count(**counters: int) -> dict[str, int]:
 def make_refused(number: int = 1, *, source: str = "wares", **columns: Any) -> QuarantinedRecord:
     original = f"{source} {number}".encode()
     values = {
-        **{"position": number, "line": number + 1, "column_name": "price", "code": "not_a_number"},
-        **{"message": "price must be a number", "payload": '{"id": "1", "price": "x"}'},
-        **{"original": original, "original_length": len(original), "original_sha256": sha256(original).digest()},
+        "position": number,
+        "line": number + 1,
+        "column_name": "price",
+        "code": "not_a_number",
+        "message": "price must be a number",
+        "payload": '{"id": "1", "price": "x"}',
+        "original": original,
+        "original_length": len(original),
+        "original_sha256": sha256(original).digest(),
     }
     if "run" not in columns and "run_id" not in columns:
         columns["run"] = Run.objects.filter(source=source).first() or make_run(source)
@@ -72,7 +79,8 @@ def make_snapshots(source: str = "wares", path: str = "price") -> tuple[SchemaSn
     kept = {"type": "text", "nullable": False, "presence": "every"}
     shapes = [{"records": 1, "is_cut": False, "fields": fields} for fields in ({"id": kept}, {"id": kept, path: kept})]
     first, second = (
-        SchemaSnapshot.objects.create(source=source, number=number, shape=shape) for number, shape in enumerate(shapes, 1)
+        SchemaSnapshot.objects.create(source=source, number=number, shape=shape)
+        for number, shape in enumerate(shapes, 1)
     )
     change = SchemaChange.objects.create(
         source=source, snapshot_before=first, snapshot_after=second, path=path, kind="added", after="text, never null"
@@ -105,7 +113,12 @@ def make_hostile() -> Shown:
         RunEvent.objects.create(run=run, kind=kind, message=HOSTILE)
     payload = '{"<script>alert(1)</script>": "\\ud800\\u0000\\u202e<script>alert(1)</script>", "n": 1e131071}'
     refused = make_refused(
-        source=source, run=run, column_name=HOSTILE, message=HOSTILE, payload=payload, original=HOSTILE.encode() + b"\xff\x00\r\n"
+        source=source,
+        run=run,
+        column_name=HOSTILE,
+        message=HOSTILE,
+        payload=payload,
+        original=HOSTILE.encode() + b"\xff\x00\r\n",
     )
     _, snapshot, change = make_snapshots(source, HOSTILE)
     raws = [
@@ -114,8 +127,16 @@ def make_hostile() -> Shown:
     ]
     now = timezone.now()
     unified = UnifiedRecord.objects.create(
-        **{"source": source, "external_id": HOSTILE, "name": HOSTILE, "category": HOSTILE, "currency": HOSTILE},
-        **{"event_timestamp": now, "ingested_at": now, "updated_at": now, "content_hash": b"\x01", "sequence": 1},
+        source=source,
+        external_id=HOSTILE,
+        name=HOSTILE,
+        category=HOSTILE,
+        currency=HOSTILE,
+        event_timestamp=now,
+        ingested_at=now,
+        updated_at=now,
+        content_hash=b"\x01",
+        sequence=1,
         raw_id=raws[0].pk,
         value="1.500000000000000000",
     )

@@ -40,7 +40,9 @@ def test_no_page_lets_it_through() -> None:
         assert "49" not in text.split("gnp.")[-1][:20], address
 
 
-@pytest.mark.parametrize("filters", [f"q={quote(HOSTILE)}", "source=%3Cscript%3Ealert(1)", "code=%00", "run=%3Cscript%3E"])
+@pytest.mark.parametrize(
+    "filters", [f"q={quote(HOSTILE)}", "source=%3Cscript%3Ealert(1)", "code=%00", "run=%3Cscript%3E"]
+)
 @pytest.mark.parametrize("name", ["run", "quarantinedrecord", "unifiedrecord", "rawcsvrecord"])
 def test_no_filter_of_an_address_breaks_a_list(name: str, filters: str, viewer: Client) -> None:
     response = viewer.get(f"{reverse(f'admin:etl_{name}_changelist')}?{filters}", follow=True)
