@@ -37,7 +37,7 @@ class Records(Kept):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         if request.GET.get("q", "").strip():
             return ("source", "external_id", "-id")
-        if request.GET.get("run"):
+        if RunFilter in self.list_filter and request.GET.get("run"):
             return ("sequence", "position", "id")  # an order of no index: so the run's own is used
         return self.source_ordering if request.GET.get("source") else ("-id",)
 
