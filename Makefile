@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PORT ?= 8000
 
 .PHONY: demo up test lint mistakes bench-api bench-indexes down
 .DEFAULT_GOAL := demo
@@ -19,8 +20,8 @@ $(READY): requirements.txt requirements-dev.txt
 demo: $(READY) .env  ## bring four sources through the pipeline, twice, and show what landed
 	@$(BIN)/python -m sandbox.demo
 
-up: $(READY) .env  ## web on port 8000, worker and beat, until Ctrl-C
-	@$(BIN)/python manage.py up
+up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
+	@$(BIN)/python manage.py up --port $(PORT)
 
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest

@@ -28,8 +28,10 @@ Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
 def throttle_logins(get_response: Answer) -> Answer:
-    """429 for who has failed too often. Each try is counted before the password is looked at, and given back unless
-    it was wrong: tries at the same time can't slip through together.
+    """429 for who has failed too often.
+
+    Each try is counted before the password is looked at, and given back unless it was wrong: tries at the same time
+    can't slip through together.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:

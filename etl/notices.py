@@ -12,6 +12,7 @@ from django.core.mail import mail_admins
 from django.dispatch import receiver
 
 from etl import runs
+from etl.advice import find_advice
 from etl.models import Run
 from etl.records import COUNTERS, Status
 from etl.signals import run_closed
@@ -39,13 +40,14 @@ def tell_administrators(sender: type[Run], run: Run, **kwargs: Any) -> None:
 
 def describe_failure(run: Run) -> tuple[str, str]:
     """Subject and text of the mail about a source's first failure."""
+    advice = find_advice(run.reason)
     lines = (
         f"{run.source} has failed; it did not before. Until it is well again there is no further mail about it.",
         "",
         *_describe(run),
         "",
-        f"What to do: {RUNBOOK}#{run.reason}",
-        f"What happened: manage.py runs {run.pk}",
+        *([f"{advice.cause} {advice.remedy}"] if advice is not None else []),
+        f"More: {RUNBOOK}#{run.reason}, and what happened: manage.py runs {run.pk}",
     )
     return f"{run.source} fails: {run.reason}", "\n".join(lines)
 

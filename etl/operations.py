@@ -233,7 +233,7 @@ def run_again(run_id: int, *, by: str, user: AbstractBaseUser) -> Run:
 def order_by_hand(source_name: str, *, by: str, options: Mapping[str, Any], is_replay: bool = False) -> Run:
     """Queue a run of this source for somebody at the admin. Raises NotFound."""
     if find_source(source_name) is None:
-        raise NotFound(f"{source_name} is not in ETL_SOURCES.")
+        raise NotFound(f"ETL_SOURCES has no source {source_name}.")
     trigger = Trigger.REPLAY if is_replay else Trigger.ADMIN
     return orders.queue(source_name, key=f"{trigger}:{uuid.uuid4()}", trigger=trigger, by=by, options=options)
 
@@ -251,7 +251,7 @@ def resume(source_name: str) -> None:
 def _switch_schedule(source_name: str, *, is_enabled: bool) -> None:
     source = find_source(source_name)
     if source is None:
-        raise NotFound(f"{source_name} is not in ETL_SOURCES.")
+        raise NotFound(f"ETL_SOURCES has no source {source_name}.")
     schedule.switch(source, is_enabled=is_enabled)
 
 

@@ -34,6 +34,9 @@ CLAIM_ATTEMPTS = 20
 CLAIM_IDLE_SECONDS = 1
 """A process that is frozen inside its claim keeps others out for no longer."""
 
+FORCING_ATTEMPTS = 12
+"""Three seconds: a batch in hand may end before the session of an owner is ended that is to be released."""
+
 PATIENT_ATTEMPTS = 120
 """Half a minute: who does not want the source for himself waits for the owner's batch."""
 
@@ -41,7 +44,7 @@ MOST_ATTEMPTS = 3
 _NOW = Func(function="clock_timestamp")
 
 # Not those that a person has stopped, nor replays, which do not ask the source.
-TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
+TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
 """The closed runs that tell how their source does."""
 
 
@@ -134,12 +137,15 @@ def _start(
         return None
 
 
-def past_frozen_owner(source: str, work: Callable[[Any], Result], *, attempts: int = CLAIM_ATTEMPTS) -> Result:
+def past_frozen_owner(
+    source: str, work: Callable[[Any], Result], *, attempts: int = CLAIM_ATTEMPTS, forces_after: int | None = None
+) -> Result:
     """Do the work, a transaction that needs the source's row, ending the session of an owner that is frozen.
 
-    Raises CheckpointLocked if a healthy one keeps the row for too long.
+    Raises CheckpointLocked if a healthy one keeps the row for too long; after `forces_after` attempts its session
+    is ended too.
     """
-    for _ in range(attempts):
+    for attempt in range(attempts):
         try:
             with transaction.atomic(durable=True), connection.cursor() as cursor:
                 bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
@@ -147,7 +153,8 @@ def past_frozen_owner(source: str, work: Callable[[Any], Result], *, attempts: i
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
-            checkpoints.end_frozen_owner(source)
+            is_forced = forces_after is not None and attempt >= forces_after
+            checkpoints.end_frozen_owner(source, is_forced=is_forced)
     raise CheckpointLocked(f"the checkpoint of {source} stays locked by another session: see pg_locks")
 
 
@@ -431,15 +438,17 @@ def release(source: str, *, by: str) -> Run | None:
 
     In one transaction, behind which its worker writes nothing more. Raises CheckpointLocked.
     """
-    return past_frozen_owner(source, lambda cursor: _release(cursor, source, by), attempts=PATIENT_ATTEMPTS)
+    return past_frozen_owner(
+        source, lambda cursor: _release(cursor, source, by), attempts=PATIENT_ATTEMPTS, forces_after=FORCING_ATTEMPTS
+    )
 
 
 def _release(cursor: Any, source: str, by: str) -> Run | None:
     checkpoints.lock(cursor, source)
+    _line_up(cursor, source)
     checkpoints.revoke_from_anyone(cursor, source)
     run = Run.objects.select_for_update().filter(source=source, status=Status.RUNNING).first()
     if run is not None:
-        text = make_storable(f"Its lease was released by {by}.")
-        Run.objects.filter(pk=run.pk).update(status=Status.FAILED, reason=Reason.RELEASED, error=text, finished_at=_NOW)
-        add_event(run.pk, EventKind.CLOSED, text)
+        text = f"Its lease was released by {by}."
+        _end(run.pk, Q(status=Status.RUNNING), Status.FAILED, Reason.RELEASED, error=text, story=text)
     return run

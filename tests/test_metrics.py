@@ -28,7 +28,7 @@ GAUGES = (
     *("etl_runs_due", "etl_workers", "etl_beat_up"),
 )
 NOT_OF_A_SOURCE: dict[str, set[str | None]] = {
-    **dict.fromkeys(("etl_up", "etl_workers", "etl_beat_up"), {None}),
+    **{name: {None} for name in ("etl_up", "etl_workers", "etl_beat_up")},
     "etl_failures": set(),
 }
 Sample = tuple[str, frozenset[tuple[str, str]]]

@@ -1,5 +1,6 @@
 """Mail to ADMINS: at a source's first failure and at its recovery, once each, whoever closes the runs."""
 
+import re
 import smtplib
 import socketserver
 import threading
@@ -13,10 +14,11 @@ from django.db import connections
 
 from etl import operations, orders, runs
 from etl.models import Run
+from etl.notices import RUNBOOK
 from etl.records import Reason, Status, Trigger
 from tests.factories import make_products, write_products
 from tests.listed import Listed, ingest_here, make_item
-from tests.processes import Project
+from tests.processes import ROOT, Project
 from tests.test_delivery import end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,7 +84,7 @@ def test_each_source_is_told_by_itself() -> None:
     assert len(subjects()) == 2
 
 
-@pytest.mark.parametrize("reason", [Reason.CANCELLED, Reason.INTERRUPTED])
+@pytest.mark.parametrize("reason", [Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED])
 def test_what_a_person_has_stopped_tells_nothing(reason: Reason) -> None:
     succeed()
     fail(reason)
@@ -117,12 +119,18 @@ def test_a_mail_says_what_happened_and_what_to_do() -> None:
     text = str(message.body)
     for part in (
         *("listed", f"run:     {run_id} (terminal, attempt 1)", "No answer from https://example.org.", "0 seen"),
-        *("docs/runbook.md#source_unreachable", f"manage.py runs {run_id}"),
+        *("The source did not answer, after all retries. Try its address from", "docs/runbook.md#source_unreachable"),
+        f"manage.py runs {run_id}",
     ):
         assert part in text
     succeed()
     assert f"The last failure was run {run_id} (source_unreachable)." in str(mail.outbox[1].body)
     assert "1 seen, 1 new" in str(mail.outbox[1].body)
+
+
+def test_the_runbook_has_a_heading_for_each_reason() -> None:
+    headings = re.findall(r"^### (\w+)$", (ROOT / RUNBOOK).read_text(), re.MULTILINE)
+    assert [reason for reason in Reason if reason and reason not in headings] == []
 
 
 def test_without_administrators_there_is_no_mail(settings: Any) -> None:

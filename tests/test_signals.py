@@ -92,6 +92,12 @@ def cancel_running() -> str:
     return "failed/cancelled"
 
 
+def release() -> str:
+    start()
+    operations.release("listed", by="a test")
+    return "failed/released"
+
+
 def close_unknown() -> str:
     run = orders.queue("gone", key="k", trigger=Trigger.API, by="a test")
     operations.work(run.pk)
@@ -100,7 +106,7 @@ def close_unknown() -> str:
 
 CLOSINGS = (
     *(succeed, refuse_some, fail, be_abandoned_by_a_claim, be_swept_away, give_up),
-    *(cancel_queued, cancel_running, close_unknown),
+    *(cancel_queued, cancel_running, release, close_unknown),
 )
 
 

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
@@ -21,6 +23,7 @@ from etl.exceptions import NotFound, NotPossible
 from etl.models import Run
 
 OPERATE = "etl.operate"
+SHOWN_ENTRIES = 200
 
 
 def may_operate(request: HttpRequest) -> bool:
@@ -103,11 +106,8 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
         return ""
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
-        """The row of this page; raises Http404."""
-        row = self.get_object(request, object_id) if "\0" not in object_id else None
-        if row is None:
-            raise Http404(f"There is no {self.opts.verbose_name} {object_id}.")
-        return row
+        """The row of this page; None if there is none."""
+        return self.get_object(request, object_id) if "\0" not in object_id else None
 
     def describe(self, request: HttpRequest, row: Any) -> dict[str, Any]:
         """What the page's template shows."""
@@ -121,6 +121,13 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
         """The page's title."""
         return f"{str(self.opts.verbose_name).capitalize()} {row.pk}"
 
+    @admin.display(description=format_html('<input type="checkbox" id="action-toggle" aria-label="{}">', "Select all"))
+    def action_checkbox(self, obj: Any) -> SafeString:
+        """As Django's, without the row's own words: those may come from outside."""
+        words = {"class": "action-select", "aria-label": f"Select {self.name_row(obj)}"}
+        box = forms.CheckboxInput(words, lambda value: False)  # noqa: ARG005
+        return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
+
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
@@ -128,6 +135,8 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         row = self.find(request, unquote(object_id))
+        if row is None:
+            return self._find_nothing(request)
         buttons = self.list_buttons(request, row) if may_operate(request) else []
         return self.render(request, self.page_template, row, {"buttons": buttons, **self.describe(request, row)})
 
@@ -139,11 +148,32 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
             request, template, {**site, "opts": self.opts, "list_title": self.name_list(), **about, **context}
         )
 
+    def history_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Who did what with this row, from the admin's log."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        row = self.find(request, unquote(object_id))
+        if row is None:
+            return self._find_nothing(request)
+        model = ContentType.objects.get_for_model(self.model)
+        entries = LogEntry.objects.filter(content_type=model, object_id=str(row.pk)).select_related("user")
+        context = {"entries": entries.order_by("-pk")[:SHOWN_ENTRIES], "page": self.name_row(row)}
+        return self.render(request, "etl/history.html", row, context)
+
+    def _find_nothing(self, request: HttpRequest) -> HttpResponse:
+        text = f"There is no such {self.opts.verbose_name}: it may have been pruned."
+        self.message_user(request, text, messages.WARNING)
+        return HttpResponseRedirect(self.find_address("changelist"))
+
     def press(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
         """Do what the button says, or ask first whether it is meant."""
         if not (self.has_view_permission(request) and may_operate(request)):
             raise PermissionDenied
         row = self.find(request, unquote(object_id))
+        if row is None:
+            return self._find_nothing(request)
         pressed = next((each for each in self.list_buttons(request, row) if each.name == button), None)
         if pressed is None:
             self.message_user(request, "That is not possible any more: see how it stands now.", messages.ERROR)
@@ -171,12 +201,14 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def log_all(self, request: HttpRequest, rows: Iterable[Any], message: str) -> None:
         """An entry in the admin's log for each of these rows."""
-        LogEntry.objects.log_actions(request.user.pk, list(rows), CHANGE, message)  # type: ignore[arg-type]
+        user: Any = request.user
+        LogEntry.objects.log_actions(user.pk, list(rows), CHANGE, message)
 
     def log_list(self, request: HttpRequest, described: str, message: str) -> None:
         """One entry for what was done with many rows."""
+        user: Any = request.user
         LogEntry.objects.create(
-            user_id=request.user.pk,
+            user_id=user.pk,
             content_type=ContentType.objects.get_for_model(self.model),
             object_repr=described[:200],
             action_flag=CHANGE,
@@ -199,7 +231,7 @@ def link_list(model: str, text: object, **filters: Any) -> SafeString:
     return format_html('<a href="{}{}">{}</a>', reverse(f"admin:etl_{model}_changelist"), query, text)
 
 
-def link_row(model: str, pk: object, text: object) -> SafeString:
+def link_row(model: str, pk: int | str, text: object) -> SafeString:
     """A link to one row of this model of `etl`."""
     return format_html('<a href="{}">{}</a>', reverse(f"admin:etl_{model}_change", args=[quote(pk)]), text)
 

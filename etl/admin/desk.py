@@ -62,6 +62,7 @@ class Desk(admin.AdminSite):
     site_title = "Kasparro"
     index_title = "Overview"
     index_template = "etl/home.html"
+    site_url = "/api/docs/"
     enable_nav_sidebar = False  # base_site.html has links to the desk's pages; the width belongs to the lists
 
     def __init__(self, name: str = "admin") -> None:

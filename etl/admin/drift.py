@@ -32,7 +32,8 @@ class SnapshotAdmin(Kept):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         snapshots: QuerySet[Any] = super().get_queryset(request)
-        return snapshots.annotate(records=KT("shape__records"), change_count=Count("changes"))
+        counted: QuerySet[Any] = snapshots.annotate(records=KT("shape__records"), change_count=Count("changes"))
+        return counted
 
     @admin.display(description="snapshot")
     def show_number(self, snapshot: SchemaSnapshot) -> str:
@@ -60,7 +61,7 @@ class SnapshotAdmin(Kept):
     def describe(self, request: HttpRequest, row: SchemaSnapshot) -> dict[str, Any]:
         """Its fields against another snapshot's: the one that `against` names, else the one before."""
         others = SchemaSnapshot.objects.filter(source=row.source).defer("shape")
-        against = SchemaSnapshot.objects.filter(pk=read_id(request.GET.get("against", ""))).first()
+        against = SchemaSnapshot.objects.filter(pk=read_id(request.GET.get("against", "")) or 0).first()
         if against is None:
             against = (
                 SchemaSnapshot.objects.filter(source=row.source, number__lt=row.number).order_by("-number").first()

@@ -194,7 +194,8 @@ class QuarantineAdmin(Kept):
         """What the operator means, and in words. Raises NotPossible where it can't be told exactly."""
         if request.POST.get("select_across") == "1":
             return read_filters(request)
-        ticked = {read_id(text) for text in request.POST.getlist(ACTION_CHECKBOX_NAME)} - {None}
+        given = map(read_id, request.POST.getlist(ACTION_CHECKBOX_NAME))
+        ticked = {number for number in given if number is not None}
         open_ids = QuarantinedRecord.objects.filter(pk__in=ticked, status=QuarantineStatus.OPEN)
         ids = tuple(sorted(open_ids.values_list("pk", flat=True)))
         if not ids:
@@ -206,7 +207,7 @@ class QuarantineAdmin(Kept):
 
 def read_filters(request: HttpRequest) -> tuple[Selection, str]:
     """All open records that match the list's filters. Raises NotPossible where a selection can't say so."""
-    given = {name: value for name, value in request.GET.items() if value and name not in _PAGING}
+    given = {name: str(value) for name, value in request.GET.items() if value and name not in _PAGING}
     if any("\0" in value for value in given.values()):
         raise NotPossible("There is no such filter.")
     status = given.pop("status", QuarantineStatus.OPEN)

@@ -37,7 +37,9 @@ class Records(Kept):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         if request.GET.get("q", "").strip():
             return ("source", "external_id", "-id")
-        return self.source_ordering if request.GET.get("source") and not request.GET.get("run") else ("-id",)
+        if RunFilter in self.list_filter and request.GET.get("run"):
+            return ("sequence", "position", "id")  # an order of no index: so the run's own is used
+        return self.source_ordering if request.GET.get("source") else ("-id",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -193,7 +195,7 @@ def _tell_versions(
 ) -> list[dict[str, Any]]:
     """The versions, newest first, each with what changed since the one before it."""
     flat = {pk: flatten(text) for pk, text in payloads.items()}
-    told = [
+    told: list[dict[str, Any]] = [
         {
             "id": version.pk,
             "run_id": version.run_id,

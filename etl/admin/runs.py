@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import URLPattern, path
 from django.utils import timezone
 from django.utils.http import urlencode
@@ -28,7 +28,7 @@ from etl.advice import find_advice
 from etl.comparison import Comparison, compare_runs
 from etl.exceptions import NotFound, NotPossible
 from etl.models import RAW_MODELS, Run, RunEvent, SchemaSnapshot
-from etl.records import COUNTERS, OUTCOMES, Reason, Status, Trigger
+from etl.records import COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
 from etl.sources.registry import find_source
 
 SHOWN_EVENTS = 500
@@ -66,9 +66,9 @@ def show_counter(name: str) -> Callable[[Any, Run], str]:
 
 class RunAdmin(Kept):
     list_display = (
-        *("id", "show_status", "show_reason", "source", "trigger", "show_created", "show_started", "show_duration"),
+        *("id", "show_status", "show_reason", "source", "show_created", "show_duration"),
         *(f"show_{name}" for name in COUNTERS),
-        "show_rate",
+        *("show_rate", "trigger", "show_started"),
     )
     list_filter = (
         SourceFilter,
@@ -201,16 +201,18 @@ class RunAdmin(Kept):
         """Two runs side by side, the earlier one first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        a, b = (Run.objects.filter(pk=read_id(request.GET.get(name, ""))).first() for name in "ab")
+        a, b = (Run.objects.filter(pk=read_id(request.GET.get(name, "")) or 0).first() for name in "ab")
         if a is None or b is None:
-            raise Http404("There are no such two runs.")
+            self.message_user(request, "There are no such two runs.", messages.WARNING)
+            return HttpResponseRedirect(self.find_address("changelist"))
         context = {"title": f"Run {a.pk} and run {b.pk}", "a": a, "b": b, **_lay_out(compare_runs(a, b))}
         return self.render(request, "etl/comparison.html", None, context)
 
 
 def _describe_event(run: Run, event: RunEvent) -> dict[str, Any]:
     return {
-        "kind": event.kind,
+        "name": event.kind if event.kind in list(EventKind) else "",
+        "kind": show_text(event.kind.replace("_", " ")),
         "message": show_text(event.message),
         "time": event.created_at,
         "after": describe_seconds(max(0.0, (event.created_at - run.created_at).total_seconds())),
@@ -269,7 +271,7 @@ def _lay_out(comparison: Comparison) -> dict[str, Any]:
 def _show_figure(value: Any) -> str:
     if value is None or value == "":
         return "–"
-    return f"{value:,}" if isinstance(value, int | float) else str(value).replace("T", " ")[:26]
+    return f"{value:,}" if isinstance(value, int | float) else str(value).replace("T", " ")[:19]
 
 
 def _describe_difference(difference: dict[str, Any]) -> dict[str, str]:

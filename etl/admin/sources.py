@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
@@ -12,6 +12,7 @@ from etl import operations, runs, schedule
 from etl.admin.base import Button, Done, Kept, describe_seconds
 from etl.admin.lists import list_known_sources
 from etl.admin.runs import describe_duration, describe_rate
+from etl.admin.texts import make_visible
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
 from etl.readers.base import Lowered, Source
 from etl.records import Status
@@ -50,15 +51,13 @@ class SourceAdmin(Kept):
         ]
         return self.render(request, "etl/sources.html", None, {"title": self.name_list(), "lines": lines})
 
-    def find(self, request: HttpRequest, object_id: str) -> Checkpoint:
+    def find(self, request: HttpRequest, object_id: str) -> Checkpoint | None:
         """The source's checkpoint; for one that has never run, what it would be."""
         row = self.get_object(request, object_id) if "\0" not in object_id else None
         if row is not None:
             return row  # type: ignore[no-any-return]
         source = find_source(object_id)
-        if source is None:
-            raise Http404(f"There is no source {object_id}.")
-        return Checkpoint(source=source.name)
+        return Checkpoint(source=source.name) if source is not None else None
 
     def name_list(self) -> str:
         return "Sources"
@@ -123,15 +122,17 @@ class SourceAdmin(Kept):
     def _order(self, request: HttpRequest, row: Checkpoint, *, is_full: bool) -> Done:
         options = {"full": True} if is_full else {}
         run = operations.order_by_hand(row.source, by=f"{request.user} in the admin", options=options)
-        return Done(f"{row.source} is to be read{' anew' if is_full else ''}:", [run])
+        return Done(f"Source {row.source} is to be read{' anew' if is_full else ''}:", [run])
 
     def _pause(self, row: Checkpoint) -> Done:
         operations.pause(row.source)
-        return Done(f"{row.source} is paused: its schedule asks for it no more. What is queued or running goes on.")
+        return Done(
+            f"Source {row.source} is paused: its schedule asks for it no more. What is queued or running goes on."
+        )
 
     def _resume(self, row: Checkpoint) -> Done:
         operations.resume(row.source)
-        return Done(f"{row.source} is resumed: if it is overdue, the sweeper queues it within a minute.")
+        return Done(f"Source {row.source} is resumed: if it is overdue, the sweeper queues it within a minute.")
 
     def _release(self, request: HttpRequest, row: Checkpoint) -> Done:
         run = operations.release(row.source, by=f"{request.user} in the admin")
@@ -140,7 +141,7 @@ class SourceAdmin(Kept):
 
 
 def _describe_release(row: Checkpoint) -> str:
-    run = f"run {row.owner_run_id}" if row.owner_run_id is not None else row.owner
+    run = f"run {row.owner_run_id}" if row.owner_run_id is not None else make_visible(row.owner)
     return (
         f"This ends the ownership of {run}: it raises the epoch of {row.source} and closes the run as failed"
         " (released). What it has committed stays. Its worker, if it still lives, writes nothing more: the fence"

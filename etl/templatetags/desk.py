@@ -23,7 +23,7 @@ def status(word: str) -> SafeString:
 
 
 @register.simple_tag
-def row(model: str, pk: object) -> str:
+def row(model: str, pk: int | str) -> str:
     """The address of one row of this model of `etl`."""
     return reverse(f"admin:etl_{model}_change", args=[quote(pk)])
 
