@@ -57,10 +57,13 @@ _FIRST: list[Processor] = [
 ]
 _REMOVE_META = structlog.stdlib.ProcessorFormatter.remove_processors_meta
 
+# By default a traceback shows local variables: records, tokens, settings.
+_LINE = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
+
 FORMATTERS: dict[str, dict[str, Any]] = {
     "line": {
         "()": structlog.stdlib.ProcessorFormatter,
-        "processors": [_REMOVE_META, _shorten_time, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)],
+        "processors": [_REMOVE_META, _shorten_time, _LINE],
         "foreign_pre_chain": _FIRST,
     },
     "json": {

@@ -206,3 +206,12 @@ def test_a_defect_is_a_500_that_says_nothing_and_a_line_that_says_where(web: Web
     assert (line["event"], line["exception"]) == ("request_failed", "ProgrammingError")
     assert any("records.py" in place for place in line["places"])
     assert web.ask("/data", token=people.viewer).status == 200
+
+
+def test_a_line_for_people_shows_where_it_broke_and_no_variables(people: People, tmp_path: Path) -> None:
+    with serving(tmp_path, LOG_FORMAT="line") as web, broken("unified_records", "category"):
+        assert web.ask("/data?external_id=canary-of-a-filter", token=people.viewer).status == 500
+        log = web.log.read_text()
+    assert "Traceback" in log
+    assert "records.py" in log
+    assert not any(word in log for word in ("canary-of-a-filter", people.viewer, SECRET_KEY, "locals"))
