@@ -13,7 +13,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LAWS = (
     *("tests/test_delivery.py", "tests/test_fence_machine.py", "tests/test_drift_delivery.py"),
-    *("tests/test_totals.py", "tests/test_cancel.py", "tests/test_replay.py", "tests/test_pruning.py"),
+    *("tests/test_totals.py", "tests/test_cancel.py", "tests/test_replay.py"),
+    *("tests/test_pruning.py", "tests/test_signals.py", "tests/test_notices.py"),
 )
 TRANSACTION = (
     "    with transaction.atomic(durable=True), connection.cursor() as cursor:\n        bound_statements(cursor)\n"
@@ -240,6 +241,21 @@ MISTAKES = (
         "a pruned refusal that its source still sends",
         "etl/storage/removal.py",
         (("return find_met(cursor, source, row[0], ids) if row is not None else set()", "return set()"),),
+    ),
+    Mistake(
+        "runs of one source closed beside each other",
+        "etl/runs.py",
+        (
+            (
+                "        _line_up(cursor, run.source)\n        _end(run.pk, Q(status=Status.QUEUED)",
+                "        _end(run.pk, Q(status=Status.QUEUED)",
+            ),
+        ),
+    ),
+    Mistake(
+        "a closed run that is told before its commit",
+        "etl/runs.py",
+        (("        transaction.on_commit(lambda: _announce(run_id))\n", "        _announce(run_id)\n"),),
     ),
     Mistake(
         "a cancelled run that keeps its epoch",

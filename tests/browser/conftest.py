@@ -1,6 +1,5 @@
 """A real browser before a real stack: gunicorn, a worker, a broker of the test's own. Skipped without Chromium."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,13 +13,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 from api.groups import make_groups
 from kasparro.embedded import Servers
 from tests.api.web import Web, start_web
+from tests.browser.chromium import CHROMIUM, QUIET
 from tests.processes import Project
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
-    *("--disable-component-update", "--disable-sync"),
-)
 PASSWORD = "a-password-of-the-tests"
 
 
@@ -36,7 +31,7 @@ def browser() -> Iterator[Browser]:
     # Playwright's loop runs in this thread while its calls wait; Django would take that for asynchronous code.
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
         yield opened
         opened.close()
 
