@@ -38,6 +38,9 @@ class Done:
     text: str
     runs: Sequence[Run] = ()
 
+    def __str__(self) -> str:
+        return " ".join((self.text, ", ".join(f"run {run.pk}" for run in self.runs))).strip()
+
 
 @dataclass(frozen=True, slots=True)
 class Button:
@@ -191,7 +194,7 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
         except (NotFound, NotPossible) as error:
             self.message_user(request, str(error), messages.ERROR)
         else:
-            self.log_change(request, row, done.text)
+            self.log_change(request, row, str(done))
             self.tell(request, done)
 
     def tell(self, request: HttpRequest, done: Done) -> None:
@@ -239,7 +242,7 @@ def link_row(model: str, pk: int | str, text: object) -> SafeString:
 def describe_seconds(seconds: float | None) -> str:
     """A duration for people: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
     if seconds is None:
-        return "-"
+        return "–"
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * length:
             return f"{seconds / length:.0f} {unit}"

@@ -170,9 +170,9 @@ class QuarantineAdmin(Kept):
         else:
             if selection.ids:
                 chosen = QuarantinedRecord.objects.filter(pk__in=selection.ids).defer(*self.defer)
-                self.log_all(request, chosen, done.text)
+                self.log_all(request, chosen, str(done))
             else:
-                self.log_list(request, described, done.text)
+                self.log_list(request, described, str(done))
             self.tell(request, done)
 
     def _replay_many(self, request: HttpRequest, selection: Selection, described: str) -> Done:

@@ -162,7 +162,7 @@ class RunAdmin(Kept):
     def _order_again(self, request: HttpRequest, run: Run) -> Done:
         user: Any = request.user
         queued = operations.run_again(run.pk, by=f"{user} in the admin", user=user)
-        return Done(f"Run {run.pk} of {run.source} is wanted again: queued as run {queued.pk}.", [queued])
+        return Done(f"Run {run.pk} of {run.source} is wanted again:", [queued])
 
     @admin.action(description="Run again, with the same options", permissions=["operate"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
@@ -186,7 +186,7 @@ class RunAdmin(Kept):
             except (NotFound, NotPossible) as error:
                 self.message_user(request, str(error), messages.ERROR)
             else:
-                self.log_change(request, run, done.text)
+                self.log_change(request, run, str(done))
                 self.tell(request, done)
 
     @admin.action(description="Compare two", permissions=["operate"])

@@ -52,7 +52,7 @@ def make_run(source: str = "wares", **columns: Any) -> Run:
     return Run.objects.create(**{"source": source, **values, **closed, **columns})
 
 
-def count(**counters: int) -> dict[str, int]:
+def count(**counters: int) -> dict[str, Any]:
     """Counters that add up."""
     return {**dict.fromkeys(COUNTERS, 0), "seen": sum(counters.values()), **counters}
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
@@ -52,7 +53,7 @@ def test_run_now_queues_a_run_of_the_admin(operator: Client) -> None:
     assert run.key.startswith("admin:")
     assert run.events.get().message == "Queued by operator in the admin."
     assert f'<a href="/admin/etl/run/{run.pk}/change/">run {run.pk}</a>' in text
-    assert read_log() == [("operator", "idle", "Source idle is to be read:")]
+    assert read_log() == [("operator", "idle", f"Source idle is to be read: run {run.pk}")]
 
 
 def test_a_full_read_asks_first(operator: Client) -> None:
@@ -109,7 +110,7 @@ def test_cancel_ends_what_is_open_and_says_what_is_not(operator: Client) -> None
 
 
 def test_two_runs_are_compared_the_earlier_first(operator: Client) -> None:
-    a, b = make_run(**count(new=100)), make_run(**count(new=10))
+    a, b = make_run("wares", **count(new=100)), make_run("wares", **count(new=10))
     text = act(operator, RUNS, "compare", [b.pk, a.pk])
     assert f"Run {a.pk} and run {b.pk}" in text
     assert "Records fell by 90%" in text
@@ -211,7 +212,7 @@ def test_many_are_discarded_by_a_worker(operator: Client, monkeypatch: pytest.Mo
     keep_counts()
     monkeypatch.setattr("etl.admin.quarantine.MOST_AT_ONCE", 2)
     sent: list[Any] = []
-    monkeypatch.setattr(quarantine.current_app, "send_task", lambda name, args, **more: sent.append((name, args)))
+    monkeypatch.setattr(current_app, "send_task", lambda name, args, **more: sent.append((name, args)))
     address = f"{QUARANTINE}?source=wares"
     assert "more than 2 open" in act(operator, address, "discard", [1], across=True)
     assert "in the background" in act(operator, address, "discard", [1], across=True, is_confirmed="1")
@@ -228,7 +229,7 @@ def test_without_a_broker_nothing_is_discarded_later(operator: Client, settings:
         raise OSError
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quarantine.current_app, "send_task", fail)
+        patch.setattr(current_app, "send_task", fail)
         patch.setattr("etl.admin.quarantine.MOST_AT_ONCE", 0)
         make_refused()
         text = act(operator, f"{QUARANTINE}?source=wares", "discard", [1], across=True, is_confirmed="1")

@@ -1,7 +1,6 @@
 """What the pages cost: queries that don't grow with the tables, plans by an index, and no other way in."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 from django.db import connection
@@ -38,10 +37,9 @@ _FILL = f"""
 
 
 @pytest.fixture
-def many(desk: None) -> Iterator[None]:
+def many(desk: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_FILL)
-    return
 
 
 def list_plans(client: Client, address: str) -> list[str]:

@@ -72,9 +72,9 @@ def test_redis_learns_neither_names_nor_passwords(settings: Any) -> None:
     import redis
 
     log_in(ADDRESSES[0], "a-password-by-mistake", "wrong")
-    keys = [key.decode() for key in redis.Redis.from_url(settings.REDIS_URL).keys("*")]
-    assert any("login" in key.lower() for key in keys)
-    assert not any("mistake" in key for key in keys)
+    keys: Any = redis.Redis.from_url(settings.REDIS_URL).keys("*")
+    assert any(b"login" in key.lower() for key in keys)
+    assert not any(b"mistake" in key for key in keys)
 
 
 def test_a_name_that_is_no_text_is_no_defect() -> None:
