@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
 
-.PHONY: demo up test lint mistakes bench-api bench-indexes down
+.PHONY: demo up test lint mistakes bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -51,6 +51,9 @@ bench-api: $(READY) .env bench/.venv/.ready  ## the API beside FastAPI and bare 
 
 bench-indexes: $(READY) .env  ## what each index costs a load of a million records
 	@$(BIN)/python -m bench.indexes
+
+bench-overview: $(READY) .env  ## the desk's home over few rows and over many
+	@$(BIN)/python -m bench.overview
 
 down: $(READY) .env  ## stop what `make up` has started, and the embedded servers
 	@$(BIN)/python manage.py up --stop

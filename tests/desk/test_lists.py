@@ -113,7 +113,7 @@ def test_home_asks_at_most_ten_questions_however_many_runs_there_are(viewer: Cli
             "UPDATE etl_runs SET status = 'success', started_at = now(), finished_at = now() WHERE status = 'queued'"
         )
     assert count_queries(viewer, "/admin/") == few
-    assert few <= 10
+    assert 0 < few <= 10
 
 
 @pytest.mark.parametrize("address", ["run/", "quarantinedrecord/", "unifiedrecord/", "checkpoint/", "rawapirecord/"])
