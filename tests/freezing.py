@@ -1,4 +1,4 @@
-"""`manage.py`, but it stops itself (SIGSTOP) once: `freezing.py between_batches|inside_copy ARGUMENTS`."""
+"""`manage.py`, but it stops itself (SIGSTOP) once: `python -m tests.freezing between_batches|inside_copy ARGUMENTS`."""
 
 import io
 import os

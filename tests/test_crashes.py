@@ -123,8 +123,9 @@ def test_a_killed_full_read_is_resumed_as_the_same_read(project: Project) -> Non
 @pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
 def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Project, place: str) -> None:
     products_file(project)
-    freezing = str(Path(__file__).parent / "freezing.py")
-    sleeper = project.start_python(freezing, place, "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1.5")
+    sleeper = project.start_python(
+        "-m", "tests.freezing", place, "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1.5"
+    )
     wait_until(lambda: is_stopped(sleeper))
     outlive_the_lease()
     (successor,) = project.ingest("products_csv")
@@ -143,8 +144,7 @@ def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Pro
 @pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
 def test_a_successor_writes_within_two_seconds_of_its_claim(project: Project, place: str) -> None:
     products_file(project)
-    freezing = str(Path(__file__).parent / "freezing.py")
-    sleeper = project.start_python(freezing, place, "ingest", "products_csv", ETL_LEASE_SECONDS="1.5")
+    sleeper = project.start_python("-m", "tests.freezing", place, "ingest", "products_csv", ETL_LEASE_SECONDS="1.5")
     wait_until(lambda: is_stopped(sleeper))
     outlive_the_lease()
     frozen_at = landed_batches()
@@ -163,9 +163,8 @@ def test_a_successor_writes_within_two_seconds_of_its_claim(project: Project, pl
 
 def test_a_run_that_slept_through_its_lease_notices_it_and_the_next_goes_on(project: Project) -> None:
     products_file(project)
-    freezing = str(Path(__file__).parent / "freezing.py")
     sleeper = project.start_python(
-        freezing, "between_batches", "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1"
+        "-m", "tests.freezing", "between_batches", "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1"
     )
     wait_until(lambda: is_stopped(sleeper))
     outlive_the_lease()

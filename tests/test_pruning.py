@@ -100,6 +100,21 @@ def test_all_but_the_newest_versions_go() -> None:
     assert verify() == []
 
 
+def test_versions_and_what_is_counted_of_them_go_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_versions("a", "b", "c")
+    pass_days(20)
+    before = count_rows()
+
+    def fail(*given: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(runs, "count_pruned", fail)
+    with pytest.raises(ZeroDivisionError):
+        prune(Policy(raw_days=10))
+    assert count_rows() == before
+    assert verify() == []
+
+
 def test_what_is_younger_stays() -> None:
     read_versions("a", "b")
     pass_days(20)

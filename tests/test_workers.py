@@ -73,7 +73,10 @@ def prefix() -> str:
 
 
 def make_sender(valkey: Servers) -> Celery:
-    sender = Celery(broker=valkey.redis_url().replace("unix://", "redis+socket://").replace("?db", "?virtual_host"))
+    sender = Celery(
+        broker=valkey.redis_url().replace("unix://", "redis+socket://").replace("?db", "?virtual_host"),
+        set_as_current=False,
+    )
     sender.conf.broker_transport_options = {**settings.CELERY_BROKER_TRANSPORT_OPTIONS, "global_keyprefix": prefix()}
     return sender
 
