@@ -8,6 +8,7 @@ import types
 
 import django
 
+sys.path.pop(0)  # the tests' folder, whose `api` would hide the project's
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 django.setup()
 
