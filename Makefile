@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PORT ?= 8000
 
-.PHONY: demo up test lint mistakes bench-api bench-indexes down
+.PHONY: demo up test lint mistakes bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -19,19 +20,22 @@ $(READY): requirements.txt requirements-dev.txt
 demo: $(READY) .env  ## bring four sources through the pipeline, twice, and show what landed
 	@$(BIN)/python -m sandbox.demo
 
-up: $(READY) .env  ## web on port 8000, worker and beat, until Ctrl-C
-	@$(BIN)/python manage.py up
+up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
+	@$(BIN)/python manage.py up --port $(PORT)
 
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest
 
-lint: $(READY) .env  ## style, types, the import law, migrations and settings
+lint: $(READY) .env  ## style, types, the import law, migrations, settings, and the files of production
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python manage.py makemigrations --check --dry-run
 	@$(BIN)/python manage.py spectacular --validate --fail-on-warn --file /dev/null
+	@$(BIN)/hadolint Dockerfile
+	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
 	@$(BIN)/python -m tests.seeded_mistakes
@@ -47,6 +51,9 @@ bench-api: $(READY) .env bench/.venv/.ready  ## the API beside FastAPI and bare 
 
 bench-indexes: $(READY) .env  ## what each index costs a load of a million records
 	@$(BIN)/python -m bench.indexes
+
+bench-overview: $(READY) .env  ## the desk's home over few rows and over many
+	@$(BIN)/python -m bench.overview
 
 down: $(READY) .env  ## stop what `make up` has started, and the embedded servers
 	@$(BIN)/python manage.py up --stop

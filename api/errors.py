@@ -2,6 +2,7 @@
 
 import logging
 import math
+import sys
 from http import HTTPStatus
 from typing import Any
 
@@ -178,5 +179,9 @@ def not_found(request: HttpRequest, exception: Exception | None = None, **kwargs
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """Django's handler500: the log has the rest, under the request's id."""
+    """Django's handler500: the log has the rest, under the request's id. A database in trouble is no defect."""
+    error = sys.exception()
+    problem = _translate_database_error(error) if isinstance(error, Error) else None
+    if problem is not None:
+        return answer(request, problem.status_code, code=str(problem.get_codes()), detail=str(problem.detail))
     return answer(request, 500, code="internal_error", detail="A defect of Kasparro's; the log has more.")

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.functional import SimpleLazyObject
 from django_structlog.middlewares import RequestMiddleware
 from structlog.contextvars import bind_contextvars
 
@@ -15,6 +16,7 @@ from api import errors
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+PROBED = frozenset(("/health", "/health/live", "/api/v1/health", "/api/v1/health/live"))
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
@@ -23,7 +25,8 @@ Answer = Callable[[HttpRequest], HttpResponseBase]
 def identify(get_response: Answer) -> Answer:
     """Give the request its id (a well-formed X-Request-ID is taken) and its address, and the answer that id.
 
-    X-Forwarded-For and -Proto are believed from TRUSTED_PROXIES alone, and dropped otherwise.
+    X-Forwarded-For and -Proto are believed from TRUSTED_PROXIES alone, and dropped otherwise. Platforms ask for health
+    by the container's address, which no ALLOWED_HOSTS can name: there any host is good, as nothing is made of it.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -34,6 +37,8 @@ def identify(get_response: Answer) -> Answer:
         request.request_id = request_id  # type: ignore[attr-defined]
         request.began = time.perf_counter()  # type: ignore[attr-defined]
         _believe_proxies(request)
+        if request.path in PROBED and settings.ALLOWED_HOSTS:
+            request.META["HTTP_HOST"] = _choose_host(settings.ALLOWED_HOSTS[0])
         if request.method in METHODS:
             response = get_response(request)
         else:
@@ -42,6 +47,11 @@ def identify(get_response: Answer) -> Answer:
         return response
 
     return middleware
+
+
+def _choose_host(allowed: str) -> str:
+    """A host name that this entry of ALLOWED_HOSTS allows."""
+    return "localhost" if allowed == "*" else allowed.removeprefix(".")
 
 
 def _believe_proxies(request: HttpRequest) -> None:
@@ -79,6 +89,14 @@ class LogRequests(RequestMiddleware):
     def bind_ip(cls, request: HttpRequest) -> None:
         """The address as `identify` found it; the library would believe any header."""
         bind_contextvars(ip=request.META.get("REMOTE_ADDR", ""))
+
+    @staticmethod
+    def bind_user_id(request: HttpRequest) -> None:
+        """Whoever was found to ask; the library would look a session up for its line, also in a database in trouble."""
+        user = getattr(request, "user", None)
+        if isinstance(user, SimpleLazyObject):
+            user = getattr(request, "_cached_user", None)
+        bind_contextvars(user_id=user.pk if user is not None else None)
 
     @staticmethod
     def format_request(request: HttpRequest) -> str:

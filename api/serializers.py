@@ -116,7 +116,9 @@ class SnapshotSerializer(serializers.ModelSerializer[SchemaSnapshot]):
 
 
 class ChangeSerializer(serializers.ModelSerializer[SchemaChange]):
-    acknowledged_by = serializers.CharField(source="acknowledged_by.username", default=None, read_only=True)
+    acknowledged_by = serializers.CharField(
+        source="acknowledged_by.username", default=None, allow_null=True, read_only=True
+    )
 
     class Meta:
         model = SchemaChange

@@ -47,7 +47,7 @@ class Throttle(BaseThrottle):
         if not limit:
             return True
         try:
-            limiter, item = _make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX), parse(limit)
+            limiter, item = make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX), parse(limit)
             if limiter.hit(item, who):
                 return True
             self.wait_seconds = max(1.0, limiter.get_window_stats(item, who).reset_time - time.time())
@@ -60,7 +60,8 @@ class Throttle(BaseThrottle):
 
 
 @cache
-def _make_limiter(url: str, key_prefix: str) -> FixedWindowRateLimiter:
+def make_limiter(url: str, key_prefix: str) -> FixedWindowRateLimiter:
+    """What counts in this Redis; its errors are StorageError."""
     address = url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
     storage = storage_from_string(
         address,

@@ -8,4 +8,4 @@ class EtlConfig(AppConfig):
     verbose_name = "Ingestion"
 
     def ready(self) -> None:
-        from etl import checks  # noqa: F401, PLC0415  (registers the checks)
+        from etl import checks, notices  # noqa: F401, PLC0415  (registers the checks, and who mails)

@@ -112,10 +112,10 @@ _REPAIR_COUNTS = """
 _END_FROZEN_OWNER = f"""
     SELECT pg_terminate_backend(session.pid, {TERMINATE_SECONDS * 1000})
     FROM ingestion_checkpoints AS checkpoint, pg_stat_activity AS session
-    WHERE checkpoint.source = %(source)s AND checkpoint.lease_expires_at <= clock_timestamp()
+    WHERE checkpoint.source = %(source)s AND (%(is_forced)s OR checkpoint.lease_expires_at <= clock_timestamp())
         AND session.pid <> pg_backend_pid()
         AND ((session.pid = checkpoint.owner_pid AND session.backend_start = checkpoint.owner_backend_start)
-            OR (session.xact_start <= checkpoint.lease_expires_at AND EXISTS (
+            OR ((%(is_forced)s OR session.xact_start <= checkpoint.lease_expires_at) AND EXISTS (
                 SELECT FROM pg_locks WHERE pg_locks.pid = session.pid AND pg_locks.granted
                 AND pg_locks.locktype = 'transactionid' AND pg_locks.transactionid = checkpoint.xmax)))
 """
@@ -206,10 +206,13 @@ def name_owner_run(cursor: Any, claim: Claim) -> None:
     )
 
 
-def end_frozen_owner(source: str) -> None:
-    """End the session that keeps the row of an ended lease locked, which no timeout frees inside COPY."""
+def end_frozen_owner(source: str, *, is_forced: bool = False) -> None:
+    """End the session that keeps the row of an ended lease locked, which no timeout frees inside COPY.
+
+    `is_forced`: though its lease lives; what it has in hand is rolled back, and it writes nothing more.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_END_FROZEN_OWNER, {"source": source})
+        cursor.execute(_END_FROZEN_OWNER, {"source": source, "is_forced": is_forced})
 
 
 def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> Read:
@@ -313,6 +316,14 @@ def shrink_quarantine(cursor: Any, source: str, count: int) -> None:
     )
 
 
+def count_pruned(cursor: Any, source: str, *, raw: int = 0, new: int = 0) -> None:
+    """Count raw records less, and new ones whose run goes; in that transaction, behind the row's lock."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET raw_count = raw_count - %s, pruned_new = pruned_new + %s WHERE source = %s",
+        [raw, new, source],
+    )
+
+
 def has_landed(cursor: Any, claim: Claim, batch_number: int) -> bool:
     """After a refused `advance`: whether the batch is in already, its commit's answer having been lost."""
     cursor.execute(
@@ -353,6 +364,11 @@ def revoke(cursor: Any, source: str) -> bool:
 def revoke_from(cursor: Any, source: str, run_id: int) -> None:
     """Take the source from this run, for nobody, however healthy it is; nothing if it is not the owner."""
     cursor.execute(_REVOKE_FROM_RUN, {"source": source, "run_id": run_id})
+
+
+def revoke_from_anyone(cursor: Any, source: str) -> None:
+    """Take the source from whoever owns it, for nobody, however healthy that is; behind the row's lock."""
+    cursor.execute(f"{_TAKE_FROM_OWNER} true", {"source": source})
 
 
 def renew(cursor: Any, claim: Claim) -> bool:

@@ -13,6 +13,8 @@ from math import nan
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from etl import presence
+from etl.presence import Alive
 from etl.records import DURATION_BOUNDS, OUTCOMES, Reason, Status, TotalName
 from etl.statistics import Gauges, Total, read_gauges, read_totals
 
@@ -37,10 +39,10 @@ class PipelineCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Two statements, whatever the tables hold."""
+        """Two statements, whatever the tables hold, and one question to Redis."""
         up = GaugeMetricFamily("etl_up", "Whether the pipeline's database could be read.")
         try:
-            families = list(_describe_pipeline(read_gauges(), read_totals()))
+            families = [*_describe_pipeline(read_gauges(), read_totals()), *_describe_alive(presence.find_alive())]
         except Exception as error:  # noqa: BLE001  (a door: a scrape tells of a failure, it does not fail)
             logger.warning("The pipeline's metrics can't be read: %s", type(error).__name__)
             families = []
@@ -92,6 +94,12 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
         [(g.source, nan if g.checkpoint_age_s is None else g.checkpoint_age_s) for g in gauges],
     )
     yield _gauge("etl_runs_due", "Queued runs whose time has come.", [(g.source, g.due_runs) for g in gauges])
+
+
+def _describe_alive(alive: Alive | None) -> Iterator[Metric]:
+    workers, beat = (nan, nan) if alive is None else (len(alive.workers), alive.beat_age_s is not None)
+    yield GaugeMetricFamily("etl_workers", "Workers seen of late; NaN where Redis does not answer.", workers)
+    yield GaugeMetricFamily("etl_beat_up", "Whether beat was seen of late; NaN where Redis does not answer.", beat)
 
 
 def _count(

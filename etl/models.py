@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Func, Q, Value
 from django.db.models.functions import Now
@@ -60,6 +61,9 @@ class Run(models.Model):
     unchanged = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)
     quarantined = models.BigIntegerField(default=0)
+    pruned_raw = models.BigIntegerField(
+        default=0, db_default=0, help_text="Of the raw records that it landed, those that are pruned."
+    )
     error = models.TextField(blank=True, default="")
 
     class Meta:
@@ -99,6 +103,10 @@ class Run(models.Model):
                     quarantined__gte=0,
                 ),
                 name="etl_runs_counters_add_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(pruned_raw__gte=0, pruned_raw__lte=F("new") + F("updated")),
+                name="etl_runs_pruned_raw_was_landed",
             ),
             models.CheckConstraint(
                 condition=Q(status__in=("queued", "running"), finished_at=None)
@@ -174,6 +182,9 @@ class Checkpoint(models.Model):
     record_count = models.BigIntegerField(default=0)
     raw_count = models.BigIntegerField(default=0)
     open_quarantine_count = models.BigIntegerField(default=0)
+    pruned_new = models.BigIntegerField(
+        default=0, db_default=0, help_text="Of the records counted as new, those whose run is pruned."
+    )
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -183,6 +194,9 @@ class Checkpoint(models.Model):
             models.CheckConstraint(
                 condition=Q(record_count__gte=0, raw_count__gte=0, open_quarantine_count__gte=0),
                 name="ingestion_checkpoints_counts_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(pruned_new__gte=0), name="ingestion_checkpoints_pruned_new_not_negative"
             ),
         )
 
@@ -216,6 +230,11 @@ class ReadMark(models.Model):
         return f"{self.source} read {self.read_number} block {self.block}"
 
 
+def _find_by_run(table: str) -> BrinIndex:
+    """The raw rows of one run, which lie together: 24 kB a million rows (docs/decisions/0019)."""
+    return BrinIndex(fields=("run",), name=f"{table}_run", pages_per_range=32, autosummarize=True)
+
+
 class RawRecord(models.Model):
     """One version of one record as it was received. The three tables draw ids from one sequence."""
 
@@ -243,7 +262,10 @@ class RawApiRecord(RawRecord):
 
     class Meta:
         db_table = "raw_api_data"
-        indexes = (models.Index(fields=("source", "external_id"), name="raw_api_data_record"),)
+        indexes = (
+            models.Index(fields=("source", "external_id"), name="raw_api_data_record"),
+            _find_by_run("raw_api_data"),
+        )
 
 
 class RawCsvRecord(RawRecord):
@@ -251,7 +273,10 @@ class RawCsvRecord(RawRecord):
 
     class Meta:
         db_table = "raw_csv_data"
-        indexes = (models.Index(fields=("source", "external_id"), name="raw_csv_data_record"),)
+        indexes = (
+            models.Index(fields=("source", "external_id"), name="raw_csv_data_record"),
+            _find_by_run("raw_csv_data"),
+        )
 
 
 class RawThirdSourceRecord(RawRecord):
@@ -259,7 +284,10 @@ class RawThirdSourceRecord(RawRecord):
 
     class Meta:
         db_table = "raw_third_source_data"
-        indexes = (models.Index(fields=("source", "external_id"), name="raw_third_source_data_record"),)
+        indexes = (
+            models.Index(fields=("source", "external_id"), name="raw_third_source_data_record"),
+            _find_by_run("raw_third_source_data"),
+        )
 
 
 class AnyRawRecord(RawRecord):

@@ -4,8 +4,9 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
@@ -134,7 +135,7 @@ def work(run_id: int) -> None:
 def _work(run: Run) -> None:
     source = find_source(run.source)
     if source is None:
-        runs.close_queued(run.pk, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
+        runs.close_queued(run, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
         return
     lock = SourceLock(source.name, settings.ETL_LEASE_SECONDS)
     started: Started | Holder | None = None
@@ -199,6 +200,59 @@ def cancel(run_id: int, *, by: str) -> Run:
         raise NotPossible(f"Run {run_id} is closed already ({'/'.join(filter(None, (run.status, run.reason)))}).")
     orders.send_waiting_of(run.source)
     return run
+
+
+def release(source_name: str, *, by: str) -> Run | None:
+    """Take the source from whoever holds it, however stuck, and close its running run; nobody succeeds that one.
+
+    The epoch is raised: a worker that still lives writes nothing more. Gives the run that was closed, if there was
+    one. Raises NotPossible.
+    """
+    try:
+        run = runs.release(source_name, by=by)
+    except runs.CheckpointLocked as error:
+        raise NotPossible(f"{source_name} can't be released just now: {error}.") from error
+    logger.warning("%s was released by %s", source_name, by)
+    orders.send_waiting_of(source_name)
+    return run
+
+
+def run_again(run_id: int, *, by: str, user: AbstractBaseUser) -> Run:
+    """Queue a run as this one was: its source and options; a plain one that waits already is the answer.
+
+    Raises NotFound or NotPossible.
+    """
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.")
+    is_replay = run.trigger == Trigger.REPLAY
+    options = {**run.options, "user": user.pk} if is_replay else run.options
+    return order_by_hand(run.source, by=by, options=options, is_replay=is_replay)
+
+
+def order_by_hand(source_name: str, *, by: str, options: Mapping[str, Any], is_replay: bool = False) -> Run:
+    """Queue a run of this source for somebody at the admin. Raises NotFound."""
+    if find_source(source_name) is None:
+        raise NotFound(f"ETL_SOURCES has no source {source_name}.")
+    trigger = Trigger.REPLAY if is_replay else Trigger.ADMIN
+    return orders.queue(source_name, key=f"{trigger}:{uuid.uuid4()}", trigger=trigger, by=by, options=options)
+
+
+def pause(source_name: str) -> None:
+    """Let the schedule ask for the source no more; what is queued or running stays. Raises NotFound."""
+    _switch_schedule(source_name, is_enabled=False)
+
+
+def resume(source_name: str) -> None:
+    """Let the schedule ask for the source again, at once if it is overdue. Raises NotFound."""
+    _switch_schedule(source_name, is_enabled=True)
+
+
+def _switch_schedule(source_name: str, *, is_enabled: bool) -> None:
+    source = find_source(source_name)
+    if source is None:
+        raise NotFound(f"ETL_SOURCES has no source {source_name}.")
+    schedule.switch(source, is_enabled=is_enabled)
 
 
 def acknowledge(change_id: int, user: AbstractBaseUser) -> SchemaChange:

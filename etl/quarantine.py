@@ -5,7 +5,9 @@ import time
 import uuid
 from datetime import UTC, datetime, timedelta
 
+from celery import current_app
 from django.contrib.auth.base_user import AbstractBaseUser
+from kombu.exceptions import OperationalError as BrokerError
 
 from etl import checkpoints, orders, runs
 from etl.exceptions import NotFound, NotPossible
@@ -17,6 +19,7 @@ from etl.storage.transactions import retry_transient
 
 logger = logging.getLogger(__name__)
 
+DISCARD_TASK = "etl.tasks.discard"
 DISCARD_ROWS = 2000
 """In one transaction: so long no batch of the source lands."""
 
@@ -64,6 +67,22 @@ def discard(selection: Selection, *, by: str, user: AbstractBaseUser | None = No
             count += discarded
     logger.info("%d refused records were discarded by %s", count, by)
     return count
+
+
+def discard_later(selection: Selection, *, by: str, user: AbstractBaseUser) -> None:
+    """Have a worker discard the selection: for more than a request has time for. Raises NotPossible.
+
+    The message is all there is: if it is lost, the records stay open and can be discarded again.
+    """
+    try:
+        current_app.send_task(DISCARD_TASK, args=[selection.as_json(), by, user.pk], retry=False)
+    except (BrokerError, OSError) as error:
+        raise NotPossible("No worker can be told just now: Redis does not answer. Nothing was discarded.") from error
+
+
+def count_open(selection: Selection, *, most: int) -> int:
+    """How many open records the selection has, counted up to `most`."""
+    return filter_open(selection)[:most].count()
 
 
 def discard_one(record_id: int, *, by: str, user: AbstractBaseUser | None = None) -> QuarantinedRecord:

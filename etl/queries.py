@@ -64,10 +64,14 @@ _ORPHANS = {
         SELECT runs.source, count(*) FROM etl_runs AS runs
         LEFT JOIN (SELECT run_id, count(*) AS versions FROM raw_records GROUP BY run_id) AS raws
             ON raws.run_id = runs.id
-        WHERE new + updated <> coalesce(versions, 0) GROUP BY runs.source""",
+        WHERE new + updated <> coalesce(versions, 0) + pruned_raw GROUP BY runs.source""",
     "new records counted other than stored": """
         SELECT coalesce(counted.source, stored.source), abs(coalesce(news, 0) - coalesce(records, 0))
-        FROM (SELECT source, sum(new)::bigint AS news FROM etl_runs GROUP BY source) AS counted
+        FROM (
+            SELECT source, sum(new)::bigint AS news FROM (
+                SELECT source, new FROM etl_runs UNION ALL SELECT source, pruned_new FROM ingestion_checkpoints
+            ) AS runs GROUP BY source
+        ) AS counted
         FULL JOIN (SELECT source, count(*) AS records FROM unified_records GROUP BY source) AS stored
             ON counted.source = stored.source
         WHERE coalesce(news, 0) <> coalesce(records, 0)""",

@@ -34,6 +34,7 @@ class Reason(StrEnum):
     ABANDONED = "abandoned"  # failed: closed from outside, its process was gone or frozen
     READ_OPEN = "read_open"  # failed: a replay in a terminal met a read that was cut
     CANCELLED = "cancelled"  # failed: somebody wanted it to stop
+    RELEASED = "released"  # failed: somebody took its source away, for others
     LEASE_LOST = "lease_lost"  # failed: noticed by itself that its lease had ended
     INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
     RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait

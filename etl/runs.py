@@ -20,6 +20,7 @@ from etl.checkpoints import Claim, Holder
 from etl.drift import Shape, describe_changes
 from etl.models import Checkpoint, Run, RunEvent
 from etl.records import Counters, Cursor, EventKind, Reason, Status, Trigger
+from etl.signals import run_closed
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements, is_lock_timeout
@@ -33,11 +34,18 @@ CLAIM_ATTEMPTS = 20
 CLAIM_IDLE_SECONDS = 1
 """A process that is frozen inside its claim keeps others out for no longer."""
 
+FORCING_ATTEMPTS = 12
+"""Three seconds: a batch in hand may end before the session of an owner is ended that is to be released."""
+
 PATIENT_ATTEMPTS = 120
 """Half a minute: who does not want the source for himself waits for the owner's batch."""
 
 MOST_ATTEMPTS = 3
 _NOW = Func(function="clock_timestamp")
+
+# Not those that a person has stopped, nor replays, which do not ask the source.
+TELLS = ~Q(reason__in=(Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
+"""The closed runs that tell how their source does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +137,15 @@ def _start(
         return None
 
 
-def past_frozen_owner(source: str, work: Callable[[Any], Result], *, attempts: int = CLAIM_ATTEMPTS) -> Result:
+def past_frozen_owner(
+    source: str, work: Callable[[Any], Result], *, attempts: int = CLAIM_ATTEMPTS, forces_after: int | None = None
+) -> Result:
     """Do the work, a transaction that needs the source's row, ending the session of an owner that is frozen.
 
-    Raises CheckpointLocked if a healthy one keeps the row for too long.
+    Raises CheckpointLocked if a healthy one keeps the row for too long; after `forces_after` attempts its session
+    is ended too.
     """
-    for _ in range(attempts):
+    for attempt in range(attempts):
         try:
             with transaction.atomic(durable=True), connection.cursor() as cursor:
                 bound_statements(cursor, lock_timeout_seconds=CLAIM_LOCK_SECONDS, idle_seconds=CLAIM_IDLE_SECONDS)
@@ -142,7 +153,8 @@ def past_frozen_owner(source: str, work: Callable[[Any], Result], *, attempts: i
         except OperationalError as error:
             if not is_lock_timeout(error):
                 raise
-            checkpoints.end_frozen_owner(source)
+            is_forced = forces_after is not None and attempt >= forces_after
+            checkpoints.end_frozen_owner(source, is_forced=is_forced)
     raise CheckpointLocked(f"the checkpoint of {source} stays locked by another session: see pg_locks")
 
 
@@ -236,6 +248,15 @@ def count_batch(cursor: Any, claim: Claim, counters: Counters, reached: Cursor) 
         raise checkpoints.describe_overtaking(claim)
 
 
+def count_pruned(cursor: Any, raw_of_runs: Mapping[int, int]) -> None:
+    """Note of closed runs how many of their raw records go; in the transaction that removes them."""
+    cursor.execute(
+        "UPDATE etl_runs SET pruned_raw = pruned_raw + gone.count"
+        " FROM unnest(%s::bigint[], %s::bigint[]) AS gone (run_id, count) WHERE etl_runs.id = gone.run_id",
+        [list(raw_of_runs), list(raw_of_runs.values())],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ReadEnd:
     """What a read that is through leaves for the next one to compare with; no shape if nothing was read."""
@@ -263,10 +284,42 @@ def close(
         if read_end is not None:
             checkpoints.end_read(cursor, claim, fingerprint=read_end.fingerprint, validators=read_end.validators)
             _note_drift(claim, read_end)
-        running = Run.objects.filter(pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
-        error = make_storable(error)
-        if running.update(status=status, reason=reason, error=error, finished_at=_NOW, heartbeat_at=_NOW):
-            add_event(claim.run_id, EventKind.CLOSED, f"Closed {'/'.join(filter(None, (status, reason)))}.")
+        story = f"Closed {'/'.join(filter(None, (status, reason)))}."
+        _line_up(cursor, claim.source)
+        _end(claim.run_id, Q(epoch=claim.epoch, status=Status.RUNNING), status, reason, error=error, story=story)
+
+
+def _line_up(cursor: Any, source: str) -> None:
+    """Those who close runs of one source come in a row, from here to their commit; before any run's row is locked.
+
+    So the order of `finished_at` is that of the commits, and whoever is told of a run sees every earlier one closed.
+    """
+    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"kasparro end {source}"])
+
+
+def _end(run_id: int, condition: Q, status: Status, reason: Reason, *, error: str, story: str) -> None:
+    """Close the run's row if it is still as the condition says: the only place that does, so that all are told of."""
+    values = {"status": status, "reason": reason, "error": make_storable(error)}
+    if Run.objects.filter(condition, pk=run_id).update(**values, finished_at=_NOW):
+        add_event(run_id, EventKind.CLOSED, story)
+        transaction.on_commit(lambda: _announce(run_id))
+
+
+def _announce(run_id: int) -> None:
+    """Tell whoever listens; nothing that goes wrong here reaches who has closed the run."""
+    try:
+        for receiver, error in run_closed.send_robust(sender=Run, run=Run.objects.get(pk=run_id)):
+            if isinstance(error, Exception):
+                name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
+                logger.warning("%s was told that run %d is closed, and raised %s", name, run_id, type(error).__name__)
+    except Exception as error:  # noqa: BLE001  (a door: whatever listens or fails, the run is closed)
+        logger.warning("Who listens was not told that run %d is closed: %s", run_id, type(error).__name__)
+
+
+def find_former(run: Run) -> Run | None:
+    """The source's run that was closed before this one, of those that tell how the source does; None for the first."""
+    former = Run.objects.filter(TELLS, source=run.source, finished_at__lt=run.finished_at)
+    return former.order_by("-finished_at").first()
 
 
 def _note_drift(claim: Claim, read_end: ReadEnd) -> None:
@@ -306,11 +359,13 @@ def _in(seconds: float) -> Func:
     )
 
 
-def close_queued(run_id: int, reason: Reason, error: str) -> None:
+def close_queued(run: Run, reason: Reason, error: str) -> None:
     """Close a run that waits and can't be executed."""
-    waiting = Run.objects.filter(pk=run_id, status=Status.QUEUED)
-    if waiting.update(status=Status.FAILED, reason=reason, error=error, finished_at=_NOW):
-        add_event(run_id, EventKind.CLOSED, f"Closed failed/{reason}: {error}")
+    story = f"Closed failed/{reason}: {error}"
+    with transaction.atomic(durable=True), connection.cursor() as cursor:
+        bound_statements(cursor)
+        _line_up(cursor, run.source)
+        _end(run.pk, Q(status=Status.QUEUED), Status.FAILED, reason, error=error, story=story)
 
 
 def list_running() -> list[str]:
@@ -350,9 +405,10 @@ def _choose_reason(stale: Run) -> Reason:
 
 def _close_abandoned(run: Run, reason: Reason, error: str, by: str) -> None:
     """Close a running run whose epoch is over by this transaction."""
-    running = Run.objects.filter(pk=run.pk, status=Status.RUNNING)
-    running.update(status=Status.FAILED, reason=reason, error=error, finished_at=_NOW)
-    add_event(run.pk, EventKind.CLOSED, f"Closed failed/{reason} by {by}.")
+    with connection.cursor() as cursor:
+        _line_up(cursor, run.source)
+    story = f"Closed failed/{reason} by {by}."
+    _end(run.pk, Q(status=Status.RUNNING), Status.FAILED, reason, error=error, story=story)
     run.refresh_from_db()
 
 
@@ -367,11 +423,32 @@ def cancel(run: Run, *, by: str) -> bool:
 def _cancel(cursor: Any, run: Run, by: str) -> bool:
     # The checkpoint's row first, as every batch, start and close does: then the run's status stands still.
     checkpoints.lock(cursor, run.source)
+    _line_up(cursor, run.source)
     status = Run.objects.select_for_update().values_list("status", flat=True).get(pk=run.pk)
     if status not in (Status.QUEUED, Status.RUNNING):
         return False
     checkpoints.revoke_from(cursor, run.source, run.pk)
-    text = make_storable(f"Cancelled by {by}.")
-    Run.objects.filter(pk=run.pk).update(status=Status.FAILED, reason=Reason.CANCELLED, error=text, finished_at=_NOW)
-    add_event(run.pk, EventKind.CLOSED, text)
+    text = f"Cancelled by {by}."
+    _end(run.pk, Q(status=status), Status.FAILED, Reason.CANCELLED, error=text, story=text)
     return True
+
+
+def release(source: str, *, by: str) -> Run | None:
+    """Take the source from whoever owns it, and close the run that is running; that run, if there was one.
+
+    In one transaction, behind which its worker writes nothing more. Raises CheckpointLocked.
+    """
+    return past_frozen_owner(
+        source, lambda cursor: _release(cursor, source, by), attempts=PATIENT_ATTEMPTS, forces_after=FORCING_ATTEMPTS
+    )
+
+
+def _release(cursor: Any, source: str, by: str) -> Run | None:
+    checkpoints.lock(cursor, source)
+    _line_up(cursor, source)
+    checkpoints.revoke_from_anyone(cursor, source)
+    run = Run.objects.select_for_update().filter(source=source, status=Status.RUNNING).first()
+    if run is not None:
+        text = f"Its lease was released by {by}."
+        _end(run.pk, Q(status=Status.RUNNING), Status.FAILED, Reason.RELEASED, error=text, story=text)
+    return run

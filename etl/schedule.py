@@ -46,6 +46,21 @@ def make_missing_entry(source: Source) -> None:
         PeriodicTask.objects.get_or_create(name=name, defaults=defaults)
 
 
+def find_entries(sources: Iterable[Source]) -> dict[str, PeriodicTask]:
+    """The entries of these sources with their rhythms, by the source's name; one query for all."""
+    names = {name_entry(source): source.name for source in sources}
+    entries = PeriodicTask.objects.filter(name__in=names).select_related("interval", "crontab")
+    return {names[entry.name]: entry for entry in entries}
+
+
+def switch(source: Source, *, is_enabled: bool) -> None:
+    """Enable or disable the source's entry, which is made if missing; beat notices within seconds."""
+    make_missing_entry(source)
+    entry = PeriodicTask.objects.get(name=name_entry(source))
+    entry.enabled = is_enabled
+    entry.save()  # not `update`: its signal tells beat
+
+
 def _make_rhythm(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
     if isinstance(source.every, timedelta):
         seconds = max(1, round(source.every.total_seconds()))

@@ -19,12 +19,14 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
 from django.conf import settings
 from django.core.management import call_command
+from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from etl import presence, shutdown
 
 app = Celery("kasparro")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["etl"])
+app.steps["worker"].add(DjangoStructLogInitStep)  # without it a worker's lines have no ids
 
 
 @worker_init.connect

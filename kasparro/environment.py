@@ -4,12 +4,15 @@ Only settings.py calls it. A wrong value falls back to the default and becomes a
 `manage.py check` (and so every command, and wsgi.py) reports with an id and a hint.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 import environ
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 Value = TypeVar("Value")
 
@@ -51,6 +54,14 @@ class Environment:
 
         return self._parsed(name, default, parse, f"Use a number of seconds, {least:g} or more.")
 
+    def days(self, name: str, default: int | None) -> int | None:
+        """A whole number of days, or None for `never`."""
+
+        def parse(text: str) -> int | None:
+            return None if text.lower() == "never" else _at_least(1, int(text))
+
+        return self._parsed(name, default, parse, "Use a whole number of days, 1 or more, or never.")
+
     def items(self, name: str, default: list[str]) -> list[str]:
         """A comma-separated list; blanks around items and empty items are dropped."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()] or default
@@ -68,6 +79,14 @@ class Environment:
 
         return self._parsed(name, [], parse, "Use addresses or networks such as 10.0.0.0/8, separated by commas.")
 
+    def people(self, name: str) -> list[tuple[str, str]]:
+        """Names with their mail addresses, `Ann <ann@example.org>, bob@example.org`; empty without one."""
+
+        def parse(text: str) -> list[tuple[str, str]]:
+            return [_parse_person(item.strip()) for item in text.split(",") if item.strip()]
+
+        return self._parsed(name, [], parse, "Use such as Ann <ann@example.org>, bob@example.org.")
+
     def checked(self, name: str, default: str, check: Callable[[str], object], hint: str) -> str:
         """A text that `check` takes without a ValueError."""
 
@@ -83,9 +102,18 @@ class Environment:
             return default
         try:
             return parse(text)
-        except (ValueError, KeyError, OverflowError):
+        except (ValueError, KeyError, OverflowError, ValidationError):
             self.problems.append(Problem(name, f"{name}={text!r} can't be used", hint))
             return default
+
+
+def _parse_person(text: str) -> tuple[str, str]:
+    found = re.fullmatch(r"(?:([^<>]*)<([^<>]+)>|([^<>]+))", text)
+    if found is None:
+        raise ValueError
+    name, address = (found[1] or "").strip(), (found[2] or found[3]).strip()
+    validate_email(address)
+    return name, address
 
 
 Number = TypeVar("Number", int, float)

@@ -21,6 +21,7 @@ graceful_timeout = 25
 keepalive = 30
 limit_request_line = 8190  # the most it takes: 5,000 characters are told by us what is wrong with them
 accesslog = None  # the line of a request comes from django-structlog
+control_socket_disable = True  # a door that nobody uses, in a home that a container has not
 forwarded_allow_ips = ""  # api/middleware.py knows which proxies to believe
 _folder = None
 if workers > 1:

@@ -27,6 +27,7 @@ def _describe_exception(logger: WrappedLogger, method: str, event: EventDict) ->
     given: Any = event.pop("exc_info", None)
     error = sys.exception() if given is True else given[1] if isinstance(given, tuple) else given
     if isinstance(error, BaseException):
+        event.pop("error", None)  # django-structlog's copy of that text
         event["exception"] = type(error).__name__
         event["places"] = _list_places(error.__traceback__)
     return event
@@ -56,10 +57,13 @@ _FIRST: list[Processor] = [
 ]
 _REMOVE_META = structlog.stdlib.ProcessorFormatter.remove_processors_meta
 
+# By default a traceback shows local variables: records, tokens, settings.
+_LINE = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
+
 FORMATTERS: dict[str, dict[str, Any]] = {
     "line": {
         "()": structlog.stdlib.ProcessorFormatter,
-        "processors": [_REMOVE_META, _shorten_time, structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0)],
+        "processors": [_REMOVE_META, _shorten_time, _LINE],
         "foreign_pre_chain": _FIRST,
     },
     "json": {

@@ -99,6 +99,13 @@ ETL_HTTP_TIMEOUT_SECONDS = env.seconds("ETL_HTTP_TIMEOUT_SECONDS", 30, least=0.1
 ETL_HTTP_DEADLINE_SECONDS = env.seconds("ETL_HTTP_DEADLINE_SECONDS", 300, least=0.1)
 ETL_HTTP_MAX_BYTES = env.whole("ETL_HTTP_MAX_BYTES", 1 << 30, least=1)
 
+ETL_PRUNE_RAW_DAYS = env.days("ETL_PRUNE_RAW_DAYS", 365)
+ETL_PRUNE_KEEP_VERSIONS = env.whole("ETL_PRUNE_KEEP_VERSIONS", 3, least=1)
+ETL_PRUNE_QUARANTINE_DAYS = env.days("ETL_PRUNE_QUARANTINE_DAYS", 365)
+ETL_PRUNE_EVENTS_DAYS = env.days("ETL_PRUNE_EVENTS_DAYS", 90)
+ETL_PRUNE_RUNS_DAYS = env.days("ETL_PRUNE_RUNS_DAYS", 365)
+ETL_PRUNE_KEEP_RUNS = env.whole("ETL_PRUNE_KEEP_RUNS", 100, least=1)
+
 COINGECKO_BASE_URL = env.text("COINGECKO_BASE_URL", "https://api.coingecko.com/api/v3")
 # The free tier's limit is that of the public address; a stand-in has none unless one is set.
 _FREE_TIER = "10/minute" if "//api.coingecko.com/" in COINGECKO_BASE_URL else ""
@@ -108,9 +115,30 @@ PRODUCTS_CSV = env.text("PRODUCTS_CSV", "data/products.csv")
 VENDORS_CSV = env.text("VENDORS_CSV", "data/vendors.csv")
 LISTINGS_JSON = env.text("LISTINGS_JSON", "data/listings.ndjson")
 
+# --- mail: when a source fails for the first time, and when it is well again ---------------------
+ADMINS = env.people("ADMINS")
+EMAIL_FROM = env.text("EMAIL_FROM", "kasparro@localhost")
+SERVER_EMAIL = DEFAULT_FROM_EMAIL = EMAIL_FROM
+EMAIL_SUBJECT_PREFIX = "[Kasparro] "
+EMAIL_TIMEOUT = 10
+
+
+def _mail() -> dict[str, Any]:
+    try:
+        return dict(environ.Env.email_url_config(env.text("EMAIL_URL", "smtp://localhost:25")))
+    except (ValueError, KeyError, ImproperlyConfigured):
+        # The value is not shown: it may hold a password.
+        hint = "Use smtp+tls://USER:PASSWORD@HOST:587 (or smtp://, smtp+ssl://)."
+        env.problems.append(Problem("EMAIL_URL", "EMAIL_URL is no address of a mail server", hint))
+        return {}
+
+
+globals().update(_mail())
+
 # --- the API ------------------------------------------------------------------------------------
 API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use such as 1200/minute.")
 API_THROTTLE_ADDRESS = env.checked("API_THROTTLE_ADDRESS", "120/minute", limits.parse, "Use such as 120/minute.")
+API_THROTTLE_LOGIN = env.checked("API_THROTTLE_LOGIN", "10/5 minutes", limits.parse, "Use such as 10/5 minutes.")
 API_STATEMENT_SECONDS = env.seconds("API_STATEMENT_SECONDS", 5, least=0.1)
 API_DOCS_OPEN = env.boolean("API_DOCS_OPEN", default=DEBUG)
 METRICS_ACCESS = env.choice("METRICS_ACCESS", "private" if DEBUG else "token", ("token", "private"))
@@ -207,6 +235,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "api.login.throttle_logins",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
@@ -233,6 +262,7 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(api/v1/)?(health|health/live|metrics)$"]  # a balancer and a monitor ask within the house
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
@@ -265,6 +295,10 @@ LOGGING = {
         },
         # Its warnings repeat what the line of the request says, and its errors what `request_failed` says.
         "django.request": {"handlers": ["nowhere"], "propagate": False},
+        # Shows the text of what a task failed by; `task_failed` says the same without it.
+        "celery.app.trace": {"handlers": ["nowhere"], "propagate": False},
+        # What a receiver raised is logged by its type (etl/runs.py): its text may show a secret.
+        "django.dispatch": {"handlers": ["nowhere"], "propagate": False},
         "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
     },
 }

@@ -36,7 +36,13 @@ class Sandbox:
     """
 
     def __init__(
-        self, list_path: Path = DEFAULT_LIST, *, port: int = 0, plan: str = "", most_per_second: int = 0
+        self,
+        list_path: Path = DEFAULT_LIST,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        plan: str = "",
+        most_per_second: int = 0,
     ) -> None:
         self.list_path = list_path
         self.most_per_second = most_per_second
@@ -45,9 +51,9 @@ class Sandbox:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.faults: deque[str] = deque()
         self.plan(plan)
-        self.server = _Server(("127.0.0.1", port), _Handler)
+        self.server = _Server((host, port), _Handler)
         self.server.sandbox = self
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.url = f"http://{host}:{self.server.server_port}"
 
     def plan(self, text: str) -> None:
         """Set the faults of the coming requests."""
@@ -168,12 +174,17 @@ def main() -> None:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(description="A stand-in for CoinGecko's /coins/list.")
     parser.add_argument("--list", type=Path, default=DEFAULT_LIST, help="the list to serve (a JSON file)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (0.0.0.0: all)")
     parser.add_argument("--port", type=int, default=8900)
     parser.add_argument("--most-per-second", type=int, default=0, help="answer 429 beyond so many requests")
     parser.add_argument("--plan", default="", help="faults of the first requests, such as 429:2,503,cut")
     arguments = parser.parse_args()
     with Sandbox(
-        arguments.list, port=arguments.port, plan=arguments.plan, most_per_second=arguments.most_per_second
+        arguments.list,
+        host=arguments.host,
+        port=arguments.port,
+        plan=arguments.plan,
+        most_per_second=arguments.most_per_second,
     ) as sandbox:
         print(f"COINGECKO_BASE_URL={sandbox.url}", flush=True)
         threading.Event().wait()

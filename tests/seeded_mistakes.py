@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAWS = (
     *("tests/test_delivery.py", "tests/test_fence_machine.py", "tests/test_drift_delivery.py"),
     *("tests/test_totals.py", "tests/test_cancel.py", "tests/test_replay.py"),
+    *("tests/test_pruning.py", "tests/test_signals.py", "tests/test_notices.py"),
 )
 TRANSACTION = (
     "    with transaction.atomic(durable=True), connection.cursor() as cursor:\n        bound_statements(cursor)\n"
@@ -209,6 +210,52 @@ MISTAKES = (
         "a replay in the midst of an open read",
         "etl/replay.py",
         (("    if checkpoint.is_reading:\n", "    if False:\n"),),
+    ),
+    Mistake(
+        "a pruned version that a unified record points to",
+        "etl/storage/removal.py",
+        (("AND record.raw_id = old.id)\n", "AND record.raw_id = 0)\n"),),
+    ),
+    Mistake(
+        "pruned versions that are counted in a transaction of their own",
+        "etl/pruning.py",
+        (
+            (
+                "                runs.count_pruned(cursor, of_runs)\n",
+                f"                {COMMIT_NOW}\n                runs.count_pruned(cursor, of_runs)\n",
+            ),
+        ),
+    ),
+    Mistake(
+        "a pruned run that records are left of",
+        "etl/pruning.py",
+        (
+            (
+                'run_id not in kept and left == self.foreseen_of_run["raw"][run_id] and not',
+                "run_id not in kept and not",
+            ),
+            ('going.filter(pruned_raw=F("new") + F("updated"))', "going"),
+        ),
+    ),
+    Mistake(
+        "a pruned refusal that its source still sends",
+        "etl/storage/removal.py",
+        (("return find_met(cursor, source, row[0], ids) if row is not None else set()", "return set()"),),
+    ),
+    Mistake(
+        "runs of one source closed beside each other",
+        "etl/runs.py",
+        (
+            (
+                "        _line_up(cursor, run.source)\n        _end(run.pk, Q(status=Status.QUEUED)",
+                "        _end(run.pk, Q(status=Status.QUEUED)",
+            ),
+        ),
+    ),
+    Mistake(
+        "a closed run that is told before its commit",
+        "etl/runs.py",
+        (("        transaction.on_commit(lambda: _announce(run_id))\n", "        _announce(run_id)\n"),),
     ),
     Mistake(
         "a cancelled run that keeps its epoch",

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.openmetrics import exposition, parser
 from prometheus_client.parser import text_string_to_metric_families
 
-from etl import orders
+from etl import orders, presence
 from etl.metrics import PipelineCollector
 from etl.models import Checkpoint, Run, SchemaSnapshot
 from etl.records import DURATION_BOUNDS, Trigger
@@ -25,8 +25,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 COUNTERS = ("etl_runs", "etl_failures", "etl_records", "etl_retries", "etl_schema_changes")
 GAUGES = (
     *("etl_up", "etl_quarantine_open", "etl_last_success_timestamp_seconds", "etl_checkpoint_age_seconds"),
-    "etl_runs_due",
+    *("etl_runs_due", "etl_workers", "etl_beat_up"),
 )
+NOT_OF_A_SOURCE: dict[str, set[str | None]] = {
+    **{name: {None} for name in ("etl_up", "etl_workers", "etl_beat_up")},
+    "etl_failures": set(),
+}
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
@@ -81,7 +85,7 @@ def test_each_family_has_its_type_and_every_source_from_the_beginning() -> None:
     )
     for name, family in families.items():
         sources = {sample.labels.get("source") for sample in family.samples}
-        assert sources == {"etl_up": {None}, "etl_failures": set()}.get(name, {"listed"})
+        assert sources == NOT_OF_A_SOURCE.get(name, {"listed"})
     zeros = {value for key, value in read_samples(families).items() if key[0] != "etl_up"}
     assert {value for value in zeros if not math.isnan(value)} == {0.0}
     assert math.isnan(find("etl_checkpoint_age_seconds"))
@@ -174,6 +178,20 @@ def test_a_scrape_is_two_statements() -> None:
     with CaptureQueriesContext(connection) as queries:
         expose()
     assert len(queries) == 2
+
+
+def test_who_is_alive_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "find_alive", lambda: presence.Alive([("celery@a", 1.0), ("celery@b", 2.0)], 3.0))
+    samples = read_samples(scrape())
+    assert (samples["etl_workers", frozenset()], samples["etl_beat_up", frozenset()]) == (2, 1)
+
+
+def test_without_redis_nobody_knows_who_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(presence, "find_alive", lambda: None)
+    samples = read_samples(scrape())
+    assert samples["etl_up", frozenset()] == 1
+    assert math.isnan(samples["etl_workers", frozenset()])
+    assert math.isnan(samples["etl_beat_up", frozenset()])
 
 
 def test_registering_does_not_scrape() -> None:

@@ -29,9 +29,7 @@ def test_every_file_that_the_readme_links_exists() -> None:
 
 def read_variables() -> set[str]:
     settings = (ROOT / "kasparro" / "settings.py").read_text()
-    return set(
-        re.findall(r'env\.(?:text|boolean|whole|seconds|items|checked|choice|networks)\(\s*"([A-Z_]+)"', settings)
-    )
+    return set(re.findall(r'\benv\.[a-z]+\(\s*"([A-Z_]+)"', settings))
 
 
 def test_env_example_names_every_variable() -> None:

@@ -113,7 +113,7 @@ def sweep_away() -> None:
 
 
 def close_unknown() -> None:
-    runs.close_queued(orders.queue("gone", key="k", trigger=Trigger.API, by="a test").pk, Reason.UNKNOWN_SOURCE, "")
+    runs.close_queued(orders.queue("gone", key="k", trigger=Trigger.API, by="a test"), Reason.UNKNOWN_SOURCE, "")
 
 
 def cancel_by_sql() -> None:
@@ -351,6 +351,7 @@ def test_the_counting_does_not_depend_on_the_writers_search_path() -> None:
 def test_totals_are_filled_from_rows_that_are_older_than_they() -> None:
     for happen in (drift, refuse_some, fail, retry):
         happen()
+    newest = Run.objects.latest("pk").pk
     loader = MigrationLoader(connection)
     (name,) = (
         name for app, name in loader.graph.nodes if app == "etl" and name.endswith("_totals") and "fill" not in name
@@ -359,7 +360,7 @@ def test_totals_are_filled_from_rows_that_are_older_than_they() -> None:
     try:
         call_command("migrate", "etl", before, verbosity=0)
         assert fetch("SELECT proname FROM pg_proc WHERE proname LIKE 'etl%%total%%'") == []
-        runs.add_event(Run.objects.latest("pk").pk, EventKind.RETRY, "Not counted.")
+        runs.add_event(newest, EventKind.RETRY, "Not counted.")
     finally:
         call_command("migrate", "etl", verbosity=0)
     assert read_kept() == count_tables() != {}

@@ -1,6 +1,7 @@
 """How everything stands: health for balancers, figures for people, metrics for monitors."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cache
@@ -33,6 +34,8 @@ from etl.presence import Alive
 from etl.statistics import Standing
 
 DATABASE_PATIENCE_SECONDS = 1.6
+SUDDEN_SECONDS = 0.3
+"""A session that has ended is told of within so long; later, it is the database that does not answer."""
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _probes = ThreadPoolExecutor(max_workers=3, thread_name_prefix="health")
@@ -76,17 +79,29 @@ class HealthViewSet(ViewSet):
 def _ask_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
     """Whether the token is good, and for it how each source stands; in a thread, as the database may hang."""
     connection.close_if_unusable_or_obsolete()
+    was_connected, began = connection.connection is not None, time.monotonic()
     try:
-        if secret is None:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
-            return False, {}
-        if tokens.find(secret) is None:
-            return False, {}
-        return True, {"sources": [_describe_standing(standing) for standing in statistics.read_standings()]}
+        return _look(secret)
+    except Error:
+        connection.close()
+        if not was_connected or time.monotonic() - began > SUDDEN_SECONDS:
+            raise
+    # The session had ended meanwhile, as when the server was started anew: another tells how the database is.
+    try:
+        return _look(secret)
     except Error:
         connection.close()
         raise
+
+
+def _look(secret: str | None) -> tuple[bool, dict[str, Any]]:
+    if secret is None:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+        return False, {}
+    if tokens.find(secret) is None:
+        return False, {}
+    return True, {"sources": [_describe_standing(standing) for standing in statistics.read_standings()]}
 
 
 def _describe_standing(standing: Standing) -> dict[str, Any]:

@@ -1,5 +1,1 @@
 """The operator's desk: Django's admin, in which what the pipeline wrote is looked at and acted on, never edited."""
-
-from etl.admin import desk
-
-__all__ = ["desk"]

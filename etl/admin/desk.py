@@ -1,16 +1,34 @@
 """The desk's home: the admin's own index with the overview on it, refreshed in place; it works without JavaScript."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
-from etl.admin.base import describe_seconds, may_operate
+from etl.admin.base import Kept, describe_seconds, may_operate
+from etl.admin.drift import ChangeAdmin, SnapshotAdmin
+from etl.admin.log import LogAdmin
+from etl.admin.quarantine import QuarantineAdmin
+from etl.admin.records import RawAdmin, UnifiedAdmin
+from etl.admin.runs import RunAdmin
+from etl.admin.sources import SourceAdmin
+from etl.models import (
+    RAW_MODELS,
+    Checkpoint,
+    QuarantinedRecord,
+    Run,
+    SchemaChange,
+    SchemaSnapshot,
+    UnifiedRecord,
+)
 from etl.overview import Overview, SourceLine, read_overview
 
 DAY_SECONDS = 86_400
@@ -22,13 +40,35 @@ BAR_HEIGHT = 24
 NARROWEST = 3
 
 
+PAGES: Mapping[type[Model], type[Kept]] = {
+    Checkpoint: SourceAdmin,
+    Run: RunAdmin,
+    QuarantinedRecord: QuarantineAdmin,
+    SchemaSnapshot: SnapshotAdmin,
+    SchemaChange: ChangeAdmin,
+    UnifiedRecord: UnifiedAdmin,
+    **dict.fromkeys(RAW_MODELS.values(), RawAdmin),
+    LogEntry: LogAdmin,
+}
+
+
 class Desk(admin.AdminSite):
-    """Django's admin with the overview as its index."""
+    """Django's admin with the overview as its index, and the pages above.
+
+    They are registered here, not by decorators: those ask for the site, which is being made while this is imported.
+    """
 
     site_header = "Kasparro"
     site_title = "Kasparro"
     index_title = "Overview"
     index_template = "etl/home.html"
+    site_url = "/api/docs/"
+    enable_nav_sidebar = False  # base_site.html has links to the desk's pages; the width belongs to the lists
+
+    def __init__(self, name: str = "admin") -> None:
+        super().__init__(name)
+        for model, page in PAGES.items():
+            self.register(model, page)
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**(extra_context or {}), **describe_overview(request)})

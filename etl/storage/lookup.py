@@ -60,7 +60,7 @@ def _find_older(cursor: Any, source: str, read_number: int, raw_ids: set[int]) -
     """Which of these raw records came out of quarantine without that the read had met them there."""
     cursor.execute("SELECT id, raw_id FROM etl_quarantine WHERE raw_id = ANY(%s)", [sorted(raw_ids)])
     origins = dict(cursor.fetchall())
-    met = _find_met(cursor, source, read_number, list(origins))
+    met = find_met(cursor, source, read_number, list(origins))
     return {raw_id for row_id, raw_id in origins.items() if row_id not in met}
 
 
@@ -68,10 +68,11 @@ def find_met_refusals(source: str, read_number: int, rows: Sequence[int]) -> set
     """Which of these rows of `etl_quarantine` the read has refused."""
     with transaction.atomic(), connection.cursor() as cursor:
         bound_statements(cursor)
-        return _find_met(cursor, source, read_number, rows)
+        return find_met(cursor, source, read_number, rows)
 
 
-def _find_met(cursor: Any, source: str, read_number: int, rows: Sequence[int]) -> set[int]:
+def find_met(cursor: Any, source: str, read_number: int, rows: Sequence[int]) -> set[int]:
+    """The same within a transaction."""
     marks = _load_marks(cursor, source, read_number, MarkKind.REFUSAL, rows)
     return {row_id for row_id in rows if _is_marked(marks, row_id)}
 

@@ -63,7 +63,8 @@ class Mirror:
 
 def digest_table(source: str) -> str:
     rows = fetch(
-        "SELECT id, external_id, name, trim_scale(value)::text, sequence FROM unified_records WHERE source = %s ORDER BY id",
+        "SELECT id, external_id, name, trim_scale(value)::text, sequence FROM unified_records"
+        " WHERE source = %s ORDER BY id",
         source,
     )
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
@@ -80,7 +81,7 @@ def test_a_mirror_fed_while_ingests_are_killed_equals_the_table(web: Web, people
         while Run.objects.filter(status="success").count() < until:
             process = project.start("ingest", "products_csv")
             target = landed_batches() + moments.randint(10, 40)
-            while process.poll() is None and (landed_batches() < target or kills >= 3):
+            while process.poll() is None and (landed_batches() < target or kills >= 2):
                 mirror.follow(limit=moments.choice((1, 7, 100, 1000)))
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)

@@ -294,7 +294,7 @@ def test_walks_while_ingests_write_and_are_killed_skip_and_repeat_nothing(
         ordering = orderings.pop() if orderings else "external_id"
         following = f"/data?source=products_csv&limit=30&ordering={ordering}"
         while following:
-            if process.poll() is None and landed_batches() >= target and kills < 3:
+            if process.poll() is None and landed_batches() >= target and kills < 2:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
                 kills += 1

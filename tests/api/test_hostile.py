@@ -140,6 +140,7 @@ def test_a_path_id_is_found_or_not_whatever_it_is(web: Web, people: People) -> N
 
 def list_bodies() -> Iterator[tuple[bytes, int]]:
     """Bodies for POST /runs, and what each deserves."""
+    value: object
     for value in (None, 1, -1, 2**63, 1.5, True, [], {}, [1], "", "abc", "x" * 5000, "\x00", "a\x00b", "🦄", "\u202e"):
         yield json.dumps({"source": value}).encode(), 400
     for value in (None, 2, -1, "abc", [], {}, "", "x" * 5000, "\x00", 10**30):
@@ -261,7 +262,7 @@ def test_what_is_no_http_is_refused(web: Web) -> None:
         b"GET /data?x=\xff\xfe HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         b"GET http://evil.test/data HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         b"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n",
-        b"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0",
         b"POST /api/v1/runs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 50\r\n\r\n{",
     ):
         answer = web.send_raw(request)

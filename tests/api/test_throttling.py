@@ -13,11 +13,10 @@ import pytest
 from kasparro.embedded import Servers
 from tests.api.people import People, make_session, make_token
 from tests.api.web import Answer, Web, serving
-from tests.test_workers import valkey  # noqa: F401
 
 
 @pytest.fixture
-def counting(tmp_path: Path, valkey: Servers) -> Iterator[Web]:  # noqa: F811
+def counting(tmp_path: Path, valkey: Servers) -> Iterator[Web]:
     """Two web processes that count in a Valkey of this test's own, behind a proxy that they trust."""
     with serving(
         tmp_path,
@@ -86,7 +85,7 @@ def ask_in_time(web: Web, token: str, seconds: float) -> Answer:
     return answer
 
 
-def test_without_redis_requests_pass_with_a_warning(tmp_path: Path, people: People, valkey: Servers) -> None:  # noqa: F811
+def test_without_redis_requests_pass_with_a_warning(tmp_path: Path, people: People, valkey: Servers) -> None:
     with serving(tmp_path, REDIS_URL=valkey.redis_url(), API_THROTTLE_TOKEN="2/minute") as web:
         (server,) = valkey.list_used()
         process = server.find_process()

@@ -126,7 +126,7 @@ class Web:
         self.stop()
 
 
-def start_web(folder: Path, *, awaits_database: bool = True, **environment: str) -> Web:
+def start_web(folder: Path, **environment: str) -> Web:
     """Start gunicorn as its configuration says, on a free port, and wait until it answers."""
     project = Project(folder, environment=STANDING_VARIABLES)
     log = folder / f"web-{len(list(folder.iterdir()))}.log"

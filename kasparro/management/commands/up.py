@@ -1,6 +1,7 @@
 """`manage.py up`: web, worker and beat on the embedded servers, for development, until Ctrl-C."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -10,8 +11,10 @@ from types import FrameType
 from typing import Any
 
 from django.conf import settings
+from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db.models import Q
 
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 30
@@ -35,6 +38,8 @@ class Command(BaseCommand):
         self.pid_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pid_file.write_text(str(os.getpid()))
         self.stdout.write(f"http://127.0.0.1:{port}/admin/ and /api/docs/ (Ctrl-C stops everything)")
+        if (password := make_first_superuser()) is not None:
+            self.stdout.write(f"user admin, password {password} (made now, and shown this once)")
         self.is_stopping = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
@@ -87,6 +92,15 @@ class Command(BaseCommand):
         deadline = time.monotonic() + 3 * STOP_SECONDS
         while self._find_other() is not None and time.monotonic() < deadline:
             time.sleep(0.1)
+
+
+def make_first_superuser() -> str | None:
+    """In development, the user `admin` where nobody is a superuser yet; the password, which is kept nowhere."""
+    if not settings.DEBUG or User.objects.filter(Q(is_superuser=True) | Q(username="admin")).exists():
+        return None
+    password = secrets.token_urlsafe(12)
+    User.objects.create_superuser("admin", password=password)
+    return password
 
 
 def list_programs(port: int) -> dict[str, list[str]]:

@@ -1,0 +1,93 @@
+"""How often one may fail to log in: windows an address and a user name, counted in Redis for all web processes.
+
+It stands before every page that takes a password: the admin's and the browsable API's. Without Redis nobody is
+kept out, as by the throttles of the API.
+"""
+
+import hashlib
+import logging
+import math
+import time
+import unicodedata
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.template.loader import render_to_string
+from django.urls import reverse
+from limits import RateLimitItem, parse
+from limits.errors import StorageError
+
+from api.throttling import make_limiter
+
+logger = logging.getLogger(__name__)
+
+LOGIN_VIEWS = ("admin:login", "rest_framework:login")
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
+
+def throttle_logins(get_response: Answer) -> Answer:
+    """429 for who has failed too often.
+
+    Each try is counted before the password is looked at, and given back unless it was wrong: tries at the same time
+    can't slip through together.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        if request.method != "POST" or request.path not in [reverse(view) for view in LOGIN_VIEWS]:
+            return get_response(request)
+        names = _name_windows(request)
+        wait_seconds = _count(names)
+        if wait_seconds:
+            return _refuse(request, wait_seconds)
+        response = get_response(request)
+        if response.status_code != 200:  # a page that is shown again is the answer to a wrong password
+            _give_back(names)
+        return response
+
+    return middleware
+
+
+def _name_windows(request: HttpRequest) -> list[str]:
+    """The windows' names; a user's is a hash, so that Redis learns no names, nor a password typed in their place."""
+    name = unicodedata.normalize("NFKC", request.POST.get("username", "")).strip().casefold()
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return [f"login:address:{request.META.get('REMOTE_ADDR', '')}", f"login:user:{digest}"]
+
+
+def _count(names: list[str]) -> float:
+    """Count a try; the seconds to wait if it is one too many."""
+    if not settings.API_THROTTLE_LOGIN:
+        return 0
+    try:
+        limiter, item = make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX), _read_limit()
+        refused = [name for name in names if not limiter.hit(item, name)]
+        return max(
+            (max(1.0, limiter.get_window_stats(item, name).reset_time - time.time()) for name in refused), default=0
+        )
+    except StorageError as error:
+        logger.warning("Logins are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__)
+        return 0
+
+
+def _give_back(names: list[str]) -> None:
+    if not settings.API_THROTTLE_LOGIN:
+        return
+    try:
+        storage, item = make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX).storage, _read_limit()
+        for name in names:
+            storage.incr(item.key_for(name), item.get_expiry(), amount=-1)
+    except StorageError as error:
+        logger.warning("A login was counted as failed: Redis can't be reached (%s)", type(error.storage_error).__name__)
+
+
+def _read_limit() -> RateLimitItem:
+    return parse(settings.API_THROTTLE_LOGIN)
+
+
+def _refuse(request: HttpRequest, wait_seconds: float) -> HttpResponse:
+    logger.warning("A login was refused: too many have failed.")
+    minutes = math.ceil(wait_seconds / 60)
+    page = render_to_string("api/login_refused.html", {"minutes": minutes, "address": request.path}, request)
+    return HttpResponse(page, status=429, headers={"Retry-After": str(math.ceil(wait_seconds))})

@@ -1,0 +1,246 @@
+"""Quarantine: the refused records, each with its cell marked and its original; replay and discard, also of many."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.db import connection
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.safestring import SafeString
+
+from etl import quarantine
+from etl.admin.base import Button, Done, Kept, describe_time, link_row, show_status
+from etl.admin.lists import ByIndex, Capped, RunFilter, SourceFilter, make_filter, read_id
+from etl.admin.records import find_raw_model
+from etl.admin.texts import flatten, make_visible, show_original, show_payload, show_text
+from etl.exceptions import NotFound, NotPossible
+from etl.models import QuarantinedRecord
+from etl.records import BreachCode, QuarantineStatus
+from etl.selection import Selection
+
+_NEWEST_COLUMNS = """
+    SELECT DISTINCT column_name FROM (SELECT column_name FROM etl_quarantine ORDER BY id DESC LIMIT 10000) AS newest
+    WHERE column_name <> '' ORDER BY column_name LIMIT 30
+"""
+MOST_AT_ONCE = 5000
+"""More open records than this are discarded by a worker: the request must not last."""
+
+_SELECTING = {"source", "code", "run", "status"}
+_PAGING = {"p", "e"}
+
+
+class ColumnFilter(admin.SimpleListFilter):
+    """By column: those of the newest records."""
+
+    title = "column"
+    parameter_name = "column_name"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        with connection.cursor() as cursor:
+            cursor.execute(_NEWEST_COLUMNS)
+            shown = [name for (name,) in cursor.fetchall()]
+        chosen = request.GET.get("column_name")
+        if chosen and chosen not in shown:
+            shown.append(chosen)
+        return [(name, make_visible(name)) for name in shown]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if not value:
+            return queryset
+        return queryset.filter(column_name=value) if "\0" not in value else queryset.none()
+
+
+class QuarantineAdmin(Kept):
+    list_display = (
+        *("id", "show_status", "source", "position", "line", "show_column", "code", "show_message", "show_run"),
+        "show_created",
+    )
+    list_filter = (
+        SourceFilter,
+        make_filter("status", QuarantineStatus),
+        make_filter("code", BreachCode),
+        ColumnFilter,
+        RunFilter,
+    )
+    ordering = ("-id",)
+    sortable_by = ()
+    paginator = Capped
+    actions = ("replay", "discard")
+    defer = ("original", "payload")
+    page_template = "etl/quarantined.html"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ByIndex]:
+        return ByIndex
+
+    @admin.display(description="status")
+    def show_status(self, record: QuarantinedRecord) -> SafeString:
+        return show_status(record.status)
+
+    @admin.display(description="column")
+    def show_column(self, record: QuarantinedRecord) -> SafeString:
+        return show_text(record.column_name, most=40)
+
+    @admin.display(description="message")
+    def show_message(self, record: QuarantinedRecord) -> SafeString:
+        return show_text(record.message, most=100)
+
+    @admin.display(description="run")
+    def show_run(self, record: QuarantinedRecord) -> SafeString:
+        return link_row("run", record.run_id, record.run_id)
+
+    @admin.display(description="refused")
+    def show_created(self, record: QuarantinedRecord) -> str:
+        return describe_time(record.created_at)
+
+    def name_row(self, row: QuarantinedRecord) -> str:
+        return f"Quarantined record {row.pk} of {row.source}"
+
+    def describe(self, request: HttpRequest, row: QuarantinedRecord) -> dict[str, Any]:
+        original = bytes(row.original)
+        return {
+            "record": row,
+            "column": show_text(row.column_name),
+            "message": show_text(row.message),
+            "cells": _mark_cells(row),
+            "payload": show_payload(row.payload) if row.payload is not None else "",
+            "original": show_original(original),
+            "is_cut": len(original) < row.original_length,
+            "kept_length": len(original),
+            "sha256": bytes(row.original_sha256).hex(),
+            "raw_model": find_raw_model(row.raw_id),
+        }
+
+    def list_buttons(self, request: HttpRequest, row: QuarantinedRecord) -> list[Button]:
+        if row.status != QuarantineStatus.OPEN:
+            return []
+        question = (
+            f"Record {row.pk} of {row.source} is put away for good: it stays to be looked at, but counts as open no"
+            " more, and can't be replayed."
+        )
+        return [
+            Button("replay", "Replay", lambda: self._replay_one(request, row)),
+            Button("discard", "Discard", lambda: self._discard_one(request, row), question),
+        ]
+
+    def _replay_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
+        user: Any = request.user
+        run = quarantine.replay_one(record.pk, by=f"{user} in the admin", user=user)
+        return Done(f"Record {record.pk} goes through today's contract again:", [run])
+
+    def _discard_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
+        user: Any = request.user
+        quarantine.discard_one(record.pk, by=f"{user} in the admin", user=user)
+        return Done(f"Record {record.pk} is discarded.")
+
+    @admin.action(description="Replay", permissions=["operate"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        self._act_on_many(request, self._replay_many)
+
+    @admin.action(description="Discard", permissions=["operate"])
+    def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        if request.POST.get("is_confirmed"):
+            self._act_on_many(request, self._discard_many)
+            return None
+        try:
+            selection, described = self._read_selection(request)
+        except NotPossible as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return None
+        count = quarantine.count_open(selection, most=MOST_AT_ONCE + 1)
+        context = {
+            "title": "Discard refused records?",
+            "described": described,
+            "count": f"more than {MOST_AT_ONCE:,}" if count > MOST_AT_ONCE else f"{count:,}",
+            "in_background": count > MOST_AT_ONCE,
+            "ticked": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+            "checkbox": ACTION_CHECKBOX_NAME,
+        }
+        return self.render(request, "etl/discard.html", None, context)
+
+    def _act_on_many(self, request: HttpRequest, act: Any) -> None:
+        try:
+            selection, described = self._read_selection(request)
+            done = act(request, selection, described)
+        except (NotFound, NotPossible) as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            if selection.ids:
+                chosen = QuarantinedRecord.objects.filter(pk__in=selection.ids).defer(*self.defer)
+                self.log_all(request, chosen, str(done))
+            else:
+                self.log_list(request, described, str(done))
+            self.tell(request, done)
+
+    def _replay_many(self, request: HttpRequest, selection: Selection, described: str) -> Done:
+        user: Any = request.user
+        queued = quarantine.replay(selection, by=f"{user} in the admin", user=user)
+        if not queued:
+            raise NotPossible(f"Nothing is open of {described}.")
+        return Done(f"A worker takes {described} through today's contract again:", queued)
+
+    def _discard_many(self, request: HttpRequest, selection: Selection, described: str) -> Done:
+        user: Any = request.user
+        by = f"{user} in the admin"
+        if quarantine.count_open(selection, most=MOST_AT_ONCE + 1) > MOST_AT_ONCE:
+            quarantine.discard_later(selection, by=by, user=user)
+            return Done(f"A worker discards {described}, in the background: more than {MOST_AT_ONCE:,} records.")
+        return Done(f"{quarantine.discard(selection, by=by, user=user):,} discarded, of {described}.")
+
+    def _read_selection(self, request: HttpRequest) -> tuple[Selection, str]:
+        """What the operator means, and in words. Raises NotPossible where it can't be told exactly."""
+        if request.POST.get("select_across") == "1":
+            return read_filters(request)
+        given = map(read_id, request.POST.getlist(ACTION_CHECKBOX_NAME))
+        ticked = {number for number in given if number is not None}
+        open_ids = QuarantinedRecord.objects.filter(pk__in=ticked, status=QuarantineStatus.OPEN)
+        ids = tuple(sorted(open_ids.values_list("pk", flat=True)))
+        if not ids:
+            raise NotPossible("None of the ticked records is open any more.")
+        closed = len(ticked) - len(ids)
+        words = f"{len(ids)} ticked" if len(ids) == 1 else f"{len(ids)} ticked records"
+        return Selection(ids=ids), f"{words} ({closed} are not open any more)" if closed else words
+
+
+def read_filters(request: HttpRequest) -> tuple[Selection, str]:
+    """All open records that match the list's filters. Raises NotPossible where a selection can't say so."""
+    given = {name: str(value) for name, value in request.GET.items() if value and name not in _PAGING}
+    if any("\0" in value for value in given.values()):
+        raise NotPossible("There is no such filter.")
+    status = given.pop("status", QuarantineStatus.OPEN)
+    if status != QuarantineStatus.OPEN:
+        raise NotPossible(f"Only open records can be replayed or discarded; the list shows {status} ones.")
+    others = sorted(given.keys() - _SELECTING)
+    if others:
+        raise NotPossible(
+            f"All that match can be chosen by source, code and run only, not by {', '.join(others)}: clear that filter,"
+            " or tick the records page by page. Nothing was done."
+        )
+    run = read_id(given["run"]) if "run" in given else None
+    if "run" in given and not run:
+        raise NotPossible(f"There is no run {given['run']}.")
+    selection = Selection(source=given.get("source", ""), code=given.get("code", ""), run=run, everything=not given)
+    words = ", ".join(f"{name} {given[name]}" for name in ("source", "code", "run") if name in given)
+    return selection, f"all open records of {words}" if words else "all open records of all sources"
+
+
+def _mark_cells(record: QuarantinedRecord) -> list[dict[str, Any]]:
+    """The record's fields, those of the offending column marked; a column that is missing too."""
+    fields = flatten(record.payload)
+    if fields is None:
+        return []
+    name = record.column_name
+    cells = [
+        {
+            "path": show_text(path),
+            "value": show_text(value, most=2000),
+            "is_marked": bool(name) and (path == name or path.startswith((f"{name}.", f"{name}["))),
+        }
+        for path, value in fields.items()
+    ]
+    if name and not any(cell["is_marked"] for cell in cells):
+        cells.append({"path": show_text(name), "value": "(not there)", "is_marked": True})
+    return cells

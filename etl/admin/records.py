@@ -1,0 +1,226 @@
+"""Raw and unified records: lists whose cost does not grow with their tables, and each record's versions in order."""
+
+from itertools import pairwise
+from typing import Any
+
+from django.contrib import admin
+from django.db import connection
+from django.db.models import QuerySet, TextField
+from django.db.models.functions import Cast, Left
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+
+from etl.admin.base import Kept, describe_time, link_row
+from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter, list_known_sources
+from etl.admin.texts import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
+from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
+
+SHOWN_VERSIONS = 20
+SHOWN_CHANGES = 100
+
+
+class Records(Kept):
+    """A list in the order of an index, for a table of millions; found by id alone."""
+
+    paginator = Capped
+    sortable_by = ()
+    search_fields = ("external_id",)
+    search_help_text = (
+        "The whole external id, as the source writes it. Other searches would read the whole table: the API has them."
+    )
+    source_ordering: tuple[str, ...]
+    """The order of the index that begins with the source."""
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ByIndex]:
+        return ByIndex
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        if request.GET.get("q", "").strip():
+            return ("source", "external_id", "-id")
+        if RunFilter in self.list_filter and request.GET.get("run"):
+            return ("sequence", "position", "id")  # an order of no index: so the run's own is used
+        return self.source_ordering if request.GET.get("source") else ("-id",)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        text = search_term.strip()
+        # The sources by name: the index begins with them.
+        return queryset.filter(source__in=list_known_sources(), external_id=text) if text else queryset, False
+
+    def describe_list(self, request: HttpRequest) -> str:
+        return (
+            f"About {estimate_rows(str(self.opts.db_table)):,} rows in all, by PostgreSQL's estimate."
+            f" A list shows the first {MOST_ROWS:,}: narrow it by source, or search for an id."
+        )
+
+    def name_row(self, row: Any) -> str:
+        return f"{str(self.opts.verbose_name).capitalize()} {row.pk}"
+
+    @admin.display(description="external id")
+    def show_external_id(self, record: Any) -> SafeString:
+        return show_text(record.external_id, most=80)
+
+
+def estimate_rows(table: str) -> int:
+    """How many rows PostgreSQL believes the table to have."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass", [table])
+        (count,) = cursor.fetchone()
+        return int(count)
+
+
+class RawAdmin(Records):
+    list_display = ("id", "source", "show_external_id", "position", "sequence", "show_run")
+    list_filter = (SourceFilter, RunFilter)
+    source_ordering = ("source", "external_id", "-id")
+    defer = ("payload",)
+    page_template = "etl/raw.html"
+
+    @admin.display(description="run")
+    def show_run(self, record: Any) -> SafeString:
+        return link_row("run", record.run_id, record.run_id)
+
+    def describe(self, request: HttpRequest, row: Any) -> dict[str, Any]:
+        payload = _read_payloads([row.pk])[row.pk]
+        versions = _list_versions(row.source, row.external_id)
+        return {
+            "record": row,
+            "external_id": show_text(row.external_id),
+            "payload": show_payload(payload),
+            "fields": _show_fields(payload),
+            "versions": [{"id": version.pk, "run_id": version.run_id} for version in versions],
+            "raw_model": self.opts.model_name,
+            "unified": UnifiedRecord.objects.filter(source=row.source, external_id=row.external_id)
+            .only("pk", "raw_id")
+            .first(),
+        }
+
+
+class UnifiedAdmin(Records):
+    list_display = (
+        *("id", "show_external_id", "source", "show_name", "show_category", "show_value", "show_currency"),
+        *("show_event_time", "show_updated"),
+    )
+    list_filter = (SourceFilter,)
+    source_ordering = ("-sequence", "-id")
+    defer = ("content_hash",)
+    page_template = "etl/unified.html"
+
+    @admin.display(description="name")
+    def show_name(self, record: UnifiedRecord) -> SafeString:
+        return show_text(record.name, most=60)
+
+    @admin.display(description="category")
+    def show_category(self, record: UnifiedRecord) -> SafeString | str:
+        return show_text(record.category, most=40) if record.category is not None else "–"
+
+    @admin.display(description="value")
+    def show_value(self, record: UnifiedRecord) -> str:
+        return describe_value(record)
+
+    @admin.display(description="currency")
+    def show_currency(self, record: UnifiedRecord) -> SafeString | str:
+        return show_text(record.currency, most=20) if record.currency is not None else "–"
+
+    @admin.display(description="time of the event")
+    def show_event_time(self, record: UnifiedRecord) -> str:
+        return describe_time(record.event_timestamp)
+
+    @admin.display(description="updated")
+    def show_updated(self, record: UnifiedRecord) -> str:
+        return describe_time(record.updated_at)
+
+    def describe(self, request: HttpRequest, row: UnifiedRecord) -> dict[str, Any]:
+        versions = _list_versions(row.source, row.external_id)
+        payloads = _read_payloads([version.pk for version in versions])
+        runs = Run.objects.only("started_at", "finished_at").in_bulk([version.run_id for version in versions])
+        return {
+            "record": row,
+            "fields": [
+                ("External id", show_text(row.external_id)),
+                ("Name", show_text(row.name)),
+                ("Category", show_text(row.category) if row.category is not None else "–"),
+                ("Value", describe_value(row)),
+                ("Currency", show_text(row.currency) if row.currency is not None else "–"),
+                ("Time of the event", describe_time(row.event_timestamp)),
+                ("First ingested", describe_time(row.ingested_at)),
+                ("Updated", describe_time(row.updated_at)),
+                ("Sequence", f"{row.sequence:,}"),
+                ("Content hash", bytes(row.content_hash).hex()),
+            ],
+            "versions": _tell_versions(versions, payloads, runs)[:SHOWN_VERSIONS],
+            "has_more": len(versions) > SHOWN_VERSIONS,
+            "raw_model": find_raw_model(row.raw_id),
+        }
+
+
+def describe_value(record: UnifiedRecord) -> str:
+    """The value without the zeros that its column adds."""
+    if record.value is None:
+        return "–"
+    text = f"{record.value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def find_raw_model(raw_id: int | None) -> str:
+    """The name of the model whose table has this raw record; empty if there is none."""
+    if raw_id is None:
+        return ""
+    return next(
+        (model.__name__.lower() for model in RAW_MODELS.values() if model.objects.filter(pk=raw_id).exists()),  # type: ignore[attr-defined]
+        "",
+    )
+
+
+def _list_versions(source: str, external_id: str) -> list[AnyRawRecord]:
+    """The newest raw versions of the record, one more than is shown; by the index on (source, external_id)."""
+    versions = AnyRawRecord.objects.filter(source=source, external_id=external_id)
+    return list(versions.defer("payload").order_by("-id")[: SHOWN_VERSIONS + 1])
+
+
+def _read_payloads(ids: list[int]) -> dict[int, str]:
+    """Raw id → the payload's text, as much of it as is shown."""
+    text = Left(Cast("payload", TextField()), MOST_CHARACTERS + 1)
+    return dict(AnyRawRecord.objects.filter(pk__in=ids).annotate(text=text).values_list("pk", "text"))
+
+
+def _show_fields(payload: str) -> list[tuple[SafeString, SafeString]]:
+    fields = flatten(payload)
+    return [(show_text(path), show_text(value, most=2000)) for path, value in (fields or {}).items()]
+
+
+def _tell_versions(
+    versions: list[AnyRawRecord], payloads: dict[int, str], runs: dict[int, Run]
+) -> list[dict[str, Any]]:
+    """The versions, newest first, each with what changed since the one before it."""
+    flat = {pk: flatten(text) for pk, text in payloads.items()}
+    told: list[dict[str, Any]] = [
+        {
+            "id": version.pk,
+            "run_id": version.run_id,
+            "time": run.started_at if (run := runs.get(version.run_id)) is not None else None,
+            "sequence": version.sequence,
+            "position": version.position,
+            "payload": show_payload(payloads.get(version.pk, "")),
+            "changes": None,
+            "is_first": False,
+        }
+        for version in versions
+    ]
+    for index, (newer, older) in enumerate(pairwise(versions)):
+        after, before = flat.get(newer.pk), flat.get(older.pk)
+        if after is not None and before is not None:
+            told[index]["changes"] = [
+                {
+                    "path": make_visible(each.path),
+                    "kind": each.kind,
+                    "before": show_text(each.before, most=300) if each.before is not None else "",
+                    "after": show_text(each.after, most=300) if each.after is not None else "",
+                }
+                for each in compare_fields(before, after)
+                if each.kind != "same"
+            ][:SHOWN_CHANGES]
+    if versions and len(versions) <= SHOWN_VERSIONS:
+        told[-1]["is_first"] = True
+    return told

@@ -1,0 +1,197 @@
+"""Sources and their checkpoints: how each stands, and what an operator may do with it."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django_celery_beat.models import PeriodicTask
+
+from etl import operations, runs, schedule
+from etl.admin.base import Button, Done, Kept, describe_seconds
+from etl.admin.lists import list_known_sources
+from etl.admin.runs import describe_duration, describe_rate
+from etl.admin.texts import make_visible
+from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
+from etl.readers.base import Lowered, Source
+from etl.records import Status
+from etl.sources.registry import find_source, list_sources
+from etl.statistics import Standing, read_standings
+
+SHOWN_RUNS = 10
+
+
+class SourceAdmin(Kept):
+    """A row a source, whether it has a checkpoint yet or not."""
+
+    page_template = "etl/source.html"
+    list_select_related = ("owner_run",)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """All sources: few enough to be shown at once."""
+        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        now = runs.read_clock()
+        standings = {standing.source: standing for standing in read_standings()}
+        kept = {row.source: row for row in Checkpoint.objects.select_related("owner_run").defer("read_shape")}
+        configured = {source.name: source for source in list_sources()}
+        entries = schedule.find_entries(configured.values())
+        lines = [
+            {
+                "source": name,
+                "checkpoint": kept.get(name),
+                "standing": standings.get(name),
+                "lag": _describe_lag(standings.get(name)),
+                "is_configured": name in configured,
+                "is_held": _is_held(kept.get(name), now),
+                **_describe_entry(entries.get(name), now),
+            }
+            for name in list_known_sources()
+        ]
+        return self.render(request, "etl/sources.html", None, {"title": self.name_list(), "lines": lines})
+
+    def find(self, request: HttpRequest, object_id: str) -> Checkpoint | None:
+        """The source's checkpoint; for one that has never run, what it would be."""
+        row = self.get_object(request, object_id) if "\0" not in object_id else None
+        if row is not None:
+            return row  # type: ignore[no-any-return]
+        source = find_source(object_id)
+        return Checkpoint(source=source.name) if source is not None else None
+
+    def name_list(self) -> str:
+        return "Sources"
+
+    def name_row(self, row: Checkpoint) -> str:
+        return f"Source {row.source}"
+
+    def describe(self, request: HttpRequest, row: Checkpoint) -> dict[str, Any]:
+        now = runs.read_clock()
+        source = find_source(row.source)
+        standing = next((each for each in read_standings() if each.source == row.source), None)
+        entry = schedule.find_entries([source]).get(row.source) if source is not None else None
+        recent = Run.objects.filter(source=row.source).defer("cursor_before", "cursor_after")
+        closed = recent.filter(finished_at__isnull=False).order_by("-finished_at")[:SHOWN_RUNS]
+        waiting = recent.filter(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-pk")
+        return {
+            "checkpoint": row,
+            "has_checkpoint": Checkpoint.objects.filter(pk=row.pk).exists(),
+            "source": source,
+            "standing": standing,
+            "lag": _describe_lag(standing),
+            "is_held": _is_held(row, now),
+            "lease_ends": describe_seconds((row.lease_expires_at - now).total_seconds())
+            if row.lease_expires_at and row.lease_expires_at > now
+            else "",
+            **_describe_entry(entry, now),
+            "entry_address": _find_entry_address(request, entry),
+            "mapping": _describe_mapping(source),
+            "raw_model": RAW_MODELS[source.kind].__name__.lower() if source is not None else "",
+            "drift": SchemaChange.objects.filter(source=row.source, acknowledged_at=None).count(),
+            "runs": [
+                {"run": run, "duration": describe_duration(run), "rate": describe_rate(run)}
+                for run in [*waiting, *closed]
+            ],
+        }
+
+    def list_buttons(self, request: HttpRequest, row: Checkpoint) -> list[Button]:
+        source = find_source(row.source)
+        buttons = []
+        if source is not None:
+            entry = schedule.find_entries([source]).get(source.name)
+            is_paused = entry is not None and not entry.enabled
+            buttons = [
+                Button("run", "Run now", lambda: self._order(request, row, is_full=False)),
+                Button(
+                    "full",
+                    "Read all anew",
+                    lambda: self._order(request, row, is_full=True),
+                    f"All content of {row.source} is read and judged again, though it may be unchanged. What is stored"
+                    " already is recognised and not written twice; it costs the time and the requests of a first read.",
+                ),
+                Button("resume", "Resume", lambda: self._resume(row))
+                if is_paused
+                else Button("pause", "Pause", lambda: self._pause(row)),
+            ]
+        if row.owner or row.owner_run_id is not None:
+            buttons.append(
+                Button("release", "Release the lease", lambda: self._release(request, row), _describe_release(row))
+            )
+        return buttons
+
+    def _order(self, request: HttpRequest, row: Checkpoint, *, is_full: bool) -> Done:
+        options = {"full": True} if is_full else {}
+        run = operations.order_by_hand(row.source, by=f"{request.user} in the admin", options=options)
+        return Done(f"Source {row.source} is to be read{' anew' if is_full else ''}:", [run])
+
+    def _pause(self, row: Checkpoint) -> Done:
+        operations.pause(row.source)
+        return Done(
+            f"Source {row.source} is paused: its schedule asks for it no more. What is queued or running goes on."
+        )
+
+    def _resume(self, row: Checkpoint) -> Done:
+        operations.resume(row.source)
+        return Done(f"Source {row.source} is resumed: if it is overdue, the sweeper queues it within a minute.")
+
+    def _release(self, request: HttpRequest, row: Checkpoint) -> Done:
+        run = operations.release(row.source, by=f"{request.user} in the admin")
+        closed = f"run {run.pk} is closed as failed (released)" if run is not None else "no run was running"
+        return Done(f"The lease of {row.source} is released; {closed}.")
+
+
+def _describe_release(row: Checkpoint) -> str:
+    run = f"run {row.owner_run_id}" if row.owner_run_id is not None else make_visible(row.owner)
+    return (
+        f"This ends the ownership of {run}: it raises the epoch of {row.source} and closes the run as failed"
+        " (released). What it has committed stays. Its worker, if it still lives, writes nothing more: the fence"
+        " refuses each batch of an epoch that is over. Nobody succeeds it by itself: “Run now” goes on behind its last"
+        " batch. Do this when a lease is stuck; a run that merely should stop is better cancelled."
+    )
+
+
+def _is_held(row: Checkpoint | None, now: Any) -> bool:
+    return row is not None and row.lease_expires_at is not None and row.lease_expires_at > now
+
+
+def _describe_lag(standing: Standing | None) -> str:
+    return describe_seconds(standing.lag_s) if standing is not None and standing.lag_s else ""
+
+
+def _describe_entry(entry: PeriodicTask | None, now: Any) -> dict[str, Any]:
+    """Its schedule: whether it is enabled, its rhythm in words, and when it is due next, where that can be told."""
+    if entry is None:
+        return {"entry": None, "is_paused": False, "rhythm": "", "next_due": None}
+    rhythm, next_due = "", None
+    if entry.interval is not None:
+        every: timedelta = entry.interval.schedule.run_every
+        rhythm = f"every {describe_seconds(every.total_seconds())}"
+        next_due = schedule.floor(now, every) + every
+    elif entry.crontab is not None:
+        fields = (getattr(entry.crontab, name) for name in schedule.CRONTAB_FIELDS)
+        rhythm = f"{' '.join(fields)} ({entry.crontab.timezone})"
+        remaining: timedelta = entry.crontab.schedule.remaining_estimate(now)
+        next_due = now + remaining
+    return {
+        "entry": entry,
+        "is_paused": not entry.enabled,
+        "rhythm": rhythm,
+        "next_due": next_due if entry.enabled else None,
+    }
+
+
+def _find_entry_address(request: HttpRequest, entry: PeriodicTask | None) -> str:
+    """Where the schedule is edited, for whoever may."""
+    user: Any = request.user
+    if entry is None or not user.has_perm("django_celery_beat.change_periodictask"):
+        return ""
+    return reverse("admin:django_celery_beat_periodictask_change", args=[entry.pk])
+
+
+def _describe_mapping(source: Source | None) -> list[tuple[str, str]]:
+    if source is None:
+        return []
+    return [
+        (target, f"{path.path}, in lower case" if isinstance(path, Lowered) else path)
+        for target, path in source.unified.items()
+    ]

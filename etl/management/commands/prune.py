@@ -1,0 +1,83 @@
+"""`manage.py prune`: remove what nobody will ask for any more."""
+
+import sys
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.terminal import print_table
+from etl.pruning import BATCH, Policy, Pruned, list_known, prune, read_policy
+
+COLUMNS = ("table", "source", "rows")
+
+
+class Command(BaseCommand):
+    help = (
+        "Remove superseded raw records, settled quarantine, old events and old runs."
+        " Without any --…-older-than, as the settings ETL_PRUNE_* say; with one or more, only those."
+        " Never removed: what a unified record points to, open quarantine, the newest runs, and a run as long as"
+        " records of it are kept."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        ages = {
+            "raw": "raw records beyond --keep-versions",
+            "quarantine": "refused records that were replayed or discarded",
+            "events": "lines of the closed runs' stories",
+            "runs": "closed runs beyond --keep-runs, with their events",
+        }
+        for name, what in ages.items():
+            parser.add_argument(
+                f"--{name}-older-than", type=_parse_count, metavar="DAYS", dest=f"{name}_days", help=what
+            )
+        for name, default, what in (
+            ("--keep-versions", settings.ETL_PRUNE_KEEP_VERSIONS, "of each record"),
+            ("--keep-runs", settings.ETL_PRUNE_KEEP_RUNS, "of each source"),
+        ):
+            text = f"so many {what} stay at any age (default {default})"
+            parser.add_argument(name, type=_parse_count, metavar="N", default=default, help=text)
+        parser.add_argument("--source", help="only of this source")
+        parser.add_argument("--batch", type=_parse_count, default=BATCH, help=f"rows a transaction (default {BATCH})")
+        parser.add_argument("--dry-run", action="store_true", help="only tell what would go; takes no lock")
+
+    def handle(self, *args: Any, source: str | None, batch: int, dry_run: bool, **options: Any) -> None:
+        with clear_database_errors():
+            policy, sources = _choose_policy(**options), _choose_sources(source)
+            pruned = prune(policy, sources=sources, batch=batch, is_dry_run=dry_run)
+        self._show(pruned, "would go" if dry_run else "are gone")
+        if pruned.left:
+            sys.exit(ExitStatus.FAILED)
+
+    def _show(self, pruned: Pruned, fate: str) -> None:
+        rows = [(*place, f"{count:,}") for place, count in sorted(pruned.rows.items()) if count]
+        if rows:
+            print_table(COLUMNS, rows, numbers=("rows",))
+        self.stdout.write(f"{pruned.rows.total():,} rows {fate}.")
+        for source, why in pruned.left.items():
+            self.stderr.write(f"{source} was not pruned to the end: {why}.")
+
+
+def _choose_policy(keep_versions: int, keep_runs: int, **options: Any) -> Policy:
+    given = {name: options[name] for name in ("raw_days", "quarantine_days", "events_days", "runs_days")}
+    if all(days is None for days in given.values()):
+        configured = read_policy()
+        given = {name: getattr(configured, name) for name in given}
+    return Policy(**given, keep_versions=keep_versions, keep_runs=keep_runs)
+
+
+def _choose_sources(source: str | None) -> Sequence[str]:
+    known = list_known()
+    if source is not None and source not in known:
+        message = f"Nothing is kept of {source!r}. Known are: {', '.join(known)}."
+        raise CommandError(message, returncode=ExitStatus.USAGE)
+    return known if source is None else [source]
+
+
+def _parse_count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+    return int(text)

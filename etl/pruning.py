@@ -1,0 +1,299 @@
+"""Removes what nobody will ask for any more: superseded raw records, settled refusals, old events and old runs.
+
+In small transactions, each whole in itself: whatever ends it, `verify` finds nothing, and the next one goes on. What
+a batch may need is removed behind its source's checkpoint's lock, held for one such transaction; no epoch is raised.
+"""
+
+import logging
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F, Q
+
+from etl import checkpoints, runs, schedule, shutdown
+from etl.models import Checkpoint, Run, RunEvent, Total
+from etl.records import Status
+from etl.sources.registry import list_sources
+from etl.storage import removal
+from etl.storage.removal import QUARANTINE, RAW_TABLES, Limits
+from etl.storage.transactions import bound_statements, retry_transient
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+BATCH = 5000
+"""Rows a transaction looks at: so few are removed in a fraction of a second."""
+
+RUNS, EVENTS = "etl_runs", "etl_run_events"
+_CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
+
+_FIND_EVENTS = """
+    WITH page AS MATERIALIZED (
+        SELECT id, run_id, created_at FROM etl_run_events WHERE id > %(behind)s ORDER BY id LIMIT %(most)s
+    )
+    SELECT max(id), NULL, bool_or(created_at < %(before)s) FROM page
+    UNION ALL SELECT page.id, source, NULL FROM page JOIN etl_runs AS run ON run.id = page.run_id
+    WHERE page.created_at < %(before)s AND run.finished_at IS NOT NULL AND source = ANY(%(sources)s)
+"""
+_COUNT_REFUSED = "SELECT run_id, count(*) FROM etl_quarantine WHERE source = ANY(%s) GROUP BY run_id"
+_LEFT_OF_RUN = F("new") + F("updated") - F("pruned_raw")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What goes is older than so many days (None: nothing goes), and beyond the newest ones that stay at any age.
+
+    The least age is a day: whoever still works with a run that was closed from outside has noticed by then.
+    """
+
+    raw_days: int | None = None
+    keep_versions: int = 1
+    quarantine_days: int | None = None
+    events_days: int | None = None
+    runs_days: int | None = None
+    keep_runs: int = 1
+
+    @property
+    def is_empty(self) -> bool:
+        days = (self.raw_days, self.quarantine_days, self.events_days, self.runs_days)
+        return all(number is None for number in days)
+
+
+@dataclass(slots=True)
+class Pruned:
+    """How many rows went, or would go, by table and source; and of which sources some stayed, and why."""
+
+    rows: Counter[tuple[str, str]] = field(default_factory=Counter)
+    left: dict[str, str] = field(default_factory=dict)
+    is_through: bool = True
+
+
+def read_policy() -> Policy:
+    """The policy of the settings ETL_PRUNE_*."""
+    return Policy(
+        raw_days=settings.ETL_PRUNE_RAW_DAYS,
+        keep_versions=settings.ETL_PRUNE_KEEP_VERSIONS,
+        quarantine_days=settings.ETL_PRUNE_QUARANTINE_DAYS,
+        events_days=settings.ETL_PRUNE_EVENTS_DAYS,
+        runs_days=settings.ETL_PRUNE_RUNS_DAYS,
+        keep_runs=settings.ETL_PRUNE_KEEP_RUNS,
+    )
+
+
+def list_known() -> list[str]:
+    """Every source that has left a trace."""
+    names = Checkpoint.objects.values_list("source").union(Total.objects.values_list("source"))
+    return sorted(name for (name,) in names)
+
+
+def prune_in_task() -> None:
+    """Prune by the settings until it is through, the task's time is up, or the worker is to stop."""
+    ends_at = time.monotonic() + settings.ETL_TASK_SECONDS
+    prune(read_policy(), should_stop=lambda: shutdown.has_begun() or time.monotonic() > ends_at)
+
+
+def prune(
+    policy: Policy,
+    *,
+    sources: Sequence[str] | None = None,
+    batch: int = BATCH,
+    is_dry_run: bool = False,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Pruned:
+    """Remove what the policy lets go, of these sources or all; a dry run only tells, and takes no lock."""
+    sources = sources if sources is not None else list_known()
+    pruning = _Pruning(sources, batch, is_dry_run=is_dry_run, should_stop=should_stop)
+    now = runs.read_clock()
+    steps: tuple[tuple[int | None, Callable[[datetime], None]], ...] = (
+        (policy.quarantine_days, pruning.prune_quarantine),
+        (policy.raw_days, lambda before: pruning.prune_raw(before, policy.keep_versions)),
+        (policy.events_days, pruning.prune_events),
+        (policy.runs_days, lambda before: pruning.prune_runs(before, policy.keep_runs)),
+    )
+    for days, step in steps:
+        if days is not None:
+            step(now - timedelta(days=days))
+    pruned = pruning.pruned
+    told = ", ".join(f"{count} of {table} ({source})" for (table, source), count in sorted(pruned.rows.items()))
+    if not is_dry_run:
+        logger.info("Pruned: %s", told or "nothing")
+    return pruned
+
+
+class _Pruning:
+    """One pass. In a dry run, what earlier steps would have removed is remembered for the later ones."""
+
+    def __init__(
+        self, sources: Sequence[str], batch: int, *, is_dry_run: bool, should_stop: Callable[[], bool]
+    ) -> None:
+        self.sources, self.batch, self.is_dry_run, self.should_stop = sources, batch, is_dry_run, should_stop
+        self.pruned = Pruned()
+        self.foreseen_refusals: set[int] = set()
+        self.foreseen_of_run: dict[str, Counter[int]] = defaultdict(Counter)
+        self.events_before: datetime | None = None
+
+    def prune_quarantine(self, before: datetime) -> None:
+        self._prune_table(QUARANTINE, Limits(self.sources, before))
+
+    def prune_raw(self, before: datetime, keep: int) -> None:
+        # Without more raw records than unified ones none is superseded, and no table need be looked through.
+        grown = Checkpoint.objects.filter(source__in=self.sources, raw_count__gt=F("record_count"))
+        sources = list(grown.values_list("source", flat=True))
+        for table in RAW_TABLES if sources else ():
+            self._prune_table(table, Limits(sources, before, keep, self.foreseen_refusals))
+
+    def prune_events(self, before: datetime) -> None:
+        self.events_before, behind, has_older = before, 0, True
+        while has_older and not self._stops():
+            found, behind, has_older = self._find_events(before, behind)
+            for source, ids in found.items():
+                if self.is_dry_run:
+                    self.pruned.rows[EVENTS, source] += len(ids)
+                else:
+                    removed, _ = retry_transient(RunEvent.objects.filter(pk__in=ids).delete, time.sleep)
+                    self.pruned.rows[EVENTS, source] += removed
+
+    def prune_runs(self, before: datetime, keep: int) -> None:
+        refused = self._count_refused()
+        for source in self.sources:
+            kept = _list_kept_runs(source, keep)
+            for page in self._list_pages(source, before):
+                ids = [
+                    run_id
+                    for run_id, left in page
+                    if run_id not in kept and left == self.foreseen_of_run["raw"][run_id] and not refused[run_id]
+                ]
+                if ids and not self._remove_runs(source, ids):
+                    break
+
+    def _prune_table(self, table: str, limits: Limits) -> None:
+        behind: int | None = 0
+        while behind is not None and not self._stops():
+            with transaction.atomic(), connection.cursor() as cursor:  # for its settings alone
+                bound_statements(cursor)
+                found = removal.find(cursor, table, limits, behind=behind, most=self.batch)
+            behind = found.end
+            for source, rows in found.rows.items():
+                if self.is_dry_run:
+                    self._foresee(table, source, rows)
+                elif source not in self.pruned.left:
+                    self._remove(table, limits, source, rows)
+
+    def _foresee(self, table: str, source: str, rows: dict[int, int]) -> None:
+        self.pruned.rows[table, source] += len(rows)
+        if table == QUARANTINE:
+            self.foreseen_refusals.update(rows)
+        self.foreseen_of_run[QUARANTINE if table == QUARANTINE else "raw"].update(rows.values())
+
+    def _remove(self, table: str, limits: Limits, source: str, rows: Collection[int]) -> None:
+        def remove(cursor: Any) -> int:
+            of_runs = removal.remove(cursor, table, limits, source, rows)
+            if table != QUARANTINE and of_runs:
+                runs.count_pruned(cursor, of_runs)
+                checkpoints.count_pruned(cursor, source, raw=of_runs.total())
+            return of_runs.total()
+
+        self.pruned.rows[table, source] += self._behind_the_lock(source, remove) or 0
+
+    def _find_events(self, before: datetime, behind: int) -> tuple[dict[str, list[int]], int, bool]:
+        """Of the next page, by source, what goes; where the page ends; whether it has anything that is old enough.
+
+        Ids and times grow together: behind a page without it there is none.
+        """
+        values: dict[str, Any] = {"behind": behind, "most": self.batch, "before": before, "sources": list(self.sources)}
+        with transaction.atomic(), connection.cursor() as cursor:
+            bound_statements(cursor)
+            cursor.execute(_FIND_EVENTS, values)
+            (end, _, has_older), *rows = sorted(cursor.fetchall(), key=lambda row: row[1] is not None)
+        found: dict[str, list[int]] = defaultdict(list)
+        for event_id, source, _ in rows:
+            found[source].append(event_id)
+        return found, end or behind, bool(has_older)
+
+    def _count_refused(self) -> Counter[int]:
+        """How many refused records each run still has: counted once, as a closed run gains none."""
+        with connection.cursor() as cursor:
+            cursor.execute(_COUNT_REFUSED, [list(self.sources)])
+            return Counter(dict(cursor.fetchall())) - self.foreseen_of_run[QUARANTINE]
+
+    def _list_pages(self, source: str, before: datetime) -> Iterator[list[tuple[int, int]]]:
+        """The source's runs that were closed before, oldest first, each with how many raw records it has left."""
+        old = Run.objects.filter(source=source, finished_at__lt=before).order_by("finished_at", "pk")
+        behind = Q()
+        while not self._stops():
+            page = list(old.filter(behind).values_list("pk", "finished_at", _LEFT_OF_RUN)[: self.batch])
+            if not page:
+                return
+            yield [(run_id, left) for run_id, _, left in page]
+            last_id, last_time, _ = page[-1]
+            behind = Q(finished_at__gt=last_time) | Q(finished_at=last_time, pk__gt=last_id)
+
+    def _remove_runs(self, source: str, ids: Sequence[int]) -> bool:
+        """The runs with their events and keys; False if the source's checkpoint stays locked."""
+        if self.is_dry_run:
+            events = RunEvent.objects.filter(run_id__in=ids)
+            if self.events_before is not None:
+                events = events.filter(created_at__gte=self.events_before)
+            self.pruned.rows.update({(RUNS, source): len(ids), (EVENTS, source): events.count()})
+            return True
+        removed = self._behind_the_lock(source, lambda cursor: _remove_closed(cursor, source, ids))
+        if removed is not None:
+            self.pruned.rows.update({(RUNS, source): removed[0], (EVENTS, source): removed[1]})
+        return removed is not None
+
+    def _behind_the_lock(self, source: str, work: Callable[[Any], Result]) -> Result | None:
+        """The work in a transaction that has the source's checkpoint; None if one batch keeps it for half a minute."""
+
+        def lock_and_work(cursor: Any) -> Result:
+            checkpoints.lock(cursor, source)
+            return work(cursor)
+
+        def work_once() -> Result:
+            return runs.past_frozen_owner(source, lock_and_work, attempts=runs.PATIENT_ATTEMPTS)
+
+        try:
+            return retry_transient(work_once, time.sleep)
+        except runs.CheckpointLocked as error:
+            self.pruned.left[source] = str(error)
+            logger.warning("%s was not pruned to the end: %s", source, error)
+            return None
+
+    def _stops(self) -> bool:
+        if self.should_stop():
+            self.pruned.is_through = False
+        return not self.pruned.is_through
+
+
+def _list_kept_runs(source: str, keep: int) -> set[int]:
+    """The runs that stay at any age: the newest, those that tell how the source stands, and the answer to its schedule.
+
+    Without that answer the sweeper would ask for the same instant once more.
+    """
+    closed = Run.objects.filter(source=source, finished_at__isnull=False).order_by("-finished_at")
+    telling = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), runs.TELLS)
+    kept = set(closed.values_list("pk", flat=True)[: max(keep, 1)])
+    for condition in telling:
+        kept.update(closed.filter(condition).values_list("pk", flat=True)[:1])
+    due = schedule.find_all_due(list_sources(), runs.read_clock()).get(source)
+    if due is not None:
+        kept.update(Run.objects.filter(Q(key=due.key) | Q(further_keys__key=due.key)).values_list("pk", flat=True))
+    return kept
+
+
+def _remove_closed(cursor: Any, source: str, ids: Sequence[int]) -> tuple[int, int]:
+    """Remove closed runs that have no raw records left; how many, and how many of their events.
+
+    By their model: what refers to a run goes or lets go of it as models.py says.
+    """
+    going = Run.objects.select_for_update().filter(pk__in=ids, status__in=_CLOSED).order_by("pk")
+    counts = dict(going.filter(pruned_raw=F("new") + F("updated")).values_list("pk", "new"))
+    _, removed = Run.objects.filter(pk__in=counts).delete()
+    checkpoints.count_pruned(cursor, source, new=sum(counts.values()))
+    return len(counts), removed.get(RunEvent._meta.label, 0)  # noqa: SLF001  (the name that delete() uses)

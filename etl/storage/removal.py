@@ -1,0 +1,118 @@
+"""Takes rows out again: superseded raw records and settled refusals. What may go is asked and removed in one statement.
+
+What is looked for page by page, by primary key and without a lock, is judged anew where it is removed: behind the
+checkpoint's lock, so that no batch lands in between.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from etl.models import RAW_MODELS
+from etl.storage.lookup import find_met
+
+RAW_TABLES = tuple(model.table() for model in RAW_MODELS.values())
+QUARANTINE = "etl_quarantine"
+
+# A raw record goes if its run was closed before, so many newer ones of the same record are there, and nothing refers
+# to it: the unified record, or a refused one that landed as it. {table} is one of RAW_TABLES.
+_IS_SUPERSEDED = """
+    old.source = ANY(%(sources)s)
+    AND EXISTS (SELECT FROM etl_runs AS run WHERE run.id = old.run_id AND run.finished_at < %(before)s)
+    AND %(keep)s = (SELECT count(*) FROM (
+        SELECT FROM {table} AS newer
+        WHERE newer.source = old.source AND newer.external_id = old.external_id AND newer.id > old.id LIMIT %(keep)s
+    ) AS newest)
+    AND NOT EXISTS (
+        SELECT FROM unified_records AS record
+        WHERE record.source = old.source AND record.external_id = old.external_id AND record.raw_id = old.id)
+    AND NOT EXISTS (
+        SELECT FROM etl_quarantine AS refused WHERE refused.raw_id = old.id AND refused.id <> ALL(%(foreseen)s))
+"""
+# A refused record goes if it was settled before, and no replay needs to know that what is stored came out of it
+# (storage/lookup.py asks that of what has landed since the last read began). A read that is open may meet it.
+_IS_SETTLED = """
+    old.source = ANY(%(sources)s) AND old.status <> 'open' AND old.updated_at < %(before)s
+    AND NOT EXISTS (
+        SELECT FROM ingestion_checkpoints AS checkpoint
+        WHERE checkpoint.source = old.source AND (checkpoint.is_reading OR EXISTS (
+            SELECT FROM raw_records AS landed
+            WHERE landed.id = old.raw_id AND landed.sequence > checkpoint.read_sequence)))
+"""
+_RAW_COLUMNS = "id, run_id, source, external_id"
+_QUARANTINE_COLUMNS = "id, run_id, source, status, updated_at, raw_id"
+_FIND = """
+    WITH page AS MATERIALIZED (
+        SELECT {columns} FROM {table} WHERE id > %(behind)s ORDER BY id LIMIT %(most)s
+    )
+    SELECT max(id), NULL, NULL FROM page
+    UNION ALL SELECT id, source, run_id FROM page AS old WHERE {condition}
+"""
+_REMOVE = "DELETE FROM {table} AS old WHERE id = ANY(%(ids)s) AND {condition} RETURNING run_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Of these sources, what was closed or settled `before`; of raw records all but the newest `keep` of each record.
+
+    `foreseen` are ids of refused records that a dry run takes for gone.
+    """
+
+    sources: Sequence[str]
+    before: datetime
+    keep: int = 0
+    foreseen: Collection[int] = ()
+
+    def as_values(self) -> dict[str, Any]:
+        return {
+            "sources": list(self.sources),
+            "before": self.before,
+            "keep": self.keep,
+            "foreseen": list(self.foreseen),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page: where it ends (None behind the last row), and of its rows that may go ids with their runs, by source."""
+
+    end: int | None
+    rows: dict[str, dict[int, int]]
+
+
+def find(cursor: Any, table: str, limits: Limits, *, behind: int, most: int) -> Found:
+    """Of the table's next `most` rows, those that may go; in a transaction that `bound_statements` has set up."""
+    columns = _QUARANTINE_COLUMNS if table == QUARANTINE else _RAW_COLUMNS
+    statement = _FIND.format(table=table, columns=columns, condition=_choose_condition(table))
+    cursor.execute(statement, {**limits.as_values(), "behind": behind, "most": most})
+    (end, _, _), *rows = sorted(cursor.fetchall(), key=lambda row: row[1] is not None)
+    found: dict[str, dict[int, int]] = {}
+    for row_id, source, run_id in rows:
+        found.setdefault(source, {})[row_id] = run_id
+    if table == QUARANTINE:
+        for source, ids in found.items():
+            for row_id in _find_met_by_last_read(cursor, source, list(ids)):
+                del ids[row_id]
+    return Found(end, {source: ids for source, ids in found.items() if ids})
+
+
+def remove(cursor: Any, table: str, limits: Limits, source: str, ids: Collection[int]) -> Counter[int]:
+    """Remove those of the source's rows that may still go, behind its checkpoint's lock; how many of each run went."""
+    if table == QUARANTINE:
+        ids = set(ids) - _find_met_by_last_read(cursor, source, list(ids))
+    statement = _REMOVE.format(table=table, condition=_choose_condition(table))
+    cursor.execute(statement, {**limits.as_values(), "sources": [source], "ids": sorted(ids)})
+    return Counter(run_id for (run_id,) in cursor.fetchall())
+
+
+def _choose_condition(table: str) -> str:
+    return _IS_SETTLED if table == QUARANTINE else _IS_SUPERSEDED.format(table=table)
+
+
+def _find_met_by_last_read(cursor: Any, source: str, ids: Sequence[int]) -> set[int]:
+    """What the source still sends: without its row, the next read would take it for news and open it again."""
+    cursor.execute("SELECT read_number FROM ingestion_checkpoints WHERE source = %s", [source])
+    row = cursor.fetchone()
+    return find_met(cursor, source, row[0], ids) if row is not None else set()

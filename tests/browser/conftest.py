@@ -1,0 +1,104 @@
+"""A real browser before a real stack: gunicorn, a worker, a broker of the test's own. Skipped without Chromium."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.apps import apps
+from django.contrib.auth.models import Group, User
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from api.groups import make_groups
+from kasparro.embedded import Servers
+from tests.api.web import Web, start_web
+from tests.browser.chromium import CHROMIUM, QUIET
+from tests.processes import Project
+
+PASSWORD = "a-password-of-the-tests"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if CHROMIUM is None:
+        for item in items:
+            if Path(__file__).parent in item.path.parents:
+                item.add_marker(pytest.mark.skip(reason="no Chromium was found: apt-get install chromium"))
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    # Playwright's loop runs in this thread while its calls wait; Django would take that for asynchronous code.
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    home = tmp_path_factory.mktemp("broker")
+    servers = Servers(home=home, runs_postgresql=False)
+    servers.start()
+    yield servers
+    servers.stop()
+
+
+@pytest.fixture
+def stack(project: Project, broker: Servers) -> Project:
+    """The project's processes on that broker, where the groups are as migrations leave them."""
+    make_groups(apps)
+    project.environment |= {"REDIS_URL": broker.redis_url(), "ALLOWED_HOSTS": "127.0.0.1", "HTTPS": "off"}
+    return project
+
+
+class Desk:
+    """The desk as one person sees it; whatever a page complains of, or asks of another host, is noted."""
+
+    def __init__(self, browser: Browser, web: Web, **context: Any) -> None:
+        self.address = f"http://127.0.0.1:{web.port}"
+        self.context = browser.new_context(**context)
+        self.page: Page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.page.on("console", self._note_message)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("request", self._note_request)
+
+    def _note_message(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def _note_request(self, asked: Request) -> None:
+        if not asked.url.startswith((self.address, "data:")):
+            self.complaints.append(f"left this host: {asked.url}")
+
+    def log_in(self, name: str) -> None:
+        self.page.goto(f"{self.address}/admin/")
+        self.page.fill("#id_username", name)
+        self.page.fill("#id_password", PASSWORD)
+        self.page.click("input[type=submit]")
+        self.page.wait_for_selector("#overview")
+
+    def visit(self, path: str) -> Page:
+        """A page, looked at by axe-core too."""
+        self.page.goto(f"{self.address}{path}")
+        self.check()
+        return self.page
+
+    def check(self) -> None:
+        """The page that is shown is accessible, and nothing was complained of so far."""
+        # The search field of Django's lists has a picture for its label, which its own text describes.
+        found = Axe().run(self.page, options={"rules": {"label-title-only": {"enabled": False}}})
+        assert found.violations_count == 0, f"{self.page.url}\n{found.generate_report()}"
+        assert self.complaints == []
+
+
+def make_person(name: str, group: str) -> None:
+    user = User.objects.create_user(name, password=PASSWORD, is_staff=True)
+    user.groups.add(Group.objects.get(name=group))
+
+
+def open_web(stack: Project, **environment: str) -> Web:
+    """gunicorn with the stack's settings; with DEBUG on, static files need not be collected."""
+    return start_web(stack.folder, DEBUG="true", **{**stack.environment, **environment})

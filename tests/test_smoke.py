@@ -1,0 +1,59 @@
+"""The smoke test itself: that it passes on a stack that works is for .ci/smoke; here, that it can fail."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.processes import ROOT
+
+
+class Yes(BaseHTTPRequestHandler):
+    """Says that all is well, to everybody."""
+
+    def do_GET(self) -> None:
+        body = b'{"status": "ok", "data": []}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, *args: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def yes() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Yes) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def smoke(url: str) -> "subprocess.CompletedProcess[str]":
+    environment = {"PATH": os.environ["PATH"], "TOKEN": "x", "SMOKE_SECONDS": "1"}
+    command = ["bash", str(ROOT / "scripts" / "smoke_test.sh"), url]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_stack_that_is_not_there_can_not_be_asked() -> None:
+    done = smoke("http://127.0.0.1:1")
+    assert done.returncode == 2
+    assert "It can't be asked" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_stack_that_lets_everybody_in_fails(yes: str) -> None:
+    done = smoke(yes)
+    assert done.returncode == 1
+    assert "FAIL without a token, or with a wrong one, nothing is shown: GET /api/v1/data was answered with 200" in (
+        done.stdout
+    )
+    assert "skip a worker is killed" in done.stdout
+    passed, _, checks = done.stdout.strip().splitlines()[-1].split()[:3]
+    assert int(passed) < int(checks)
