@@ -170,12 +170,12 @@ def read_changes(source: str, behind: Sequence[int], limit: int) -> tuple[list[s
     """The source's records behind (sequence, id), in its commit order, and the place of the last one.
 
     Gap-free: a batch gets its sequence while it holds the source's checkpoint locked, so whoever sees one sequence
-    sees all before it. A record that changes again moves on to its new sequence.
+    sees all before it. A record that changes again moves on to its new sequence. `sequence > 0` names the index.
     """
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT sequence, id, row_to_json(page)::text FROM (SELECT {FIELDS} FROM unified_records"
-            " WHERE source = %s AND (sequence, id) > (%s, %s) ORDER BY sequence, id LIMIT %s) AS page",
+            " WHERE source = %s AND sequence > 0 AND (sequence, id) > (%s, %s) ORDER BY sequence, id LIMIT %s) AS page",
             [source, *behind, limit],
         )
         rows = cursor.fetchall()
