@@ -238,8 +238,13 @@ def list_figures(
     ]
     return [
         Figure("first page / FastAPI's", compare(first, "peer: first page"), 1.0, 1.5),
-        Figure("first page / a bare view of the same bytes", compare(first, "bare: our page's bytes"), 0.6, 0.75),
-        Figure("first page / a bare view that reads the rows", compare(first, "bare: our page's rows, read")),
+        Figure(
+            "first page / a bare view that reads the same rows",
+            compare(first, "bare: our page's rows, read"),
+            0.6,
+            0.75,
+        ),
+        Figure("first page / a bare view that has the bytes in memory", compare(first, "bare: our page's bytes")),
         Figure(f"behind record {DEPTH:,} / our first page", compare(deep, first), 0.9),
         Figure("… FastAPI's / its first page", compare(f"peer: behind record {DEPTH:,}", "peer: first page")),
         Figure("first page of one source / FastAPI's", compare(narrowed, "peer, one source: first page"), 1.0, 1.5),
