@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg2
 from django.conf import settings
+from django.core.signals import request_started
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 from psycopg2 import extensions
@@ -52,8 +53,17 @@ _silence = Silence()
 def install() -> None:
     """From now on every statement of this process has its deadline, and every session lives on with its timeouts."""
     connections.databases[DEFAULT_DB_ALIAS]["CONN_MAX_AGE"] = SESSION_SECONDS
+    request_started.connect(_drop_ended_sessions)
     connection_created.connect(_bound_session)
     extensions.set_wait_callback(_wait)
+
+
+def _drop_ended_sessions(**kwargs: Any) -> None:
+    """A kept session that has something to read before anything was asked has been ended by the server."""
+    for connection in connections.all(initialized_only=True):
+        session = connection.connection
+        if session is not None and (session.closed or any(select.select([session], [], [], 0))):
+            connection.close()
 
 
 def _bound_session(connection: Any, **kwargs: Any) -> None:

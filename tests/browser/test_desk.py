@@ -81,13 +81,13 @@ def test_the_overview_is_legible_in_the_dark_and_on_a_phone(
 def test_a_run_is_started_seen_to_move_and_to_finish(browser: Browser, products: Project, opened: list[Desk]) -> None:
     make_person("olga", "operator")
     write_products(products.folder / "products.csv", make_products(60_000))
-    start_worker(products, ETL_BATCH_SIZE="500")
     with open_web(products) as web:
         desk = Desk(browser, web)
         opened.append(desk)
         desk.log_in("olga")
         page = desk.visit("/admin/etl/checkpoint/products_csv/change/")
         page.get_by_role("button", name="Run now").click()
+        start_worker(products, ETL_BATCH_SIZE="500")
         desk.page.goto(f"{desk.address}/admin/")
         live = page.locator("p.desk-run")
         expect(live).to_contain_text("products_csv", timeout=LONG)
