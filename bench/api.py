@@ -38,6 +38,8 @@ SOURCE = "products_csv"
 DEPTH = 900_000
 THREADS = (1, 2, 3, 4, 8)
 WARM_UP_SECONDS = 2
+SETTLE_SECONDS = 2
+"""After each load: the last one's statements run to their end, a deep OFFSET for half a second and more."""
 
 Measures = Mapping[str, Sequence[Measure]]
 
@@ -197,10 +199,12 @@ def measure_rounds(cases: Mapping[str, Case], options: argparse.Namespace) -> di
     """Each case in each round, one at a time; the first load of each is thrown away."""
     for case in cases.values():
         measure(case.url, WARM_UP_SECONDS, case.headers)
+    time.sleep(SETTLE_SECONDS)
     measures: dict[str, list[Measure]] = {name: [] for name in cases}
     for number in range(options.rounds):
         for name, case in cases.items():
             measures[name].append(measure(case.url, options.seconds, case.headers))
+            time.sleep(SETTLE_SECONDS)
         say(f"round {number + 1} of {options.rounds}: load average {os.getloadavg()[0]:.1f}")
     return measures
 

@@ -197,7 +197,7 @@ def compare_plans(database: Database, index: Index) -> tuple[float, float, str]:
     ((newest,),) = database.execute(
         "SELECT quote_literal(max(updated_at) + interval '1 microsecond') FROM unified_records"
     )
-    condition = index.condition.replace("{newest}", newest)  # as who asks for news finds it: nothing
+    condition = index.condition.replace("{newest}", newest)  # who asks for news mostly finds none
     page = f"SELECT {FIELDS} FROM unified_records WHERE {condition} ORDER BY id ASC LIMIT 51 OFFSET 0"
     fast, plan = _explain(database, page)
     database.execute(f"DROP INDEX {index.name}")
