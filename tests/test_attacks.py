@@ -93,7 +93,7 @@ def test_an_owner_that_connected_while_a_claim_waited_is_seen() -> None:
         cursor.execute("SELECT 1 FROM ingestion_checkpoints FOR UPDATE")
         waiting = threading.Thread(target=claim)
         waiting.start()
-        wait_until(lambda: is_waiting_for_a_lock(cursor))
+        wait_until(lambda: count_waiting(cursor))
         newcomer = connections["default"].copy()
         with newcomer.cursor() as session:
             session.execute("SELECT pg_backend_pid(), backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
@@ -113,10 +113,11 @@ def test_an_owner_that_connected_while_a_claim_waited_is_seen() -> None:
     assert Run.objects.get().status == "running"
 
 
-def is_waiting_for_a_lock(cursor: Any) -> bool:
+def count_waiting(cursor: Any) -> int:
+    """The sessions that wait for a lock."""
     cursor.execute("SELECT pg_stat_clear_snapshot()")
     cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-    return bool(cursor.fetchone()[0])
+    return int(cursor.fetchone()[0])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
-from django.db import connections
+from django.db import connection, connections
 
 from etl import operations, orders, runs
 from etl.models import Run
@@ -18,7 +18,8 @@ from etl.notices import RUNBOOK
 from etl.records import Reason, Status, Trigger
 from tests.factories import make_products, write_products
 from tests.listed import Listed, ingest_here, make_item
-from tests.processes import ROOT, Project
+from tests.processes import ROOT, Project, wait_until
+from tests.test_attacks import count_waiting
 from tests.test_delivery import end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -44,6 +45,7 @@ def subjects() -> list[str]:
     return [str(message.subject) for message in mail.outbox]
 
 
+HELD = 20_261_122  # an advisory lock
 FAILS = "[Kasparro] listed fails: source_unreachable"
 WELL = "[Kasparro] listed is well again"
 
@@ -152,28 +154,53 @@ def test_a_mail_server_that_refuses_disturbs_nothing(monkeypatch: pytest.MonkeyP
 
 
 def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
-    """Whoever closes later must see the earlier one closed, and the other way round: else both mail, or none."""
-    for turn in range(5):
-        queued = [
-            orders.queue(f"gone {turn}", key=f"{turn} {n}", trigger=Trigger.API, by="a test", options={"full": True})
-            for n in range(6)
-        ]
-        barrier = threading.Barrier(len(queued))
+    """Whoever closes later must see the earlier one closed, and the other way round: else both mail, or none.
 
-        def close(run: Run, barrier: threading.Barrier = barrier) -> None:
-            try:
-                connections["default"].ensure_connection()
-                barrier.wait()
-                runs.close_queued(run, Reason.UNKNOWN_SOURCE, "It is gone.")
-            finally:
-                connections.close_all()
+    The first is held behind its `finished_at` until the second waits for it, or has not waited at all.
+    """
+    first, second = (
+        orders.queue("gone", key=f"{n}", trigger=Trigger.API, by="a test", options={"full": True}) for n in range(2)
+    )
+    is_through = threading.Event()
 
-        threads = [threading.Thread(target=close, args=[run]) for run in queued]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    assert sorted(subjects()) == [f"[Kasparro] gone {turn} fails: unknown_source" for turn in range(5)]
+    def close(run: Run) -> None:
+        try:
+            runs.close_queued(run, Reason.UNKNOWN_SOURCE, "It is gone.")
+        finally:
+            connections.close_all()
+
+    def close_second() -> None:
+        close(second)
+        is_through.set()
+
+    threads = [threading.Thread(target=close, args=[first]), threading.Thread(target=close_second)]
+    with connection.cursor() as cursor, hold_update(cursor, first.pk):
+        threads[0].start()
+        wait_until(lambda: count_waiting(cursor) == 1)
+        threads[1].start()
+        wait_until(lambda: is_through.is_set() or count_waiting(cursor) == 2)
+    for thread in threads:
+        thread.join()
+    assert subjects() == ["[Kasparro] gone fails: unknown_source"]
+
+
+@contextmanager
+def hold_update(cursor: Any, run_id: int) -> Iterator[None]:
+    """Whoever updates this run's row waits until the end of the block; the row's new values are found before."""
+    cursor.execute(
+        f"""
+        CREATE FUNCTION hold_update() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM pg_advisory_xact_lock({HELD}); RETURN NEW; END $$;
+        CREATE TRIGGER hold_update BEFORE UPDATE ON etl_runs FOR EACH ROW WHEN (OLD.id = {run_id:d})
+            EXECUTE FUNCTION hold_update();
+        SELECT pg_advisory_lock({HELD});
+        """
+    )
+    try:
+        yield
+    finally:
+        cursor.execute(f"SELECT pg_advisory_unlock({HELD})")
+        cursor.execute("DROP TRIGGER hold_update ON etl_runs; DROP FUNCTION hold_update")
 
 
 class Post(socketserver.StreamRequestHandler):

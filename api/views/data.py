@@ -60,6 +60,7 @@ class DataViewSet(Window):
         wanted = clean_filters(RecordFilters, request)
         order = _read_order(request, wanted)
         limit, offset = read_limit(request), _read_offset(request)
+        is_exact = read_choice(request, "count", ("exact",)) is not None
         list_name = name_list("data", wanted, order.name + "-" * order.is_descending)
         position = read_position(request, "cursor", list_name, (str, *order.types))
         is_backward = position is not None and position[0] == "before"
@@ -77,7 +78,7 @@ class DataViewSet(Window):
         count = rows.count
         if count is None and is_free:
             count = records.read_kept_count(wanted.get("source", ""))
-        elif read_choice(request, "count", ("exact",)) and not is_free:
+        elif is_exact and not is_free:
             count = records.count_rows(conditions)
 
         def point(way: str, key: Any) -> str:

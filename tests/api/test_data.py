@@ -194,6 +194,8 @@ def test_a_count_is_there_where_it_is_free_or_asked_for(web: Web, people: People
     }
     for given, count in counts.items():
         assert web.ask(f"/data?{given}", token=people.viewer).json()["count"] == count, given
+    for given in ("count=abc", f"source={SOURCE}&count=abc", "name=T&count="):
+        assert web.ask(f"/data?{given}", token=people.viewer).status == 400, given
     pages = walk(web, f"/data?limit=1&source={SOURCE}&name=T&count=exact", people.viewer)
     assert len(pages) == 2
 
