@@ -7,7 +7,6 @@ kept out, as by the throttles of the API.
 import hashlib
 import logging
 import math
-import time
 import unicodedata
 from collections.abc import Callable
 
@@ -15,10 +14,10 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
 from django.urls import reverse
-from limits import RateLimitItem, parse
 from limits.errors import StorageError
 
-from api.throttling import make_limiter
+from api import throttling
+from etl import pacing
 
 logger = logging.getLogger(__name__)
 
@@ -61,11 +60,8 @@ def _count(names: list[str]) -> float:
     if not settings.API_THROTTLE_LOGIN:
         return 0
     try:
-        limiter, item = make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX), _read_limit()
-        refused = [name for name in names if not limiter.hit(item, name)]
-        return max(
-            (max(1.0, limiter.get_window_stats(item, name).reset_time - time.time()) for name in refused), default=0
-        )
+        item = pacing.parse(settings.API_THROTTLE_LOGIN)
+        return max([throttling.count(item, name) for name in names])
     except StorageError as error:
         logger.warning("Logins are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__)
         return 0
@@ -75,15 +71,11 @@ def _give_back(names: list[str]) -> None:
     if not settings.API_THROTTLE_LOGIN:
         return
     try:
-        storage, item = make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX).storage, _read_limit()
+        storage, item = throttling.make_limiter().storage, pacing.parse(settings.API_THROTTLE_LOGIN)
         for name in names:
             storage.incr(item.key_for(name), item.get_expiry(), amount=-1)
     except StorageError as error:
         logger.warning("A login was counted as failed: Redis can't be reached (%s)", type(error.storage_error).__name__)
-
-
-def _read_limit() -> RateLimitItem:
-    return parse(settings.API_THROTTLE_LOGIN)
 
 
 def _refuse(request: HttpRequest, wait_seconds: float) -> HttpResponse:

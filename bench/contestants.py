@@ -32,7 +32,7 @@ class Contestant:
 @contextmanager
 def serve_ours(database: Database, log: Path, *, threads: int | None = None) -> Iterator[Contestant]:
     """The project as in production: one process, token, throttle, metrics and a line a request."""
-    extra = {"WEB_PROCESSES": "1", "API_THROTTLE_TOKEN": "100000000/minute"}
+    extra = {"WEB_PROCESSES": "1", "API_THROTTLE_TOKEN": "240000/minute"}
     if threads is not None:
         extra["WEB_THREADS"] = str(threads)
     with _run_gunicorn(database.environment | extra, log) as contestant:

@@ -7,9 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+import redis
+from django.conf import settings
 
+from api import throttling
+from etl import pacing
 from kasparro.embedded import Servers
 from tests.api.people import People, make_session, make_token
 from tests.api.web import Answer, Web, serving
@@ -111,3 +116,34 @@ def test_without_redis_requests_pass_with_a_warning(tmp_path: Path, people: Peop
             if line["level"] == "warning" and line["logger"] == "api.throttling"
         ]
         assert len(warnings) == 6
+
+
+def count_asked(limit: str, times: int) -> tuple[int, int]:
+    """How many of so many requests, by eight threads, are let through, and how often Redis was asked."""
+    server = redis.Redis.from_url(settings.REDIS_URL)
+    before = server.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
+    with ThreadPoolExecutor(8) as pool:
+        passed = list(pool.map(lambda _: throttling.find_wait(limit, "token:1"), range(times))).count(0)
+    return passed, server.info("commandstats")["cmdstat_evalsha"]["calls"] - before
+
+
+def test_a_wide_window_is_counted_in_lots(settings: Any, valkey: Servers) -> None:
+    """Never more pass than may, and as good as all who may; a narrow one is counted one by one."""
+    settings.REDIS_URL = valkey.redis_url()
+    passed, asked = count_asked("5000/hour", 6000)
+    assert 5000 - 8 * 5 <= passed <= 5000
+    assert 1000 <= asked <= 2100  # a thousand lots, and each of those refused
+    assert count_asked("1999/hour", 2100)[0] == 1999
+    assert throttling.find_wait("5000/hour", "token:1") > 1
+
+
+def test_a_lot_ends_with_its_window(settings: Any, valkey: Servers) -> None:
+    settings.REDIS_URL = valkey.redis_url()
+    limit = "10000/2 second"
+    assert [throttling.find_wait(limit, "token:2") for _ in range(3)] == [0, 0, 0]
+    limiter, item = throttling.make_limiter(), pacing.parse(limit)
+    ends_at, left = limiter.get_window_stats(item, "token:2")
+    assert left == 10_000 - 10
+    time.sleep(ends_at - time.time() + 0.1)
+    assert throttling.find_wait(limit, "token:2") == 0
+    assert limiter.get_window_stats(item, "token:2").remaining == 10_000 - 10
