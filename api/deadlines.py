@@ -1,15 +1,18 @@
 """The web process's sessions: kept from request to request; a slow statement is cancelled, a silent server given up.
 
-PostgreSQL's own timeouts don't end a wait for a server that has stopped answering. Here whoever has waited for half a
-second asks it something else; if that is not answered either, all that wait are told, and who comes later at once.
+PostgreSQL's own timeouts don't end a wait for a server that has stopped answering. Here a thread watches who waits:
+after half a second it asks the server something else; if that is not answered either, the sessions of all who wait
+are cut, and who comes later is told at once. Whoever waits does so inside libpq and pays nothing for being watched.
 
-Only the web process installs this: the pipeline's own transactions have their own timeouts (and COPY does not work
-with a wait callback).
+Only the web process installs this: the pipeline's own transactions have their own timeouts.
 """
 
+import os
 import select
+import socket
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import psycopg2
@@ -20,50 +23,136 @@ from django.db.backends.signals import connection_created
 from psycopg2 import extensions
 
 SESSION_SECONDS = 600
+CONNECT_SECONDS = 2
+"""The least that libpq knows."""
+
 GRACE_SECONDS = 1
 """How much longer than its statement timeout a statement may take to be cancelled."""
 
+WATCH_SECONDS = 0.1
 PATIENCE_SECONDS = 0.5
 QUESTION_SECONDS = 1.0
 
 
-class Silence:
-    """Whether the database has stopped answering; one thread at a time looks, once a second at most."""
+class Watch:
+    """Who waits for the database, and the thread that looks after them."""
 
     def __init__(self) -> None:
-        self.is_on = False
-        self._looking = threading.Lock()
-        self._next_look = 0.0
+        self._is_silent = False
+        self._waiting: dict[Session, float] = {}
+        """Since when (`time.monotonic`); whoever has left is not cut any more: that is what the lock is for."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
 
-    def look(self) -> bool:
-        """Whether the database is silent, as far as is known."""
-        if self._looking.acquire(blocking=False):
-            try:
-                if time.monotonic() >= self._next_look:
-                    self.is_on = not _is_answered()
-                    self._next_look = time.monotonic() + QUESTION_SECONDS
-            finally:
-                self._looking.release()
-        return self.is_on
+    def start(self) -> None:
+        """From the first session on: a process that forks has none yet."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+
+    def enter(self, session: "Session") -> None:
+        """The session waits from here on. Raises OperationalError while the server is silent."""
+        if self._is_silent:
+            raise psycopg2.OperationalError("the database does not answer")
+        self._waiting[session] = time.monotonic()
+
+    def leave(self, session: "Session") -> None:
+        """It does not wait any more."""
+        with self._lock:
+            self._waiting.pop(session, None)
+
+    def _run(self) -> None:
+        next_question = 0.0
+        while True:
+            time.sleep(WATCH_SECONDS)
+            waiting = list(self._waiting.items())
+            if not waiting and not self._is_silent:
+                continue
+            now = time.monotonic()
+            has_patience = all(now - since < PATIENCE_SECONDS for _, since in waiting)
+            if (self._is_silent or not has_patience) and now >= next_question:
+                self._is_silent = not _is_answered()
+                next_question = time.monotonic() + QUESTION_SECONDS
+            most_seconds = settings.API_STATEMENT_SECONDS + GRACE_SECONDS
+            for session, since in waiting:
+                if time.monotonic() - since > (PATIENCE_SECONDS if self._is_silent else most_seconds):
+                    self._cut(session, since)
+
+    def _cut(self, session: "Session", since: float) -> None:
+        """End the wait that began then, if it still lasts: libpq finds its connection closed."""
+        with self._lock, suppress(OSError, psycopg2.Error):
+            if self._waiting.get(session) == since:
+                with socket.socket(fileno=os.dup(session.fileno())) as line:
+                    line.shutdown(socket.SHUT_RDWR)
 
 
-_silence = Silence()
+_watch = Watch()
+
+
+class Session(extensions.connection):
+    """A session whose waits are watched."""
+
+    def __init__(self, dsn: str, **kwargs: Any) -> None:
+        _watch.start()
+        _watch.enter(self)
+        try:
+            super().__init__(dsn, **kwargs)
+        finally:
+            _watch.leave(self)
+
+    def commit(self) -> None:
+        _watch.enter(self)
+        try:
+            super().commit()
+        finally:
+            _watch.leave(self)
+
+    def rollback(self) -> None:
+        _watch.enter(self)
+        try:
+            super().rollback()
+        finally:
+            _watch.leave(self)
+
+
+class Cursor(extensions.cursor):
+    """A cursor of such a session."""
+
+    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
+        session: Any = self.connection
+        _watch.enter(session)
+        try:
+            super().execute(query, vars)
+        finally:
+            _watch.leave(session)
 
 
 def install() -> None:
     """From now on every statement of this process has its deadline, and every session lives on with its timeouts."""
-    connections.databases[DEFAULT_DB_ALIAS]["CONN_MAX_AGE"] = SESSION_SECONDS
-    request_started.connect(_drop_ended_sessions)
+    database = connections.databases[DEFAULT_DB_ALIAS]
+    database["CONN_MAX_AGE"] = SESSION_SECONDS
+    database["DISABLE_SERVER_SIDE_CURSORS"] = True  # their fetches would wait unwatched
+    database["OPTIONS"] = {
+        "connect_timeout": CONNECT_SECONDS,
+        **database["OPTIONS"],
+        "connection_factory": Session,
+        "cursor_factory": Cursor,
+    }
+    request_started.connect(_drop_ended_session)
     connection_created.connect(_bound_session)
-    extensions.set_wait_callback(_wait)
 
 
-def _drop_ended_sessions(**kwargs: Any) -> None:
-    """A kept session that has something to read before anything was asked has been ended by the server."""
-    for connection in connections.all(initialized_only=True):
-        session = connection.connection
-        if session is not None and (session.closed or any(select.select([session], [], [], 0))):
-            connection.close()
+def _drop_ended_session(**kwargs: Any) -> None:
+    drop_ended_session()
+
+
+def drop_ended_session() -> None:
+    """Close this thread's session if it has something to read before anything was asked: the server has ended it."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    session = connection.connection
+    if session is not None and (session.closed or any(select.select([session], [], [], 0))):
+        connection.close()
 
 
 def _bound_session(connection: Any, **kwargs: Any) -> None:
@@ -73,16 +162,6 @@ def _bound_session(connection: Any, **kwargs: Any) -> None:
             f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds};"
             f" SET idle_in_transaction_session_timeout = {milliseconds + GRACE_SECONDS * 1000}"
         )
-
-
-def _wait(session: Any) -> None:
-    """psycopg2's wait callback: raises OperationalError, which closes the session, when the server stays silent."""
-    if _silence.is_on and _silence.look():
-        raise psycopg2.OperationalError("the database does not answer")
-    deadline = time.monotonic() + settings.API_STATEMENT_SECONDS + GRACE_SECONDS
-    while not _poll(session, PATIENCE_SECONDS):
-        if time.monotonic() > deadline or _silence.look():
-            raise psycopg2.OperationalError("the database does not answer")
 
 
 def _poll(session: Any, seconds: float) -> bool:
@@ -99,7 +178,8 @@ def _poll(session: Any, seconds: float) -> bool:
 def _is_answered() -> bool:
     """Whether the server answers a new session in time; one that refuses it answers too."""
     parameters = connections[DEFAULT_DB_ALIAS].get_connection_params()
-    parameters.pop("cursor_factory", None)
+    for factory in ("connection_factory", "cursor_factory"):
+        parameters.pop(factory, None)
     try:
         session = psycopg2.connect(**parameters, async_=True)
         try:
@@ -109,5 +189,5 @@ def _is_answered() -> bool:
             return _poll(session, QUESTION_SECONDS)
         finally:
             session.close()
-    except psycopg2.Error:
+    except (psycopg2.Error, OSError, ValueError):  # the last: a socket that is closed already
         return True

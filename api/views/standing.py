@@ -1,7 +1,6 @@
 """How everything stands: health for balancers, figures for people, metrics for monitors."""
 
 import os
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import cache
@@ -25,6 +24,7 @@ from rest_framework.viewsets import ViewSet
 
 from api import tokens
 from api.authentication import TokenAuthentication, find_secret
+from api.deadlines import drop_ended_session
 from api.permissions import MayUse
 from api.renderers import Json, JsonText
 from api.window import Window
@@ -34,8 +34,6 @@ from etl.presence import Alive
 from etl.statistics import Standing
 
 DATABASE_PATIENCE_SECONDS = 1.6
-SUDDEN_SECONDS = 0.3
-"""A session that has ended is told of within so long; later, it is the database that does not answer."""
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 
 _probes = ThreadPoolExecutor(max_workers=3, thread_name_prefix="health")
@@ -79,14 +77,7 @@ class HealthViewSet(ViewSet):
 def _ask_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
     """Whether the token is good, and for it how each source stands; in a thread, as the database may hang."""
     connection.close_if_unusable_or_obsolete()
-    was_connected, began = connection.connection is not None, time.monotonic()
-    try:
-        return _look(secret)
-    except Error:
-        connection.close()
-        if not was_connected or time.monotonic() - began > SUDDEN_SECONDS:
-            raise
-    # The session had ended meanwhile, as when the server was started anew: another tells how the database is.
+    drop_ended_session()
     try:
         return _look(secret)
     except Error:
