@@ -15,13 +15,16 @@ LONGEST = 2000
 BIGGEST_ID = (1 << 63) - 1
 
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+
 class NoPosition(ValueError):
     """The text is no position in this list."""
 
 
 def encode(list_name: str, values: Sequence[Any]) -> str:
     """The position of these key values (texts and whole numbers) in the list of this name."""
-    content = json.dumps(values, separators=(",", ":")).encode()
+    content = _to_json(values).encode()
     return base64.urlsafe_b64encode(_check(list_name, content) + content).rstrip(b"=").decode()
 
 

@@ -15,6 +15,7 @@ from django.conf import settings
 from etl import checkpoints, delivery, runs
 from etl.checkpoints import Claim, Read
 from etl.classification import Batch, Judge, classify
+from etl.collector import patient_collector
 from etl.models import Checkpoint
 from etl.readers.base import Opening, Source
 from etl.records import Chunk, Reason, Record, SourceKind, Status
@@ -32,6 +33,7 @@ class Progress:
     share: float
 
 
+@patient_collector()
 def run_source(source: Source, started: Started, watch: RunWatch, report: Callable[[Progress], None]) -> None:
     """Bring the claimed source up to date and close its run; raises what keeps it from that, run still open."""
     claim, checkpoint = started.claim, started.checkpoint

@@ -1,0 +1,19 @@
+"""Python's collector of cycles, which would look through each batch again and again while its records are alive."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+PATIENCE = 100_000
+"""New objects between two looks; Python's own 700 take a seventh of a first load's time."""
+
+
+@contextmanager
+def patient_collector() -> Iterator[None]:
+    """Inside, it looks seldom: what a batch leaves behind holds hardly a cycle. Also a decorator."""
+    former = gc.get_threshold()
+    gc.set_threshold(PATIENCE, *former[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*former)
