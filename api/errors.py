@@ -7,14 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
+from django.db import Error, connection
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from etl.exceptions import NotFound, NotPossible
-from etl.runs import CheckpointLocked
-from etl.storage.transactions import describe, find_code
+from etl.storage.transactions import describe, find_code, is_transient
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +110,6 @@ def _translate(error: Exception) -> exceptions.APIException | None:
             return _with_status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "The body is too large.")
         case SuspiciousOperation():
             return _with_status(HTTPStatus.BAD_REQUEST, "The request can't be understood.")
-        case CheckpointLocked():
-            return Unavailable("A batch of the source is being written, and it takes long. Try again.", "busy")
         case Error():
             return _translate_database_error(error)
     return None
@@ -131,7 +128,7 @@ def _translate_database_error(error: Error) -> exceptions.APIException | None:
         return Unavailable(advice, "too_slow")
     if code in _BUSY:
         return Unavailable("What it needs is locked by somebody else at the moment. Try again.", "busy")
-    if (code is None and isinstance(error, (OperationalError, InterfaceError))) or type(error) is DatabaseError:
+    if code is None and is_transient(error):
         logger.error("The database can't be reached: %s", describe(error))
         connection.close()
         return Unavailable("The database can't be reached.", "no_database")

@@ -55,7 +55,9 @@ class VersionSerializer(serializers.Serializer[Any]):
 class RunSerializer(serializers.ModelSerializer[Run]):
     """One order to bring a source up to date. seen = new + updated + unchanged + duplicate + quarantined."""
 
-    duration_s = serializers.SerializerMethodField()
+    duration_s = serializers.FloatField(
+        read_only=True, allow_null=True, help_text="Seconds from its start to its end; null before."
+    )
 
     class Meta:
         model = Run
@@ -64,12 +66,6 @@ class RunSerializer(serializers.ModelSerializer[Run]):
             *("epoch", "created_at", "not_before", "started_at", "heartbeat_at", "finished_at", "duration_s"),
             *(*COUNTERS, "cursor_before", "cursor_after"),
         )
-
-    def get_duration_s(self, run: Run) -> float | None:
-        """Seconds between start and end; null before."""
-        if run.started_at is None or run.finished_at is None:
-            return None
-        return round((run.finished_at - run.started_at).total_seconds(), 3)
 
 
 class EventSerializer(serializers.ModelSerializer[RunEvent]):

@@ -139,16 +139,33 @@ def answer_queryset(
     has_more, rows = len(rows) > limit, rows[:limit]
     if is_backward:
         rows.reverse()
+    ends = ((rows[0].pk,), (rows[-1].pk,)) if rows else None
+    following, previous = link_neighbours(request, list_name, ends, position, has_more=has_more)
+    return answer_objects(request, serializer(rows, many=True).data, following=following, previous=previous)
 
-    def point(way: str, row: Any) -> str:
-        return link(request, cursor=positions.encode(list_name, (way, row.pk)))
 
-    return answer_objects(
-        request,
-        serializer(rows, many=True).data,
-        following=point("after", rows[-1]) if rows and (has_more or is_backward) else None,
-        previous=point("before", rows[0]) if rows and position is not None and (has_more or not is_backward) else None,
-    )
+def link_neighbours(
+    request: Request,
+    list_name: str,
+    ends: tuple[Sequence[Any], Sequence[Any]] | None,
+    position: Sequence[Any] | None,
+    *,
+    has_more: bool,
+) -> tuple[str | None, str | None]:
+    """The addresses of the pages behind and before one that has these keys at its ends (None: it is empty).
+
+    `position` is where it was asked for; `has_more` whether rows go on in the way it was read.
+    """
+    if ends is None:
+        return None, None
+    is_backward = position is not None and position[0] == "before"
+
+    def point(way: str, key: Sequence[Any]) -> str:
+        return link(request, cursor=positions.encode(list_name, (way, *key)), offset=None)
+
+    following = point("after", ends[1]) if has_more or is_backward else None
+    previous = point("before", ends[0]) if position is not None and (has_more or not is_backward) else None
+    return following, previous
 
 
 def find_or_404(queryset: QuerySet[Any], pk: str | int) -> Any:

@@ -44,15 +44,12 @@ def compare_runs(a: Run, b: Run) -> Comparison:
 
 
 def _describe(run: Run, shape: SchemaSnapshot | None) -> dict[str, Any]:
-    duration = None
-    if run.started_at is not None and run.finished_at is not None:
-        duration = round((run.finished_at - run.started_at).total_seconds(), 3)
     return {
         **{name: getattr(run, name) for name in ("id", "source", "status", "reason", "trigger")},
         "options": run.options,
         "started_at": run.started_at and run.started_at.isoformat(),
-        "duration_s": duration,
-        "records_per_s": round(run.seen / duration, 1) if duration else None,
+        "duration_s": run.duration_s,
+        "records_per_s": round(run.seen / run.duration_s, 1) if run.duration_s else None,
         **{name: getattr(run, name) for name in COUNTERS},
         "snapshot": shape.number if shape is not None else None,
         "shape": shape.shape["fields"] if shape is not None else None,

@@ -122,6 +122,13 @@ class Run(models.Model):
     def __str__(self) -> str:
         return f"run {self.pk} of {self.source}"
 
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from its first start to its end, to the millisecond; None if one of them is not there (yet)."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return round((self.finished_at - self.started_at).total_seconds(), 3)
+
 
 class RunKey(models.Model):
     """A further key that was answered with an existing run, and keeps that answer."""

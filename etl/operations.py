@@ -378,6 +378,5 @@ def _describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
         connection.close()
         reason, text = _explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is gone.")
         return Outcome(claim.run_id, claim.source, Status.FAILED, reason, message=text)
-    duration = (run.finished_at - run.started_at).total_seconds() if run.finished_at and run.started_at else 0.0
     counters = {name: getattr(run, name) for name in COUNTERS}
-    return Outcome(run.pk, run.source, run.status, run.reason, counters, round(duration, 3), run.error)
+    return Outcome(run.pk, run.source, run.status, run.reason, counters, run.duration_s or 0.0, run.error)

@@ -32,9 +32,10 @@ from api.parameters import (
 from api.records import ORDERINGS, Condition, Order
 from api.renderers import Browsable, Json, JsonText
 from api.serializers import RecordSerializer, VersionSerializer, make_page
-from api.window import PAGED, Window, answer_rows
-from etl.models import AnyRawRecord, Checkpoint, Run, UnifiedRecord
-from etl.sources.registry import list_sources
+from api.window import PAGED, Window, answer_rows, find_or_404, link_neighbours
+from etl.models import AnyRawRecord, Run, UnifiedRecord
+from etl.queries import list_known_sources
+from etl.sources.registry import find_source
 
 ORDERING = OpenApiParameter(
     "ordering",
@@ -80,18 +81,11 @@ class DataViewSet(Window):
             count = records.read_kept_count(wanted.get("source", ""))
         elif is_exact and not is_free:
             count = records.count_rows(conditions)
-
-        def point(way: str, key: Any) -> str:
-            return link(request, cursor=positions.encode(list_name, (way, *key)), offset=None)
-
-        has_next = bool(rows.texts) and (rows.has_more or is_backward)
-        has_previous = bool(rows.texts) and position is not None and (rows.has_more or not is_backward)
-        following = point("after", rows.last) if has_next else None
-        previous = point("before", rows.first) if has_previous else None
+        ends = (rows.first, rows.last) if rows.texts else None
+        following, previous = link_neighbours(request, list_name, ends, position, has_more=rows.has_more)
         if "offset" in request.query_params:
-            following = (
-                link(request, offset=offset + limit) if has_next and offset + limit <= DEEPEST_OFFSET else following
-            )
+            if following is not None and offset + limit <= DEEPEST_OFFSET:
+                following = link(request, offset=offset + limit)
             previous = link(request, offset=max(0, offset - limit)) if offset else None
         return answer_rows(request, rows.texts, count=count, following=following, previous=previous)
 
@@ -108,10 +102,7 @@ class DataViewSet(Window):
     @action(detail=True)
     def history(self, request: Request, pk: str) -> Response:
         """Its raw versions, newest first, each with the run that brought it."""
-        row_id = read_id(pk)
-        record = UnifiedRecord.objects.filter(pk=row_id).first() if row_id is not None else None
-        if record is None:
-            raise NotFound(f"There is no record {pk}.")
+        record: UnifiedRecord = find_or_404(UnifiedRecord.objects.all(), pk)
         limit, list_name = read_limit(request), name_list("history", {"id": record.pk}, "-id")
         position = read_position(request, "cursor", list_name, (int,))
         versions = AnyRawRecord.objects.filter(source=record.source, external_id=record.external_id).order_by("-id")
@@ -180,11 +171,7 @@ def _read_source(request: Request) -> str:
     given = request.query_params.get("source")
     if given is None:
         raise InvalidParameter("source", "It is required: each source has a feed of its own.")
-    configured = [source.name for source in list_sources()]
-    if given in configured:
-        return given
-    known = sorted({*configured, *Checkpoint.objects.values_list("source", flat=True)})
-    if given not in known:
+    if find_source(given) is None and given not in (known := list_known_sources()):
         raise InvalidParameter("source", f"There is no such source. Known are: {', '.join(known)}.")
     return given
 

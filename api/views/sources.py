@@ -27,12 +27,9 @@ class SourceViewSet(Window):
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
         """Each source: what it is, how its records are read, and how it stands."""
-        standing = list_sources_standing()
         configured = {source.name: source for source in list_sources()}
-        names = [*configured, *sorted(standing.keys() - configured.keys())]
-        return answer_objects(
-            request, [_describe(name, configured.get(name), *standing.get(name, (None, None))) for name in names]
-        )
+        standing = list_sources_standing()
+        return answer_objects(request, [_describe(name, configured.get(name), *standing[name]) for name in standing])
 
 
 def _describe(name: str, source: Source | None, checkpoint: Checkpoint | None, run: Run | None) -> dict[str, Any]:

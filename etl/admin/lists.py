@@ -11,18 +11,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from etl.models import Checkpoint
-from etl.sources.registry import list_sources
+from etl.queries import list_known_sources
 
 MOST_ROWS = 5000
-LARGEST_ID = 2**63 - 1
-
-
-def list_known_sources() -> list[str]:
-    """The sources of ETL_SOURCES in its order, then others that have ever run."""
-    configured = [source.name for source in list_sources()]
-    met = Checkpoint.objects.values_list("source", flat=True)
-    return [*configured, *sorted(set(met) - set(configured))]
 
 
 def read_id(text: str) -> int | None:

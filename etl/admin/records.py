@@ -11,9 +11,10 @@ from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
 from etl.admin.base import Kept, describe_time, link_row
-from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter, list_known_sources
+from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter
 from etl.admin.texts import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
 from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
+from etl.queries import list_known_sources
 
 SHOWN_VERSIONS = 20
 SHOWN_CHANGES = 100

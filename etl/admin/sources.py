@@ -10,10 +10,10 @@ from django_celery_beat.models import PeriodicTask
 
 from etl import operations, runs, schedule
 from etl.admin.base import Button, Done, Kept, describe_seconds
-from etl.admin.lists import list_known_sources
 from etl.admin.runs import describe_duration, describe_rate
 from etl.admin.texts import make_visible
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
+from etl.queries import list_known_sources
 from etl.readers.base import Lowered, Source
 from etl.records import Status
 from etl.sources.registry import find_source, list_sources

@@ -20,7 +20,7 @@ class Command(BaseCommand):
             standing = list_sources_standing()
         rows = []
         for source in list_sources():
-            checkpoint, run = standing.get(source.name, (None, None))
+            checkpoint, run = standing[source.name]
             rows.append(
                 (
                     *(source.name, source.kind, source.every, source.location),
