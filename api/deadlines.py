@@ -7,12 +7,14 @@ are cut, and who comes later is told at once. Whoever waits does so inside libpq
 Only the web process installs this: the pipeline's own transactions have their own timeouts.
 """
 
+import logging
 import os
 import select
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg2
@@ -21,6 +23,8 @@ from django.core.signals import request_started
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 from psycopg2 import extensions
+
+logger = logging.getLogger(__name__)
 
 SESSION_SECONDS = 600
 CONNECT_SECONDS = 2
@@ -39,6 +43,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._is_silent = False
+        self._next_question = 0.0
         self._waiting: dict[Session, float] = {}
         """Since when (`time.monotonic`); whoever has left is not cut any more: that is what the lock is for."""
         self._lock = threading.Lock()
@@ -51,33 +56,37 @@ class Watch:
                 self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
                 self._thread.start()
 
-    def enter(self, session: "Session") -> None:
-        """The session waits from here on. Raises OperationalError while the server is silent."""
+    @contextmanager
+    def over(self, session: "Session") -> Iterator[None]:
+        """Inside, the session waits. Raises OperationalError at once while the server is silent."""
         if self._is_silent:
             raise psycopg2.OperationalError("the database does not answer")
         self._waiting[session] = time.monotonic()
-
-    def leave(self, session: "Session") -> None:
-        """It does not wait any more."""
-        with self._lock:
-            self._waiting.pop(session, None)
+        try:
+            yield
+        finally:
+            with self._lock:
+                del self._waiting[session]
 
     def _run(self) -> None:
-        next_question = 0.0
         while True:
             time.sleep(WATCH_SECONDS)
-            waiting = list(self._waiting.items())
-            if not waiting and not self._is_silent:
-                continue
-            now = time.monotonic()
-            has_patience = all(now - since < PATIENCE_SECONDS for _, since in waiting)
-            if (self._is_silent or not has_patience) and now >= next_question:
-                self._is_silent = not _is_answered()
-                next_question = time.monotonic() + QUESTION_SECONDS
-            most_seconds = settings.API_STATEMENT_SECONDS + GRACE_SECONDS
-            for session, since in waiting:
-                if time.monotonic() - since > (PATIENCE_SECONDS if self._is_silent else most_seconds):
-                    self._cut(session, since)
+            try:
+                self._look()
+            except Exception:  # without this thread nobody has a deadline
+                logger.exception("Whoever waits for the database could not be looked after.")
+
+    def _look(self) -> None:
+        waiting = list(self._waiting.items())
+        now = time.monotonic()
+        is_in_doubt = self._is_silent or any(now - since > PATIENCE_SECONDS for _, since in waiting)
+        if is_in_doubt and now >= self._next_question:
+            self._is_silent = not _is_answered()
+            self._next_question = time.monotonic() + QUESTION_SECONDS
+        most_seconds = PATIENCE_SECONDS if self._is_silent else settings.API_STATEMENT_SECONDS + GRACE_SECONDS
+        for session, since in waiting:
+            if time.monotonic() - since > most_seconds:
+                self._cut(session, since)
 
     def _cut(self, session: "Session", since: float) -> None:
         """End the wait that began then, if it still lasts: libpq finds its connection closed."""
@@ -95,37 +104,30 @@ class Session(extensions.connection):
 
     def __init__(self, dsn: str, **kwargs: Any) -> None:
         _watch.start()
-        _watch.enter(self)
-        try:
+        with _watch.over(self):
             super().__init__(dsn, **kwargs)
-        finally:
-            _watch.leave(self)
 
     def commit(self) -> None:
-        _watch.enter(self)
-        try:
+        with _watch.over(self):
             super().commit()
-        finally:
-            _watch.leave(self)
 
     def rollback(self) -> None:
-        _watch.enter(self)
-        try:
+        with _watch.over(self):
             super().rollback()
-        finally:
-            _watch.leave(self)
 
 
 class Cursor(extensions.cursor):
     """A cursor of such a session."""
 
+    connection: Session
+
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
-        session: Any = self.connection
-        _watch.enter(session)
-        try:
+        with _watch.over(self.connection):
             super().execute(query, vars)
-        finally:
-            _watch.leave(session)
+
+    def executemany(self, query: Any, vars_list: Any) -> None:
+        with _watch.over(self.connection):
+            super().executemany(query, vars_list)
 
 
 def install() -> None:

@@ -56,7 +56,8 @@ class DataViewSet(Window):
     def list(self, request: Request) -> Response:
         """Unified records in pages. Follow `next`: each page costs the same, however deep.
 
-        Filters beyond `source` and `external_id` scan under the statement timeout, unless their index exists.
+        Filters beyond `source` and `external_id` scan under the statement timeout, unless their index exists; so does
+        `ordering=id` within a source that is a small part of all.
         """
         wanted = clean_filters(RecordFilters, request)
         order = _read_order(request, wanted)

@@ -5,7 +5,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from api.deadlines import Cursor, Session
 from api.tokens import KEPT_SECONDS
 from kasparro.embedded import Servers
 from tests.api.landed import land
@@ -236,3 +237,35 @@ def test_live_touches_nothing(people: People, tmp_path: Path) -> None:
         assert web.ask("/data").status == 401
         assert_unavailable(web.ask("/data", token=people.viewer), "no_database")
         assert web.ask("/api/v1/nowhere", headers={"Cookie": f"sessionid={SESSION}"}).status == 404
+
+
+def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: Any) -> None:
+    """Also that of a commit, and while the server answers others: here Django's own is another one."""
+    settings.API_STATEMENT_SECONDS = 0.5
+
+    def open_session() -> Session:
+        session = psycopg2.connect(own_servers.database_url(), connection_factory=Session, cursor_factory=Cursor)
+        assert isinstance(session, Session)
+        return session
+
+    postmaster = own_servers.list_used()[0].find_process()
+    assert postmaster is not None
+    waits: dict[str, Callable[[Session], object]] = {
+        "execute": lambda session: session.cursor().execute("SELECT 1"),
+        "executemany": lambda session: session.cursor().executemany("SELECT %s", [[1], [2]]),
+        "commit": lambda session: session.commit(),
+        "rollback": lambda session: session.rollback(),
+    }
+    sessions = {name: open_session() for name in waits}
+    for session in sessions.values():
+        session.cursor().execute("SELECT 1")
+    with frozen(postmaster):
+        for name, wait in waits.items():
+            began = time.monotonic()
+            with pytest.raises(psycopg2.OperationalError):
+                wait(sessions[name])
+            assert time.monotonic() - began < 3, name
+            assert sessions[name].closed, name
+    with open_session().cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchall() == [(1,)]
