@@ -94,7 +94,11 @@ def find_wait(limit: str, who: str) -> float:
         with _lots_lock:
             if len(_lots) >= MOST_KEPT:
                 _lots.clear()
-            _lots[limit, who] = Lot(places - 1, ends_at)
+            lot = _lots.get((limit, who))
+            if lot is not None and time.time() < lot.ends_at:
+                lot.left += places - 1  # another thread was out of places too
+            else:
+                _lots[limit, who] = Lot(places - 1, ends_at)
     return wait_seconds
 
 
