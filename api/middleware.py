@@ -6,10 +6,13 @@ import re
 import time
 import uuid
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.conf import settings
+from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
 from django_prometheus.middleware import PrometheusAfterMiddleware
 from django_structlog.middlewares import RequestMiddleware
@@ -123,6 +126,18 @@ class LogRequests(RequestMiddleware):
     @staticmethod
     def format_request(request: HttpRequest) -> str:
         return f"{request.method} {errors.make_printable(request.path)}"
+
+
+class Messages(MessageMiddleware):
+    """Django's messages, which only the desk has."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        return super().__call__(request) if request.path.startswith(_find_desk()) else self.get_response(request)
+
+
+@cache
+def _find_desk() -> str:
+    return reverse("admin:index")
 
 
 class CountRequests(PrometheusAfterMiddleware):  # type: ignore[misc]

@@ -235,7 +235,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "api.middleware.Messages",
     "api.login.throttle_logins",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "api.middleware.CountRequests",

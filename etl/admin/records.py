@@ -108,6 +108,10 @@ class UnifiedAdmin(Records):
     defer = ("content_hash",)
     page_template = "etl/unified.html"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[UnifiedRecord]:
+        """All of them: the condition holds for each, and names the index of a source's latest changes."""
+        return super().get_queryset(request).filter(sequence__gt=0)  # type: ignore[no-any-return]
+
     @admin.display(description="name")
     def show_name(self, record: UnifiedRecord) -> SafeString:
         return show_text(record.name, most=60)

@@ -21,7 +21,7 @@ BIG = ("unified_records", "raw_api_data", "raw_csv_data", "raw_third_source_data
 
 _FILL = f"""
     INSERT INTO raw_csv_data (run_id, source, external_id, position, sequence, payload)
-        SELECT {FIRST_RUN} + n / 1000, CASE WHEN n % 10 = 0 THEN 'idle' ELSE 'wares' END, 'e' || n, n, n / 1000,
+        SELECT {FIRST_RUN} + n / 1000, CASE WHEN n % 10 = 0 THEN 'idle' ELSE 'wares' END, 'e' || n, n, 1 + n / 1000,
             ('{{"id": "' || n || '"}}')::json
         FROM generate_series(1, {ROWS}) AS n;
     INSERT INTO unified_records (source, external_id, name, event_timestamp, ingested_at, updated_at, content_hash,
