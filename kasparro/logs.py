@@ -53,7 +53,7 @@ class JsonFormatter(structlog.stdlib.ProcessorFormatter):
     """Renders structlog's own lines at once: the library copies each record first, for formatters that change it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        if isinstance(record.msg, dict) and "exc_info" not in record.msg:
+        if isinstance(record.msg, dict) and "_logger" in record.__dict__ and "exc_info" not in record.msg:
             return json.dumps(record.msg, default=repr)
         return super().format(record)
 
