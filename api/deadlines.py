@@ -147,18 +147,14 @@ def install() -> None:
         "connection_factory": Session,
         "cursor_factory": Cursor,
     }
-    request_started.connect(_drop_ended_session)
+    request_started.connect(drop_ended_session)
     connection_created.connect(_bound_session)
 
 
-def _drop_ended_session(**kwargs: Any) -> None:
-    drop_ended_session()
-
-
-def drop_ended_session() -> None:
+def drop_ended_session(**kwargs: Any) -> None:
     """Close this thread's session if it has something to read before anything was asked: the server has ended it.
 
-    One that was used a moment ago is taken for whole: under load, looking each time is a fiftieth of a request.
+    One that was used a moment ago is taken for whole: under load, looking each time costs each request.
     """
     connection = connections[DEFAULT_DB_ALIAS]
     session = connection.connection
