@@ -1,6 +1,6 @@
 """What an operator may ask: sources with their standing, runs, quarantine, and whether the tables are sound."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from django.db import connection, transaction
@@ -102,15 +102,18 @@ def _compare_counts(source: str, numbers: list[int]) -> Iterator[Finding]:
 
 def list_known_sources() -> list[str]:
     """The sources of ETL_SOURCES in its order, then others that have ever run."""
+    return _put_in_order(Checkpoint.objects.values_list("source", flat=True))
+
+
+def _put_in_order(met: Iterable[str]) -> list[str]:
     configured = [source.name for source in list_sources()]
-    met = Checkpoint.objects.values_list("source", flat=True)
     return [*configured, *sorted(set(met) - set(configured))]
 
 
 def list_sources_standing() -> dict[str, tuple[Checkpoint | None, Run | None]]:
     """Each known source, in their order: its checkpoint and its last run that is closed."""
     checkpoints = {checkpoint.source: checkpoint for checkpoint in Checkpoint.objects.select_related("owner_run")}
-    return {name: (checkpoints.get(name), _find_last_closed(name)) for name in list_known_sources()}
+    return {name: (checkpoints.get(name), _find_last_closed(name)) for name in _put_in_order(checkpoints)}
 
 
 def _find_last_closed(source: str) -> Run | None:
