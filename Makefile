@@ -38,7 +38,7 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, and 
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
-	@$(BIN)/python -m tests.seeded_mistakes
+	@$(BIN)/python -m tests.laws.mistakes
 
 bench/.venv/.ready: bench/requirements.txt
 	@echo "Setting up bench/.venv …"

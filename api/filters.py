@@ -9,7 +9,7 @@ from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilte
 from django_filters.fields import IsoDateTimeField
 
 from etl.models import QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
-from etl.records import BreachCode, ChangeKind, QuarantineStatus, Reason, Status, Trigger
+from etl.vocabulary import BreachCode, ChangeKind, QuarantineStatus, Reason, Status, Trigger
 
 VALUE_DIGITS: dict[str, Any] = {"max_digits": 38, "decimal_places": 18}
 ID_DIGITS: dict[str, Any] = {"max_digits": 18, "decimal_places": 0, "min_value": 0}

@@ -17,7 +17,7 @@ from django.urls import reverse
 from limits.errors import StorageError
 
 from api import throttling
-from etl import pacing
+from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def _count(names: list[str]) -> float:
     if not settings.API_THROTTLE_LOGIN:
         return 0
     try:
-        item = pacing.parse(settings.API_THROTTLE_LOGIN)
+        item = rate_limits.parse(settings.API_THROTTLE_LOGIN)
         return max([throttling.count(item, name) for name in names])
     except StorageError as error:
         logger.warning("Logins are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__)
@@ -71,7 +71,7 @@ def _give_back(names: list[str]) -> None:
     if not settings.API_THROTTLE_LOGIN:
         return
     try:
-        storage, item = throttling.make_limiter().storage, pacing.parse(settings.API_THROTTLE_LOGIN)
+        storage, item = throttling.make_limiter().storage, rate_limits.parse(settings.API_THROTTLE_LOGIN)
         for name in names:
             storage.incr(item.key_for(name), item.get_expiry(), amount=-1)
     except StorageError as error:

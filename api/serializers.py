@@ -6,8 +6,8 @@ from typing import Any
 from rest_framework import serializers
 
 from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
-from etl.records import COUNTERS
 from etl.sources.registry import list_sources
+from etl.vocabulary import COUNTERS
 
 
 class ProblemSerializer(serializers.Serializer[Any]):

@@ -21,7 +21,7 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from api.tokens import Key
-from etl import pacing
+from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def find_wait(limit: str, who: str) -> float:
     """Count a request; the seconds to wait if it is one too many, else 0. Raises StorageError."""
     if not limit:
         return 0
-    item = pacing.parse(limit)
+    item = rate_limits.parse(limit)
     places = item.amount // LOTS
     if places < 2:
         return count(item, who)
@@ -104,7 +104,7 @@ def find_wait(limit: str, who: str) -> float:
 
 def count(item: RateLimitItem, who: str, places: int = 1) -> float:
     """Count in Redis; the seconds to wait if there are not so many places, else 0. Raises StorageError."""
-    return pacing.count(make_limiter(), item, who, places=places, least_wait_seconds=LEAST_WAIT_SECONDS)
+    return rate_limits.count(make_limiter(), item, who, places=places, least_wait_seconds=LEAST_WAIT_SECONDS)
 
 
 def make_limiter() -> FixedWindowRateLimiter:
@@ -114,4 +114,4 @@ def make_limiter() -> FixedWindowRateLimiter:
 
 @cache
 def _make_limiter(url: str, key_prefix: str) -> FixedWindowRateLimiter:
-    return pacing.make_limiter(FixedWindowRateLimiter, url, f"{key_prefix}throttle", PATIENCE_SECONDS)
+    return rate_limits.make_limiter(FixedWindowRateLimiter, url, f"{key_prefix}throttle", PATIENCE_SECONDS)

@@ -8,4 +8,5 @@ class EtlConfig(AppConfig):
     verbose_name = "Ingestion"
 
     def ready(self) -> None:
-        from etl import checks, notices  # noqa: F401, PLC0415  (registers the checks, and who mails)
+        from etl import checks  # noqa: F401, PLC0415  (registers the checks)
+        from etl.runs import alerts  # noqa: F401, PLC0415  (registers the receiver that mails)

@@ -1,19 +1,26 @@
-"""System checks of the sources: each mistake in one is an error with an id and a hint."""
+"""System checks of the settings and the sources: each mistake is an error with an id and a hint."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any, get_args
 
 from celery.schedules import crontab
-from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
-from etl import contracts
-from etl.contracts import Contract
+from etl.conf import conf, list_settings
+from etl.contracts import field_types
+from etl.contracts.contract import Contract
 from etl.readers.base import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 
 REQUIRED_FIELDS = ("external_id", "name")
+
+
+@register()
+def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E007: a setting of etl/conf.py has a value that can't be used."""
+    problems = [(setting, setting.find_problem()) for setting in list_settings()]
+    return [Error(problem, hint=setting.hint, id="etl.E007") for setting, problem in problems if problem is not None]
 
 
 @register()
@@ -21,7 +28,7 @@ def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
     """etl.E001 … etl.E006, see below."""
     messages: list[CheckMessage] = []
     paths_by_name: dict[str, str] = {}
-    for path in settings.ETL_SOURCES:
+    for path in conf.ETL_SOURCES:
         source = _import(path)
         if isinstance(source, Error):
             messages.append(source)
@@ -99,7 +106,12 @@ def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:
 
 def _list_types() -> dict[str, type]:
     """Name of each field type → the Python type it parses to."""
-    annotated = (contracts.NonBlank, contracts.PositiveInt, contracts.PositiveDecimal, contracts.ZonedTime)
+    annotated = (
+        field_types.NonBlank,
+        field_types.PositiveInt,
+        field_types.PositiveDecimal,
+        field_types.ZonedTime,
+    )
     return {kind.name: parsed for parsed, kind in map(get_args, annotated)}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from etl.contracts import Number
+from etl.contracts.field_types import Number
 from etl.readers.base import Source
 from etl.records import Accepted, Breach, Counters, Original, Record, Refusal
 

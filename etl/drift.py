@@ -14,8 +14,8 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from etl.contracts import Number
-from etl.records import ChangeKind
+from etl.contracts.field_types import Number
+from etl.vocabulary import ChangeKind
 
 MAX_PATHS = 1000
 MAX_PATH_CHARACTERS = 255

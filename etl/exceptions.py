@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from etl.records import Reason
+from etl.vocabulary import Reason
 
 
 class RunError(Exception):

@@ -1,8 +1,8 @@
 """The path of a record, top to bottom: claimed source → read → validated → classified → landed → closed.
 
 order ─► claim (epoch) ─► for each batch: read ─► drift ─► validate ─► classify
-                            BEGIN  checkpoint: compare-and-set with the shape so far, or write nothing
-                                   raw ─► unified ─► marks ─► quarantine ─► counters
+                            BEGIN  checkpoint: compare-and-set, or write nothing
+                                   raw ─► unified ─► marks ─► quarantine ─► counters, shape so far
                             COMMIT
          ─► close the run with the read's drift, release the source
 """
@@ -10,19 +10,20 @@ order ─► claim (epoch) ─► for each batch: read ─► drift ─► valid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from django.conf import settings
-
-from etl import checkpoints, delivery, runs
-from etl.checkpoints import Claim, Read
+from etl import delivery
 from etl.classification import Batch, Judge, classify
-from etl.collector import patient_collector
+from etl.conf import conf
+from etl.fence.reads import Read, choose_read
 from etl.models import Checkpoint
 from etl.readers.base import Opening, Source
-from etl.records import Chunk, Reason, Record, SourceKind, Status
-from etl.runs import ReadEnd, Started
+from etl.records import Chunk, Record
+from etl.runs import ending
+from etl.runs.ending import ReadEnd
+from etl.runs.starting import Started
 from etl.storage.lookup import find_stored
 from etl.storage.transactions import retry_transient
-from etl.watch import RunWatch
+from etl.supervision.context import RunContext
+from etl.vocabulary import Reason, SourceKind, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +34,44 @@ class Progress:
     share: float
 
 
-@patient_collector()
-def run_source(source: Source, started: Started, watch: RunWatch, report: Callable[[Progress], None]) -> None:
-    """Bring the claimed source up to date and close its run; raises what keeps it from that, run still open."""
-    claim, checkpoint = started.claim, started.checkpoint
-    with source.open(_choose_opening(source, started), watch) as content:
+def run_source(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
+    """Bring the claimed source up to date and close its run; raises what prevents that, with the run still open."""
+    checkpoint = started.checkpoint
+    with source.open(_choose_opening(source, started), context) as content:
         fingerprint = f"{source.digest()}:{content.fingerprint}" if content is not None else checkpoint.fingerprint
         validators = content.validators if content is not None else checkpoint.validators
-        read = checkpoints.choose_read(checkpoint, fingerprint, is_full=started.is_full)
+        read = choose_read(checkpoint, fingerprint, is_full=started.is_full)
         if content is None or _is_unchanged(checkpoint, read):
-            return _close(claim, watch, Status.SUCCESS, Reason.UNCHANGED, ReadEnd(fingerprint, validators))
-        watch.note_read(read)
+            unchanged = ending.finished(Status.SUCCESS, Reason.UNCHANGED)
+            end_run(started, context, unchanged, ReadEnd(fingerprint, validators))
+            return
+        context.note_read(read)
         seen = 0
-        for chunk in content.read(read.cursor, settings.ETL_BATCH_SIZE):
+        for chunk in content.read(read.cursor, conf.ETL_BATCH_SIZE):
             read = _observe(source, chunk, read)
-            batch = _prepare(source, chunk, read, watch)
-            with watch.shield():
-                reached = {**chunk.cursor, "size": content.size}  # for whoever looks on
-                read = delivery.land(claim, source, read, batch, reached=reached, wait=watch.wait)
-            watch.note_batch()
+            batch = _prepare(source, chunk, read, context)
+            with context.shield():
+                reached = {**chunk.cursor, "size": content.size}  # for progress bars
+                read = delivery.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
+            context.note_batch()
             seen += len(chunk.items)
             report(Progress(seen, chunk.cursor.get("offset", 0) / max(content.size, 1)))
-        outcome = (Status.PARTIAL, Reason.RECORDS_REFUSED) if read.quarantined else (Status.SUCCESS, Reason.NONE)
-        return _close(claim, watch, *outcome, ReadEnd(fingerprint, validators, read.shape))
+        end_run(started, context, describe_end(read.quarantined), ReadEnd(fingerprint, validators, read.shape))
+
+
+def describe_end(quarantined: int) -> ending.Ending:
+    """How a run ends that is through, by the number of records it has refused."""
+    if quarantined:
+        return ending.finished(Status.PARTIAL, Reason.RECORDS_REFUSED)
+    return ending.finished(Status.SUCCESS)
+
+
+def end_run(started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | None = None) -> None:
+    """Close the claimed run, again after a transient error. Raises Overtaken or LeaseLost."""
+    with context.shield():
+        for attempt in retry_transient(context.wait):
+            with attempt:
+                ending.end(started.claim, how, read_end=read_end)
 
 
 def _choose_opening(source: Source, started: Started) -> Opening:
@@ -73,21 +89,16 @@ def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
 
 
 def _observe(source: Source, chunk: Chunk, read: Read) -> Read:
-    """The read with the chunk's records in its shape, those too that the contract will refuse."""
+    """The read with the chunk's records in its shape, including those that the contract will refuse."""
     records = [item.values for item in chunk.items if isinstance(item, Record)]
     return replace(read, shape=read.shape.observe(records, is_lexical=source.kind is SourceKind.CSV))
 
 
-def _prepare(source: Source, chunk: Chunk, read: Read, watch: RunWatch) -> Batch:
-    """Judge the chunk's items by the contract, and compare what is accepted with what is stored."""
+def _prepare(source: Source, chunk: Chunk, read: Read, context: RunContext) -> Batch:
+    """Judge the chunk's items by the contract, and compare the accepted ones with what is stored."""
     judged = Judge(source).judge(chunk.items)
-    with watch.shield():
-        known = retry_transient(
-            lambda: find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence), watch.wait
-        )
+    with context.shield():
+        for attempt in retry_transient(context.wait):
+            with attempt:
+                known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     return classify(judged, known)
-
-
-def _close(claim: Claim, watch: RunWatch, status: Status, reason: Reason, read_end: ReadEnd) -> None:
-    with watch.shield():
-        retry_transient(lambda: runs.close(claim, status, reason, read_end=read_end), watch.wait)

@@ -3,8 +3,8 @@
 import logging
 import time
 
-from etl import pacing
 from etl.classification import Judge
+from etl.http import rate_limits
 from etl.readers.base import Opening, Source
 from etl.records import Accepted, Chunk, Refusal
 
@@ -22,7 +22,7 @@ class _Onlooker:
         time.sleep(seconds)
 
     def find_pace(self, host: str, limit: str) -> float:
-        return pacing.find_wait(host, limit)
+        return rate_limits.find_wait(host, limit)
 
     def note_retry(self, message: str) -> None:
         logger.warning(message)

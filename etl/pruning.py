@@ -8,31 +8,36 @@ import logging
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F, Q
 
-from etl import checkpoints, runs, schedule, shutdown
-from etl.models import Checkpoint, Run, RunEvent, Total
-from etl.records import Status
+from etl.clock import read_clock
+from etl.conf import conf
+from etl.fence.counts import count_pruned
+from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
+from etl.models import Checkpoint, Run, RunEvent
+from etl.reports.known_sources import list_known
+from etl.runs import removal as run_removal
+from etl.runs import schedule
+from etl.runs.announcements import REFLECTS_SOURCE
 from etl.sources.registry import list_sources
 from etl.storage import removal
 from etl.storage.removal import QUARANTINE, RAW_TABLES, Limits
 from etl.storage.transactions import bound_statements, retry_transient
+from etl.supervision import shutdown
+from etl.vocabulary import Status
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 BATCH = 5000
 """Rows a transaction looks at: so few are removed in a fraction of a second."""
 
 RUNS, EVENTS = "etl_runs", "etl_run_events"
-_CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
 
 _FIND_EVENTS = """
     WITH page AS MATERIALIZED (
@@ -78,24 +83,18 @@ class Pruned:
 def read_policy() -> Policy:
     """The policy of the settings ETL_PRUNE_*."""
     return Policy(
-        raw_days=settings.ETL_PRUNE_RAW_DAYS,
-        keep_versions=settings.ETL_PRUNE_KEEP_VERSIONS,
-        quarantine_days=settings.ETL_PRUNE_QUARANTINE_DAYS,
-        events_days=settings.ETL_PRUNE_EVENTS_DAYS,
-        runs_days=settings.ETL_PRUNE_RUNS_DAYS,
-        keep_runs=settings.ETL_PRUNE_KEEP_RUNS,
+        raw_days=conf.ETL_PRUNE_RAW_DAYS,
+        keep_versions=conf.ETL_PRUNE_KEEP_VERSIONS,
+        quarantine_days=conf.ETL_PRUNE_QUARANTINE_DAYS,
+        events_days=conf.ETL_PRUNE_EVENTS_DAYS,
+        runs_days=conf.ETL_PRUNE_RUNS_DAYS,
+        keep_runs=conf.ETL_PRUNE_KEEP_RUNS,
     )
-
-
-def list_known() -> list[str]:
-    """Every source that has left a trace."""
-    names = Checkpoint.objects.values_list("source").union(Total.objects.values_list("source"))
-    return sorted(name for (name,) in names)
 
 
 def prune_in_task() -> None:
     """Prune by the settings until it is through, the task's time is up, or the worker is to stop."""
-    ends_at = time.monotonic() + settings.ETL_TASK_SECONDS
+    ends_at = time.monotonic() + conf.ETL_TASK_SECONDS
     prune(read_policy(), should_stop=lambda: shutdown.has_begun() or time.monotonic() > ends_at)
 
 
@@ -110,7 +109,7 @@ def prune(
     """Remove what the policy lets go, of these sources or all; a dry run only tells, and takes no lock."""
     sources = sources if sources is not None else list_known()
     pruning = _Pruning(sources, batch, is_dry_run=is_dry_run, should_stop=should_stop)
-    now = runs.read_clock()
+    now = read_clock()
     steps: tuple[tuple[int | None, Callable[[datetime], None]], ...] = (
         (policy.quarantine_days, pruning.prune_quarantine),
         (policy.raw_days, lambda before: pruning.prune_raw(before, policy.keep_versions)),
@@ -157,8 +156,7 @@ class _Pruning:
                 if self.is_dry_run:
                     self.pruned.rows[EVENTS, source] += len(ids)
                 else:
-                    removed, _ = retry_transient(RunEvent.objects.filter(pk__in=ids).delete, time.sleep)
-                    self.pruned.rows[EVENTS, source] += removed
+                    self.pruned.rows[EVENTS, source] += _remove_events(ids)
 
     def prune_runs(self, before: datetime, keep: int) -> None:
         refused = self._count_refused()
@@ -193,14 +191,11 @@ class _Pruning:
         self.foreseen_of_run[QUARANTINE if table == QUARANTINE else "raw"].update(rows.values())
 
     def _remove(self, table: str, limits: Limits, source: str, rows: Collection[int]) -> None:
-        def remove(cursor: Any) -> int:
-            of_runs = removal.remove(cursor, table, limits, source, rows)
-            if table != QUARANTINE and of_runs:
-                runs.count_pruned(cursor, of_runs)
-                checkpoints.count_pruned(cursor, source, raw=of_runs.total())
-            return of_runs.total()
-
-        self.pruned.rows[table, source] += self._behind_the_lock(source, remove) or 0
+        with self._noting_a_locked_checkpoint(source):
+            for attempt in retry_transient(time.sleep):
+                with attempt:
+                    removed = _remove_rows(table, limits, source, rows)
+            self.pruned.rows[table, source] += removed
 
     def _find_events(self, before: datetime, behind: int) -> tuple[dict[str, list[int]], int, bool]:
         """Of the next page, by source, what goes; where the page ends; whether it has anything that is old enough.
@@ -243,27 +238,21 @@ class _Pruning:
                 events = events.filter(created_at__gte=self.events_before)
             self.pruned.rows.update({(RUNS, source): len(ids), (EVENTS, source): events.count()})
             return True
-        removed = self._behind_the_lock(source, lambda cursor: _remove_closed(cursor, source, ids))
-        if removed is not None:
+        with self._noting_a_locked_checkpoint(source):
+            for attempt in retry_transient(time.sleep):
+                with attempt:
+                    removed = _remove_closed(source, ids)
             self.pruned.rows.update({(RUNS, source): removed[0], (EVENTS, source): removed[1]})
-        return removed is not None
+        return source not in self.pruned.left
 
-    def _behind_the_lock(self, source: str, work: Callable[[Any], Result]) -> Result | None:
-        """The work in a transaction that has the source's checkpoint; None if one batch keeps it for half a minute."""
-
-        def lock_and_work(cursor: Any) -> Result:
-            checkpoints.lock(cursor, source)
-            return work(cursor)
-
-        def work_once() -> Result:
-            return runs.past_frozen_owner(source, lock_and_work, attempts=runs.PATIENT_ATTEMPTS)
-
+    @contextmanager
+    def _noting_a_locked_checkpoint(self, source: str) -> Iterator[None]:
+        """Leave the rest of a source alone if one batch keeps its checkpoint locked for half a minute."""
         try:
-            return retry_transient(work_once, time.sleep)
-        except runs.CheckpointLocked as error:
+            yield
+        except CheckpointLocked as error:
             self.pruned.left[source] = str(error)
             logger.warning("%s was not pruned to the end: %s", source, error)
-            return None
 
     def _stops(self) -> bool:
         if self.should_stop():
@@ -277,23 +266,35 @@ def _list_kept_runs(source: str, keep: int) -> set[int]:
     Without that answer the sweeper would ask for the same instant once more.
     """
     closed = Run.objects.filter(source=source, finished_at__isnull=False).order_by("-finished_at")
-    telling = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), runs.TELLS)
+    telling = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), REFLECTS_SOURCE)
     kept = set(closed.values_list("pk", flat=True)[: max(keep, 1)])
     for condition in telling:
         kept.update(closed.filter(condition).values_list("pk", flat=True)[:1])
-    due = schedule.find_all_due(list_sources(), runs.read_clock()).get(source)
+    due = schedule.find_all_due(list_sources(), read_clock()).get(source)
     if due is not None:
         kept.update(Run.objects.filter(Q(key=due.key) | Q(further_keys__key=due.key)).values_list("pk", flat=True))
     return kept
 
 
-def _remove_closed(cursor: Any, source: str, ids: Sequence[int]) -> tuple[int, int]:
-    """Remove closed runs that have no raw records left; how many, and how many of their events.
+def _remove_events(ids: Sequence[int]) -> int:
+    for attempt in retry_transient(time.sleep):
+        with attempt:
+            removed = run_removal.remove_events(ids)
+    return removed
 
-    By their model: what refers to a run goes or lets go of it as models.py says.
-    """
-    going = Run.objects.select_for_update().filter(pk__in=ids, status__in=_CLOSED).order_by("pk")
-    counts = dict(going.filter(pruned_raw=F("new") + F("updated")).values_list("pk", "new"))
-    _, removed = Run.objects.filter(pk__in=counts).delete()
-    checkpoints.count_pruned(cursor, source, new=sum(counts.values()))
-    return len(counts), removed.get(RunEvent._meta.label, 0)  # noqa: SLF001  (the name that delete() uses)
+
+def _remove_rows(table: str, limits: Limits, source: str, rows: Collection[int]) -> int:
+    with lock_checkpoint(source, attempts=PATIENT_ATTEMPTS) as cursor:
+        of_runs = removal.remove(cursor, table, limits, source, rows)
+        if table != QUARANTINE and of_runs:
+            run_removal.count_pruned(cursor, of_runs)
+            count_pruned(cursor, source, raw=of_runs.total())
+        return of_runs.total()
+
+
+def _remove_closed(source: str, ids: Sequence[int]) -> tuple[int, int]:
+    """How many runs went, and how many of their events."""
+    with lock_checkpoint(source, attempts=PATIENT_ATTEMPTS) as cursor:
+        count, events, new = run_removal.remove_closed(ids)
+        count_pruned(cursor, source, new=new)
+        return count, events

@@ -1,146 +1,19 @@
-"""The values that travel through the pipeline, and its words: each status, reason and code in one enum."""
+"""The values that travel through the pipeline: records as sent, refused and accepted ones, counters, chunks."""
 
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any, Self
+
+from etl.vocabulary import BreachCode, SourceKind
 
 ORIGINAL_BYTES = 64 << 10
 """How much of a refused record quarantine keeps."""
 
 Cursor = Mapping[str, Any]
 """A source's position in its content: JSON, understood by that source's reader alone."""
-
-
-class Status(StrEnum):
-    """Where a run stands. `partial` is finished, with records refused."""
-
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCESS = "success"
-    PARTIAL = "partial"
-    FAILED = "failed"
-
-
-class Reason(StrEnum):
-    """Why a run has its status, for people; empty where there is nothing to add."""
-
-    NONE = ""
-    UNCHANGED = "unchanged"  # success: the content is the one read before
-    RECORDS_REFUSED = "records_refused"  # partial
-    ABANDONED = "abandoned"  # failed: closed from outside, its process was gone or frozen
-    READ_OPEN = "read_open"  # failed: a replay in a terminal met a read that was cut
-    CANCELLED = "cancelled"  # failed: somebody wanted it to stop
-    RELEASED = "released"  # failed: somebody took its source away, for others
-    LEASE_LOST = "lease_lost"  # failed: noticed by itself that its lease had ended
-    INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
-    RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait
-    SOURCE_UNREACHABLE = "source_unreachable"  # failed: no answer, after all retries
-    SOURCE_REFUSED = "source_refused"  # failed: 4xx or TLS
-    SOURCE_UNREADABLE = "source_unreadable"  # failed: missing, malformed, too large
-    TIMED_OUT = "timed_out"  # failed: the task's time limit
-    OUT_OF_MEMORY = "out_of_memory"  # failed
-    GAVE_UP = "gave_up"  # failed: abandoned for the third time
-    UNKNOWN_SOURCE = "unknown_source"  # failed: no longer in ETL_SOURCES
-    DATABASE_ERROR = "database_error"  # failed: after all retries
-    INTERNAL_ERROR = "internal_error"  # failed: a defect of ours or of the source's code
-    HELD = "held"  # of a refused start: another run holds the source
-
-
-class Trigger(StrEnum):
-    """Who wanted a run."""
-
-    TERMINAL = "terminal"  # `manage.py ingest`, here and now
-    COMMAND = "command"
-    SCHEDULE = "schedule"
-    API = "api"
-    ADMIN = "admin"
-    REPLAY = "replay"
-
-
-class EventKind(StrEnum):
-    """What a line of a run's audit log tells."""
-
-    QUEUED = "queued"
-    STARTED = "started"
-    RESUMED = "resumed"
-    RETRY = "retry"
-    WAIT = "wait"
-    START_REFUSED = "start_refused"
-    HANDED_OVER = "handed_over"
-    OVERTAKEN = "overtaken"
-    DRIFT = "drift"
-    CLOSED = "closed"
-
-
-class QuarantineStatus(StrEnum):
-    """What became of a refused record."""
-
-    OPEN = "open"
-    REPLAYED = "replayed"
-    DISCARDED = "discarded"
-
-
-class MarkKind(StrEnum):
-    """Of which table the rows are that a read has met and marked."""
-
-    RECORD = "record"  # unified_records: accepted, and found unchanged
-    REFUSAL = "refusal"  # etl_quarantine: refused
-
-
-class BreachCode(StrEnum):
-    """How a record breaks its contract."""
-
-    MISSING = "missing"
-    BLANK = "blank"
-    NOT_TEXT = "not_text"
-    NOT_A_NUMBER = "not_a_number"
-    NOT_AN_INTEGER = "not_an_integer"
-    NOT_POSITIVE = "not_positive"
-    NOT_A_TIME = "not_a_time"
-    NO_TIME_ZONE = "no_time_zone"
-    OUT_OF_RANGE = "out_of_range"
-    TOO_PRECISE = "too_precise"
-    TOO_LONG = "too_long"
-    TOO_DEEP = "too_deep"
-    NUL_CHARACTER = "nul_character"
-    BAD_ENCODING = "bad_encoding"
-    NOT_AN_OBJECT = "not_an_object"
-    DUPLICATE_KEY = "duplicate_key"
-    COLUMN_COUNT = "column_count"
-    MALFORMED = "malformed"
-
-
-class ChangeKind(StrEnum):
-    """How two shapes of a source differ at one field path."""
-
-    ADDED = "added"
-    REMOVED = "removed"
-    TYPE = "type"
-    NULLABILITY = "nullability"
-
-
-class TotalName(StrEnum):
-    """What is counted for ever, with what its label says."""
-
-    RUNS = "runs"  # closed runs, by status
-    FAILURES = "failures"  # failed runs, by reason
-    RECORDS = "records"  # by outcome, one of OUTCOMES
-    DURATION = "duration"  # closed runs that were started, by the first of DURATION_BOUNDS that they kept
-    DURATION_SUM = "duration_sum"  # seconds of those runs, from first start to end
-    RETRIES = "retries"
-    SCHEMA_CHANGES = "schema_changes"
-
-
-class SourceKind(StrEnum):
-    """Which raw table keeps a source's records."""
-
-    API = "api"
-    CSV = "csv"
-    THIRD = "third"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +65,7 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRefusal:
     """A refused record as quarantine has it; `original` is None where only its beginning was kept."""
 
     id: int
@@ -224,6 +97,21 @@ class Accepted:
     content_hash: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What all rows that a batch writes have in common.
+
+    `now` is the database's time of the batch's transaction; it is also the event time of a record that has none.
+    """
+
+    source: str
+    kind: SourceKind
+    run_id: int
+    read_number: int
+    sequence: int
+    now: datetime
+
+
 @dataclass(slots=True)
 class Counters:
     """Law 4: seen = new + updated + unchanged + duplicate + quarantined."""
@@ -241,15 +129,6 @@ class Counters:
     def as_columns(self) -> dict[str, int]:
         """The counters under the names of the columns of `etl_runs`."""
         return {"seen": self.seen} | {counter.name: getattr(self, counter.name) for counter in fields(self)}
-
-
-OUTCOMES = ("new", "updated", "unchanged", "duplicate", "quarantined")
-COUNTERS = ("seen", *OUTCOMES)
-DURATION_BOUNDS = (
-    *("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "300.0", "900.0", "3600.0"),
-    "+Inf",
-)
-"""Upper bounds of the histogram of run times, seconds, as Prometheus writes them; the triggers know them too."""
 
 
 @dataclass(frozen=True, slots=True)

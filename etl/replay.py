@@ -11,83 +11,93 @@ It changes nothing that the next read compares with: cursor, fingerprint and sha
 
 from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
-from typing import TypeVar
 
-from django.conf import settings
-
-from etl import delivery, runs
+from etl import delivery
 from etl.classification import Judge, classify_replayed
+from etl.conf import conf
 from etl.delivery import Page, PageChanged
 from etl.exceptions import ReadOpen
 from etl.models import Checkpoint
-from etl.pipeline import Progress
+from etl.pipeline import Progress, describe_end, end_run
 from etl.readers.base import Source
-from etl.records import Accepted, Kept, Original, Reason, Record, Refusal, Status
-from etl.runs import Started
-from etl.selection import Selection
+from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
+from etl.runs.options import Options
+from etl.runs.starting import Started
 from etl.storage.lookup import find_met_refusals, find_stored
 from etl.storage.refusals import Place, count_open, load_open
+from etl.storage.selection import Selection
 from etl.storage.transactions import retry_transient
-from etl.watch import RunWatch
-
-Result = TypeVar("Result")
+from etl.supervision.context import RunContext
 
 
-def run_replay(source: Source, started: Started, watch: RunWatch, report: Callable[[Progress], None]) -> None:
-    """Replay what the claimed run selects and close it; raises what keeps it from that, run still open."""
-    run, checkpoint = started.run, started.checkpoint
+def run_replay(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
+    """Replay what the claimed run selects and close it; raises what prevents that, with the run still open."""
+    run, checkpoint, options = started.run, started.checkpoint, Options.from_json(started.run.options)
     if checkpoint.is_reading:
-        raise ReadOpen(f"Read {checkpoint.read_number} of {source.name} was cut: a replay waits until it is through.")
-    selection = Selection.from_json(run.options["selection"])
+        raise ReadOpen(f"Read {checkpoint.read_number} of {source.name} was cut: a replay waits until it is finished.")
+    selection = options.selection or Selection(everything=True)
     place = Place(**run.cursor_after) if run.cursor_after else None
     batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined
-    total = _retry(watch, lambda: count_open(selection, source.name))
-    while page := _retry(watch, partial(_prepare, source, checkpoint, selection, place)):
-        if not _land(source, started, page, batch_number, watch):
+    total = _count(source, selection, context)
+    while page := _prepare(source, checkpoint, selection, place, context):
+        if not _land(started, source, page, batch_number, options.user, context):
             continue
-        watch.note_batch()
+        context.note_batch()
         place, batch_number = Place(**page.reached), batch_number + 1
         seen += page.batch.counters.seen
         quarantined += page.batch.counters.quarantined
         report(Progress(seen, min(1, seen / total)))
-    outcome = (Status.PARTIAL, Reason.RECORDS_REFUSED) if quarantined else (Status.SUCCESS, Reason.NONE)
-    _retry(watch, lambda: runs.close(started.claim, *outcome))
+    end_run(started, context, describe_end(quarantined))
 
 
-def _retry(watch: RunWatch, work: Callable[[], Result]) -> Result:
-    with watch.shield():
-        return retry_transient(work, watch.wait)
+def _count(source: Source, selection: Selection, context: RunContext) -> int:
+    with context.shield():
+        for attempt in retry_transient(context.wait):
+            with attempt:
+                total = count_open(selection, source.name)
+    return total
 
 
-def _land(source: Source, started: Started, page: Page, batch_number: int, watch: RunWatch) -> bool:
+def _land(
+    started: Started, source: Source, page: Page, batch_number: int, user_id: int | None, context: RunContext
+) -> bool:
     """False if a row of the page has been discarded meanwhile."""
     try:
-        with watch.shield():
+        with context.shield():
             delivery.land_page(
                 started.claim,
                 source,
                 page,
                 read_number=started.checkpoint.read_number,
                 batch_number=batch_number,
-                user_id=started.run.options.get("user"),
-                wait=watch.wait,
+                user_id=user_id,
+                wait=context.wait,
             )
     except PageChanged:
         return False
     return True
 
 
-def _prepare(source: Source, checkpoint: Checkpoint, selection: Selection, behind: Place | None) -> Page | None:
-    """Judge the next open rows by today's contract, and compare what is accepted with what is stored."""
-    kept, reached = load_open(selection, source.name, behind, settings.ETL_BATCH_SIZE)
-    if reached is None or not kept:
+def _prepare(
+    source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None, context: RunContext
+) -> Page | None:
+    """The next open rows, judged by today's contract and compared with what is stored; None if there are none."""
+    with context.shield():
+        for attempt in retry_transient(context.wait):
+            with attempt:
+                page = _load_page(source, checkpoint, selection, after)
+    return page
+
+
+def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None) -> Page | None:
+    stored, reached = load_open(selection, source.name, after, conf.ETL_BATCH_SIZE)
+    if reached is None or not stored:
         return None
-    judged = Judge(source).judge([_revive(source, row) for row in kept])
+    judged = Judge(source).judge([_revive(source, row) for row in stored])
     read_number = checkpoint.read_number
     known = find_stored(source, judged, read_number=read_number, read_sequence=checkpoint.read_sequence, is_replay=True)
-    met = find_met_refusals(source.name, read_number, [row.id for row in kept])
-    rows = list(zip(kept, judged, strict=True))
+    met = find_met_refusals(source.name, read_number, [row.id for row in stored])
+    rows = list(zip(stored, judged, strict=True))
     batch = classify_replayed(
         [item for row, item in rows if row.id in met], [item for row, item in rows if row.id not in met], known
     )
@@ -100,9 +110,9 @@ def _prepare(source: Source, checkpoint: Checkpoint, selection: Selection, behin
     )
 
 
-def _revive(source: Source, kept: Kept) -> Record | Refusal:
+def _revive(source: Source, stored: StoredRefusal) -> Record | Refusal:
     """What cannot be revived stays refused, for its old reason."""
-    revived = source.revive(kept)
+    revived = source.revive(stored)
     if revived is not None:
         return revived
-    return Refusal(kept.position, kept.line, kept.breach, kept.payload, Original.of(kept.original or b""))
+    return Refusal(stored.position, stored.line, stored.breach, stored.payload, Original.of(stored.original or b""))

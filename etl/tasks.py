@@ -1,35 +1,33 @@
-"""The tasks by which Celery reaches the pipeline: doors with names and ids, nothing else."""
+"""The Celery tasks: names and arguments, nothing else."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from celery import shared_task
-from django.contrib.auth import get_user_model
 
-from etl import quarantine
-from etl.operations import queue_due as queue_due_run
-from etl.operations import sweep as sweep_everything
-from etl.operations import work
+from etl.execution import sweep as sweeping
+from etl.execution.executor import execute_queued
+from etl.operations import quarantine
 from etl.pruning import prune_in_task
-from etl.selection import Selection
+from etl.storage.selection import Selection
 
 
 @shared_task(name="etl.tasks.run")
 def run(run_id: int) -> None:
     """Execute a queued run; does nothing if its row says so."""
-    work(run_id)
+    execute_queued(run_id)
 
 
 @shared_task(name="etl.tasks.queue_due")
 def queue_due(source: str) -> None:
     """Queue a source's run for its latest due instant."""
-    queue_due_run(source)
+    sweeping.queue_due(source)
 
 
 @shared_task(name="etl.tasks.sweep")
 def sweep() -> None:
     """Put right what was missed."""
-    sweep_everything()
+    sweeping.sweep()
 
 
 @shared_task(name="etl.tasks.prune")
@@ -41,5 +39,4 @@ def prune() -> None:
 @shared_task(name=quarantine.DISCARD_TASK)
 def discard(selection: Mapping[str, Any], by: str, user_id: int) -> None:
     """Discard the open refused records of the selection."""
-    user = get_user_model().objects.filter(pk=user_id).first()
-    quarantine.discard(Selection.from_json(selection), by=by, user=user)
+    quarantine.discard(Selection.from_json(selection), by=by, user_id=user_id)

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 
-from etl import presence
+from etl.supervision import liveness
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 3
 
 def find_fault(process: str) -> str | None:
     """Why `process` does not look alive; None if it does, or if nobody can tell."""
-    return _find_fault_of_web() if process == "web" else _find_fault_in_presence(process)
+    return _find_fault_of_web() if process == "web" else _find_fault_in_liveness(process)
 
 
 def _find_fault_of_web() -> str | None:
@@ -34,11 +34,11 @@ def _find_fault_of_web() -> str | None:
     return None if status == http.HTTPStatus.OK else f"The web process answers {status}."
 
 
-def _find_fault_in_presence(process: str) -> str | None:
-    alive = presence.find_alive()
+def _find_fault_in_liveness(process: str) -> str | None:
+    alive = liveness.find_alive()
     if alive is None:
         return None  # Redis does not answer: a new start of this process would mend nothing
-    if process == presence.BEAT:
+    if process == liveness.BEAT:
         return None if alive.beat_age_s is not None else "Beat has not signed."
     name = f"celery@{socket.gethostname()}"
     return None if any(worker == name for worker, _ in alive.workers) else f"{name} has not signed."

@@ -21,7 +21,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
-from etl import presence, shutdown
+from etl.supervision import liveness, shutdown
 
 app = Celery("kasparro")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -57,9 +57,9 @@ def _tell_tasks(**kwargs: Any) -> None:
 @heartbeat_sent.connect
 def _sign(sender: Any, **kwargs: Any) -> None:
     """Every two seconds, in the worker's parent process, whether or not a task runs."""
-    presence.sign(presence.name_worker(sender.eventer.hostname))
+    liveness.sign(liveness.name_worker(sender.eventer.hostname))
 
 
 @worker_shutdown.connect
 def _sign_off(sender: Any, **kwargs: Any) -> None:
-    presence.sign_off(presence.name_worker(sender.hostname))
+    liveness.sign_off(liveness.name_worker(sender.hostname))

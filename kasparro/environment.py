@@ -14,6 +14,8 @@ import environ
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from etl.conf import Setting
+
 Value = TypeVar("Value")
 
 
@@ -54,13 +56,9 @@ class Environment:
 
         return self._parsed(name, default, parse, f"Use a number of seconds, {least:g} or more.")
 
-    def days(self, name: str, default: int | None) -> int | None:
-        """A whole number of days, or None for `never`."""
-
-        def parse(text: str) -> int | None:
-            return None if text.lower() == "never" else _at_least(1, int(text))
-
-        return self._parsed(name, default, parse, "Use a whole number of days, 1 or more, or never.")
+    def read(self, setting: Setting[Value]) -> Value:
+        """A setting of the pipeline: the variable of its name, or its default."""
+        return self._parsed(setting.name, setting.default, setting.parse, setting.hint)
 
     def items(self, name: str, default: list[str]) -> list[str]:
         """A comma-separated list; blanks around items and empty items are dropped."""
@@ -102,7 +100,7 @@ class Environment:
             return default
         try:
             return parse(text)
-        except (ValueError, KeyError, OverflowError, ValidationError):
+        except (ValueError, TypeError, KeyError, OverflowError, ValidationError):
             self.problems.append(Problem(name, f"{name}={text!r} can't be used", hint))
             return default
 

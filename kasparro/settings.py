@@ -14,7 +14,8 @@ import limits
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
-from etl.records import QuarantineStatus, Status
+from etl.conf import list_settings
+from etl.vocabulary import QuarantineStatus, Status
 from kasparro import embedded, logs
 from kasparro.environment import Environment, Problem
 
@@ -78,42 +79,20 @@ except ValueError:
 # Messages and locks are about the rows of one database: two that share a Redis must not mix them up.
 REDIS_KEY_PREFIX = f"kasparro:{DATABASES['default']['NAME']}:"
 
-# --- the pipeline -------------------------------------------------------------------------------
-ETL_SOURCES = env.items(
-    "ETL_SOURCES",
-    [
-        "etl.sources.coingecko.CoinGecko",
-        "etl.sources.products.ProductsCsv",
-        "etl.sources.vendors.VendorsCsv",
-        "etl.sources.listings.Listings",
-    ],
-)
-ETL_BATCH_SIZE = env.whole("ETL_BATCH_SIZE", 10_000, least=1)
-ETL_LEASE_SECONDS = env.seconds("ETL_LEASE_SECONDS", 60, least=0.5)
-ETL_TASK_SECONDS = env.seconds("ETL_TASK_SECONDS", 600, least=0.1)
-ETL_BATCH_DEADLINE_SECONDS = env.seconds("ETL_BATCH_DEADLINE_SECONDS", 600, least=0.5)
-ETL_HTTP_RETRIES = env.whole("ETL_HTTP_RETRIES", 4, least=0)
-ETL_HTTP_BACKOFF_SECONDS = env.seconds("ETL_HTTP_BACKOFF_SECONDS", 1, least=0)
-ETL_HTTP_BACKOFF_CAP_SECONDS = env.seconds("ETL_HTTP_BACKOFF_CAP_SECONDS", 10, least=0)
-ETL_HTTP_TIMEOUT_SECONDS = env.seconds("ETL_HTTP_TIMEOUT_SECONDS", 30, least=0.1)
-ETL_HTTP_DEADLINE_SECONDS = env.seconds("ETL_HTTP_DEADLINE_SECONDS", 300, least=0.1)
-ETL_HTTP_MAX_BYTES = env.whole("ETL_HTTP_MAX_BYTES", 1 << 30, least=1)
-
-ETL_PRUNE_RAW_DAYS = env.days("ETL_PRUNE_RAW_DAYS", 365)
-ETL_PRUNE_KEEP_VERSIONS = env.whole("ETL_PRUNE_KEEP_VERSIONS", 3, least=1)
-ETL_PRUNE_QUARANTINE_DAYS = env.days("ETL_PRUNE_QUARANTINE_DAYS", 365)
-ETL_PRUNE_EVENTS_DAYS = env.days("ETL_PRUNE_EVENTS_DAYS", 90)
-ETL_PRUNE_RUNS_DAYS = env.days("ETL_PRUNE_RUNS_DAYS", 365)
-ETL_PRUNE_KEEP_RUNS = env.whole("ETL_PRUNE_KEEP_RUNS", 100, least=1)
-
-COINGECKO_BASE_URL = env.text("COINGECKO_BASE_URL", "https://api.coingecko.com/api/v3")
-# The free tier's limit is that of the public address; a stand-in has none unless one is set.
-_FREE_TIER = "10/minute" if "//api.coingecko.com/" in COINGECKO_BASE_URL else ""
-ETL_RATE_LIMIT_COINGECKO = env.checked("ETL_RATE_LIMIT_COINGECKO", _FREE_TIER, limits.parse, "Use such as 10/minute.")
-COINGECKO_API_KEY = env.text("COINGECKO_API_KEY")
-PRODUCTS_CSV = env.text("PRODUCTS_CSV", "data/products.csv")
-VENDORS_CSV = env.text("VENDORS_CSV", "data/vendors.csv")
-LISTINGS_JSON = env.text("LISTINGS_JSON", "data/listings.ndjson")
+# --- the pipeline: etl/conf.py has each setting with its default -----------------------------------
+for _setting in list_settings():
+    if _setting.name not in ("REDIS_URL", "REDIS_KEY_PREFIX"):
+        globals()[_setting.name] = env.read(_setting)
+ETL_SOURCES: list[str] = globals()["ETL_SOURCES"] or [
+    "etl.sources.coingecko.CoinGecko",
+    "etl.sources.products.ProductsCsv",
+    "etl.sources.vendors.VendorsCsv",
+    "etl.sources.listings.Listings",
+]
+ETL_TASK_SECONDS: float = globals()["ETL_TASK_SECONDS"]
+ETL_BATCH_DEADLINE_SECONDS: float = globals()["ETL_BATCH_DEADLINE_SECONDS"]
+if "//api.coingecko.com/" not in globals()["COINGECKO_BASE_URL"] and not env.text("ETL_RATE_LIMIT_COINGECKO"):
+    ETL_RATE_LIMIT_COINGECKO = ""  # the limit is that of the public address; a stand-in has none unless one is set
 
 # --- mail: when a source fails for the first time, and when it is well again ---------------------
 ADMINS = env.people("ADMINS")

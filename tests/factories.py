@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from etl.local_copy import LocalCopy
 from etl.readers.base import Content
-from etl.readers.snapshot import Snapshot
 from etl.records import Cursor, Record, Refusal
 
 PRODUCT_HEADER = ("product_id", "name", "category", "price", "extra_col")
@@ -28,9 +28,9 @@ def make_products(count: int, *, start: int = 1) -> Iterator[tuple[Any, ...]]:
     return ((number, f"Product {number}", "Things", number, "x") for number in range(start, start + count))
 
 
-def hold(content: bytes) -> Snapshot:
+def hold(content: bytes) -> LocalCopy:
     """A snapshot of these bytes, as a reader gets it."""
-    return Snapshot(io.BytesIO(content), hashlib.sha256(content).hexdigest(), len(content))
+    return LocalCopy(io.BytesIO(content), hashlib.sha256(content).hexdigest(), len(content))
 
 
 def read_items(content: Content, cursor: Cursor | None = None, *, batch_size: int = 1000) -> list[Record | Refusal]:

@@ -3,12 +3,12 @@
 import time
 from dataclasses import dataclass, field
 
-from etl.readers.base import Watch
+from etl.read_context import ReadContext
 
 
 @dataclass
-class RecordingWatch:
-    """A `Watch` that keeps notes and waits; it sleeps at most `patience` seconds of a wait."""
+class RecordingContext:
+    """A `ReadContext` that keeps notes and waits; it sleeps at most `patience` seconds of a wait."""
 
     max_wait_seconds: float = 60
     patience: float = 0
@@ -29,4 +29,4 @@ class RecordingWatch:
         self.notes.append(message)
 
 
-_: type[Watch] = RecordingWatch
+_: type[ReadContext] = RecordingContext

@@ -13,10 +13,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl.classification import Batch, Judge, Version, classify
-from etl.contracts import Contract, Number
+from etl.contracts.contract import Contract
+from etl.contracts.field_types import Number
 from etl.readers.base import Source
-from etl.records import Accepted, Breach, BreachCode, Counters, Original, Record, Refusal, UnifiedFields
+from etl.records import Accepted, Breach, Counters, Original, Record, Refusal, UnifiedFields
 from etl.sources import NonBlank, ZonedTime, lower
+from etl.vocabulary import BreachCode
 
 MIDNIGHT = datetime(2024, 5, 1, tzinfo=UTC)
 WRITTEN_AT = datetime(2030, 1, 1, tzinfo=UTC)

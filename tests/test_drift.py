@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.contracts import Number
+from etl.contracts.field_types import Number
 from etl.drift import (
     MAX_DEPTH,
     MAX_PATH_CHARACTERS,
@@ -19,7 +19,7 @@ from etl.drift import (
     compare,
     describe_changes,
 )
-from etl.records import ChangeKind
+from etl.vocabulary import ChangeKind
 
 
 def read_cells(*columns: list[str]) -> Shape:

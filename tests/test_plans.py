@@ -8,10 +8,10 @@ from django.test.utils import CaptureQueriesContext
 
 from api import plans, records
 from api.records import Condition, Order
-from etl import statistics
 from etl.planned import Planned
+from etl.reports import statistics
 from etl.storage.lookup import _FIND_STORED
-from tests.listed import fetch
+from tests.listed_source import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,19 +12,24 @@ from django.db import connection, connections
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
-from etl import operations, orders, runs
+from etl import pruning
+from etl.execution import executor
+from etl.execution import sweep as sweeping
 from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, Total
+from etl.operations.quarantine import discard
 from etl.pruning import Policy, prune
-from etl.quarantine import discard
-from etl.queries import verify
-from etl.records import EventKind, Trigger
-from etl.selection import Selection
+from etl.reports.verification import verify
+from etl.runs import ending, orders
+from etl.runs import removal as run_removal
+from etl.runs.events import add_event
+from etl.storage.selection import Selection
 from etl.tasks import prune as prune_task
+from etl.vocabulary import EventKind, Reason, Trigger
 from tests.factories import make_products, write_products
-from tests.listed import dump_unified, fetch, ingest_here, make_item
+from tests.laws.test_crashes import await_batches, landed_batches
+from tests.laws.test_delivery import end_lease, land, start
+from tests.listed_source import dump_unified, fetch, ingest_here, make_item
 from tests.processes import Project, wait_until
-from tests.test_crashes import await_batches, landed_batches
-from tests.test_delivery import end_lease, land, start
 from tests.test_replay import EVERYTHING, Fickle, read, replay_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,8 +89,8 @@ def live_a_year() -> None:
     for _ in range(3):
         ingest_here(Fickle([make_item(1, name="f")]))
     claim = start().claim
-    runs.add_event(claim.run_id, EventKind.RETRY, "Once more.")
-    runs.close(claim, "failed", "source_unreachable", error="gone")  # type: ignore[arg-type]
+    add_event(claim.run_id, EventKind.RETRY, "Once more.")
+    ending.end(claim, ending.failed(Reason.SOURCE_UNREACHABLE, "gone"))
     ingest_here(Fickle([make_item(1, name="f")]))
     pass_days(20)
 
@@ -108,7 +113,7 @@ def test_versions_and_what_is_counted_of_them_go_together_or_not_at_all(monkeypa
     def fail(*given: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(runs, "count_pruned", fail)
+    monkeypatch.setattr(run_removal, "count_pruned", fail)
     with pytest.raises(ZeroDivisionError):
         prune(Policy(raw_days=10))
     assert count_rows() == before
@@ -327,16 +332,16 @@ def test_the_newest_runs_stay_at_any_age() -> None:
 
 
 def test_the_answer_to_the_schedule_stays_so_that_it_is_not_asked_for_again() -> None:
-    operations.sweep()
+    sweeping.sweep()
     due = Run.objects.get()
-    operations.work(due.pk)
+    executor.execute_queued(due.pk)
     for _ in range(3):
         ingest_here(Fickle([make_item(1)]))
     pass_days(20)
     for _ in range(3):
         ingest_here(Fickle([make_item(1)]))
     assert prune(Policy(runs_days=1)).rows.total()
-    operations.sweep()
+    sweeping.sweep()
     assert Run.objects.filter(trigger=Trigger.SCHEDULE).get() == due
 
 
@@ -372,7 +377,7 @@ def test_no_epoch_is_raised_and_a_run_in_hand_goes_on() -> None:
 
 def test_a_source_whose_batch_lasts_is_left_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     live_a_year()
-    monkeypatch.setattr(runs, "PATIENT_ATTEMPTS", 1)
+    monkeypatch.setattr(pruning, "PATIENT_ATTEMPTS", 1)
     foretold = prune(EVERYTHING_OLD, is_dry_run=True)
     with connections["default"].copy().cursor() as batch:
         batch.execute("BEGIN")

@@ -5,6 +5,7 @@ import re
 import pytest
 from django.core.management import get_commands
 
+from etl.conf import list_settings
 from tests.processes import ROOT, Project
 
 README = (ROOT / "README.md").read_text()
@@ -27,14 +28,35 @@ def test_every_file_that_the_readme_links_exists() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+SET_BY_THE_SERVICE = {"REDIS_KEY_PREFIX"}
+OF_THE_PIPELINE = {setting.name: setting for setting in list_settings() if setting.name not in SET_BY_THE_SERVICE}
+
+
 def read_variables() -> set[str]:
     settings = (ROOT / "kasparro" / "settings.py").read_text()
-    return set(re.findall(r'\benv\.[a-z]+\(\s*"([A-Z_]+)"', settings))
+    return set(re.findall(r'\benv\.[a-z]+\(\s*"([A-Z_]+)"', settings)) | OF_THE_PIPELINE.keys()
+
+
+def read_examples() -> dict[str, str]:
+    return dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("name", sorted(OF_THE_PIPELINE.keys() - {"ETL_SOURCES", "REDIS_URL"}))
+def test_env_example_gives_the_default_of_each_setting(name: str) -> None:
+    setting, example = OF_THE_PIPELINE[name], read_examples()[name]
+    assert (setting.parse(example) if example else "") == setting.default
+
+
+@pytest.mark.parametrize(
+    ("name", "default"),
+    re.findall(r"^\| `((?:ETL_)\w+)` \| (\d+) \|", README, re.MULTILINE),
+)
+def test_the_readme_gives_the_default_of_each_setting(name: str, default: str) -> None:
+    assert OF_THE_PIPELINE[name].parse(default) == OF_THE_PIPELINE[name].default
 
 
 def test_env_example_names_every_variable() -> None:
-    named = set(re.findall(r"^([A-Z_]+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    assert named == read_variables()
+    assert read_examples().keys() == read_variables()
 
 
 def test_the_readme_names_every_variable() -> None:
@@ -43,8 +65,7 @@ def test_the_readme_names_every_variable() -> None:
 
 
 def test_env_example_is_a_configuration_that_works(project: Project) -> None:
-    text = (ROOT / ".env.example").read_text()
-    values = dict(re.findall(r"^([A-Z_]+)=(.*)$", text, re.MULTILINE))
+    values = read_examples()
     given = {"SECRET_KEY": "x" * 60, "DATABASE_URL": "", "REDIS_URL": ""}
     environment = {**values, **{name: value for name, value in project.make_environment({}).items() if name in given}}
     done = project.run("check", **(environment | {"SECRET_KEY": "a-secret-of-some-length", "DEBUG": "off"}))

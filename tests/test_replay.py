@@ -13,20 +13,28 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from etl import operations, orders, quarantine, replay, runs
+from etl import replay
 from etl.exceptions import NotFound, NotPossible
-from etl.interruption import Interruption
+from etl.execution import executor
+from etl.execution.executor import execute_here
+from etl.execution.outcomes import Outcome
 from etl.models import Checkpoint, QuarantinedRecord, RawApiRecord, Run, SchemaChange, UnifiedRecord
-from etl.operations import Outcome, replay_here
-from etl.queries import verify
+from etl.operations import quarantine
+from etl.operations import runs as run_operations
+from etl.operations.drift import acknowledge
 from etl.readers.base import Source
-from etl.records import Breach, BreachCode, Trigger, UnifiedFields
-from etl.selection import Selection
+from etl.records import Breach, UnifiedFields
+from etl.reports.verification import verify
+from etl.runs import orders, starting
+from etl.runs.options import Options
 from etl.sources import CsvSource, JsonLinesSource, setting
+from etl.storage.selection import Selection
+from etl.supervision.interruption import Interruption
+from etl.vocabulary import BreachCode, Trigger
 from tests.factories import make_products, write_products
-from tests.listed import Item, Listed, TimedItem, dump_raw, dump_unified, fetch, ingest_here, make_item
+from tests.laws.test_delivery import COMMIT, count_writes, end_lease, start
+from tests.listed_source import Item, Listed, TimedItem, dump_raw, dump_unified, fetch, ingest_here, make_item
 from tests.processes import Project, wait_until
-from tests.test_delivery import COMMIT, count_writes, end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EVERYTHING = Selection(everything=True)
@@ -65,7 +73,9 @@ def read(*items: dict[str, Any], refusing: str = "bad", source: type[Fickle] = F
 
 
 def replay_now(selection: Selection = EVERYTHING, source: type[Fickle] = Fickle) -> Outcome:
-    return replay_here(source(), selection, interruption=Interruption(), report=lambda progress: None)
+    return execute_here(
+        source(), Options(selection=selection), interruption=Interruption(), report=lambda progress: None
+    )
 
 
 def one(name: str, **more: Any) -> dict[str, Any]:
@@ -287,7 +297,9 @@ def test_a_replayed_record_has_the_content_that_a_read_finds(
     settings.PRODUCTS_CSV = str(path)
     assert count(ingest_here(source)) == {"quarantined": 1}
     monkeypatch.setattr(type(source), "refused", set())
-    outcome = replay_here(source, EVERYTHING, interruption=Interruption(), report=lambda progress: None)
+    outcome = execute_here(
+        source, Options(selection=EVERYTHING), interruption=Interruption(), report=lambda progress: None
+    )
     assert count(outcome) == {"new": 1}
     assert count(ingest_here(source, full=True)) == {"unchanged": 1}
 
@@ -391,7 +403,7 @@ def test_a_replay_in_a_worker_waits_for_an_open_read() -> None:
     read(one("bad"))
     leave_a_read_open()
     (run,) = quarantine.replay(EVERYTHING, by="a test")
-    operations.work(run.pk)
+    executor.execute_queued(run.pk)
     run.refresh_from_db()
     assert (run.status, statuses()) == ("queued", ["open"])
     assert run.not_before is not None
@@ -412,7 +424,7 @@ def test_a_replay_that_was_handed_over_goes_on_behind_its_last_page(settings: An
     Fickle.refused = {"bad again"}
     (run,) = quarantine.replay(EVERYTHING, by="a test")
     for _ in range(4):
-        operations.work(run.pk)
+        executor.execute_queued(run.pk)
     run.refresh_from_db()
     assert (run.status, run.seen, run.new, run.quarantined) == ("partial", 6, 3, 3)
     assert run.events.filter(kind="handed_over").count() == 3
@@ -422,20 +434,20 @@ def test_a_replay_that_was_handed_over_goes_on_behind_its_last_page(settings: An
 def test_a_read_that_abandons_a_replay_leaves_it_to_a_successor() -> None:
     read(one("bad"))
     (run,) = quarantine.replay(EVERYTHING, by="a test")
-    assert isinstance(runs.start_queued(run), runs.Started)
+    assert isinstance(starting.start_queued(run), starting.Started)
     end_lease()
     ingest_here(Fickle([make_item(2)]))
     run.refresh_from_db()
     successor = Run.objects.get(key=f"successor:{run.pk}")
     assert (run.reason, successor.trigger, successor.options) == ("abandoned", "replay", run.options)
-    operations.work(successor.pk)
+    executor.execute_queued(successor.pk)
     assert statuses() == ["replayed"]
 
 
 def test_a_replay_that_abandons_a_full_read_leaves_it_to_a_successor() -> None:
     read(one("bad"))
-    full = orders.queue("listed", key="full", trigger=Trigger.API, by="a test", options={"full": True})
-    assert isinstance(runs.start_queued(full), runs.Started)
+    full = orders.queue("listed", key="full", trigger=Trigger.API, by="a test", options=Options(full=True))
+    assert isinstance(starting.start_queued(full), starting.Started)
     end_lease()
     replay_now()
     assert Run.objects.get(key=f"successor:{full.pk}").options == {"full": True}
@@ -450,7 +462,7 @@ def test_two_replays_at_once_land_each_record_once() -> None:
     def work() -> None:
         try:
             for run in queued:
-                operations.work(run.pk)
+                executor.execute_queued(run.pk)
         finally:
             connections.close_all()
 
@@ -477,7 +489,7 @@ def test_a_record_that_was_refused_again_may_be_asked_for_again() -> None:
     (row,) = ids()
     Fickle.refused = {"bad"}
     first = quarantine.replay_one(row, by="a test")
-    operations.work(first.pk)
+    executor.execute_queued(first.pk)
     assert quarantine.replay_one(row, by="a test").pk != first.pk
 
 
@@ -485,7 +497,7 @@ def test_a_record_whose_run_was_cancelled_may_be_asked_for_again() -> None:
     read(one("bad"))
     (row,) = ids()
     first = quarantine.replay_one(row, by="a test")
-    operations.cancel(first.pk, by="a test")
+    run_operations.cancel(first.pk, by="a test")
     second, third = (quarantine.replay_one(row, by="a test") for _ in range(2))
     assert (second.pk != first.pk, second.pk == third.pk) == (True, True)
 
@@ -505,17 +517,17 @@ def test_who_asked_is_kept_with_what_landed_or_was_discarded() -> None:
     user = User.objects.create_user("ann")
     read(make_item(1, name="bad"), make_item(2, name="bad"))
     first, second = ids()
-    operations.work(quarantine.replay_one(first, by="ann", user=user).pk)
-    quarantine.discard_one(second, by="ann", user=user)
+    executor.execute_queued(quarantine.replay_one(first, by="ann", user_id=user.pk).pk)
+    quarantine.discard_one(second, by="ann", user_id=user.pk)
     assert set(QuarantinedRecord.objects.values_list("resolved_by", flat=True)) == {user.pk}
 
 
 def test_a_replay_of_a_user_who_is_gone_lands_all_the_same() -> None:
     user = User.objects.create_user("ann")
     read(one("bad"))
-    run = quarantine.replay_one(ids()[0], by="ann", user=user)
+    run = quarantine.replay_one(ids()[0], by="ann", user_id=user.pk)
     user.delete()
-    operations.work(run.pk)
+    executor.execute_queued(run.pk)
     assert statuses() == ["replayed"]
 
 
@@ -557,15 +569,15 @@ def test_the_first_acknowledgement_of_a_change_stands() -> None:
     read(*(make_item(number) for number in range(3)))
     read(*(make_item(number, more="x") for number in range(3)))
     (change,) = SchemaChange.objects.all()
-    first, second = (operations.acknowledge(change.pk, user) for user in (ann, bob))
+    first, second = (acknowledge(change.pk, user_id=user.pk) for user in (ann, bob))
     assert (first.acknowledged_by, second.acknowledged_by) == (ann, ann)
     assert first.acknowledged_at == second.acknowledged_at
     with pytest.raises(NotFound):
-        operations.acknowledge(0, ann)
+        acknowledge(0, user_id=ann.pk)
 
 
 COUNT = 3_000
-ANY_PRICE = {"ETL_SOURCES": "tests.quick.AnyPriceProducts"}
+ANY_PRICE = {"ETL_SOURCES": "tests.worker_sources.AnyPriceProducts"}
 
 
 def refuse_products(project: Project, number: int = COUNT) -> None:

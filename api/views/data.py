@@ -34,7 +34,7 @@ from api.renderers import Browsable, Json, JsonText
 from api.serializers import RecordSerializer, VersionSerializer, make_page
 from api.window import PAGED, Window, answer_rows, find_or_404, link_neighbours
 from etl.models import AnyRawRecord, Run, UnifiedRecord
-from etl.queries import list_known_sources
+from etl.reports.known_sources import list_known
 from etl.sources.registry import find_source
 
 ORDERING = OpenApiParameter(
@@ -172,7 +172,7 @@ def _read_source(request: Request) -> str:
     given = request.query_params.get("source")
     if given is None:
         raise InvalidParameter("source", "It is required: each source has a feed of its own.")
-    if find_source(given) is None and given not in (known := list_known_sources()):
+    if find_source(given) is None and given not in (known := list_known()):
         raise InvalidParameter("source", f"There is no such source. Known are: {', '.join(known)}.")
     return given
 

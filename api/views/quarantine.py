@@ -10,8 +10,8 @@ from api.filters import QuarantineFilters
 from api.serializers import QuarantinedSerializer, QuarantinedWholeSerializer, RunSerializer, make_page
 from api.views.runs import answer_run
 from api.window import PAGED, Window, answer_queryset, find_or_404, find_user
-from etl import quarantine
 from etl.models import QuarantinedRecord
+from etl.operations import quarantine
 
 
 class QuarantineViewSet(Window):
@@ -41,7 +41,8 @@ class QuarantineViewSet(Window):
         """Send it through today's contract, in a run of its own: it lands once, or stays with its new reason."""
         record = find_or_404(self._query(), pk)
         return answer_run(
-            request, quarantine.replay_one(record.pk, by=f"{request.user} through the API", user=find_user(request))
+            request,
+            quarantine.replay_one(record.pk, by=f"{request.user} through the API", user_id=find_user(request).pk),
         )
 
     @extend_schema(request=None, responses=QuarantinedSerializer)
@@ -49,5 +50,5 @@ class QuarantineViewSet(Window):
     def discard(self, request: Request, pk: str) -> Response:
         """Put it away: it is kept, and not open any more."""
         record = find_or_404(self._query(), pk)
-        quarantine.discard_one(record.pk, by=f"{request.user} through the API", user=find_user(request))
+        quarantine.discard_one(record.pk, by=f"{request.user} through the API", user_id=find_user(request).pk)
         return Response(QuarantinedSerializer(self._query().get(pk=record.pk)).data)

@@ -20,10 +20,12 @@ from api.filters import RunFilters
 from api.parameters import read_id
 from api.serializers import EventSerializer, OrderSerializer, RunSerializer, make_page
 from api.window import PAGED, Window, answer_queryset, find_or_404
-from etl import operations, orders
-from etl.comparison import compare_runs
 from etl.models import Run
-from etl.records import Trigger
+from etl.operations import runs as operations
+from etl.runs import orders
+from etl.runs.comparison import compare_runs
+from etl.runs.options import Options
+from etl.vocabulary import Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +73,9 @@ class RunViewSet(Window):
             key=f"api:{_read_key(request)}",
             trigger=Trigger.API,
             by=f"{request.user} through the API",
-            options={"full": True} if is_full else {},
+            options=Options(full=is_full),
         )
-        if (run.source, bool(run.options.get("full"))) != (source, is_full):
+        if (run.source, Options.from_json(run.options).full) != (source, is_full):
             raise Conflict("This Idempotency-Key was used for another order: send a new one.")
         return answer_run(request, run)
 

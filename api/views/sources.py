@@ -12,10 +12,11 @@ from rest_framework.response import Response
 from api.filters import ChangeFilters, SnapshotFilters
 from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerializer, SnapshotSerializer, make_page
 from api.window import PAGED, Window, answer_objects, answer_queryset, find_or_404, find_user
-from etl import operations
-from etl.models import Checkpoint, Run, SchemaChange, SchemaSnapshot
-from etl.queries import list_sources_standing
+from etl.models import Checkpoint, SchemaChange, SchemaSnapshot
+from etl.operations.drift import acknowledge
 from etl.readers.base import Source
+from etl.reports.known_sources import list_known
+from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.sources.registry import list_sources
 
 
@@ -28,12 +29,15 @@ class SourceViewSet(Window):
     def list(self, request: Request) -> Response:
         """Each source: what it is, how its records are read, and how it stands."""
         configured = {source.name: source for source in list_sources()}
-        standing = list_sources_standing()
-        return answer_objects(request, [_describe(name, configured.get(name), *standing[name]) for name in standing])
+        names = list_known()
+        checkpoints, standings = load_checkpoints(names), read_standings(names)
+        described = [_describe(each, configured.get(each.source), checkpoints.get(each.source)) for each in standings]
+        return answer_objects(request, described)
 
 
-def _describe(name: str, source: Source | None, checkpoint: Checkpoint | None, run: Run | None) -> dict[str, Any]:
-    described: dict[str, Any] = {"source": name, "is_configured": source is not None}
+def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint | None) -> dict[str, Any]:
+    run = standing.last_run
+    described: dict[str, Any] = {"source": standing.source, "is_configured": source is not None}
     if source is not None:
         described |= {
             "kind": source.kind,
@@ -108,4 +112,4 @@ class ChangeViewSet(Window):
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Note that somebody has seen it. The first acknowledgement stands."""
         change = find_or_404(self._query(), pk)
-        return Response(ChangeSerializer(operations.acknowledge(change.pk, user=find_user(request))).data)
+        return Response(ChangeSerializer(acknowledge(change.pk, user_id=find_user(request).pk)).data)

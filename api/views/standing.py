@@ -2,7 +2,6 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 from ipaddress import ip_address
@@ -28,10 +27,12 @@ from api.deadlines import drop_ended_session
 from api.permissions import MayUse
 from api.renderers import Json, JsonText
 from api.window import Window
-from etl import presence, statistics
-from etl.metrics import PipelineCollector
-from etl.presence import Alive
-from etl.statistics import Standing
+from etl.models import Run
+from etl.reports import statistics
+from etl.reports.metrics import PipelineCollector
+from etl.reports.standing import Standing, read_standings
+from etl.supervision import liveness
+from etl.supervision.liveness import Alive
 
 DATABASE_PATIENCE_SECONDS = 1.6
 MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -58,7 +59,7 @@ class HealthViewSet(ViewSet):
         """
         secret = find_secret(request)
         looking = _probes.submit(_ask_database, secret)
-        alive = presence.find_alive()
+        alive = liveness.find_alive()
         try:
             is_known, details = looking.result(DATABASE_PATIENCE_SECONDS)
         except (TimeoutError, Error):
@@ -92,15 +93,22 @@ def _look(secret: str | None) -> tuple[bool, dict[str, Any]]:
         return False, {}
     if tokens.find(secret) is None:
         return False, {}
-    return True, {"sources": [_describe_standing(standing) for standing in statistics.read_standings()]}
+    return True, {"sources": [_describe_standing(standing) for standing in read_standings()]}
 
 
 def _describe_standing(standing: Standing) -> dict[str, Any]:
-    described = asdict(standing)
-    for run in (described["last_run"], described["last_reading_run"]):
-        if run is not None:
-            run["finished_at"] = run["finished_at"].isoformat()
-    return described
+    return {
+        "source": standing.source,
+        "last_run": _describe_run(standing.last_run),
+        "last_reading_run": _describe_run(standing.last_reading_run),
+        "lag_s": standing.lag_s,
+    }
+
+
+def _describe_run(run: Run | None) -> dict[str, Any] | None:
+    if run is None or run.finished_at is None:
+        return None
+    return {"id": run.pk, "status": run.status, "reason": run.reason, "finished_at": run.finished_at.isoformat()}
 
 
 def _describe(alive: Alive | None) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -29,7 +28,7 @@ from etl.models import (
     SchemaSnapshot,
     UnifiedRecord,
 )
-from etl.overview import Overview, SourceLine, read_overview
+from etl.reports.overview import Overview, SourceLine, read_overview
 
 DAY_SECONDS = 86_400
 DAY_WIDTH = 960
@@ -101,8 +100,8 @@ def _describe_line(line: SourceLine, most: int) -> dict[str, Any]:
     last_success = figures["last_success_at"]
     return {
         "source": standing.source,
-        "last": standing.last_run and asdict(standing.last_run),
-        "reading": standing.last_reading_run and asdict(standing.last_reading_run),
+        "last": standing.last_run,
+        "reading": standing.last_reading_run,
         "last_success": datetime.fromisoformat(last_success) if last_success else None,
         "lag": describe_seconds(standing.lag_s) if standing.lag_s else "",
         "is_scheduled": standing.lag_s is not None,

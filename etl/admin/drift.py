@@ -9,13 +9,13 @@ from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 
-from etl import operations
 from etl.admin.base import Button, Done, Kept, describe_time, link_list, link_row
 from etl.admin.lists import SourceFilter, make_filter, read_id
 from etl.admin.texts import compare_fields, show_text
 from etl.drift import Snapshot
 from etl.models import SchemaChange, SchemaSnapshot
-from etl.records import ChangeKind
+from etl.operations.drift import acknowledge
+from etl.vocabulary import ChangeKind
 
 SHOWN_SNAPSHOTS = 50
 MOST_AT_ONCE = 1000
@@ -169,7 +169,7 @@ class ChangeAdmin(Kept):
 
     def _acknowledge_one(self, request: HttpRequest, change: SchemaChange) -> Done:
         user: Any = request.user
-        operations.acknowledge(change.pk, user)
+        acknowledge(change.pk, user_id=user.pk)
         return Done(f"Change {change.pk} of {change.source} is acknowledged.")
 
     @admin.action(description="Acknowledge", permissions=["operate"])
@@ -177,7 +177,7 @@ class ChangeAdmin(Kept):
         user: Any = request.user
         unknown = list(queryset.filter(acknowledged_at=None).order_by("pk")[: MOST_AT_ONCE + 1])
         for change in unknown[:MOST_AT_ONCE]:
-            operations.acknowledge(change.pk, user)
+            acknowledge(change.pk, user_id=user.pk)
         self.log_all(request, unknown[:MOST_AT_ONCE], "Acknowledged.")
         self.tell(request, Done(f"{len(unknown[:MOST_AT_ONCE])} changes are acknowledged."))
         if len(unknown) > MOST_AT_ONCE:

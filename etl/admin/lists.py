@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 
-from etl.queries import list_known_sources
+from etl.reports.known_sources import list_known
 
 MOST_ROWS = 5000
 
@@ -68,7 +68,7 @@ class SourceFilter(WordFilter):
     parameter_name = "source"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
-        return [(name, name) for name in list_known_sources()]
+        return [(name, name) for name in list_known()]
 
 
 class RunFilter(admin.SimpleListFilter):

@@ -10,15 +10,15 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from etl import quarantine
 from etl.admin.base import Button, Done, Kept, describe_time, link_row, show_status
 from etl.admin.lists import ByIndex, Capped, RunFilter, SourceFilter, make_filter, read_id
 from etl.admin.records import find_raw_model
 from etl.admin.texts import flatten, make_visible, show_original, show_payload, show_text
 from etl.exceptions import NotFound, NotPossible
 from etl.models import QuarantinedRecord
-from etl.records import BreachCode, QuarantineStatus
-from etl.selection import Selection
+from etl.operations import quarantine
+from etl.storage.selection import Selection
+from etl.vocabulary import BreachCode, QuarantineStatus
 
 _NEWEST_COLUMNS = """
     SELECT DISTINCT column_name FROM (SELECT column_name FROM etl_quarantine ORDER BY id DESC LIMIT 10000) AS newest
@@ -127,12 +127,12 @@ class QuarantineAdmin(Kept):
 
     def _replay_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
         user: Any = request.user
-        run = quarantine.replay_one(record.pk, by=f"{user} in the admin", user=user)
+        run = quarantine.replay_one(record.pk, by=f"{user} in the admin", user_id=user.pk)
         return Done(f"Record {record.pk} goes through today's contract again:", [run])
 
     def _discard_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
         user: Any = request.user
-        quarantine.discard_one(record.pk, by=f"{user} in the admin", user=user)
+        quarantine.discard_one(record.pk, by=f"{user} in the admin", user_id=user.pk)
         return Done(f"Record {record.pk} is discarded.")
 
     @admin.action(description="Replay", permissions=["operate"])
@@ -177,7 +177,7 @@ class QuarantineAdmin(Kept):
 
     def _replay_many(self, request: HttpRequest, selection: Selection, described: str) -> Done:
         user: Any = request.user
-        queued = quarantine.replay(selection, by=f"{user} in the admin", user=user)
+        queued = quarantine.replay(selection, by=f"{user} in the admin", user_id=user.pk)
         if not queued:
             raise NotPossible(f"Nothing is open of {described}.")
         return Done(f"A worker takes {described} through today's contract again:", queued)
@@ -186,9 +186,9 @@ class QuarantineAdmin(Kept):
         user: Any = request.user
         by = f"{user} in the admin"
         if quarantine.count_open(selection, most=MOST_AT_ONCE + 1) > MOST_AT_ONCE:
-            quarantine.discard_later(selection, by=by, user=user)
+            quarantine.discard_later(selection, by=by, user_id=user.pk)
             return Done(f"A worker discards {described}, in the background: more than {MOST_AT_ONCE:,} records.")
-        return Done(f"{quarantine.discard(selection, by=by, user=user):,} discarded, of {described}.")
+        return Done(f"{quarantine.discard(selection, by=by, user_id=user.pk):,} discarded, of {described}.")
 
     def _read_selection(self, request: HttpRequest) -> tuple[Selection, str]:
         """What the operator means, and in words. Raises NotPossible where it can't be told exactly."""

@@ -14,7 +14,7 @@ from etl.admin.base import Kept, describe_time, link_row
 from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter
 from etl.admin.texts import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
 from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
-from etl.queries import list_known_sources
+from etl.reports.known_sources import list_known
 
 SHOWN_VERSIONS = 20
 SHOWN_CHANGES = 100
@@ -47,7 +47,7 @@ class Records(Kept):
     ) -> tuple[QuerySet[Any], bool]:
         text = search_term.strip()
         # The sources by name: the index begins with them.
-        return queryset.filter(source__in=list_known_sources(), external_id=text) if text else queryset, False
+        return queryset.filter(source__in=list_known(), external_id=text) if text else queryset, False
 
     def describe_list(self, request: HttpRequest) -> str:
         return (

@@ -13,7 +13,6 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from etl import operations
 from etl.admin.base import (
     Button,
     Done,
@@ -24,12 +23,13 @@ from etl.admin.base import (
 )
 from etl.admin.lists import SourceFilter, make_filter, read_id
 from etl.admin.texts import show_text
-from etl.advice import find_advice
-from etl.comparison import Comparison, compare_runs
 from etl.exceptions import NotFound, NotPossible
 from etl.models import RAW_MODELS, Run, RunEvent, SchemaSnapshot
-from etl.records import COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
+from etl.operations import runs as operations
+from etl.runs.advice import find_advice
+from etl.runs.comparison import Comparison, compare_runs
 from etl.sources.registry import find_source
+from etl.vocabulary import COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
 
 SHOWN_EVENTS = 500
 OPEN = (Status.QUEUED, Status.RUNNING)
@@ -161,7 +161,7 @@ class RunAdmin(Kept):
 
     def _order_again(self, request: HttpRequest, run: Run) -> Done:
         user: Any = request.user
-        queued = operations.run_again(run.pk, by=f"{user} in the admin", user=user)
+        queued = operations.run_again(run.pk, by=f"{user} in the admin", user_id=user.pk)
         return Done(f"Run {run.pk} of {run.source} is wanted again:", [queued])
 
     @admin.action(description="Run again, with the same options", permissions=["operate"])

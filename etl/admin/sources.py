@@ -8,16 +8,19 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
-from etl import operations, runs, schedule
 from etl.admin.base import Button, Done, Kept, describe_seconds
 from etl.admin.runs import describe_duration, describe_rate
 from etl.admin.texts import make_visible
+from etl.clock import read_clock
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
-from etl.queries import list_known_sources
+from etl.operations import sources as operations
 from etl.readers.base import Lowered, Source
-from etl.records import Status
+from etl.reports.known_sources import list_known
+from etl.reports.standing import Standing, load_checkpoints, read_standings
+from etl.runs import orders, schedule
+from etl.runs.options import Options
 from etl.sources.registry import find_source, list_sources
-from etl.statistics import Standing, read_standings
+from etl.vocabulary import Status, Trigger
 
 SHOWN_RUNS = 10
 
@@ -32,22 +35,22 @@ class SourceAdmin(Kept):
         """All sources: few enough to be shown at once."""
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
             raise PermissionDenied
-        now = runs.read_clock()
-        standings = {standing.source: standing for standing in read_standings()}
-        kept = {row.source: row for row in Checkpoint.objects.select_related("owner_run").defer("read_shape")}
+        now = read_clock()
         configured = {source.name: source for source in list_sources()}
         entries = schedule.find_entries(configured.values())
+        names = list_known()
+        checkpoints = load_checkpoints(names)
         lines = [
             {
-                "source": name,
-                "checkpoint": kept.get(name),
-                "standing": standings.get(name),
-                "lag": _describe_lag(standings.get(name)),
-                "is_configured": name in configured,
-                "is_held": _is_held(kept.get(name), now),
-                **_describe_entry(entries.get(name), now),
+                "source": standing.source,
+                "checkpoint": checkpoints.get(standing.source),
+                "standing": standing,
+                "lag": _describe_lag(standing),
+                "is_configured": standing.source in configured,
+                "is_held": _is_held(checkpoints.get(standing.source), now),
+                **_describe_entry(entries.get(standing.source), now),
             }
-            for name in list_known_sources()
+            for standing in read_standings(names)
         ]
         return self.render(request, "etl/sources.html", None, {"title": self.name_list(), "lines": lines})
 
@@ -66,9 +69,9 @@ class SourceAdmin(Kept):
         return f"Source {row.source}"
 
     def describe(self, request: HttpRequest, row: Checkpoint) -> dict[str, Any]:
-        now = runs.read_clock()
+        now = read_clock()
         source = find_source(row.source)
-        standing = next((each for each in read_standings() if each.source == row.source), None)
+        (standing,) = read_standings([row.source])
         entry = schedule.find_entries([source]).get(row.source) if source is not None else None
         recent = Run.objects.filter(source=row.source).defer("cursor_before", "cursor_after")
         closed = recent.filter(finished_at__isnull=False).order_by("-finished_at")[:SHOWN_RUNS]
@@ -120,8 +123,8 @@ class SourceAdmin(Kept):
         return buttons
 
     def _order(self, request: HttpRequest, row: Checkpoint, *, is_full: bool) -> Done:
-        options = {"full": True} if is_full else {}
-        run = operations.order_by_hand(row.source, by=f"{request.user} in the admin", options=options)
+        by, options = f"{request.user} in the admin", Options(full=is_full)
+        run = orders.queue(row.source, trigger=Trigger.ADMIN, by=by, options=options)
         return Done(f"Source {row.source} is to be read{' anew' if is_full else ''}:", [run])
 
     def _pause(self, row: Checkpoint) -> Done:
@@ -154,8 +157,8 @@ def _is_held(row: Checkpoint | None, now: Any) -> bool:
     return row is not None and row.lease_expires_at is not None and row.lease_expires_at > now
 
 
-def _describe_lag(standing: Standing | None) -> str:
-    return describe_seconds(standing.lag_s) if standing is not None and standing.lag_s else ""
+def _describe_lag(standing: Standing) -> str:
+    return describe_seconds(standing.lag_s) if standing.lag_s else ""
 
 
 def _describe_entry(entry: PeriodicTask | None, now: Any) -> dict[str, Any]:

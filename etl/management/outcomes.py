@@ -4,13 +4,13 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from etl.interruption import Interruption
+from etl.execution.outcomes import REFUSED, Outcome
 from etl.management.doors import ExitStatus
 from etl.management.terminal import ProgressDisplay, clean, print_table
-from etl.operations import REFUSED, Outcome, describe_outcome
 from etl.pipeline import Progress
 from etl.readers.base import Source
-from etl.records import COUNTERS, Status
+from etl.supervision.interruption import Interruption
+from etl.vocabulary import COUNTERS, Status
 
 COLUMNS = ("run", "source", "status", "reason", *COUNTERS, "seconds")
 
@@ -23,11 +23,11 @@ def run_here(sources: Sequence[Source], work: Work, *, as_json: bool, verbosity:
     outcomes: list[Outcome] = []
     with interruption.listen(), ProgressDisplay(verbosity=0 if as_json else verbosity) as display:
         for source in sources:
-            if interruption.has_come:
+            if interruption.is_received:
                 break
             report, finish_display = display.begin(source.name)
             outcome = work(source, interruption, report)
-            finish_display(describe_outcome(outcome))
+            finish_display(str(outcome))
             if outcome.message:
                 print(f"{source.name}: {clean(outcome.message)}", file=sys.stderr)
             if as_json:

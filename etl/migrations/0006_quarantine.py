@@ -3,7 +3,7 @@
 import django.db.models.deletion
 import django.db.models.functions.datetime
 import etl.models
-import etl.records
+import etl.vocabulary
 from django.db import migrations, models
 
 
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
                 ('original', models.BinaryField()),
                 ('original_length', models.BigIntegerField()),
                 ('original_sha256', models.BinaryField()),
-                ('status', models.TextField(choices=[('open', 'open'), ('replayed', 'replayed'), ('discarded', 'discarded')], default=etl.records.QuarantineStatus['OPEN'])),
+                ('status', models.TextField(choices=[('open', 'open'), ('replayed', 'replayed'), ('discarded', 'discarded')], default=etl.vocabulary.QuarantineStatus['OPEN'])),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('updated_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
                 ('run', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='etl.run')),

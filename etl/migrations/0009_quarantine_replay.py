@@ -1,7 +1,7 @@
 """What a replay needs: who resolved a refused record and as what it landed, and marks of refused records."""
 
 import django.db.models.deletion
-import etl.records
+import etl.vocabulary
 from django.conf import settings
 from django.db import migrations, models
 
@@ -36,7 +36,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='readmark',
             name='kind',
-            field=models.TextField(choices=[('record', 'record'), ('refusal', 'refusal')], default=etl.records.MarkKind['RECORD']),
+            field=models.TextField(choices=[('record', 'record'), ('refusal', 'refusal')], default=etl.vocabulary.MarkKind['RECORD']),
         ),
         migrations.AddIndex(
             model_name='quarantinedrecord',

@@ -14,9 +14,13 @@ from typing import Any, ClassVar, Protocol, overload
 
 from django.conf import settings
 
-from etl.contracts import CONTRACT_FORMAT, Contract, find_misfit
+from etl.conf import Settings, conf
+from etl.contracts.contract import CONTRACT_FORMAT, Contract
+from etl.contracts.unified import find_misfit
 from etl.exceptions import SourceError
-from etl.records import Breach, BreachCode, Chunk, Cursor, Kept, Record, Refusal, SourceKind, UnifiedFields
+from etl.read_context import ReadContext
+from etl.records import Breach, Chunk, Cursor, Record, Refusal, StoredRefusal, UnifiedFields
+from etl.vocabulary import BreachCode, SourceKind
 
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
 """Characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
@@ -45,22 +49,7 @@ class setting:  # noqa: N801  (reads as a word in a source's body)
     @overload
     def __get__(self, instance: object, owner: type) -> str: ...
     def __get__(self, instance: object | None, owner: type) -> str:
-        return str(getattr(settings, self.name))
-
-
-class Watch(Protocol):
-    """Who watches a read: waits for it, so that a wait can be cut short, and notes what happens in it."""
-
-    max_wait_seconds: float
-
-    def wait(self, seconds: float) -> None:
-        """Sleep; raises what ends the run (an interruption, a lost lease) as soon as it happens."""
-
-    def find_pace(self, host: str, limit: str) -> float:
-        """Seconds to wait before asking this host once more, by a rate limit such as `10/minute`; 0: go."""
-
-    def note_retry(self, message: str) -> None:
-        """Log a retry and keep it as an event of the run."""
+        return str(getattr(conf if hasattr(Settings, self.name) else settings, self.name))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +119,7 @@ class Source:
     unified: ClassVar[Mapping[str, str | Lowered]] = {}
     version: ClassVar[int] = 1
 
-    def open(self, opening: Opening, watch: Watch) -> AbstractContextManager[Content | None]:
+    def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:
         """The content, or None where the server says that it is not modified. Raises SourceError."""
         raise NotImplementedError
 
@@ -139,7 +128,7 @@ class Source:
         """Where the source is, for people: no credentials, no query."""
         raise NotImplementedError
 
-    def revive(self, kept: Kept) -> Record | Refusal | None:
+    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         """A refused record as its reader would give it today, for a replay; None where too little of it was kept."""
         return None
 

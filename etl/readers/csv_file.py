@@ -9,23 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
-from django.conf import settings
-
+from etl.conf import find_base
 from etl.exceptions import SourceError
-from etl.readers.base import Content, Opening, Source, Watch, gather_chunks
-from etl.readers.snapshot import Snapshot, copy_file
-from etl.records import (
-    ORIGINAL_BYTES,
-    Breach,
-    BreachCode,
-    Chunk,
-    Cursor,
-    Kept,
-    Original,
-    Record,
-    Refusal,
-    SourceKind,
-)
+from etl.local_copy import LocalCopy, copy_file
+from etl.read_context import ReadContext
+from etl.readers.base import Content, Opening, Source, gather_chunks
+from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
+from etl.vocabulary import BreachCode, SourceKind
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_END = b"\r\n"
@@ -49,39 +39,39 @@ class CsvSource(Source):
 
     @property
     def location(self) -> str:
-        return str(settings.BASE_DIR / self.path)
+        return str(find_base() / self.path)
 
     @contextmanager
-    def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
-        with copy_file(Path(self.location)) as snapshot:
-            yield CsvContent(snapshot, self.location)
+    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        with copy_file(Path(self.location)) as copy:
+            yield CsvContent(copy, self.location)
 
-    def revive(self, kept: Kept) -> Record | Refusal | None:
+    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         """By column and text; which column a text of a row with too few or many belongs to, its header told alone."""
-        values = json.loads(kept.payload) if kept.payload is not None else None
+        values = json.loads(stored.payload) if stored.payload is not None else None
         if not isinstance(values, dict):
             return None
-        return Record(kept.position, kept.line, values, _encode(values), kept.original or b"")
+        return Record(stored.position, stored.line, values, _encode(values), stored.original or b"")
 
 
 @dataclass(slots=True)
 class CsvContent:
-    """A snapshot of a CSV file; a cursor is `{position, line, offset}` behind the last record read."""
+    """A copy of a CSV file; a cursor is `{position, line, offset}` behind the last record read."""
 
-    snapshot: Snapshot
+    copy: LocalCopy
     location: str
     validators: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        return self.snapshot.fingerprint
+        return self.copy.fingerprint
 
     @property
     def size(self) -> int:
-        return self.snapshot.size
+        return self.copy.size
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
-        lines = _Lines(self.snapshot.file)
+        lines = _Lines(self.copy.file)
         header = self._read_header(lines)
         if cursor is not None:
             lines.go_to(cursor["offset"], cursor["line"])

@@ -4,10 +4,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
-from etl.readers.base import Content, Opening, Source, Watch
-from etl.readers.http import Request, hide_secrets, open_body
+from etl.http.client import Request, hide_secrets, open_body
+from etl.read_context import ReadContext
+from etl.readers.base import Content, Opening, Source
 from etl.readers.json_records import JsonContent, looks_cut, revive
-from etl.records import Kept, Record, Refusal, SourceKind
+from etl.records import Record, Refusal, StoredRefusal
+from etl.vocabulary import SourceKind
 
 
 class JsonApiSource(Source):
@@ -35,12 +37,14 @@ class JsonApiSource(Source):
         return hide_secrets(self.url)
 
     @contextmanager
-    def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
-        with open_body(Request(self.url, self.headers, self.rate_limit), opening, watch, looks_cut) as body:
+    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        with open_body(
+            Request(self.url, self.headers, self.rate_limit), opening.validators, context, looks_cut
+        ) as body:
             if body is None:
                 yield None
             else:
-                yield JsonContent(body.snapshot, self.location, must_be_array=True, validators=body.validators)
+                yield JsonContent(body.copy, self.location, must_be_array=True, validators=body.validators)
 
-    def revive(self, kept: Kept) -> Record | Refusal | None:
-        return revive(kept)
+    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
+        return revive(stored)

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
-from django.conf import settings
-
-from etl.readers.base import Content, Opening, Source, Watch
-from etl.readers.http import Request, hide_secrets, open_body
+from etl.conf import find_base
+from etl.http.client import Request, hide_secrets, open_body
+from etl.local_copy import copy_file
+from etl.read_context import ReadContext
+from etl.readers.base import Content, Opening, Source
 from etl.readers.json_records import JsonContent, looks_cut, revive
-from etl.readers.snapshot import copy_file
-from etl.records import Kept, Record, Refusal, SourceKind
+from etl.records import Record, Refusal, StoredRefusal
+from etl.vocabulary import SourceKind
 
 
 class JsonLinesSource(Source):
@@ -25,19 +26,19 @@ class JsonLinesSource(Source):
 
     @property
     def location(self) -> str:
-        return hide_secrets(self.path) if self._is_remote() else str(settings.BASE_DIR / self.path)
+        return hide_secrets(self.path) if self._is_remote() else str(find_base() / self.path)
 
     def _is_remote(self) -> bool:
         return self.path.lower().startswith(("http://", "https://"))
 
     @contextmanager
-    def open(self, opening: Opening, watch: Watch) -> Iterator[Content | None]:
+    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         if not self._is_remote():
-            with copy_file(Path(self.location)) as snapshot:
-                yield JsonContent(snapshot, self.location)
+            with copy_file(Path(self.location)) as copy:
+                yield JsonContent(copy, self.location)
             return
-        with open_body(Request(self.path), opening, watch, looks_cut) as body:
-            yield None if body is None else JsonContent(body.snapshot, self.location, validators=body.validators)
+        with open_body(Request(self.path), opening.validators, context, looks_cut) as body:
+            yield None if body is None else JsonContent(body.copy, self.location, validators=body.validators)
 
-    def revive(self, kept: Kept) -> Record | Refusal | None:
-        return revive(kept)
+    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
+        return revive(stored)

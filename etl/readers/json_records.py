@@ -12,11 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from etl.contracts import Number
+from etl.contracts.field_types import Number
 from etl.exceptions import SourceError
+from etl.local_copy import LocalCopy
 from etl.readers.base import gather_chunks
-from etl.readers.snapshot import Snapshot
-from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Chunk, Cursor, Kept, Original, Record, Refusal
+from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
+from etl.vocabulary import BreachCode
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 1 << 20
@@ -29,40 +30,40 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 
 @dataclass(slots=True)
 class JsonContent:
-    """A snapshot of JSON text; a cursor is `{position, line, offset}` behind the last record read."""
+    """A copy of JSON text; a cursor is `{position, line, offset}` behind the last record read."""
 
-    snapshot: Snapshot
+    copy: LocalCopy
     location: str
     must_be_array: bool = False
     validators: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
-        return self.snapshot.fingerprint
+        return self.copy.fingerprint
 
     @property
     def size(self) -> int:
-        return self.snapshot.size
+        return self.copy.size
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
-        start = cursor or {"position": 0, "line": 1, "offset": _skip_mark(self.snapshot.file)}
-        is_array = _first_byte(self.snapshot.file) == b"["
+        start = cursor or {"position": 0, "line": 1, "offset": _skip_mark(self.copy.file)}
+        is_array = _first_byte(self.copy.file) == b"["
         if self.must_be_array and not is_array:
             raise SourceError(f"{self.location} did not send a JSON array.")
         reader = _Array(self, start) if is_array else _Lines(self, start)
         return gather_chunks(reader.read(), batch_size, lambda _: reader.describe_cursor())
 
 
-def revive(kept: Kept) -> Record | Refusal | None:
+def revive(stored: StoredRefusal) -> Record | Refusal | None:
     """A refused record out of its text, decoded as any other; None where the text was cut and is no JSON."""
-    text = kept.original.decode(errors="surrogateescape") if kept.original is not None else kept.payload
-    return _make_item(kept.position, kept.line, text, _Decoder().decode(text)) if text is not None else None
+    text = stored.original.decode(errors="surrogateescape") if stored.original is not None else stored.payload
+    return _make_item(stored.position, stored.line, text, _Decoder().decode(text)) if text is not None else None
 
 
-def looks_cut(snapshot: Snapshot) -> bool:
+def looks_cut(copy: LocalCopy) -> bool:
     """Whether the text ends in the middle: an array without its bracket, or a last line whose JSON does not end."""
-    file = snapshot.file
-    file.seek(max(0, snapshot.size - MAX_RECORD_BYTES))
+    file = copy.file
+    file.seek(max(0, copy.size - MAX_RECORD_BYTES))
     tail = file.read()
     if _first_byte(file) == b"[":
         return not tail.rstrip(WHITE_SPACE).endswith(b"]")
@@ -174,7 +175,7 @@ class _Lines:
     """One JSON value a line; blank lines are passed over."""
 
     def __init__(self, content: JsonContent, start: Cursor) -> None:
-        self.file = content.snapshot.file
+        self.file = content.copy.file
         self.position, self.line, self.offset = start["position"], start["line"], start["offset"]
 
     def describe_cursor(self) -> Cursor:
@@ -216,7 +217,7 @@ class _Array:
     """
 
     def __init__(self, content: JsonContent, start: Cursor) -> None:
-        self.file = content.snapshot.file
+        self.file = content.copy.file
         self.location = content.location
         self.position, self.line, self.offset = start["position"], start["line"], start["offset"]
         self.reached = start

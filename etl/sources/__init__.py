@@ -2,12 +2,14 @@
 
 from datetime import timedelta
 
-from etl.contracts import Contract, FieldType, NonBlank, PositiveDecimal, PositiveInt, ZonedTime
+from etl.contracts.contract import Contract
+from etl.contracts.field_types import FieldType, NonBlank, PositiveDecimal, PositiveInt, ZonedTime
 from etl.readers.base import Source, lower, setting
 from etl.readers.csv_file import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
-from etl.records import Breach, BreachCode, UnifiedFields
+from etl.records import Breach, UnifiedFields
+from etl.vocabulary import BreachCode
 
 __all__ = [
     "Breach",

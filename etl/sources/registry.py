@@ -1,14 +1,14 @@
 """The sources that ETL_SOURCES names, in its order."""
 
-from django.conf import settings
 from django.utils.module_loading import import_string
 
+from etl.conf import conf
 from etl.readers.base import Source
 
 
 def list_sources() -> list[Source]:
     """All of them; checks.py has found each to be importable and sound."""
-    return [import_string(path)() for path in settings.ETL_SOURCES]
+    return [import_string(path)() for path in conf.ETL_SOURCES]
 
 
 def find_source(name: str) -> Source | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from etl.classification import Batch
 from etl.models import RAW_MODELS
-from etl.records import Accepted, SourceKind
+from etl.records import Accepted, Stamp
 from etl.storage.copy import copy_rows
 from etl.storage.lookup import mark_met
 from etl.storage.refusals import write_refusals
@@ -38,51 +38,34 @@ _UPDATE = """
 """
 
 
-def write_batch(
-    cursor: Any,
-    batch: Batch,
-    *,
-    source: str,
-    kind: SourceKind,
-    run_id: int,
-    read_number: int,
-    sequence: int,
-    now: datetime,
-) -> int:
-    """Write the batch of a read; returns by how much the source's open quarantine has grown.
-
-    `now` is the database's time of this transaction; it is also the event time of a record that has none.
-    """
-    write_records(cursor, batch, source=source, kind=kind, run_id=run_id, sequence=sequence, now=now)
+def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
+    """Write the batch of a read; returns by how much the source's open quarantine has grown."""
+    write_records(cursor, batch, stamp)
     if batch.met:
-        mark_met(cursor, source, read_number, batch.met)
-    return write_refusals(cursor, batch.refusals, source=source, run_id=run_id, read_number=read_number, now=now)
+        mark_met(cursor, stamp.source, stamp.read_number, batch.met)
+    return write_refusals(cursor, batch.refusals, stamp)
 
 
-def write_records(
-    cursor: Any, batch: Batch, *, source: str, kind: SourceKind, run_id: int, sequence: int, now: datetime
-) -> list[int]:
+def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> list[int]:
     """Write raw and unified; returns the ids of the raw records, in the order of the batch's versions."""
-    raw_ids = _write_raw(cursor, batch.versions, source, RAW_MODELS[kind].table(), run_id, sequence)
-    stamp = (now, sequence)
-    _insert_unified(cursor, batch, source, raw_ids, stamp)
+    raw_ids = _write_raw(cursor, batch.versions, stamp)
+    _insert_unified(cursor, batch, raw_ids, stamp)
     _update_unified(cursor, batch, raw_ids, stamp)
     return raw_ids
 
 
-def _write_raw(
-    cursor: Any, versions: Sequence[Accepted], source: str, table: str, run_id: int, sequence: int
-) -> list[int]:
+def _write_raw(cursor: Any, versions: Sequence[Accepted], stamp: Stamp) -> list[int]:
     if not versions:
         return []
     cursor.execute("SELECT nextval('raw_record_id') FROM generate_series(1, %s)", [len(versions)])
     raw_ids = [row[0] for row in cursor.fetchall()]
+    of_batch = (stamp.run_id, stamp.source, stamp.sequence)
     rows = (
-        (raw_id, run_id, source, version.unified.external_id, version.record.position, sequence, version.record.payload)
+        (raw_id, *of_batch, version.unified.external_id, version.record.position, version.record.payload)
         for raw_id, version in zip(raw_ids, versions, strict=True)
     )
-    columns = ("id", "run_id", "source", "external_id", "position", "sequence", "payload")
-    copy_rows(cursor, table, columns, rows)
+    columns = ("id", "run_id", "source", "sequence", "external_id", "position", "payload")
+    copy_rows(cursor, RAW_MODELS[stamp.kind].table(), columns, rows)
     return raw_ids
 
 
@@ -93,26 +76,28 @@ def _describe(version: Accepted, raw_id: int, now: datetime) -> tuple[Any, ...]:
     return (fields.name, fields.category, fields.value, fields.currency, time, version.content_hash, raw_id)
 
 
-def _insert_unified(cursor: Any, batch: Batch, source: str, raw_ids: list[int], stamp: tuple[datetime, int]) -> None:
+def _insert_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: Stamp) -> None:
     if not batch.inserts:
         return
-    now, sequence = stamp
+    of_batch = (stamp.source, stamp.now, stamp.now, stamp.sequence)
     rows = (
-        (source, external_id, now, now, sequence, *_describe(batch.versions[index], raw_ids[index], now))
+        (*of_batch, external_id, *_describe(batch.versions[index], raw_ids[index], stamp.now))
         for external_id, index in sorted(batch.inserts.items())
     )
-    columns = ("source", "external_id", "ingested_at", "updated_at", "sequence", *_UNIFIED)
+    columns = ("source", "ingested_at", "updated_at", "sequence", "external_id", *_UNIFIED)
     copy_rows(cursor, "unified_records", columns, rows)
 
 
-def _update_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: tuple[datetime, int]) -> None:
+def _update_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: Stamp) -> None:
     if not batch.updates:
         return
-    now, sequence = stamp
     cursor.execute(_CREATE_UPDATES)
-    rows = ((row_id, *_describe(batch.versions[index], raw_ids[index], now)) for row_id, index in batch.updates.items())
+    rows = (
+        (row_id, *_describe(batch.versions[index], raw_ids[index], stamp.now))
+        for row_id, index in batch.updates.items()
+    )
     copy_rows(cursor, "etl_batch_updates", ("id", *_UNIFIED), rows)
     cursor.execute(_LOCK_UPDATED)
-    cursor.execute(_UPDATE, [sequence, now])
+    cursor.execute(_UPDATE, [stamp.sequence, stamp.now])
     if cursor.rowcount != len(batch.updates):
-        raise RuntimeError(f"{len(batch.updates)} records of {cursor.rowcount} to update are stored: run verify")
+        raise RuntimeError(f"{cursor.rowcount} of {len(batch.updates)} records to update are stored: run verify")

@@ -7,8 +7,9 @@ from django.db import connection, transaction
 
 from etl.classification import Version
 from etl.readers.base import Source
-from etl.records import Accepted, MarkKind, Refusal
+from etl.records import Accepted, Refusal
 from etl.storage.transactions import bound_statements
+from etl.vocabulary import MarkKind
 
 MARK_BLOCK_BITS = 1 << 15
 """Rows a block of marks covers: 4 KiB a block. Rows of one source have near ids, so a batch touches few."""

@@ -12,12 +12,13 @@ from django.db.models.functions import Coalesce
 
 from etl.models import QuarantinedRecord
 from etl.readers.base import CHUNK_BYTES
-from etl.records import Breach, BreachCode, Kept, MarkKind, QuarantineStatus, Refusal
-from etl.selection import Selection
+from etl.records import Breach, Refusal, Stamp, StoredRefusal
 from etl.storage.copy import copy_rows
 from etl.storage.lookup import mark_met
+from etl.storage.selection import Selection
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements
+from etl.vocabulary import BreachCode, MarkKind, QuarantineStatus
 
 _COLUMNS = (
     *("id", "source", "run_id", "read_number", "status", "created_at", "updated_at", "position", "line"),
@@ -45,10 +46,9 @@ _DISCARD = """
 """
 
 
-def write_refusals(
-    cursor: Any, refusals: Sequence[Refusal], *, source: str, run_id: int, read_number: int, now: datetime
-) -> int:
+def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp) -> int:
     """Keep what a read refuses, and mark it as met; one that was replayed opens again. How many more are open."""
+    source, read_number, now = stamp.source, stamp.read_number, stamp.now
     first = {refusal.original.sha256: refusal for refusal in reversed(refusals)}
     if not first:
         return 0
@@ -64,7 +64,7 @@ def write_refusals(
         reopened = cursor.rowcount
     added = sorted((first[sha256] for sha256 in first.keys() - kept.keys()), key=lambda refusal: refusal.position)
     new_ids = _draw_ids(cursor, len(added))
-    common = (source, run_id, read_number, QuarantineStatus.OPEN, now, now)
+    common = (source, stamp.run_id, read_number, QuarantineStatus.OPEN, now, now)
     rows = ((row_id, *common, *_describe(refusal)) for row_id, refusal in zip(new_ids, added, strict=True))
     if added:
         copy_rows(cursor, "etl_quarantine", _COLUMNS, rows)
@@ -95,19 +95,21 @@ class Place:
     id: int
 
 
-def load_open(selection: Selection, source: str, behind: Place | None, most: int) -> tuple[list[Kept], Place | None]:
+def load_open(
+    selection: Selection, source: str, after: Place | None, most: int
+) -> tuple[list[StoredRefusal], Place | None]:
     """The next open rows of the selection, at most `most` and about as many bytes as a chunk, and their last place."""
     # In a transaction for its settings alone: whether the rows are still open is asked when they land.
     with transaction.atomic(), connection.cursor() as cursor:
         bound_statements(cursor)
         places, size = [], 0
-        for read_number, row_id, length in _order_open(selection, source, behind)[:most]:
+        for read_number, row_id, length in _order_open(selection, source, after)[:most]:
             places.append(Place(read_number, row_id))
             size += length
             if size >= CHUNK_BYTES:
                 break
         rows = QuarantinedRecord.objects.in_bulk([place.id for place in places])
-    return [_describe_kept(rows[place.id]) for place in places], places[-1] if places else behind
+    return [_describe_stored(rows[place.id]) for place in places], places[-1] if places else after
 
 
 def count_open(selection: Selection, source: str) -> int:
@@ -120,16 +122,16 @@ def filter_open(selection: Selection) -> QuerySet[QuarantinedRecord]:
     return QuarantinedRecord.objects.filter(selection.as_filter(), status=QuarantineStatus.OPEN)
 
 
-def _order_open(selection: Selection, source: str, behind: Place | None) -> Any:
+def _order_open(selection: Selection, source: str, after: Place | None) -> Any:
     rows = filter_open(selection).filter(source=source).annotate(read=Coalesce("read_number", Value(0)))
-    if behind is not None:
-        rows = rows.filter(Q(read__lt=behind.read_number) | Q(read=behind.read_number, pk__gt=behind.id))
+    if after is not None:
+        rows = rows.filter(Q(read__lt=after.read_number) | Q(read=after.read_number, pk__gt=after.id))
     return rows.order_by("-read", "pk").values_list("read", "pk", "original_length")
 
 
-def _describe_kept(row: QuarantinedRecord) -> Kept:
+def _describe_stored(row: QuarantinedRecord) -> StoredRefusal:
     original = bytes(row.original)
-    return Kept(
+    return StoredRefusal(
         id=row.pk,
         position=row.position,
         line=row.line,

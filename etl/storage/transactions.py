@@ -2,14 +2,12 @@
 
 import logging
 import random
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
 
 logger = logging.getLogger(__name__)
-
-Result = TypeVar("Result")
 
 STATEMENT_TIMEOUT_SECONDS = 60
 LOCK_TIMEOUT_SECONDS = 10
@@ -31,25 +29,38 @@ _TRANSIENT = {
 }
 
 
-def bound_statements(
+# Without statistics (temporary tables, arrays) the planner would scan whole tables for each batch.
+_BY_KEY = {
+    "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+    **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"),
+}
+
+
+def bound_waits(
     cursor: Any,
     *,
     lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
     idle_seconds: float = IDLE_IN_TRANSACTION_SECONDS,
+    by_key: bool = False,
 ) -> None:
-    """Give the open transaction its timeouts, and plans by index only: each statement here goes by key."""
+    """Bound how long the open transaction waits for locks, and how long it keeps its own if its process stops.
+
+    `by_key`: each statement goes by key; it gets a timeout too, and plans by index only.
+    """
     connection.queries_log.clear()  # with DEBUG on Django keeps each statement, with all that was given to it
-    timeouts = {
-        "statement_timeout": STATEMENT_TIMEOUT_SECONDS,
-        "lock_timeout": lock_timeout_seconds,
-        "idle_in_transaction_session_timeout": idle_seconds,
+    values = {
+        "lock_timeout": f"{round(lock_timeout_seconds * 1000)}ms",
+        "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}ms",
         # So that the server notices a killed client also in the middle of a statement, and frees its locks.
-        "client_connection_check_interval": CONNECTION_CHECK_SECONDS,
+        "client_connection_check_interval": f"{CONNECTION_CHECK_SECONDS}s",
+        **(_BY_KEY if by_key else {}),
     }
-    settings = [f"SET LOCAL {name} = '{round(seconds * 1000)}ms'" for name, seconds in timeouts.items()]
-    # Without statistics (temporary tables, arrays) the planner would scan whole tables for each batch.
-    settings += [f"SET LOCAL enable_{plan} = off" for plan in ("seqscan", "hashjoin", "mergejoin")]
-    cursor.execute("; ".join(settings))
+    cursor.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items()))
+
+
+def bound_statements(cursor: Any) -> None:
+    """`bound_waits` for a transaction whose statements all go by key."""
+    bound_waits(cursor, by_key=True)
 
 
 def is_lock_timeout(error: Exception) -> bool:
@@ -72,18 +83,37 @@ def is_transient(error: Exception) -> bool:
     return isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError
 
 
-def retry_transient(work: Callable[[], Result], wait: Callable[[float], None]) -> Result:
-    """Do the work, a whole transaction that fences itself, and again after a transient error, 5 times at most."""
-    for attempt in range(RETRIES):
-        try:
-            return work()
-        except Error as error:
-            if not is_transient(error):
-                raise
-            logger.warning("Database: %s; trying again (%d/%d)", describe(error), attempt + 1, RETRIES)
+class Attempt:
+    """One attempt at a transaction, as a context: a transient error in it is logged, and raised only by the last."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.failed = False
+
+    def __enter__(self) -> None:
+        self.failed = False
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        self.failed = isinstance(error, Error) and is_transient(error) and self.number < RETRIES
+        if self.failed and isinstance(error, Error):
+            logger.warning("Database: %s; trying again (%d/%d)", describe(error), self.number + 1, RETRIES)
             _drop_broken_connection()
-            wait(FIRST_BACKOFF_SECONDS * 3**attempt * random.uniform(0.5, 1))  # noqa: S311
-    return work()
+        return self.failed
+
+
+def retry_transient(wait: Callable[[float], None]) -> Iterator[Attempt]:
+    """Attempts at one whole transaction that fences itself: another after a transient error, 5 at most.
+
+    for attempt in retry_transient(time.sleep):
+        with attempt:
+            ...
+    """
+    for number in range(RETRIES + 1):
+        attempt = Attempt(number)
+        yield attempt
+        if not attempt.failed:
+            return
+        wait(FIRST_BACKOFF_SECONDS * 3**number * random.uniform(0.5, 1))  # noqa: S311
 
 
 def describe(error: Exception) -> str:

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-from etl import orders
 from etl.models import QuarantinedRecord, Run, SchemaChange, UnifiedRecord
-from etl.records import Trigger
-from tests.listed import Listed, fetch, ingest_here, make_item
+from etl.runs import orders
+from etl.runs.options import Options
+from etl.vocabulary import Trigger
+from tests.listed_source import Listed, fetch, ingest_here, make_item
 
 SOURCE = Listed.name
 
@@ -42,7 +43,7 @@ def land() -> Landed:
     ingest_here(source)
     source.records = [make_item(1, colour="red"), make_item(2, colour="blue"), make_item(3, price="free", colour="x")]
     ingest_here(source)
-    queued = orders.queue(SOURCE, key="waiting", trigger=Trigger.API, by="a test", options={"full": True})
+    queued = orders.queue(SOURCE, key="waiting", trigger=Trigger.API, by="a test", options=Options(full=True))
     return Landed(
         record=UnifiedRecord.objects.earliest("id").pk,
         run=Run.objects.exclude(pk=queued.pk).latest("id").pk,

@@ -15,9 +15,9 @@ from tests.api.landed import SOURCE, land
 from tests.api.people import People
 from tests.api.web import Web
 from tests.factories import make_products, write_products
-from tests.listed import fetch
+from tests.laws.test_crashes import landed_batches
+from tests.listed_source import fetch
 from tests.processes import Project, test_database_url, wait_until
-from tests.test_crashes import landed_batches
 
 
 class Mirror:

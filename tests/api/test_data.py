@@ -13,9 +13,9 @@ from tests.api.people import People, make_session
 from tests.api.walks import walk, walk_rows
 from tests.api.web import Web
 from tests.factories import make_products, write_products
-from tests.listed import Listed, fetch, ingest_here, make_item
+from tests.laws.test_crashes import landed_batches
+from tests.listed_source import Listed, fetch, ingest_here, make_item
 from tests.processes import Project
-from tests.test_crashes import landed_batches
 
 FIELDS = [
     *("id", "source", "external_id", "name", "category", "value", "currency", "event_timestamp"),

@@ -16,10 +16,10 @@ from kasparro.embedded import Servers
 from tests.api.landed import land
 from tests.api.people import People, make_session, make_token
 from tests.api.web import SECRET_KEY, Web, serving
+from tests.execution.test_workers import await_closed, make_sender, prefix, start_worker
 from tests.factories import write_products
-from tests.listed import fetch
+from tests.listed_source import fetch
 from tests.processes import Project, test_database_url, wait_until
-from tests.test_workers import await_closed, make_sender, prefix, start_worker
 
 UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 

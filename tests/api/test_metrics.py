@@ -13,10 +13,10 @@ from prometheus_client.samples import Sample
 from tests.api.landed import SOURCE, land
 from tests.api.people import People
 from tests.api.web import Web, serving
-from tests.listed import fetch
+from tests.execution.test_workers import await_closed, queue, start_worker
+from tests.laws.test_crashes import products_file
+from tests.listed_source import fetch
 from tests.processes import Project, wait_until
-from tests.test_crashes import products_file
-from tests.test_workers import await_closed, queue, start_worker
 
 
 def scrape(web: Web, token: str) -> list[Sample]:

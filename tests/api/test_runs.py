@@ -9,16 +9,16 @@ from urllib.parse import urlsplit
 import psycopg2
 from django.contrib.auth.models import User
 
+from etl.execution.executor import execute_queued as work
 from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, SchemaChange
-from etl.operations import work
-from etl.queries import verify
+from etl.reports.verification import verify
 from tests.api.landed import SOURCE, land
 from tests.api.people import People
 from tests.api.web import Answer, Web, serving
 from tests.factories import make_products, write_products
-from tests.listed import fetch
+from tests.laws.test_crashes import landed_batches, products_file
+from tests.listed_source import fetch
 from tests.processes import Project, test_database_url, wait_until
-from tests.test_crashes import landed_batches, products_file
 
 PLAIN = {"source": "products_csv"}
 
@@ -126,7 +126,7 @@ def test_a_cancel_waits_for_the_batch_that_is_landing_and_keeps_nobody_else(
 
 
 def test_a_refused_record_is_replayed_in_a_run_of_its_own(web: Web, people: People, settings: Any) -> None:
-    settings.ETL_SOURCES = ["tests.listed.Listed"]
+    settings.ETL_SOURCES = ["tests.listed_source.Listed"]
     landed = land()
     Run.objects.filter(pk=landed.queued).delete()
     answer = post(web, people, f"quarantine/{landed.refused}/replay")

@@ -15,7 +15,7 @@ import redis
 from django.conf import settings
 
 from api import throttling
-from etl import pacing
+from etl.http import rate_limits
 from kasparro.embedded import Servers
 from tests.api.people import People, make_session, make_token
 from tests.api.web import Answer, Web, serving
@@ -142,7 +142,7 @@ def test_a_lot_ends_with_its_window(settings: Any, valkey: Servers) -> None:
     settings.REDIS_URL = valkey.redis_url()
     limit = "10000/2 second"
     assert [throttling.find_wait(limit, "token:2") for _ in range(3)] == [0, 0, 0]
-    limiter, item = throttling.make_limiter(), pacing.parse(limit)
+    limiter, item = throttling.make_limiter(), rate_limits.parse(limit)
     ends_at, left = limiter.get_window_stats(item, "token:2")
     assert left == 10_000 - 10
     time.sleep(ends_at - time.time() + 0.1)

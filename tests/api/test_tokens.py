@@ -16,7 +16,7 @@ from api import tokens
 from api.models import Scope, Token
 from tests.api.people import CSRF, make_session, make_token
 from tests.api.web import SECRET_KEY, Answer, Web, serving
-from tests.listed import fetch
+from tests.listed_source import fetch
 from tests.processes import Project
 
 SECRET = re.compile(r"kasparro_[A-Za-z0-9_-]{43}")

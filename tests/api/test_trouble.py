@@ -20,9 +20,9 @@ from kasparro.embedded import Servers
 from tests.api.landed import land
 from tests.api.people import People, make_session
 from tests.api.web import SECRET_KEY, Answer, Web, serving, start_web
-from tests.listed import fetch
+from tests.execution.test_workers import BEAT, start_worker
+from tests.listed_source import fetch
 from tests.processes import Project, test_database_url, wait_until
-from tests.test_workers import BEAT, start_worker
 
 SECONDS = 1.0
 SESSION = "a" * 32

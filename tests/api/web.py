@@ -24,7 +24,7 @@ STANDING_VARIABLES = {
     "ALLOWED_HOSTS": "127.0.0.1,window.test",
     "LOG_FORMAT": "json",
     "WEB_PROCESSES": "1",
-    "ETL_SOURCES": "etl.sources.products.ProductsCsv,etl.sources.vendors.VendorsCsv,tests.listed.Listed",
+    "ETL_SOURCES": "etl.sources.products.ProductsCsv,etl.sources.vendors.VendorsCsv,tests.listed_source.Listed",
     "API_THROTTLE_TOKEN": "1000000/minute",
     "API_THROTTLE_ADDRESS": "1000000/minute",
 }

@@ -9,9 +9,9 @@ from playwright.sync_api import Browser, expect
 
 from etl.models import Checkpoint, QuarantinedRecord, Run, SchemaChange
 from tests.browser.conftest import Desk, make_person, open_web
+from tests.execution.test_workers import start_worker
 from tests.factories import make_products, write_products
 from tests.processes import Project, wait_until
-from tests.test_workers import start_worker
 
 LONG = 30_000
 
@@ -127,7 +127,7 @@ def test_a_refused_record_is_replayed(browser: Browser, products: Project, opene
     make_person("olga", "operator")
     write_products(products.folder / "products.csv", [(1, "Lamp", "Things", "free", "x"), *make_products(3, start=2)])
     products.ingest("products_csv")
-    products.environment |= {"ETL_SOURCES": "tests.quick.AnyPriceProducts"}
+    products.environment |= {"ETL_SOURCES": "tests.worker_sources.AnyPriceProducts"}
     start_worker(products)
     record = QuarantinedRecord.objects.get()
     with open_web(products) as web:

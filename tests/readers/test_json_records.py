@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.contracts import Number
+from etl.contracts.field_types import Number
 from etl.exceptions import SourceError
 from etl.readers.json_records import MAX_DEPTH, MAX_RECORD_BYTES, JsonContent, looks_cut
-from etl.records import ORIGINAL_BYTES, BreachCode, Cursor, Original, Record, Refusal
+from etl.records import ORIGINAL_BYTES, Cursor, Original, Record, Refusal
+from etl.vocabulary import BreachCode
 from tests.factories import hold, read_items
 
 

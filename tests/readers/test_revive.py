@@ -7,8 +7,9 @@ import pytest
 from etl.readers.base import Content, Source
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
-from etl.records import ORIGINAL_BYTES, Breach, BreachCode, Kept, Record, Refusal
+from etl.records import ORIGINAL_BYTES, Breach, Record, Refusal, StoredRefusal
 from etl.sources import Contract, CsvSource, JsonApiSource, JsonLinesSource, NonBlank
+from etl.vocabulary import BreachCode
 from tests.factories import hold, read_items
 
 BREACH = Breach(BreachCode.BLANK, "name is blank", "name")
@@ -43,13 +44,13 @@ def read_json(text: str) -> list[Record | Refusal]:
     return read(JsonContent(hold(text.encode()), "things.json"))
 
 
-def keep(item: Record | Refusal) -> Kept:
+def keep(item: Record | Refusal) -> StoredRefusal:
     """What is in quarantine of an item, refused by the contract or by the reader itself."""
     if isinstance(item, Refusal):
         original = item.original.head if len(item.original.head) == item.original.length else None
-        return Kept(1, item.position, item.line, item.breach, item.payload, original)
+        return StoredRefusal(1, item.position, item.line, item.breach, item.payload, original)
     original = item.original if len(item.original) <= ORIGINAL_BYTES else None
-    return Kept(1, item.position, item.line, BREACH, item.payload, original)
+    return StoredRefusal(1, item.position, item.line, BREACH, item.payload, original)
 
 
 def describe(item: Record | Refusal | None) -> object:

@@ -5,12 +5,17 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from etl.interruption import Interruption
+from etl.execution.executor import execute_here
+from etl.execution.outcomes import Outcome, describe_queued
 from etl.management.doors import choose_sources, clear_database_errors
 from etl.management.outcomes import finish, run_here, show_queued
-from etl.operations import Outcome, ingest, order
 from etl.pipeline import Progress
 from etl.readers.base import Source
+from etl.runs import orders
+from etl.runs.events import describe_process
+from etl.runs.options import Options
+from etl.supervision.interruption import Interruption
+from etl.vocabulary import Trigger
 
 
 class Command(BaseCommand):
@@ -37,14 +42,16 @@ class Command(BaseCommand):
         verbosity: int,
         **options: Any,
     ) -> None:
-        sources = choose_sources(names, all_of_them=all_of_them)
+        sources, wanted = choose_sources(names, all_of_them=all_of_them), Options(full=full)
+        by = f"a command on {describe_process()}"
 
         def work(source: Source, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
-            return ingest(source, full=full, interruption=interruption, report=report)
+            return execute_here(source, wanted, interruption=interruption, report=report)
 
         with clear_database_errors():
             if queue:
-                outcomes = show_queued([order(source, full=full) for source in sources], as_json=as_json)
+                runs = [orders.queue(source.name, trigger=Trigger.COMMAND, by=by, options=wanted) for source in sources]
+                outcomes = show_queued([describe_queued(run) for run in runs], as_json=as_json)
             else:
                 outcomes = run_here(sources, work, as_json=as_json, verbosity=verbosity)
         finish(sources, outcomes, as_json=as_json)

@@ -5,12 +5,13 @@ from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from etl.conf import conf
 from etl.management.doors import ExitStatus, clear_database_errors
 from etl.management.terminal import print_table
-from etl.pruning import BATCH, Policy, Pruned, list_known, prune, read_policy
+from etl.pruning import BATCH, Policy, Pruned, prune, read_policy
+from etl.reports.known_sources import list_known
 
 COLUMNS = ("table", "source", "rows")
 
@@ -35,8 +36,8 @@ class Command(BaseCommand):
                 f"--{name}-older-than", type=_parse_count, metavar="DAYS", dest=f"{name}_days", help=what
             )
         for name, default, what in (
-            ("--keep-versions", settings.ETL_PRUNE_KEEP_VERSIONS, "of each record"),
-            ("--keep-runs", settings.ETL_PRUNE_KEEP_RUNS, "of each source"),
+            ("--keep-versions", conf.ETL_PRUNE_KEEP_VERSIONS, "of each record"),
+            ("--keep-runs", conf.ETL_PRUNE_KEEP_RUNS, "of each source"),
         ):
             text = f"so many {what} stay at any age (default {default})"
             parser.add_argument(name, type=_parse_count, metavar="N", default=default, help=text)

@@ -6,19 +6,21 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from etl.interruption import Interruption
+from etl.execution.executor import execute_here
+from etl.execution.outcomes import Outcome, describe_queued
 from etl.management.doors import ExitStatus, clear_database_errors
 from etl.management.outcomes import finish, run_here, show_queued
 from etl.management.terminal import clean, print_table
 from etl.models import QuarantinedRecord, Run
-from etl.operations import Outcome, replay_here
+from etl.operations.quarantine import discard, list_sources_of, replay
 from etl.pipeline import Progress
-from etl.quarantine import discard, list_sources_of, replay
 from etl.readers.base import Source
-from etl.records import BreachCode, QuarantineStatus
-from etl.runs import describe_owner
-from etl.selection import Selection
+from etl.runs.events import describe_process
+from etl.runs.options import Options
 from etl.sources.registry import list_sources
+from etl.storage.selection import Selection
+from etl.supervision.interruption import Interruption
+from etl.vocabulary import BreachCode, QuarantineStatus
 
 COLUMNS = ("id", "source", "record", "line", "column", "code", "message", "status")
 
@@ -65,24 +67,23 @@ class Command(BaseCommand):
 
     def _replay(self, *, queue: bool, as_json: bool, verbosity: int, **options: Any) -> None:
         selection = _choose_selection(**options)
-        by = f"a command on {describe_owner()}"
+        by = f"a command on {describe_process()}"
         sources = _find_sources(list_sources_of(selection))
         if not sources:
             self.stderr.write("No open record is selected.")
             return
 
         def work(source: Source, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
-            return replay_here(source, selection, interruption=interruption, report=report)
+            return execute_here(source, Options(selection=selection), interruption=interruption, report=report)
 
         if queue:
-            queued = [Outcome(run.pk, run.source, run.status, run.reason) for run in replay(selection, by=by)]
-            outcomes = show_queued(queued, as_json=as_json)
+            outcomes = show_queued([describe_queued(run) for run in replay(selection, by=by)], as_json=as_json)
         else:
             outcomes = run_here(sources, work, as_json=as_json, verbosity=verbosity)
         finish(sources, outcomes, as_json=as_json)
 
     def _discard(self, **options: Any) -> None:
-        count = discard(_choose_selection(**options), by=f"a command on {describe_owner()}")
+        count = discard(_choose_selection(**options), by=f"a command on {describe_process()}")
         self.stdout.write(f"{count} {'record was' if count == 1 else 'records were'} discarded.")
 
     def _show(self, *, id: int, **options: Any) -> None:  # noqa: A002  (the argument's name)

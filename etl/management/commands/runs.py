@@ -9,9 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from etl.management.doors import ExitStatus, clear_database_errors
 from etl.management.terminal import clean, print_table
 from etl.models import Run, RunEvent
-from etl.operations import cancel as cancel_run
-from etl.records import COUNTERS
-from etl.runs import describe_owner
+from etl.operations.runs import cancel as cancel_run
+from etl.runs.events import describe_process
+from etl.vocabulary import COUNTERS
 
 FOLLOW_SECONDS = 0.5
 COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
@@ -57,7 +57,7 @@ class Command(BaseCommand):
     def _cancel(self, run: int | None) -> None:
         if run is None:
             raise CommandError("Name the run to cancel.", returncode=ExitStatus.USAGE)
-        cancel_run(run, by=f"a command on {describe_owner()}")
+        cancel_run(run, by=f"a command on {describe_process()}")
         self.stdout.write(f"Run {run} is cancelled.")
 
     def _follow(self, run: int | None, source: str | None) -> None:

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand
 
 from etl.management.doors import clear_database_errors
 from etl.management.terminal import print_table
-from etl.queries import list_sources_standing
+from etl.reports.standing import load_checkpoints, read_standings
 from etl.sources.registry import list_sources
 
 COLUMNS = ("source", "kind", "every", "location", "status", "finished", "records", "quarantine", "held by run")
@@ -17,10 +17,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_database_errors():
-            standing = list_sources_standing()
+            standings = read_standings()
+            checkpoints = load_checkpoints([standing.source for standing in standings])
         rows = []
-        for source in list_sources():
-            checkpoint, run = standing[source.name]
+        for source, standing in zip(list_sources(), standings, strict=True):
+            checkpoint, run = checkpoints.get(source.name), standing.last_run
             rows.append(
                 (
                     *(source.name, source.kind, source.every, source.location),

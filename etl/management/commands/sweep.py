@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from etl.execution.sweep import sweep
 from etl.management.doors import clear_database_errors
-from etl.operations import sweep
 
 
 class Command(BaseCommand):

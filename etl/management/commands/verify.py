@@ -5,10 +5,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from etl.checkpoints import repair_counts
+from etl.fence.counts import repair_counts
 from etl.management.doors import ExitStatus, clear_database_errors
-from etl.queries import verify
-from etl.totals import repair_totals
+from etl.reports.verification import verify
+from etl.storage.totals import repair_totals
 
 
 class Command(BaseCommand):

@@ -1,0 +1,168 @@
+"""The pipeline's settings, each once: its default, its meaning and its check. A project sets only what differs.
+
+`conf.ETL_BATCH_SIZE` is the project's Django setting of that name, or the default.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, overload
+
+import limits
+from django.conf import settings
+from redis.connection import parse_url
+
+Value = TypeVar("Value")
+Number = TypeVar("Number", int, float)
+
+
+@dataclass(slots=True)
+class Setting(Generic[Value]):
+    """One setting. `parse` reads the text of an environment variable; it and `fits` raise ValueError or TypeError."""
+
+    default: Value
+    meaning: str
+    hint: str
+    parse: Callable[[str], Value]
+    fits: Callable[[Any], object]
+    may_be_secret: bool = False
+    name: str = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Setting[Value]": ...
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+    def __get__(self, instance: object | None, owner: type) -> "Setting[Value] | Value":
+        return self if instance is None else getattr(settings, self.name, self.default)
+
+    def find_problem(self) -> str | None:
+        """Why the project's value can't be used; None if it can."""
+        value = getattr(settings, self.name, self.default)
+        try:
+            self.fits(value)
+        except (ValueError, TypeError):
+            return f"{self.name}{'' if self.may_be_secret else f' = {value!r}'} can't be used."
+        return None
+
+
+def _at_least(least: float) -> Callable[[Any], None]:
+    def check(value: Any) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
+            raise ValueError(value)
+
+    return check
+
+
+def _checked(parse: Callable[[str], Value], fits: Callable[[Any], object]) -> Callable[[str], Value]:
+    def parse_and_check(text: str) -> Value:
+        value = parse(text)
+        fits(value)
+        return value
+
+    return parse_and_check
+
+
+def whole(default: int, meaning: str, *, least: int = 0) -> Setting[int]:
+    """A whole number."""
+    fits = _at_least(least)
+    return Setting(default, meaning, f"Use a whole number, {least} or more.", _checked(int, fits), fits)
+
+
+def seconds(default: float, meaning: str, *, least: float = 0) -> Setting[float]:
+    """A number of seconds."""
+    fits = _at_least(least)
+    return Setting(default, meaning, f"Use a number of seconds, {least:g} or more.", _checked(float, fits), fits)
+
+
+def days(default: int | None, meaning: str) -> Setting[int | None]:
+    """A whole number of days; None (in the environment: never) for no limit."""
+
+    def fits(value: Any) -> None:
+        if value is not None:
+            _at_least(1)(value)
+
+    def parse(text: str) -> int | None:
+        return None if text.lower() == "never" else int(text)
+
+    hint = "Use a whole number of days, 1 or more, or never."
+    return Setting(default, meaning, hint, _checked(parse, fits), fits)
+
+
+def text(default: str, meaning: str, *, fits: Callable[[Any], object] = str, hint: str = "") -> Setting[str]:
+    """A text; `fits` raises ValueError for one that can't be used."""
+    return Setting(default, meaning, hint, _checked(str, fits), fits, may_be_secret=True)
+
+
+def items(default: Sequence[str], meaning: str) -> Setting[Sequence[str]]:
+    """A list of texts; in the environment separated by commas."""
+
+    def fits(value: Any) -> None:
+        if isinstance(value, str) or not all(isinstance(item, str) for item in value):
+            raise ValueError(value)
+
+    def parse(text: str) -> list[str]:
+        return [item.strip() for item in text.split(",") if item.strip()]
+
+    return Setting(default, meaning, "Use a list of texts.", parse, fits)
+
+
+def _is_rate(value: str) -> None:
+    if value:
+        limits.parse(value)
+
+
+class Settings:
+    """All of them, by name."""
+
+    ETL_SOURCES = items((), "Dotted paths of the sources.")
+    ETL_BATCH_SIZE = whole(10_000, "Records in one transaction.", least=1)
+    ETL_LEASE_SECONDS = seconds(60, "How long a run owns its source without renewing its lease.", least=0.5)
+    ETL_TASK_SECONDS = seconds(600, "After this time a worker's task hands its run over to the next task.", least=0.1)
+    ETL_BATCH_DEADLINE_SECONDS = seconds(600, "A run that lands no batch for this long loses its source.", least=0.5)
+
+    ETL_HTTP_RETRIES = whole(4, "Retries of a request after 429, 5xx, a connection error or a cut body.")
+    ETL_HTTP_BACKOFF_SECONDS = seconds(1, "The wait before the first retry; each next one is twice as long.")
+    ETL_HTTP_BACKOFF_CAP_SECONDS = seconds(10, "The longest wait between two retries.")
+    ETL_HTTP_TIMEOUT_SECONDS = seconds(30, "The longest silence of a server.", least=0.1)
+    ETL_HTTP_DEADLINE_SECONDS = seconds(300, "The longest time for one whole answer.", least=0.1)
+    ETL_HTTP_MAX_BYTES = whole(1 << 30, "The largest answer, decompressed.", least=1)
+
+    ETL_PRUNE_RAW_DAYS = days(365, "`prune` removes superseded raw records that are older.")
+    ETL_PRUNE_KEEP_VERSIONS = whole(3, "Raw versions of a record that stay at any age.", least=1)
+    ETL_PRUNE_QUARANTINE_DAYS = days(365, "`prune` removes refused records that were resolved before.")
+    ETL_PRUNE_EVENTS_DAYS = days(90, "`prune` removes run events that are older.")
+    ETL_PRUNE_RUNS_DAYS = days(365, "`prune` removes runs that are older.")
+    ETL_PRUNE_KEEP_RUNS = whole(100, "Runs of a source that stay at any age.", least=1)
+
+    REDIS_URL = text(
+        "redis://localhost:6379/0", "Locks, rate limits, liveness.", fits=parse_url, hint="Use redis://HOST:PORT/0."
+    )
+    REDIS_KEY_PREFIX = text("kasparro:", "Starts every key in Redis; one for each database.")
+
+    COINGECKO_BASE_URL = text("https://api.coingecko.com/api/v3", "The address of CoinGecko's API.")
+    COINGECKO_API_KEY = text("", "CoinGecko's demo key, sent to that address only.")
+    ETL_RATE_LIMIT_COINGECKO = text(
+        "10/minute",
+        "Requests to CoinGecko's public address, all workers together.",
+        fits=_is_rate,
+        hint="Use 10/minute.",
+    )
+    PRODUCTS_CSV = text("data/products.csv", "The products file.")
+    VENDORS_CSV = text("data/vendors.csv", "The vendors file.")
+    LISTINGS_JSON = text("data/listings.ndjson", "The listings: a file, or an http(s) address.")
+
+
+conf = Settings()
+
+
+def list_settings() -> Iterator[Setting[Any]]:
+    """Every setting, in order."""
+    return (value for value in vars(Settings).values() if isinstance(value, Setting))
+
+
+def find_base() -> Path:
+    """The folder from which relative paths of sources count: the project's BASE_DIR, or the working directory."""
+    return Path(getattr(settings, "BASE_DIR", "."))

@@ -1,0 +1,1 @@
+"""What a source's record must be: field types and contracts. Pure; needs no database."""

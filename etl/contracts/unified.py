@@ -1,0 +1,33 @@
+"""Whether the fields that a source's own `unify` returns can be stored. Pure."""
+
+from datetime import datetime
+from decimal import Decimal
+
+from etl.contracts.field_types import VALUE_DECIMALS, VALUE_DIGITS, is_too_precise, parse_non_blank, show_value
+from etl.records import Breach, UnifiedFields
+from etl.vocabulary import BreachCode
+
+
+def find_misfit(fields: UnifiedFields) -> Breach | None:
+    """Why what a source's own `unify` made can't be stored as it is; None if it can. Mappings give only what fits."""
+    for column in ("external_id", "name", "category", "currency"):
+        text = getattr(fields, column)
+        is_optional = column in ("category", "currency")
+        if text is None and is_optional:
+            continue
+        result = parse_non_blank(text)
+        if isinstance(result, Breach) and not (is_optional and result.code is BreachCode.BLANK):
+            return Breach(result.code, f"{column} {result.message}", column)
+    value, time = fields.value, fields.event_timestamp
+    if value is not None:
+        if not isinstance(value, Decimal) or not value.is_finite():
+            return Breach(BreachCode.NOT_A_NUMBER, f"value must be a finite Decimal, not {show_value(value)}", "value")
+        if value and value.adjusted() >= VALUE_DIGITS - VALUE_DECIMALS:
+            return Breach(BreachCode.OUT_OF_RANGE, f"value must be less than 10^20, not {show_value(value)}", "value")
+        if value and is_too_precise(value):
+            return Breach(BreachCode.TOO_PRECISE, f"value has more than {VALUE_DECIMALS} decimals", "value")
+    if time is not None and (not isinstance(time, datetime) or time.utcoffset() is None):
+        return Breach(
+            BreachCode.NO_TIME_ZONE, f"event_timestamp must be a zoned time, not {show_value(time)}", "event_timestamp"
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Executing runs, in a worker or in a terminal, and the sweep that repairs what was missed."""

@@ -1,0 +1,147 @@
+"""Executes runs: here and now for a terminal, or a queued one for a worker. However a run ends, it is closed."""
+
+import logging
+import time
+from collections.abc import Callable
+
+from django.db import Error, connection
+from structlog.contextvars import bound_contextvars
+
+from etl.conf import conf
+from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, ReadOpen, RunError
+from etl.execution.garbage_collection import relaxed_garbage_collection
+from etl.execution.outcomes import Outcome, describe_refusal, describe_run, explain
+from etl.fence.claims import Claim, Holder
+from etl.fence.source_lock import SourceLock
+from etl.models import Run
+from etl.pipeline import Progress, run_source
+from etl.readers.base import Source
+from etl.replay import run_replay
+from etl.runs import ending, orders
+from etl.runs.ending import Ending, end_unstartable
+from etl.runs.events import add_event
+from etl.runs.options import PLAIN, Options
+from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
+from etl.sources.registry import find_source
+from etl.storage.transactions import describe, retry_transient
+from etl.supervision.context import RunContext, TaskContext
+from etl.supervision.interruption import Interruption
+from etl.supervision.lease import Lease
+from etl.vocabulary import EventKind, Reason, Status, Trigger
+
+logger = logging.getLogger(__name__)
+
+READ_OPEN_SECONDS = 30
+"""A replay that waits for the end of a cut read looks again after this time."""
+
+
+def execute_here(
+    source: Source,
+    options: Options = PLAIN,
+    *,
+    interruption: Interruption,
+    report: Callable[[Progress], None],
+) -> Outcome:
+    """Run the source here and now, in this process; every way of ending is an Outcome."""
+    for attempt in retry_transient(time.sleep):
+        with attempt:
+            started = start_at_terminal(source.name, options)
+    if isinstance(started, Holder):
+        return describe_refusal(source.name, started)
+    claim, error = started.claim, None
+    try:
+        with Lease(claim, SourceLock(source.name, claim.lease_seconds)) as lease, interruption.allow():
+            _perform(source, started, RunContext(lease, interruption), report)
+    except (Exception, Interrupted) as raised:  # noqa: BLE001  (whatever ends a run, it must be closed)
+        error = raised
+        _end(claim, _choose_failure(raised), raised)
+    orders.send_waiting_of(source.name)
+    return describe_run(claim, error)
+
+
+def execute_queued(run_id: int) -> None:
+    """Execute a queued run in a worker: a message about it has come, and only the row says what to do.
+
+    A run that does not wait, or is not due, or whose source another run holds, is left as it is.
+    """
+    run = Run.objects.filter(pk=run_id, status=Status.QUEUED).first()
+    if run is not None:
+        with bound_contextvars(run_id=run_id, source=run.source):  # in each line that is logged meanwhile
+            _execute_queued(run)
+
+
+def _execute_queued(run: Run) -> None:
+    source = find_source(run.source)
+    if source is None:
+        end_unstartable(run, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
+        return
+    lock = SourceLock(source.name, conf.ETL_LEASE_SECONDS)
+    started = _start(run, lock)
+    if started is None:
+        # Its message is used up: the holder sends another when it ends, or the sweeper within a minute.
+        orders.forget_sending(run.pk)
+        return
+    _execute(source, started, lock)
+    logger.info("%s: run %d is %s", source.name, run.pk, describe_run(started.claim))
+    orders.send_waiting_of(source.name)
+
+
+def _start(run: Run, lock: SourceLock) -> Started | None:
+    """The started run; None if it can't be started now."""
+    if lock.is_held():
+        note_lock_held(run.source)
+        return None
+    try:
+        for attempt in retry_transient(time.sleep):
+            with attempt:
+                started = start_queued(run)
+    except NotWaiting:
+        return None
+    return started if isinstance(started, Started) else None
+
+
+def _execute(source: Source, started: Started, lock: SourceLock) -> None:
+    try:
+        with Lease(started.claim, lock) as lease:
+            _perform(source, started, TaskContext(lease, Interruption()), _report_nothing)
+    except Exception as error:  # noqa: BLE001  (whatever ends a run, it must be closed)
+        _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error)
+
+
+def _perform(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
+    perform = run_replay if started.run.trigger == Trigger.REPLAY else run_source
+    with relaxed_garbage_collection():
+        perform(source, started, context, report)
+
+
+def _report_nothing(progress: Progress) -> None:
+    """A worker shows no progress bar; the run's row holds how far it has come."""
+
+
+def _choose_hand_over(error: Exception) -> Ending | None:
+    """Of a worker's task: the run goes back to the queue, if that is what the error means."""
+    if isinstance(error, HandedOver | RateLimited):
+        return ending.handed_over(str(error), wait_seconds=error.wait_seconds)
+    if isinstance(error, ReadOpen):
+        return ending.handed_over(str(error), wait_seconds=READ_OPEN_SECONDS)
+    return None
+
+
+def _choose_failure(error: BaseException) -> Ending:
+    return ending.failed(*explain(error))
+
+
+def _end(claim: Claim, how: Ending, error: BaseException) -> None:
+    """End the run after the error. If even that fails, the next claim closes it."""
+    if not isinstance(error, RunError | HandedOver):
+        connection.close()  # what cut a transaction at an odd place may have left it unusable
+    try:
+        if isinstance(error, Overtaken):
+            raise error
+        for attempt in retry_transient(time.sleep):
+            with attempt:
+                ending.end(claim, how)
+    except (Overtaken, LeaseLost) as loss:
+        add_event(claim.run_id, EventKind.OVERTAKEN, str(loss))
+    except Error as failure:
+        logger.error("Run %d could not be closed (%s); the next run closes it.", claim.run_id, describe(failure))

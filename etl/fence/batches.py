@@ -1,0 +1,116 @@
+"""The fence of a batch: a compare-and-set of the checkpoint as its first statement, the counts as its last."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg2.extras import Json
+
+from etl.fence.claims import NEW_LEASE, OWN_SESSION, Claim, describe_lost_lease, raise_if_overtaken
+from etl.fence.reads import Read
+
+_NEXT_BATCH = f"SET batch_number = batch_number + 1, {OWN_SESSION}, {NEW_LEASE}, updated_at = clock_timestamp()"
+_ONLY_AS_OWNER = """
+    WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s
+        AND lease_expires_at > clock_timestamp()
+    RETURNING sequence + 1, clock_timestamp()
+"""
+_PASS = f"""
+    UPDATE ingestion_checkpoints {_NEXT_BATCH},
+        is_reading = true, is_full_read = %(is_full)s, read_number = %(read_number)s,
+        read_fingerprint = %(fingerprint)s, read_sequence = %(read_sequence)s, cursor = %(cursor)s
+    {_ONLY_AS_OWNER}
+"""
+_PASS_REPLAY = f"UPDATE ingestion_checkpoints {_NEXT_BATCH} {_ONLY_AS_OWNER}"
+_COUNT = f"""
+    UPDATE ingestion_checkpoints
+    SET sequence = sequence + %(sequences)s, record_count = record_count + %(records)s,
+        raw_count = raw_count + %(versions)s, open_quarantine_count = open_quarantine_count + %(refused)s, {NEW_LEASE}
+        {{more}}
+    WHERE source = %(source)s
+"""
+_COUNT_READ = _COUNT.format(more=", read_quarantined = %(read_quarantined)s, read_shape = %(read_shape)s")
+_COUNT_REPLAY = _COUNT.format(more="")
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The batch is past the fence: the sequence that its rows get, and the database's time of its transaction."""
+
+    sequence: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """How many rows a batch has added: unified, raw, and open refused ones (negative if some were resolved)."""
+
+    records: int
+    versions: int
+    refused: int
+
+
+def pass_fence(cursor: Any, claim: Claim, following: Read, *, batch_number: int) -> Passed | None:
+    """The compare-and-set with which each batch begins, from this batch number to the read as it is afterwards.
+
+    None: the run was overtaken, its lease has ended, or the batch has landed already.
+    """
+    reached = {
+        "is_full": following.is_full,
+        "read_number": following.number,
+        "fingerprint": following.fingerprint,
+        "read_sequence": following.first_sequence,
+        "cursor": Json(following.cursor),
+    }
+    return _compare_and_set(cursor, _PASS, claim, batch_number, reached)
+
+
+def pass_fence_of_replay(cursor: Any, claim: Claim, *, batch_number: int) -> Passed | None:
+    """The same for a page of a replay, which leaves the last read and its cursor as they are."""
+    return _compare_and_set(cursor, _PASS_REPLAY, claim, batch_number, {})
+
+
+def _compare_and_set(
+    cursor: Any, statement: str, claim: Claim, batch_number: int, reached: Mapping[str, Any]
+) -> Passed | None:
+    own = {"source": claim.source, "epoch": claim.epoch, "lease_seconds": claim.lease_seconds}
+    cursor.execute(statement, {**own, "batch_number": batch_number, **reached})
+    row = cursor.fetchone()
+    return Passed(int(row[0]), row[1]) if row is not None else None
+
+
+def require_landed(cursor: Any, claim: Claim, batch_number: int) -> None:
+    """After a refused compare-and-set: all is well if the batch has landed and its commit's answer was lost.
+
+    Raises Overtaken or LeaseLost otherwise.
+    """
+    cursor.execute(
+        "SELECT FROM ingestion_checkpoints WHERE source = %s AND epoch = %s AND batch_number = %s",
+        [claim.source, claim.epoch, batch_number + 1],
+    )
+    if cursor.fetchone() is None:
+        raise_if_overtaken(cursor, claim)
+        raise describe_lost_lease(claim)
+
+
+def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> None:
+    """The last statement of a batch: what it has added. The lease counts from now, however long the batch took."""
+    shape = {"read_quarantined": following.quarantined, "read_shape": Json(following.shape.as_json())}
+    cursor.execute(_COUNT_READ, {**_describe(claim, growth), **shape})
+
+
+def count_page(cursor: Any, claim: Claim, growth: Growth) -> None:
+    """The same for a page of a replay."""
+    cursor.execute(_COUNT_REPLAY, _describe(claim, growth))
+
+
+def _describe(claim: Claim, growth: Growth) -> dict[str, Any]:
+    return {
+        "source": claim.source,
+        "lease_seconds": claim.lease_seconds,
+        "sequences": 1 if growth.versions else 0,
+        "records": growth.records,
+        "versions": growth.versions,
+        "refused": growth.refused,
+    }

@@ -1,0 +1,185 @@
+"""Owning a source: claimed, renewed, released, taken away. Every time here is the database's."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from etl.exceptions import LeaseLost, Overtaken
+from etl.models import Checkpoint
+
+# A role that may not see another session's start sees NULL: then the session counts as alive.
+_OWNER_IS_CONNECTED = """
+    EXISTS (
+        SELECT FROM pg_stat_activity AS session WHERE session.pid = ingestion_checkpoints.owner_pid
+        AND coalesce(session.backend_start, owner_backend_start) = owner_backend_start
+    )
+"""
+_IS_HELD = f"(lease_expires_at > clock_timestamp() AND {_OWNER_IS_CONNECTED})"
+OWN_SESSION = """
+    owner_pid = pg_backend_pid(),
+    owner_backend_start = (SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())
+"""
+NEW_LEASE = "lease_expires_at = clock_timestamp() + %(lease_seconds)s * interval '1 second'"
+
+_TAKE = f"""
+    UPDATE ingestion_checkpoints
+    SET epoch = epoch + 1, owner = %(owner)s, owner_run_id = NULL, {OWN_SESSION}, {NEW_LEASE},
+        updated_at = clock_timestamp()
+    WHERE source = %(source)s AND NOT coalesce({_IS_HELD}, false)
+    RETURNING epoch
+"""
+_TAKE_FROM_OWNER = """
+    UPDATE ingestion_checkpoints
+    SET epoch = epoch + 1, owner = '', owner_run_id = NULL, owner_pid = NULL, owner_backend_start = NULL,
+        lease_expires_at = NULL, updated_at = clock_timestamp()
+    WHERE source = %(source)s AND
+"""
+_REVOKE = f"{_TAKE_FROM_OWNER} NOT coalesce({_IS_HELD}, false)"
+_REVOKE_FROM_RUN = f"{_TAKE_FROM_OWNER} owner_run_id = %(run_id)s"
+_FIND_HOLDER = f"""
+    SELECT owner_run_id, owner, lease_expires_at
+    FROM ingestion_checkpoints WHERE source = %(source)s AND {_IS_HELD}
+"""
+# Never waits for a row lock: while a batch holds it, the batch itself renews the lease. A renewal that waited for a
+# frozen session would go through when that session is ended, just when the lease must not be renewed.
+_RENEW = f"""
+    UPDATE ingestion_checkpoints SET {NEW_LEASE}
+    WHERE source = (
+        SELECT source FROM ingestion_checkpoints
+        WHERE source = %(source)s AND epoch = %(epoch)s AND lease_expires_at > clock_timestamp()
+        FOR UPDATE SKIP LOCKED
+    )
+"""
+_RELEASE = """
+    UPDATE ingestion_checkpoints
+    SET owner = '', owner_run_id = NULL, owner_pid = NULL, owner_backend_start = NULL, lease_expires_at = NULL,
+        updated_at = clock_timestamp()
+    WHERE source = %(source)s AND epoch = %(epoch)s AND owner_run_id = %(run_id)s
+        AND (lease_expires_at > clock_timestamp() OR NOT %(needs_lease)s)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A run's hold on its source, which every write of the run has to prove."""
+
+    source: str
+    run_id: int
+    epoch: int
+    lease_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The run that holds a source, and when its lease ends unless renewed (UTC)."""
+
+    run_id: int | None
+    owner: str
+    lease_expires_at: datetime
+
+
+class SourceHeld(Exception):
+    """Another run holds the source: its lease lives and its session is connected."""
+
+    def __init__(self, holder: Holder) -> None:
+        super().__init__(f"held by run {holder.run_id}")
+        self.holder = holder
+
+
+def make_checkpoint(source: str) -> None:
+    """Insert the source's row if it is missing."""
+    Checkpoint.objects.bulk_create([Checkpoint(source=source)], ignore_conflicts=True)
+
+
+def find_holder(cursor: Any, source: str) -> Holder | None:
+    """The run that holds the source now: its lease lives and its session is connected."""
+    cursor.execute(_FIND_HOLDER, {"source": source})
+    row = cursor.fetchone()
+    return Holder(*row) if row is not None else None
+
+
+def refuse_if_held(cursor: Any, source: str) -> None:
+    """Raise SourceHeld if a run holds the source."""
+    holder = find_holder(cursor, source)
+    if holder is not None:
+        raise SourceHeld(holder)
+
+
+def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int:
+    """Own the source; its new epoch. The row must be locked. Raises SourceHeld."""
+    while True:
+        cursor.execute(_TAKE, {"source": source, "owner": owner, "lease_seconds": lease_seconds})
+        row = cursor.fetchone()
+        if row is not None:
+            return int(row[0])
+        refuse_if_held(cursor, source)  # else its lease has ended between the two statements
+
+
+def name_owner_run(cursor: Any, claim: Claim) -> None:
+    """Tie the new claim to its run, in the transaction of `take`."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET owner_run_id = %s WHERE source = %s AND epoch = %s",
+        [claim.run_id, claim.source, claim.epoch],
+    )
+
+
+def renew(cursor: Any, claim: Claim) -> bool:
+    """Lengthen the lease, unless it has ended or a batch is just renewing it; whether the source is still ours."""
+    cursor.execute(_RENEW, {"source": claim.source, "epoch": claim.epoch, "lease_seconds": claim.lease_seconds})
+    cursor.execute(
+        "SELECT FROM ingestion_checkpoints WHERE source = %s AND epoch = %s AND owner_run_id = %s",
+        [claim.source, claim.epoch, claim.run_id],
+    )
+    return cursor.fetchone() is not None
+
+
+def end_lease(cursor: Any, claim: Claim) -> None:
+    """End the lease now: the run has stopped landing batches, and another may take over."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET lease_expires_at = clock_timestamp() WHERE source = %s AND epoch = %s",
+        [claim.source, claim.epoch],
+    )
+
+
+def release(cursor: Any, claim: Claim, *, needs_lease: bool) -> bool:
+    """Give the source up at the end of the run; False if it is no longer ours, or the needed lease has ended."""
+    values = {"source": claim.source, "epoch": claim.epoch, "run_id": claim.run_id, "needs_lease": needs_lease}
+    cursor.execute(_RELEASE, values)
+    return bool(cursor.rowcount)
+
+
+def revoke(cursor: Any, source: str) -> bool:
+    """Free the source if its owner's lease has ended or its session is gone; False if it is held. Needs the lock."""
+    cursor.execute(_REVOKE, {"source": source})
+    return bool(cursor.rowcount)
+
+
+def revoke_from_run(cursor: Any, source: str, run_id: int) -> None:
+    """Free the source from this run, however healthy; nothing if it is not the owner. Needs the row's lock."""
+    cursor.execute(_REVOKE_FROM_RUN, {"source": source, "run_id": run_id})
+
+
+def revoke_from_any_run(cursor: Any, source: str) -> None:
+    """Free the source from whatever run owns it, however healthy. Needs the row's lock."""
+    cursor.execute(f"{_TAKE_FROM_OWNER} true", {"source": source})
+
+
+def raise_if_overtaken(cursor: Any, claim: Claim) -> None:
+    """After a refused write: raise Overtaken if the run was closed from outside, which ends its epoch."""
+    cursor.execute("SELECT epoch FROM ingestion_checkpoints WHERE source = %s", [claim.source])
+    (epoch,) = cursor.fetchone()
+    if epoch != claim.epoch:
+        raise describe_overtaking(claim)
+
+
+def describe_overtaking(claim: Claim) -> Overtaken:
+    """The error for a run whose epoch is over."""
+    return Overtaken(f"Run {claim.run_id} of {claim.source} was closed from outside; it writes nothing more.")
+
+
+def describe_lost_lease(claim: Claim) -> LeaseLost:
+    """The error for a write that was refused although no other run has claimed the source."""
+    return LeaseLost(
+        f"The lease of run {claim.run_id} on {claim.source} has ended"
+        f" (ETL_LEASE_SECONDS={claim.lease_seconds:g}): it stood still for too long."
+    )

@@ -1,0 +1,102 @@
+"""Locking a source's checkpoint from outside its run, past an owner that is frozen.
+
+PostgreSQL frees no lock of a client that is frozen inside COPY: its session has to be ended.
+"""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from django.db import DatabaseError, OperationalError, connection, transaction
+
+from etl.fence.claims import make_checkpoint, refuse_if_held
+from etl.storage.transactions import bound_waits, is_lock_timeout
+
+LOCK_SECONDS = 0.25
+ATTEMPTS = 20
+PATIENT_ATTEMPTS = 120
+"""Half a minute: to wait for the owner's batch, where the source itself is not wanted."""
+
+FORCING_ATTEMPTS = 12
+"""Three seconds: a batch in hand may end before the session of an owner is ended by force."""
+
+IDLE_SECONDS = 1
+"""A process that is frozen while it holds the lock keeps others out for no longer."""
+
+TERMINATE_SECONDS = 1
+
+# The session that holds the checkpoint's row: the owner's as it is known, or one whose transaction has had the row
+# locked since before the lease ended (an owner that had to reconnect).
+_END_FROZEN_OWNER = f"""
+    SELECT pg_terminate_backend(session.pid, {TERMINATE_SECONDS * 1000})
+    FROM ingestion_checkpoints AS checkpoint, pg_stat_activity AS session
+    WHERE checkpoint.source = %(source)s AND (%(is_forced)s OR checkpoint.lease_expires_at <= clock_timestamp())
+        AND session.pid <> pg_backend_pid()
+        AND ((session.pid = checkpoint.owner_pid AND session.backend_start = checkpoint.owner_backend_start)
+            OR ((%(is_forced)s OR session.xact_start <= checkpoint.lease_expires_at) AND EXISTS (
+                SELECT FROM pg_locks WHERE pg_locks.pid = session.pid AND pg_locks.granted
+                AND pg_locks.locktype = 'transactionid' AND pg_locks.transactionid = checkpoint.xmax)))
+"""
+
+
+class CheckpointLocked(DatabaseError):
+    """Another session keeps the source's checkpoint locked, and is not an owner whose lease has ended."""
+
+
+@contextmanager
+def lock_checkpoint(
+    source: str,
+    *,
+    attempts: int = ATTEMPTS,
+    forces_after: int | None = None,
+    for_claim: bool = False,
+    by_key: bool = True,
+) -> Iterator[Any]:
+    """A transaction in which no batch of the source lands; gives its cursor.
+
+    Ends the session of an owner whose lease has ended and that keeps the row locked; after `forces_after` attempts
+    that of a healthy owner too. Raises CheckpointLocked after the last attempt. `for_claim` inserts a missing row, and
+    raises SourceHeld as soon as a healthy run holds the source. `by_key`: see `bound_waits`.
+    """
+    for attempt in range(attempts):
+        try:
+            cursor, opened = _open_locked(source, for_claim=for_claim, by_key=by_key)
+        except OperationalError as error:
+            if not is_lock_timeout(error):
+                raise
+            _end_frozen_owner(source, is_forced=forces_after is not None and attempt >= forces_after)
+        else:
+            break
+    else:
+        raise CheckpointLocked(f"the checkpoint of {source} stays locked by another session: see pg_locks")
+    with opened:
+        cursor.execute(f"SET LOCAL lock_timeout = '{round(attempts * LOCK_SECONDS)}s'")
+        yield cursor
+
+
+def _open_locked(source: str, *, for_claim: bool, by_key: bool) -> tuple[Any, ExitStack]:
+    with ExitStack() as opened:
+        opened.enter_context(transaction.atomic(durable=True))
+        cursor = opened.enter_context(connection.cursor())
+        bound_waits(cursor, lock_timeout_seconds=LOCK_SECONDS, idle_seconds=IDLE_SECONDS, by_key=by_key)
+        if for_claim:
+            make_checkpoint(source)
+            refuse_if_held(cursor, source)
+        _lock(cursor, source)
+        return cursor, opened.pop_all()
+
+
+def _lock(cursor: Any, source: str) -> None:
+    """Lock the row, and see the sessions as they are from now on.
+
+    PostgreSQL shows a transaction the sessions of its first look: an owner that connected while this one waited
+    would look as if it were gone.
+    """
+    cursor.execute("SELECT FROM ingestion_checkpoints WHERE source = %s FOR UPDATE", [source])
+    cursor.execute("SELECT pg_stat_clear_snapshot()")
+
+
+def _end_frozen_owner(source: str, *, is_forced: bool) -> None:
+    """`is_forced`: though its lease lives; what it has in hand is rolled back, and it writes nothing more."""
+    with connection.cursor() as cursor:
+        cursor.execute(_END_FROZEN_OWNER, {"source": source, "is_forced": is_forced})

@@ -1,0 +1,1 @@
+"""HTTP requests with care: retries, deadlines, caps, rate limits. The only importer of requests and urllib3."""

@@ -1,0 +1,67 @@
+"""Rate limits, counted in Redis for all processes: what a host is asked, and (api/throttling.py) what the API is asked.
+
+Like the lock they are a courtesy, not a law: without Redis requests go out unpaced, and the host's own 429 is
+waited out.
+"""
+
+import logging
+import time
+from functools import cache
+from typing import TypeVar
+
+import limits
+from limits import RateLimitItem
+from limits.errors import StorageError
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter, RateLimiter
+
+Limiter = TypeVar("Limiter", bound=RateLimiter)
+
+from etl.conf import conf
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 1
+LEAST_WAIT_SECONDS = 0.01
+
+parse = cache(limits.parse)
+"""A rate such as 10/minute, whose window this is."""
+
+
+def find_wait(host: str, limit: str) -> float:
+    """Seconds to wait before asking this host once more; 0 takes a place in the moving window, now."""
+    if not limit:
+        return 0
+    try:
+        limiter = _make_limiter(conf.REDIS_URL)
+        return count(limiter, parse(limit), host, least_wait_seconds=LEAST_WAIT_SECONDS)
+    except StorageError as error:
+        logger.warning(
+            "Requests to %s are not paced: Redis can't be reached (%s)", host, type(error.storage_error).__name__
+        )
+        return 0
+
+
+def count(limiter: RateLimiter, item: RateLimitItem, who: str, *, places: int = 1, least_wait_seconds: float) -> float:
+    """Take places in the window; 0, or the seconds until it has room if there are not so many. Raises StorageError."""
+    if limiter.hit(item, who, cost=places):
+        return 0
+    return max(least_wait_seconds, limiter.get_window_stats(item, who).reset_time - time.time())
+
+
+@cache
+def _make_limiter(url: str) -> MovingWindowRateLimiter:
+    return make_limiter(MovingWindowRateLimiter, url, "kasparro:limits", PATIENCE_SECONDS)
+
+
+def make_limiter(strategy: type[Limiter], url: str, key_prefix: str, patience_seconds: float) -> Limiter:
+    """What counts in this Redis; its errors are StorageError."""
+    address = url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
+    storage = storage_from_string(
+        address,
+        socket_connect_timeout=patience_seconds,
+        socket_timeout=patience_seconds,
+        key_prefix=key_prefix,
+        wrap_exceptions=True,
+    )
+    return strategy(storage)

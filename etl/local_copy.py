@@ -1,0 +1,86 @@
+"""Bytes held still: a private copy of a file or body, with the hash of exactly those bytes."""
+
+import hashlib
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from etl.exceptions import SourceError, TransientSourceError
+
+COPY_BYTES = 1 << 20
+COPY_ATTEMPTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class LocalCopy:
+    """An unnamed temporary file and the SHA-256 of its bytes; `size` in bytes."""
+
+    file: BinaryIO
+    fingerprint: str
+    size: int
+
+
+@contextmanager
+def open_temporary() -> Iterator[BinaryIO]:
+    """An unnamed temporary file; raises SourceError if there is no place for it."""
+    try:
+        file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below, where an error must not hide another)
+    except OSError as error:
+        raise SourceError(f"No temporary file can be made in {tempfile.gettempdir()}: {error.strerror}.") from error
+    try:
+        yield file
+    finally:
+        with suppress(OSError):  # a full disk has been told of where it was met
+            file.close()
+
+
+@contextmanager
+def copy_file(path: Path) -> Iterator[LocalCopy]:
+    """A copy of the file as it was at one moment; raises SourceError, or TransientSourceError while it is written."""
+    with open_temporary() as copy, _open_regular(path) as file:
+        for _ in range(COPY_ATTEMPTS):
+            before = _identify(file)
+            fingerprint, size = _copy(file, copy, path)
+            if _identify(file) == before and size == os.fstat(file.fileno()).st_size:
+                yield LocalCopy(copy, fingerprint, size)
+                return
+        raise TransientSourceError(f"{path} is being written while it is read: try again when it is complete.")
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    try:
+        # Without O_NONBLOCK the open of a named pipe would wait for a writer.
+        file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
+    except FileNotFoundError:
+        raise SourceError(f"{path} does not exist: put the file there or change the setting that names it.") from None
+    except OSError as error:
+        raise SourceError(f"{path} can't be read: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise SourceError(f"{path} is no regular file.")
+    return file
+
+
+def _identify(file: BinaryIO) -> tuple[int, int, int]:
+    status = os.fstat(file.fileno())
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _copy(file: BinaryIO, copy: BinaryIO, path: Path) -> tuple[str, int]:
+    file.seek(0)
+    copy.seek(0)
+    copy.truncate()
+    digest, size = hashlib.sha256(), 0
+    try:
+        while block := file.read(COPY_BYTES):
+            digest.update(block)
+            size += copy.write(block)
+        copy.flush()
+    except OSError as error:
+        raise SourceError(f"{path} can't be copied to {tempfile.gettempdir()}: {error.strerror}.") from error
+    return digest.hexdigest(), size

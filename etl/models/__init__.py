@@ -1,0 +1,40 @@
+"""The tables, with the laws that the database itself keeps: unique and check constraints, all of them named.
+
+Only the pipeline writes here. Times that decide anything come from the database's clock.
+"""
+
+from etl.models.checkpoints import Checkpoint, ReadMark
+from etl.models.columns import JsonTextField
+from etl.models.quarantine import QuarantinedRecord
+from etl.models.records import (
+    RAW_MODELS,
+    AnyRawRecord,
+    RawApiRecord,
+    RawCsvRecord,
+    RawRecord,
+    RawThirdSourceRecord,
+    UnifiedRecord,
+)
+from etl.models.runs import Run, RunEvent, RunKey
+from etl.models.schema import SchemaChange, SchemaSnapshot
+from etl.models.totals import Total
+
+__all__ = [
+    "RAW_MODELS",
+    "AnyRawRecord",
+    "Checkpoint",
+    "JsonTextField",
+    "QuarantinedRecord",
+    "RawApiRecord",
+    "RawCsvRecord",
+    "RawRecord",
+    "RawThirdSourceRecord",
+    "ReadMark",
+    "Run",
+    "RunEvent",
+    "RunKey",
+    "SchemaChange",
+    "SchemaSnapshot",
+    "Total",
+    "UnifiedRecord",
+]

@@ -1,0 +1,91 @@
+"""Where each source's reading stands and who owns it, and which rows its last read has met."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from etl.models.columns import choices_of, known_words
+from etl.models.runs import Run
+from etl.vocabulary import MarkKind
+
+
+class Checkpoint(models.Model):
+    """One source: where its reading stands, who owns it, and the counts kept with each batch.
+
+    `batch_number` and `epoch` are the fence: a batch lands only if both are still what its run knows.
+    The columns `read_*` and `cursor` belong to the read that is open while `is_reading`.
+    """
+
+    source = models.TextField(primary_key=True)
+    # ownership
+    epoch = models.BigIntegerField(default=0)
+    owner = models.TextField(blank=True, default="")
+    owner_run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, db_index=False, related_name="+")
+    owner_pid = models.IntegerField(null=True)
+    owner_backend_start = models.DateTimeField(null=True)
+    lease_expires_at = models.DateTimeField(null=True)
+    # the last finished read
+    fingerprint = models.TextField(blank=True, default="")
+    validators = models.JSONField(default=dict)
+    # the open read
+    cursor = models.JSONField(null=True)
+    is_reading = models.BooleanField(default=False)
+    is_full_read = models.BooleanField(default=False)
+    read_number = models.BigIntegerField(default=0)
+    read_fingerprint = models.TextField(blank=True, default="")
+    read_sequence = models.BigIntegerField(default=0, help_text="The sequence when the read began.")
+    read_quarantined = models.BigIntegerField(default=0)
+    read_shape = models.JSONField(null=True)
+    # the fence's batch, and the change feed's sequence
+    batch_number = models.BigIntegerField(default=0)
+    sequence = models.BigIntegerField(default=0)
+    # counts kept with each batch
+    record_count = models.BigIntegerField(default=0)
+    raw_count = models.BigIntegerField(default=0)
+    open_quarantine_count = models.BigIntegerField(default=0)
+    pruned_new = models.BigIntegerField(
+        default=0, db_default=0, help_text="How many records counted as new belong to pruned runs."
+    )
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "ingestion_checkpoints"
+        ordering = ("source",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(record_count__gte=0, raw_count__gte=0, open_quarantine_count__gte=0),
+                name="ingestion_checkpoints_counts_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(pruned_new__gte=0), name="ingestion_checkpoints_pruned_new_not_negative"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.source
+
+
+class ReadMark(models.Model):
+    """What a source's last read has met: a bitmap of the ids of one table, one block a row.
+
+    Records that it found unchanged (those it wrote are told by their sequence) and refused ones. Kept until the
+    next read begins.
+    """
+
+    source = models.TextField()
+    read_number = models.BigIntegerField()
+    kind = models.TextField(choices=choices_of(MarkKind), default=MarkKind.RECORD)
+    block = models.BigIntegerField()
+    bits = models.BinaryField()
+
+    class Meta:
+        db_table = "etl_read_marks"
+        constraints = (
+            models.UniqueConstraint(
+                fields=("source", "read_number", "kind", "block"), name="etl_read_marks_one_a_block"
+            ),
+            known_words("kind", MarkKind, "etl_read_marks"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source} read {self.read_number} block {self.block}"

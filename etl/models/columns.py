@@ -1,0 +1,27 @@
+"""Column types and constraints that several tables share."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+
+def choices_of(words: type[StrEnum]) -> list[tuple[str, str]]:
+    return [(word.value, word.value.replace("_", " ")) for word in words]
+
+
+def known_words(column: str, words: Iterable[StrEnum], table: str) -> models.CheckConstraint:
+    values = [word.value for word in words]
+    return models.CheckConstraint(condition=Q(**{f"{column}__in": values}), name=f"{table}_{column}_known")
+
+
+class JsonTextField(models.TextField):  # type: ignore[type-arg]
+    """PostgreSQL `json`, which keeps the text as received, read as that text (psycopg2 would parse it)."""
+
+    def db_type(self, connection: Any) -> str:
+        return "json"
+
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
+        return f"{sql}::text", params

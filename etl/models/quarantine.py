@@ -1,0 +1,54 @@
+"""What was refused."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from etl.models.columns import JsonTextField, choices_of, known_words
+from etl.models.runs import Run
+from etl.vocabulary import QuarantineStatus
+
+
+class QuarantinedRecord(models.Model):
+    """One refused record, at the first place where it was met; equal ones share the row."""
+
+    # place
+    source = models.TextField()
+    run = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    position = models.BigIntegerField()
+    line = models.BigIntegerField()
+    # reason
+    column_name = models.TextField(blank=True, default="")
+    code = models.TextField(help_text="One of vocabulary.BreachCode.")
+    message = models.TextField()
+    # content
+    payload = JsonTextField(null=True)
+    original = models.BinaryField()
+    original_length = models.BigIntegerField()
+    original_sha256 = models.BinaryField()
+    # lifecycle
+    status = models.TextField(choices=choices_of(QuarantineStatus), default=QuarantineStatus.OPEN)
+    read_number = models.BigIntegerField(null=True, help_text="The read that recorded it or reopened it.")
+    raw_id = models.BigIntegerField(null=True, help_text="The raw record that it became when it was replayed.")
+    resolved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, db_index=False, related_name="+"
+    )
+    created_at = models.DateTimeField(db_default=Now())
+    updated_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "etl_quarantine"
+        ordering = ("id",)
+        # Partial, so that they cost nothing where they tell nothing; their price stands in docs/decisions/0012.
+        indexes = (
+            models.Index(fields=("source", "id"), condition=Q(status="open"), name="etl_quarantine_open"),
+            models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),
+        )
+        constraints = (
+            models.UniqueConstraint(fields=("source", "original_sha256"), name="etl_quarantine_one_an_original"),
+            known_words("status", QuarantineStatus, "etl_quarantine"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source} record {self.position}: {self.message}"

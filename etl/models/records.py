@@ -1,0 +1,123 @@
+"""What has landed: raw records, one table a kind of source, and unified records."""
+
+from django.contrib.postgres.indexes import BrinIndex
+from django.db import models
+from django.db.models import Func, Value
+
+from etl.models.columns import JsonTextField
+from etl.models.runs import Run
+from etl.vocabulary import SourceKind
+
+
+def _find_by_run(table: str) -> BrinIndex:
+    """The raw rows of one run, which lie together: 24 kB a million rows (docs/decisions/0019)."""
+    return BrinIndex(fields=("run",), name=f"{table}_run", pages_per_range=32, autosummarize=True)
+
+
+class RawRecord(models.Model):
+    """One version of one record as it was received. The three tables draw ids from one sequence."""
+
+    id = models.BigIntegerField(primary_key=True, db_default=Func(Value("raw_record_id"), function="nextval"))
+    run = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
+    source = models.TextField()
+    external_id = models.TextField()
+    position = models.BigIntegerField()
+    sequence = models.BigIntegerField()
+    payload = JsonTextField()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.external_id}"
+
+    @classmethod
+    def table(cls) -> str:
+        return cls._meta.db_table
+
+
+class RawApiRecord(RawRecord):
+    """A record of an API."""
+
+    class Meta:
+        db_table = "raw_api_data"
+        indexes = (
+            models.Index(fields=("source", "external_id"), name="raw_api_data_record"),
+            _find_by_run("raw_api_data"),
+        )
+
+
+class RawCsvRecord(RawRecord):
+    """A record of a CSV file."""
+
+    class Meta:
+        db_table = "raw_csv_data"
+        indexes = (
+            models.Index(fields=("source", "external_id"), name="raw_csv_data_record"),
+            _find_by_run("raw_csv_data"),
+        )
+
+
+class RawThirdSourceRecord(RawRecord):
+    """A record of a JSON feed."""
+
+    class Meta:
+        db_table = "raw_third_source_data"
+        indexes = (
+            models.Index(fields=("source", "external_id"), name="raw_third_source_data_record"),
+            _find_by_run("raw_third_source_data"),
+        )
+
+
+class AnyRawRecord(RawRecord):
+    """The view that unites the raw tables."""
+
+    class Meta:
+        managed = False
+        db_table = "raw_records"
+
+
+RAW_MODELS: dict[SourceKind, type[RawRecord]] = {
+    SourceKind.API: RawApiRecord,
+    SourceKind.CSV: RawCsvRecord,
+    SourceKind.THIRD: RawThirdSourceRecord,
+}
+
+
+class UnifiedRecord(models.Model):
+    """One record in our fields; NULL where its source has none."""
+
+    source = models.TextField()
+    external_id = models.TextField()
+    # values
+    name = models.TextField()
+    category = models.TextField(null=True)
+    value = models.DecimalField(max_digits=38, decimal_places=18, null=True)
+    currency = models.TextField(null=True)
+    event_timestamp = models.DateTimeField()
+    # bookkeeping
+    ingested_at = models.DateTimeField()
+    updated_at = models.DateTimeField()
+    content_hash = models.BinaryField()
+    sequence = models.BigIntegerField()
+    raw = models.ForeignKey(
+        AnyRawRecord, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
+    )
+
+    class Meta:
+        db_table = "unified_records"
+        constraints = (
+            models.UniqueConstraint(fields=("source", "external_id"), name="unified_records_source_external_id"),
+        )
+        # The change feed. Its price on a first load: docs/benchmarks.md. The condition holds for every row; it keeps
+        # the index from the lookup of a batch, which would walk the whole source by it while statistics are missing.
+        indexes = (
+            models.Index(
+                fields=("source", "sequence", "id"),
+                name="unified_records_changes",
+                condition=models.Q(sequence__gt=0),
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.external_id}"

@@ -1,0 +1,137 @@
+"""Runs: one order each, the keys that asked for it, and its audit log."""
+
+from django.db import models
+from django.db.models import F, Func, Q
+from django.db.models.functions import Now
+
+from etl.models.columns import choices_of, known_words
+from etl.vocabulary import Status, Trigger
+
+
+class Run(models.Model):
+    """One order to bring one source up to date. The row is the order, a message about it only a hint."""
+
+    # identification
+    source = models.TextField()
+    key = models.TextField(unique=True)
+    trigger = models.TextField(choices=choices_of(Trigger))
+    at_terminal = models.BooleanField(default=False, help_text="It runs in a terminal and gets no successor.")
+    options = models.JSONField(default=dict, help_text="full, selection; empty for a plain run.")
+    # lifecycle
+    status = models.TextField(choices=choices_of(Status))
+    reason = models.TextField(blank=True, default="", help_text="One of vocabulary.Reason.")
+    error = models.TextField(blank=True, default="")
+    epoch = models.BigIntegerField(null=True)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    not_before = models.DateTimeField(null=True)
+    sent_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    # position in the source's content
+    cursor_before = models.JSONField(null=True)
+    cursor_after = models.JSONField(null=True)
+    # counters
+    seen = models.BigIntegerField(default=0)
+    new = models.BigIntegerField(default=0)
+    updated = models.BigIntegerField(default=0)
+    unchanged = models.BigIntegerField(default=0)
+    duplicate = models.BigIntegerField(default=0)
+    quarantined = models.BigIntegerField(default=0)
+    pruned_raw = models.BigIntegerField(
+        default=0, db_default=0, help_text="How many of the raw records that it landed are pruned."
+    )
+
+    class Meta:
+        db_table = "etl_runs"
+        permissions = (("operate", "Can start, cancel and replay runs, discard and acknowledge"),)
+        ordering = ("-created_at", "-id")
+        # The partial ones keep /stats and /health flat: they hold the open runs, and find each source's last run.
+        indexes = (
+            models.Index(fields=("-created_at", "-id"), name="etl_runs_newest"),
+            models.Index(fields=("source",), condition=Q(status__in=("queued", "running")), name="etl_runs_open"),
+            models.Index(
+                fields=("source", "-finished_at"), condition=Q(finished_at__isnull=False), name="etl_runs_last_closed"
+            ),
+            models.Index(
+                fields=("source", "-finished_at"),
+                condition=Q(finished_at__isnull=False, seen__gt=0),
+                name="etl_runs_last_that_read",
+            ),
+        )
+        constraints = (
+            known_words("status", Status, "etl_runs"),
+            known_words("trigger", Trigger, "etl_runs"),
+            models.UniqueConstraint(fields=("source",), condition=Q(status="running"), name="etl_runs_one_running"),
+            # A run that was begun and waits to go on is not asked for again: it may wait beside a new order.
+            models.UniqueConstraint(
+                fields=("source",),
+                condition=Q(status="queued", options={}, started_at=None),
+                name="etl_runs_one_queued_plain",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    seen=F("new") + F("updated") + F("unchanged") + F("duplicate") + F("quarantined"),
+                    new__gte=0,
+                    updated__gte=0,
+                    unchanged__gte=0,
+                    duplicate__gte=0,
+                    quarantined__gte=0,
+                ),
+                name="etl_runs_counters_add_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(pruned_raw__gte=0, pruned_raw__lte=F("new") + F("updated")),
+                name="etl_runs_pruned_raw_was_landed",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=("queued", "running"), finished_at=None)
+                | Q(status__in=("success", "partial", "failed"), finished_at__isnull=False),
+                name="etl_runs_finished_when_closed",
+            ),
+            models.CheckConstraint(
+                condition=~Q(status="running") | Q(started_at__isnull=False, epoch__isnull=False),
+                name="etl_runs_running_is_claimed",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.source}"
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds from its first start to its end, to the millisecond; None if one of them is not there (yet)."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return round((self.finished_at - self.started_at).total_seconds(), 3)
+
+
+class RunKey(models.Model):
+    """A further key that was answered with an existing run, and keeps that answer."""
+
+    key = models.TextField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="further_keys")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "etl_run_keys"
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class RunEvent(models.Model):
+    """One line of a run's audit log."""
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
+    kind = models.TextField(help_text="One of vocabulary.EventKind.")
+    message = models.TextField()
+    created_at = models.DateTimeField(db_default=Func(function="clock_timestamp"))
+
+    class Meta:
+        db_table = "etl_run_events"
+        ordering = ("id",)
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"

@@ -1,0 +1,50 @@
+"""What operators may do with runs: repeat one, stop one. To ask for one: runs/orders.py."""
+
+from dataclasses import replace
+
+from etl.exceptions import NotFound, NotPossible
+from etl.fence.locking import CheckpointLocked
+from etl.models import Run
+from etl.runs import ending, orders
+from etl.runs.options import Options
+from etl.sources.registry import find_source
+from etl.vocabulary import Trigger
+
+
+def run_again(run_id: int, *, by: str, user_id: int) -> Run:
+    """Queue a run as this one was: its source and options; a plain one that waits already is the answer.
+
+    Raises NotFound.
+    """
+    run = find_run(run_id)
+    if find_source(run.source) is None:
+        raise NotFound(f"ETL_SOURCES has no source {run.source}.")
+    options = Options.from_json(run.options)
+    if run.trigger == Trigger.REPLAY:
+        return orders.queue(run.source, trigger=Trigger.REPLAY, by=by, options=replace(options, user=user_id))
+    return orders.queue(run.source, trigger=Trigger.ADMIN, by=by, options=options)
+
+
+def cancel(run_id: int, *, by: str) -> Run:
+    """Stop a run: a queued one is closed, a running one writes nothing from now on, and its source is free.
+
+    It gets no successor. `by` says who asks, for the audit log. Raises NotFound or NotPossible.
+    """
+    run = find_run(run_id)
+    try:
+        is_cancelled = ending.cancel(run, by=by)
+    except CheckpointLocked as error:
+        raise NotPossible(f"Run {run_id} can't be cancelled just now: {error}.") from error
+    run.refresh_from_db()
+    if not is_cancelled:
+        raise NotPossible(f"Run {run_id} is closed already ({'/'.join(filter(None, (run.status, run.reason)))}).")
+    orders.send_waiting_of(run.source)
+    return run
+
+
+def find_run(run_id: int) -> Run:
+    """The run of this id. Raises NotFound."""
+    run = Run.objects.filter(pk=run_id).first()
+    if run is None:
+        raise NotFound(f"There is no run {run_id}.")
+    return run

@@ -1,0 +1,146 @@
+"""The pipeline's metrics for Prometheus: read from the database at each scrape, so true across all processes.
+
+A view composes and exposes them; nothing is registered here.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from math import nan
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from etl.reports.statistics import Gauges, Total, read_gauges, read_totals
+from etl.supervision import liveness
+from etl.supervision.liveness import Alive
+from etl.vocabulary import DURATION_BOUNDS, OUTCOMES, Reason, Status, TotalName
+
+logger = logging.getLogger(__name__)
+
+CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
+_LABELS: dict[TotalName, Sequence[str]] = {
+    TotalName.RUNS: CLOSED,
+    TotalName.FAILURES: tuple(Reason),
+    TotalName.RECORDS: OUTCOMES,
+    TotalName.DURATION: DURATION_BOUNDS,
+}
+OTHER = "other"
+"""The label of what is in no enum, as after a downgrade: labels stay bounded."""
+
+
+class PipelineCollector(Collector):
+    """The families of the pipeline; with a database that can't be read, `etl_up 0` alone."""
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing: else registering would scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Two statements, whatever the tables hold, and one question to Redis."""
+        up = GaugeMetricFamily("etl_up", "Whether the pipeline's database could be read.")
+        try:
+            families = [*_describe_pipeline(read_gauges(), read_totals()), *_describe_alive(liveness.find_alive())]
+        except Exception as error:  # noqa: BLE001  (a door: a scrape tells of a failure, it does not fail)
+            logger.warning("The pipeline's metrics can't be read: %s", type(error).__name__)
+            families = []
+        up.add_metric([], 1 if families else 0)
+        yield up
+        yield from families
+
+
+@dataclass(frozen=True, slots=True)
+class _Totals:
+    """The totals by (source, name, label), and when each source's last successful or partial run finished."""
+
+    values: dict[tuple[str, TotalName, str], Decimal]
+    last_success: dict[str, float]
+
+    def find(self, source: str, name: TotalName, label: str = "") -> float:
+        return float(self.values.get((source, name, label), 0))
+
+
+def _index(totals: Iterable[Total]) -> _Totals:
+    values: dict[tuple[str, TotalName, str], Decimal] = defaultdict(Decimal)
+    last_success: dict[str, float] = defaultdict(float)
+    for total in totals:
+        label = total.label if total.label in _LABELS.get(total.name, ("",)) else OTHER
+        values[total.source, total.name, label] += total.value
+        if total.name == TotalName.RUNS and label in (Status.SUCCESS, Status.PARTIAL) and total.latest is not None:
+            last_success[total.source] = max(last_success[total.source], total.latest.timestamp())
+    return _Totals(dict(values), dict(last_success))
+
+
+def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Iterator[Metric]:
+    totals = _index(rows)
+    names = [gauge.source for gauge in gauges]
+    yield _count(totals, names, TotalName.RUNS, "etl_runs", "Closed runs.", "status", CLOSED)
+    yield _count_failures(totals)
+    yield _count(totals, names, TotalName.RECORDS, "etl_records", "Records met.", "outcome", OUTCOMES)
+    yield _measure_durations(totals, names)
+    yield _count(totals, names, TotalName.RETRIES, "etl_retries", "Requests sent again.")
+    yield _count(totals, names, TotalName.SCHEMA_CHANGES, "etl_schema_changes", "Changes of a source's shape.")
+    yield _gauge("etl_quarantine_open", "Refused records that wait.", [(g.source, g.open_quarantine) for g in gauges])
+    yield _gauge(
+        "etl_last_success_timestamp_seconds",
+        "When the last successful or partial run finished; 0 for never.",
+        [(name, totals.last_success.get(name, 0)) for name in names],
+    )
+    yield _gauge(
+        "etl_checkpoint_age_seconds",
+        "Since the checkpoint was moved; NaN where there is none.",
+        [(g.source, nan if g.checkpoint_age_s is None else g.checkpoint_age_s) for g in gauges],
+    )
+    yield _gauge("etl_runs_due", "Queued runs whose time has come.", [(g.source, g.due_runs) for g in gauges])
+
+
+def _describe_alive(alive: Alive | None) -> Iterator[Metric]:
+    workers, beat = (nan, nan) if alive is None else (len(alive.workers), alive.beat_age_s is not None)
+    yield GaugeMetricFamily("etl_workers", "Workers seen of late; NaN where Redis does not answer.", workers)
+    yield GaugeMetricFamily("etl_beat_up", "Whether beat was seen of late; NaN where Redis does not answer.", beat)
+
+
+def _count(
+    totals: _Totals,
+    names: Sequence[str],
+    total: TotalName,
+    family: str,
+    text: str,
+    label: str = "",
+    values: Sequence[str] = ("",),
+) -> Metric:
+    counter = CounterMetricFamily(family, text, labels=["source", label] if label else ["source"])
+    for name in names:
+        for value in values:
+            counter.add_metric([name, value] if label else [name], totals.find(name, total, value))
+    return counter
+
+
+def _count_failures(totals: _Totals) -> Metric:
+    counter = CounterMetricFamily("etl_failures", "Failed runs, by reasons met so far.", labels=["source", "reason"])
+    for (source, name, reason), value in sorted(totals.values.items()):
+        if name == TotalName.FAILURES:
+            counter.add_metric([source, reason], float(value))
+    return counter
+
+
+def _measure_durations(totals: _Totals, names: Sequence[str]) -> Metric:
+    histogram = HistogramMetricFamily(
+        "etl_duration_seconds", "Closed runs, from their first start to their end.", labels=["source"]
+    )
+    for name in names:
+        buckets, runs = [], 0.0
+        for bound in DURATION_BOUNDS:
+            runs += totals.find(name, TotalName.DURATION, bound)
+            buckets.append((bound, runs))
+        histogram.add_metric([name], buckets, totals.find(name, TotalName.DURATION_SUM))
+    return histogram
+
+
+def _gauge(family: str, text: str, values: Iterable[tuple[str, float]]) -> Metric:
+    gauge = GaugeMetricFamily(family, text, labels=["source"])
+    for source, value in values:
+        gauge.add_metric([source], value)
+    return gauge

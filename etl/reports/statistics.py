@@ -1,0 +1,154 @@
+"""What has happened, in numbers; the cost does not grow with any table.
+
+Read from totals, checkpoints and open runs: `/stats`, and the gauges of `/metrics`, are one statement each.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import connection
+
+from etl.planned import Planned
+from etl.reports.known_sources import SELECT_KNOWN, list_configured
+from etl.vocabulary import TotalName
+
+_OPEN = """
+    SELECT source, count(*) FILTER (WHERE status = 'running') AS running,
+        count(*) FILTER (WHERE status = 'queued') AS queued,
+        count(*) FILTER (WHERE status = 'queued' AND coalesce(not_before <= clock_timestamp(), true)) AS due
+    FROM etl_runs WHERE status IN ('queued', 'running') GROUP BY source
+"""
+
+
+def _as_text(time: str) -> str:
+    """As PostgreSQL writes it in JSON where the session's time zone is UTC, whatever that is."""
+    return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+
+
+_CHECKPOINT = f"""
+    json_build_object(
+        'source', source, 'epoch', epoch, 'read_number', read_number, 'batch_number', batch_number,
+        'sequence', sequence, 'record_count', record_count, 'raw_count', raw_count,
+        'open_quarantine_count', open_quarantine_count, 'is_reading', is_reading,
+        'updated_at', {_as_text("updated_at")}, 'owner_run', owner_run_id,
+        'lease_expires_at', {_as_text("lease_expires_at")}
+    )
+"""
+
+
+def _add(column: str) -> str:
+    """A whole number, also of no sources at all."""
+    return f"coalesce(sum({column}), 0)::bigint"
+
+
+_RUN_FIELDS = f"""
+    'total_runs', {_add("successful + partial + failed + running + queued")},
+    'successful_runs', {_add("successful")}, 'partial_runs', {_add("partial")}, 'failed_runs', {_add("failed")},
+    'running_runs', {_add("running")}, 'queued_runs', {_add("queued")},
+    'last_success_at', {_as_text("max(last_success)")}, 'last_failure_at', {_as_text("max(last_failure)")},
+    'average_duration_s', round(sum(seconds) / nullif(sum(timed), 0), 3)::float8
+"""
+_STATISTICS = Planned(f"""
+    WITH known AS ({SELECT_KNOWN}), open AS ({_OPEN}), totals AS (
+        SELECT source,
+            sum(value) FILTER (WHERE name = 'runs' AND label = 'success') AS successful,
+            sum(value) FILTER (WHERE name = 'runs' AND label = 'partial') AS partial,
+            sum(value) FILTER (WHERE name = 'runs' AND label = 'failed') AS failed,
+            max(latest) FILTER (WHERE name = 'runs' AND label IN ('success', 'partial')) AS last_success,
+            max(latest) FILTER (WHERE name = 'runs' AND label = 'failed') AS last_failure,
+            sum(value) FILTER (WHERE name = 'duration_sum') AS seconds,
+            sum(value) FILTER (WHERE name = 'duration') AS timed
+        FROM etl_totals GROUP BY source
+    ), standing AS (
+        SELECT source, coalesce(successful, 0) AS successful, coalesce(partial, 0) AS partial,
+            coalesce(failed, 0) AS failed, coalesce(running, 0) AS running, coalesce(queued, 0) AS queued,
+            last_success, last_failure, coalesce(seconds, 0) AS seconds, coalesce(timed, 0) AS timed,
+            coalesce(record_count, 0) AS records, coalesce(open_quarantine_count, 0) AS quarantined,
+            CASE WHEN checkpoint.source IS NOT NULL THEN {_CHECKPOINT} END AS checkpoint
+        FROM known LEFT JOIN totals USING (source) LEFT JOIN open USING (source)
+        LEFT JOIN ingestion_checkpoints AS checkpoint USING (source)
+    ), each AS (
+        SELECT source, json_build_object(
+            'source', source, {_RUN_FIELDS},
+            'records', {_add("records")}, 'quarantined', {_add("quarantined")},
+            'checkpoint', (array_agg(checkpoint))[1]
+        ) AS one
+        FROM standing GROUP BY source
+    )
+    SELECT json_build_object(
+        {_RUN_FIELDS},
+        'records_by_source', coalesce(json_object_agg(source, records ORDER BY source), '{{}}'),
+        'quarantined_by_source', coalesce(json_object_agg(source, quarantined ORDER BY source), '{{}}'),
+        'checkpoints', coalesce(
+            json_agg(checkpoint ORDER BY source) FILTER (WHERE checkpoint IS NOT NULL), '[]'),
+        'sources', (SELECT coalesce(json_agg(one ORDER BY source), '[]') FROM each)
+    )::text FROM standing
+""")
+_TOTALS = "SELECT source, name, label, value, latest FROM etl_totals"
+_GAUGES = f"""
+    WITH known AS ({SELECT_KNOWN}), open AS ({_OPEN})
+    SELECT source, coalesce(due, 0), coalesce(open_quarantine_count, 0),
+        extract(epoch FROM clock_timestamp() - updated_at)
+    FROM known LEFT JOIN open USING (source) LEFT JOIN ingestion_checkpoints AS checkpoint USING (source)
+    ORDER BY source
+"""
+
+
+def read_statistics_json() -> str:
+    """The body of `/stats` as JSON text, made by PostgreSQL in one statement.
+
+    Runs by status (`total_runs` is all of them, open ones included), `records_by_source` and
+    `quarantined_by_source` (what is stored and what waits in quarantine), `last_success_at` (`partial` counts) and
+    `last_failure_at`, `average_duration_s` (of closed runs that were started, seconds), `checkpoints`; and in
+    `sources` the same for each source. Times are ISO 8601 in UTC; null is what has never been.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_STATISTICS, [list_configured()])
+        (text,) = cursor.fetchone()
+        return str(text)
+
+
+def read_statistics() -> dict[str, Any]:
+    """`read_statistics_json`, parsed."""
+    return json.loads(read_statistics_json())  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """One row of `etl_totals`: how often, ever, and when the last such run finished."""
+
+    source: str
+    name: TotalName
+    label: str
+    value: Decimal
+    latest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Gauges:
+    """How a source stands now: queued runs that are due, open quarantine, the checkpoint's age if it has one."""
+
+    source: str
+    due_runs: int
+    open_quarantine: int
+    checkpoint_age_s: float | None
+
+
+def read_totals() -> list[Total]:
+    """All totals; a source has a few dozen at most."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TOTALS)
+        return [Total(source, TotalName(name), *rest) for source, name, *rest in cursor.fetchall()]
+
+
+def read_gauges() -> list[Gauges]:
+    """Each known source, those of ETL_SOURCES that have never run included."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GAUGES, [list_configured()])
+        return [
+            Gauges(source, due, quarantine, float(age) if age is not None else None)
+            for source, due, quarantine, age in cursor.fetchall()
+        ]

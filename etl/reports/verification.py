@@ -1,0 +1,98 @@
+"""Whether the tables are sound: no orphans, every kept count true, law 4 for each run."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from etl.storage.totals import find_wrong
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something `verify` found wrong; `is_count` if it is a kept count, which `--repair` mends."""
+
+    message: str
+    is_count: bool = False
+
+
+# Kept counts against the tables, source by source; a source without checkpoint has kept nothing.
+_COUNTS = """
+    WITH kept AS (SELECT source, record_count, raw_count, open_quarantine_count FROM ingestion_checkpoints),
+    counted AS (
+        SELECT source, sum(records) AS records, sum(raws) AS raws, sum(refused) AS refused FROM (
+            SELECT source, count(*) AS records, 0 AS raws, 0 AS refused FROM unified_records GROUP BY source
+            UNION ALL SELECT source, 0, count(*), 0 FROM raw_records GROUP BY source
+            UNION ALL SELECT source, 0, 0, count(*) FROM etl_quarantine WHERE status = 'open' GROUP BY source
+        ) AS tables GROUP BY source
+    )
+    SELECT coalesce(kept.source, counted.source),
+        coalesce(record_count, 0), coalesce(records, 0)::bigint,
+        coalesce(raw_count, 0), coalesce(raws, 0)::bigint,
+        coalesce(open_quarantine_count, 0), coalesce(refused, 0)::bigint
+    FROM kept FULL JOIN counted ON kept.source = counted.source ORDER BY 1
+"""
+# Each question counts rows that must not exist.
+_ORPHANS = {
+    "unified records without their raw record": """
+        SELECT source, count(*) FROM unified_records AS u WHERE NOT EXISTS (
+            SELECT FROM raw_records AS r
+            WHERE r.id = u.raw_id AND r.source = u.source AND r.external_id = u.external_id) GROUP BY source""",
+    "raw records without a unified record": """
+        SELECT source, count(*) FROM raw_records AS r WHERE NOT EXISTS (
+            SELECT FROM unified_records AS u
+            WHERE u.source = r.source AND u.external_id = r.external_id) GROUP BY source""",
+    "raw records without their run": """
+        SELECT source, count(*) FROM raw_records AS r
+        WHERE NOT EXISTS (SELECT FROM etl_runs WHERE id = r.run_id) GROUP BY source""",
+    "quarantined records without their run": """
+        SELECT source, count(*) FROM etl_quarantine AS q
+        WHERE NOT EXISTS (SELECT FROM etl_runs WHERE id = q.run_id) GROUP BY source""",
+    "marks of another read than the last": """
+        SELECT source, count(*) FROM etl_read_marks AS m WHERE NOT EXISTS (
+            SELECT FROM ingestion_checkpoints AS c
+            WHERE c.source = m.source AND c.read_number = m.read_number) GROUP BY source""",
+    "replayed records without the raw record as which they landed": """
+        SELECT source, count(*) FROM etl_quarantine AS q WHERE raw_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM raw_records AS r WHERE r.id = q.raw_id AND r.source = q.source) GROUP BY source""",
+    "runs whose counters do not add up": """
+        SELECT source, count(*) FROM etl_runs
+        WHERE seen <> new + updated + unchanged + duplicate + quarantined GROUP BY source""",
+    "runs that landed other than the raw records they count": """
+        SELECT runs.source, count(*) FROM etl_runs AS runs
+        LEFT JOIN (SELECT run_id, count(*) AS versions FROM raw_records GROUP BY run_id) AS raws
+            ON raws.run_id = runs.id
+        WHERE new + updated <> coalesce(versions, 0) + pruned_raw GROUP BY runs.source""",
+    "new records counted other than stored": """
+        SELECT coalesce(counted.source, stored.source), abs(coalesce(news, 0) - coalesce(records, 0))
+        FROM (
+            SELECT source, sum(new)::bigint AS news FROM (
+                SELECT source, new FROM etl_runs UNION ALL SELECT source, pruned_new FROM ingestion_checkpoints
+            ) AS runs GROUP BY source
+        ) AS counted
+        FULL JOIN (SELECT source, count(*) AS records FROM unified_records GROUP BY source) AS stored
+            ON counted.source = stored.source
+        WHERE coalesce(news, 0) <> coalesce(records, 0)""",
+}
+
+
+def verify() -> list[Finding]:
+    """Orphans, kept counts and law 4, all as of one moment; empty if everything is sound."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        findings = []
+        for question, statement in _ORPHANS.items():
+            cursor.execute(statement)
+            findings += [Finding(f"{source}: {count} {question}") for source, count in cursor.fetchall()]
+        cursor.execute(_COUNTS)
+        for source, *numbers in cursor.fetchall():
+            findings += _compare_counts(source, numbers)
+        findings += [Finding(message, is_count=True) for message in find_wrong(cursor)]
+        return findings
+
+
+def _compare_counts(source: str, numbers: list[int]) -> Iterator[Finding]:
+    names = ("record_count", "raw_count", "open_quarantine_count")
+    for name, kept, counted in zip(names, numbers[::2], numbers[1::2], strict=True):
+        if kept != counted:
+            yield Finding(f"{source}: {name} is kept as {kept}, counted are {counted}", is_count=True)

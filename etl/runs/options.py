@@ -1,0 +1,36 @@
+"""What a run was asked to do beyond bringing its source up to date, as `etl_runs.options` keeps it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from etl.storage.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`full`: read everything again. `selection`: replay these refused records, for the user with this id."""
+
+    full: bool = False
+    selection: Selection | None = None
+    user: int | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether any other plain run of the source does the same."""
+        return self == Options()
+
+    def as_json(self) -> dict[str, Any]:
+        """Only what was asked for; empty for a plain run."""
+        selection = self.selection.as_json() if self.selection is not None else None
+        given = {"full": self.full or None, "selection": selection, "user": self.user}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, given: Mapping[str, Any]) -> Self:
+        """The reverse of `as_json`."""
+        selection = Selection.from_json(given["selection"]) if "selection" in given else None
+        return cls(bool(given.get("full")), selection, given.get("user"))
+
+
+PLAIN = Options()

@@ -1,0 +1,107 @@
+"""Asking for a run: the row is the order, the message about it only a hint.
+
+Asking twice with the same key gives the same run; asking for a plain run while one waits gives that one.
+"""
+
+import logging
+import uuid
+
+from celery import current_app
+from django.db import Error, connection, transaction
+from django.db.models import Q
+from kombu.exceptions import OperationalError as BrokerError
+
+from etl.clock import NOW, from_now
+from etl.models import Run, RunKey
+from etl.runs.events import add_event
+from etl.runs.options import PLAIN, Options
+from etl.storage.transactions import describe
+from etl.vocabulary import EventKind, Status, Trigger
+
+logger = logging.getLogger(__name__)
+
+RUN_TASK = "etl.tasks.run"
+RESEND_SECONDS = 300
+IS_DUE = Q(not_before=None) | Q(not_before__lte=NOW)
+"""Of a queued run: its time has come."""
+
+
+def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Options = PLAIN, attempt: int = 1) -> Run:
+    """The run that answers this key: an earlier answer, the source's waiting plain run, or a new one.
+
+    Without a key each call is a request of its own. `by` says who asks, for the audit log. Full reads and replays are
+    never merged. The message goes out after the commit.
+    """
+    key = key or f"{trigger}:{uuid.uuid4()}"
+    with transaction.atomic(), connection.cursor() as cursor:
+        for lock in (f"key {key}", f"source {source}"):  # always in this order, so that two requests can't deadlock
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"kasparro {lock}"])
+        run = _find_answer(key)
+        if run is not None:
+            return run
+        run = _find_waiting(source) if options.is_plain else None
+        if run is not None:
+            RunKey.objects.create(key=key, run=run)
+            Run.objects.filter(pk=run.pk, attempt__lt=attempt).update(attempt=attempt)
+            return run
+        run = Run.objects.create(
+            source=source,
+            key=key,
+            trigger=trigger,
+            status=Status.QUEUED,
+            options=options.as_json(),
+            attempt=attempt,
+        )
+        add_event(run.pk, EventKind.QUEUED, f"Queued by {by}.")
+        transaction.on_commit(lambda: send(run.pk))
+        return run
+
+
+def _find_answer(key: str) -> Run | None:
+    return Run.objects.filter(Q(key=key) | Q(further_keys__key=key)).first()
+
+
+def _find_waiting(source: str) -> Run | None:
+    # Locked: it can't be started, and so stop waiting, before this answer stands.
+    waiting = Run.objects.select_for_update().filter(source=source, status=Status.QUEUED, options={})
+    return waiting.order_by("pk").first()
+
+
+def send(run_id: int) -> bool:
+    """Send the message about a queued run that is due, at most every five minutes; False if there is no need.
+
+    Without a broker nothing is lost: the sweeper sends what has not been sent.
+    """
+    unsent = Q(sent_at=None) | Q(sent_at__lt=from_now(-RESEND_SECONDS))
+    if not Run.objects.filter(IS_DUE, unsent, pk=run_id, status=Status.QUEUED).update(sent_at=NOW):
+        return False
+    try:
+        current_app.send_task(RUN_TASK, args=[run_id], retry=False)
+    except (BrokerError, OSError) as error:
+        logger.warning("The message about run %d could not be sent (%s): the sweeper will.", run_id, error)
+        Run.objects.filter(pk=run_id).update(sent_at=None)
+        return False
+    return True
+
+
+def forget_sending(run_id: int) -> None:
+    """The message about a run came to nothing: another may be sent at once."""
+    Run.objects.filter(pk=run_id, status=Status.QUEUED).update(sent_at=None)
+
+
+def send_waiting() -> int:
+    """Send the messages of all queued runs that are due and have not been sent lately; how many."""
+    return _send_all(Q())
+
+
+def send_waiting_of(source: str) -> None:
+    """Send the messages of what waits for this source, which has just been released; never raises."""
+    try:
+        _send_all(Q(source=source))
+    except Error as error:
+        logger.warning("The messages of what waits for %s were not sent: %s", source, describe(error))
+
+
+def _send_all(condition: Q) -> int:
+    waiting = Run.objects.filter(condition, status=Status.QUEUED).order_by("pk").values_list("pk", flat=True)
+    return sum(send(run_id) for run_id in waiting)

@@ -1,0 +1,1 @@
+"""What keeps a running run alive and stops it in time: lease, waits, signals; and which processes are alive."""

@@ -1,0 +1,110 @@
+"""Keeps a run's lease, heartbeat and lock alive while its batches keep coming, from a thread of its own."""
+
+import logging
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from django.core.management.base import CommandError
+from django.db import Error, connection, transaction
+
+from etl.conf import conf
+from etl.exceptions import LeaseLost, RunError
+from etl.fence import claims
+from etl.fence.claims import Claim
+from etl.fence.source_lock import SourceLock
+from etl.runs.progress import beat
+from etl.storage.transactions import bound_statements, describe
+
+logger = logging.getLogger(__name__)
+
+MOST_RENEWAL_SECONDS = 5
+"""However long the lease, a run that was closed from outside while it waits stops within so long."""
+
+JOIN_SECONDS = 5
+"""A renewal that hangs in the database must not keep the run from ending; its thread dies with the process."""
+
+
+class Lease:
+    """A context in which the claim's lease is renewed every third of its length, or every 5 s.
+
+    Without a batch for ETL_BATCH_DEADLINE_SECONDS the lease is let go, so that a reader that hangs loses its
+    source. That, or the run having been closed from outside, ends its waits.
+    """
+
+    def __init__(self, claim: Claim, lock: SourceLock) -> None:
+        self.claim = claim
+        self.lock = lock
+        self._loss: RunError | None = None
+        self._is_lost = threading.Event()
+        self._stopping = threading.Event()
+        self._last_batch = time.monotonic()
+        self._thread = threading.Thread(target=self._keep, name=f"lease of {claim.source}", daemon=True)
+
+    def __enter__(self) -> Self:
+        self.lock.hold()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stopping.set()
+        self._thread.join(JOIN_SECONDS)
+        self.lock.release()
+
+    def note_batch(self) -> None:
+        """A batch has landed: the deadline counts from here."""
+        self._last_batch = time.monotonic()
+
+    def wait(self, seconds: float) -> RunError | None:
+        """Sleep while the source is ours; what ends the run if it is not any more."""
+        self._is_lost.wait(seconds)
+        return self._loss
+
+    def _lose(self, loss: RunError) -> None:
+        self._loss = loss
+        self._is_lost.set()
+
+    def _keep(self) -> None:
+        try:
+            while not self._stopping.wait(self._next_wait()):
+                if time.monotonic() - self._last_batch >= conf.ETL_BATCH_DEADLINE_SECONDS:
+                    self._let_go()
+                    return
+                if not self._renew():
+                    return
+        finally:
+            connection.close()
+
+    def _next_wait(self) -> float:
+        until_deadline = self._last_batch + conf.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
+        return max(0.0, min(self.claim.lease_seconds / 3, MOST_RENEWAL_SECONDS, until_deadline))
+
+    def _renew(self) -> bool:
+        """Renew lease, heartbeat and lock; False if the source is somebody else's by now: then leave its lock alone."""
+        try:
+            with transaction.atomic(), connection.cursor() as cursor:
+                bound_statements(cursor)
+                is_ours = claims.renew(cursor, self.claim)
+                beat(cursor, self.claim)
+            if not is_ours:
+                self._lose(claims.describe_overtaking(self.claim))
+                return False
+        except (Error, CommandError) as error:  # CommandError: an embedded server that does not come back
+            logger.warning("The lease of %s was not renewed this time: %s", self.claim.source, describe(error))
+            connection.close()
+        self.lock.hold()
+        return True
+
+    def _let_go(self) -> None:
+        self._lose(LeaseLost(f"{self.claim.source} waited beyond ETL_BATCH_DEADLINE_SECONDS."))
+        logger.warning(
+            "%s brought no batch for %g s: its lease is let go.", self.claim.source, conf.ETL_BATCH_DEADLINE_SECONDS
+        )
+        try:
+            with connection.cursor() as cursor:
+                claims.end_lease(cursor, self.claim)
+        except Error as error:
+            logger.warning("It ends by itself, not at once: %s", describe(error))

@@ -1,0 +1,99 @@
+"""Who is alive: workers and beat sign a list in Redis every few seconds. For people; nothing is decided by it.
+
+So an error of Redis never disturbs who signs. The times are Redis' own: writers on many hosts and whoever reads
+measure by one clock, and no skew makes a worker look dead, or a dead one alive.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from functools import cache
+
+import redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from etl.conf import conf
+
+logger = logging.getLogger(__name__)
+
+BEAT = "beat"
+SIGN_SECONDS = 5
+ALIVE_SECONDS = 30
+"""Who has not signed for so long is not alive."""
+
+PATIENCE_SECONDS = 1
+_WORKER = "worker:"
+
+# One sorted set: a name's score is when it signed. Names that are gone leave with the next signature.
+_SIGN = """
+    local now = redis.call('TIME')
+    now = now[1] + now[2] / 1000000
+    redis.call('ZADD', KEYS[1], now, ARGV[1])
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now - ARGV[2])
+    redis.call('EXPIRE', KEYS[1], ARGV[2])
+"""
+_signed: dict[str, float] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Workers by name, and beat, with the seconds since each has signed; None for a beat that is not alive."""
+
+    workers: list[tuple[str, float]]
+    beat_age_s: float | None
+
+
+def name_worker(hostname: str) -> str:
+    """The name under which the worker of this Celery host name signs."""
+    return f"{_WORKER}{hostname}"
+
+
+def sign(name: str) -> None:
+    """Note that `name` lives, every five seconds at most however often it is called; never raises."""
+    now = time.monotonic()
+    if name in _signed and now - _signed[name] < SIGN_SECONDS:
+        return
+    _signed[name] = now
+    try:
+        _connect(conf.REDIS_URL).eval(_SIGN, 1, _key(), name, ALIVE_SECONDS)
+    except RedisError as error:
+        logger.debug("%s could not sign: %s", name, type(error).__name__)
+
+
+def sign_off(name: str) -> None:
+    """Note that `name` has ended; never raises."""
+    try:
+        _connect(conf.REDIS_URL).zrem(_key(), name)
+    except RedisError as error:
+        logger.debug("%s could not sign off: %s", name, type(error).__name__)
+
+
+def find_alive() -> Alive | None:
+    """Who is alive, in one round trip; None if Redis does not answer within a second."""
+    try:
+        with _connect(conf.REDIS_URL).pipeline(transaction=False) as pipeline:
+            pipeline.time()
+            pipeline.zrange(_key(), 0, -1, withscores=True)
+            (seconds, microseconds), signed = pipeline.execute()
+    except RedisError:
+        return None
+    now = seconds + microseconds / 1_000_000
+    ages = {name.decode(): max(0.0, now - at) for name, at in signed if now - at < ALIVE_SECONDS}
+    workers = sorted((name.removeprefix(_WORKER), age) for name, age in ages.items() if name.startswith(_WORKER))
+    return Alive(workers, ages.get(BEAT))
+
+
+def _key() -> str:
+    return f"{conf.REDIS_KEY_PREFIX}alive"
+
+
+@cache
+def _connect(url: str) -> redis.Redis:
+    return redis.Redis.from_url(
+        url,
+        socket_timeout=PATIENCE_SECONDS,
+        socket_connect_timeout=PATIENCE_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )

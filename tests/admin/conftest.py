@@ -1,0 +1,28 @@
+"""A desk with two sources, and the people who sit at it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.test import Client
+
+from api.groups import make_groups
+from tests.admin.people import make_client
+
+
+@pytest.fixture(autouse=True)
+def desk(transactional_db: None, settings: Any, tmp_path: Path) -> None:
+    make_groups(apps)  # a flushed database has none
+    settings.ETL_SOURCES = ["tests.admin.rows.Wares", "tests.admin.rows.Idle"]
+    settings.STATIC_ROOT = str(tmp_path)  # whitenoise warns where there is none
+
+
+@pytest.fixture
+def operator() -> Client:
+    return make_client("operator")
+
+
+@pytest.fixture
+def viewer() -> Client:
+    return make_client("viewer")

@@ -1,0 +1,158 @@
+"""What the pages cost: queries that don't grow with the tables, plans by an index, and no other way in."""
+
+import re
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from etl.admin.records import describe_value
+from etl.models import Run, UnifiedRecord
+from etl.runs.advice import ADVICE, find_advice
+from etl.vocabulary import Reason
+from tests.admin.rows import Idle, Wares, make_refused, make_run
+from tests.listed_source import ingest_here, make_item
+from tests.processes import ROOT
+
+ROWS = 200_000
+FIRST_RUN = 1000
+BIG = ("unified_records", "raw_api_data", "raw_csv_data", "raw_third_source_data", "etl_quarantine")
+
+_FILL = f"""
+    INSERT INTO raw_csv_data (run_id, source, external_id, position, sequence, payload)
+        SELECT {FIRST_RUN} + n / 1000, CASE WHEN n % 10 = 0 THEN 'idle' ELSE 'wares' END, 'e' || n, n, 1 + n / 1000,
+            ('{{"id": "' || n || '"}}')::json
+        FROM generate_series(1, {ROWS}) AS n;
+    INSERT INTO unified_records (source, external_id, name, event_timestamp, ingested_at, updated_at, content_hash,
+            sequence, raw_id)
+        SELECT source, external_id, 'A name', now(), now(), now(), '\\x00', sequence, id FROM raw_csv_data;
+    INSERT INTO etl_quarantine (source, run_id, position, line, column_name, code, message, original, original_length,
+            original_sha256, status)
+        SELECT CASE WHEN n % 10 = 0 THEN 'idle' ELSE 'wares' END, {FIRST_RUN}, n, n, 'price', 'blank', 'is blank', 'x',
+            1, sha256(n::text::bytea), 'open'
+        FROM generate_series(1, {ROWS // 10}) AS n;
+    ANALYZE raw_csv_data; ANALYZE unified_records; ANALYZE etl_quarantine;
+"""
+
+
+@pytest.fixture
+def many(desk: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(_FILL)
+
+
+def list_plans(client: Client, address: str) -> list[str]:
+    """The plan of each question that a page asks of a big table."""
+    with CaptureQueriesContext(connection) as asked:
+        response = client.get(address)
+    assert response.status_code == 200
+    plans = []
+    with connection.cursor() as cursor:
+        for each in asked.captured_queries:
+            if each["sql"].startswith("SELECT") and any(f'FROM "{table}"' in each["sql"] for table in BIG):
+                cursor.execute(f"EXPLAIN {each['sql']}")
+                plans.append("\n".join(row[0] for row in cursor.fetchall()))
+    return plans
+
+
+def test_each_list_and_page_is_read_by_an_index(many: None, viewer: Client) -> None:
+    row, raw = UnifiedRecord.objects.values_list("pk", "raw_id").get(external_id="e777")
+    addresses = [
+        *(f"unifiedrecord/{query}" for query in ("", "?source=idle", "?source=wares&p=99", "?q=e777", "?o=4.-3")),
+        *(f"rawcsvrecord/{query}" for query in ("", "?source=idle", "?source=wares&p=99", "?q=e777", "?o=2")),
+        *(f"rawcsvrecord/?run={FIRST_RUN + 150}", f"unifiedrecord/{row}/change/", f"rawcsvrecord/{raw}/change/"),
+        *("quarantinedrecord/", "quarantinedrecord/?source=idle&status=open"),
+    ]
+    for address in addresses:
+        plans = list_plans(viewer, f"/admin/etl/{address}")
+        assert plans, address
+        for plan in plans:
+            assert "Index" in plan, (address, plan)
+            scanned = re.findall(r"Seq Scan on (\w+)", plan)
+            # Empty tables are read whole, which costs nothing.
+            assert not set(scanned) - {"raw_api_data", "raw_third_source_data"}, (address, plan)
+
+
+def test_a_list_counts_no_further_than_it_shows(many: None, viewer: Client) -> None:
+    text = viewer.get("/admin/etl/unifiedrecord/").content.decode()
+    assert f"About {ROWS:,} rows in all" in text
+    assert "5000 unified records" in text
+    assert viewer.get("/admin/etl/unifiedrecord/?p=101").status_code == 302
+
+
+def test_no_other_condition_gets_into_a_list(viewer: Client) -> None:
+    for name in ("unifiedrecord", "rawcsvrecord", "quarantinedrecord", "run"):
+        assert viewer.get(f"/admin/etl/{name}/?source__icontains=a").status_code == 400
+
+
+def test_a_search_finds_the_whole_id_in_any_source(viewer: Client) -> None:
+    ingest_here(Wares([make_item("a-1"), make_item("a-12")]))
+    text = viewer.get("/admin/etl/unifiedrecord/?q=a-1").content.decode()
+    assert "1 unified record" in text
+    assert "0 unified records" in viewer.get("/admin/etl/unifiedrecord/?q=a-").content.decode()
+
+
+def count_queries(client: Client, address: str) -> int:
+    with CaptureQueriesContext(connection) as asked:
+        assert client.get(address).status_code == 200
+    return len(asked)
+
+
+def test_home_asks_at_most_ten_questions_however_many_runs_there_are(viewer: Client) -> None:
+    viewer.get("/admin/")  # content types and the like are remembered from here on
+    few = count_queries(viewer, "/admin/")
+    for source in ("wares", "idle"):
+        Run.objects.bulk_create(
+            Run(source=source, key=f"{source}:{number}", trigger="schedule", status="queued", options={"full": True})
+            for number in range(2000)
+        )
+        make_refused(1, source=source)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE etl_runs SET status = 'success', started_at = now(), finished_at = now() WHERE status = 'queued'"
+        )
+    assert count_queries(viewer, "/admin/") == few
+    assert 0 < few <= 10
+
+
+@pytest.mark.parametrize("address", ["run/", "quarantinedrecord/", "unifiedrecord/", "checkpoint/", "rawapirecord/"])
+def test_a_list_asks_as_many_questions_for_many_rows_as_for_one(address: str, viewer: Client) -> None:
+    ingest_here(Wares([make_item(1), make_item("")]))
+    viewer.get(f"/admin/etl/{address}")
+    few = count_queries(viewer, f"/admin/etl/{address}")
+    for number in range(30):
+        make_run()
+        make_refused(number)
+    ingest_here(Wares([make_item(number) for number in range(40)]))
+    assert count_queries(viewer, f"/admin/etl/{address}") == few
+
+
+def test_a_record_tells_what_each_version_changed(viewer: Client) -> None:
+    for price in ("1.50", "2.50"):
+        ingest_here(Wares([make_item(1, price=price)]))
+    record = UnifiedRecord.objects.get()
+    text = viewer.get(f"/admin/etl/unifiedrecord/{record.pk}/change/").content.decode()
+    assert "<td><bdi>&quot;1.50&quot;</bdi></td><td><bdi>&quot;2.50&quot;</bdi></td>" in text
+    assert "The first one." in text
+    assert text.count("As it came") == 2
+
+
+@pytest.mark.parametrize(("stored", "shown"), [("1.500000000000000000", "1.5"), ("100", "100"), ("0E-18", "0")])
+def test_a_value_is_shown_without_the_zeros_of_its_column(stored: str, shown: str) -> None:
+    ingest_here(Wares([make_item(1)]))
+    UnifiedRecord.objects.update(value=stored)
+    assert describe_value(UnifiedRecord.objects.get()) == shown
+
+
+def test_each_reason_has_its_advice_and_its_heading_in_the_runbook() -> None:
+    headings = set(re.findall(r"^### (\w+)$", (ROOT / "docs" / "runbook.md").read_text(), re.MULTILINE))
+    reasons = set(Reason) - {Reason.NONE}
+    assert set(ADVICE) == reasons
+    assert {reason.value for reason in reasons} <= headings
+    assert find_advice("") is None
+    assert find_advice("of another version") is None
+
+
+def test_a_source_without_runs_is_a_line_of_home(viewer: Client) -> None:
+    assert Idle.name in viewer.get("/admin/").content.decode()

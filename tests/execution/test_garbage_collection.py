@@ -1,0 +1,20 @@
+"""Python's collector looks seldom during a run, and as before behind it."""
+
+import gc
+
+import pytest
+
+from etl.execution.garbage_collection import RELAXED_THRESHOLD, relaxed_garbage_collection
+
+
+def test_the_collector_is_patient_inside_and_as_before_behind() -> None:
+    former = gc.get_threshold()
+
+    @relaxed_garbage_collection()
+    def run() -> None:
+        assert gc.get_threshold() == (RELAXED_THRESHOLD, *former[1:])
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        run()
+    assert gc.get_threshold() == former

@@ -1,0 +1,66 @@
+"""The call path of a worker's run goes down through the layers: few calls climb back up."""
+
+import sys
+import tomllib
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+
+from etl.execution.executor import execute_queued
+from etl.models import Run
+from etl.runs import orders
+from etl.vocabulary import Trigger
+from tests.processes import ROOT
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PACKAGE = str(ROOT / "etl") + "/"
+
+
+def read_layers() -> dict[str, int]:
+    """Child of `etl` → its layer, 0 for the highest, as the import law in pyproject.toml has them."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (law,) = (contract for contract in contracts if contract.get("containers") == ["etl"])
+    return {
+        name.strip(): number
+        for number, layer in enumerate(law["layers"])
+        for name in layer.replace(":", "|").split("|")
+    }
+
+
+def find_child(code: CodeType) -> str | None:
+    """The child of `etl` in which this code stands."""
+    if not code.co_filename.startswith(PACKAGE):
+        return None
+    return Path(code.co_filename.removeprefix(PACKAGE).split("/")[0]).stem
+
+
+def find_caller(frame: FrameType) -> CodeType | None:
+    """The nearest calling code that stands in `etl`."""
+    caller = frame.f_back
+    while caller is not None and find_child(caller.f_code) is None:
+        caller = caller.f_back
+    return caller.f_code if caller is not None else None
+
+
+def test_a_workers_run_climbs_at_most_five_times(settings: Any, tmp_path: Path) -> None:
+    layers, climbs = read_layers(), set()
+    path = tmp_path / "products.csv"
+    path.write_text("product_id,name,category,price\n1,Nut,Steel,0.1\n2,Bolt,Steel,none\n")
+    settings.PRODUCTS_CSV = str(path)
+    run = orders.queue("products_csv", trigger=Trigger.API, by="a test")
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        callee, caller = frame.f_code, find_caller(frame) if event == "call" else None
+        if caller is not None and (child := find_child(callee)) is not None:
+            if layers[child] < layers[find_child(caller) or child]:
+                climbs.add(f"{find_child(caller)}.{caller.co_name} → {child}.{callee.co_name}")
+
+    sys.setprofile(note)
+    try:
+        execute_queued(run.pk)
+    finally:
+        sys.setprofile(None)
+    assert Run.objects.get(pk=run.pk).status == "partial"
+    assert len(climbs) <= 5, sorted(climbs)

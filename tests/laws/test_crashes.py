@@ -1,0 +1,315 @@
+"""Real processes, killed, frozen and cut off: every record lands once."""
+
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from etl.models import Checkpoint, Run
+from etl.reports.verification import verify
+from kasparro.embedded import Servers
+from tests.factories import make_products, write_products
+from tests.listed_source import dump_quarantine, dump_raw, dump_unified, fetch
+from tests.processes import Project, wait_until
+
+COUNT = 6_000
+BATCH = 50
+
+
+def products_file(project: Project, count: int = COUNT) -> Path:
+    """Good products, every hundredth refused; small batches, so that there are many moments to die in."""
+    rows = [(i, n, c, "free" if i % 100 == 0 else p, x) for i, n, c, p, x in make_products(count)]
+    path = write_products(project.folder / "products.csv", rows)
+    project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": str(BATCH)}
+    return path
+
+
+def landed_batches() -> int:
+    return int(Checkpoint.objects.filter(source="products_csv").values_list("batch_number", flat=True).first() or 0)
+
+
+def await_batches(process: Any, target: int) -> None:
+    wait_until(lambda: process.poll() is not None or landed_batches() >= target)
+
+
+def add_up_runs() -> dict[str, int]:
+    (totals,) = fetch(
+        "SELECT coalesce(sum(seen), 0)::int, coalesce(sum(new), 0)::int, coalesce(sum(updated), 0)::int,"
+        " coalesce(sum(unchanged), 0)::int, coalesce(sum(duplicate), 0)::int, coalesce(sum(quarantined), 0)::int"
+        " FROM etl_runs"
+    )
+    return dict(zip(("seen", "new", "updated", "unchanged", "duplicate", "quarantined"), totals, strict=True))
+
+
+def assert_landed_once(count: int = COUNT) -> None:
+    """Raw, unified, quarantine and the counters of all runs together equal the file exactly."""
+    refused = count // 100
+    good = [i for i in range(1, count + 1) if i % 100]
+    assert [(int(row[0]), row[1]) for row in dump_raw("products_csv")] == [(i, i) for i in good]
+    assert sorted(int(row[0]) for row in dump_unified("products_csv")) == good
+    assert [row[0] for row in dump_quarantine("products_csv")] == list(range(100, count + 1, 100))
+    assert add_up_runs() == {
+        "seen": count,
+        "new": count - refused,
+        "updated": 0,
+        "unchanged": 0,
+        "duplicate": 0,
+        "quarantined": refused,
+    }
+    assert verify() == []
+
+
+def is_stopped(process: Any) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def outlive_the_lease(source: str = "products_csv") -> None:
+    wait_until(
+        lambda: fetch(
+            "SELECT 1 FROM ingestion_checkpoints WHERE source = %s AND lease_expires_at < clock_timestamp()", source
+        )
+    )
+
+
+def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Project) -> None:
+    products_file(project)
+    moments = random.Random(20261122)
+    while not Run.objects.filter(status="partial").exists():
+        process = project.start("ingest", "products_csv")
+        target = landed_batches() + moments.randint(1, 12)
+        await_batches(process, target)
+        time.sleep(moments.random() * 0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert_landed_once()
+    others = Run.objects.exclude(status="partial")
+    assert set(others.values_list("status", "reason")) == {("failed", "abandoned")}
+    assert len(others) >= 5
+
+
+def test_a_killed_run_resumes_behind_its_last_batch(project: Project) -> None:
+    products_file(project)
+    process = project.start("ingest", "products_csv")
+    wait_until(lambda: landed_batches() >= 5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    landed = landed_batches() * BATCH
+    (outcome,) = project.ingest("products_csv")
+    assert outcome["seen"] == COUNT - landed
+    assert_landed_once()
+
+
+def test_a_killed_full_read_is_resumed_as_the_same_read(project: Project) -> None:
+    products_file(project)
+    project.ingest("products_csv")
+    before = landed_batches()
+    process = project.start("ingest", "products_csv", "--full")
+    wait_until(lambda: landed_batches() >= before + 5)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    read = Checkpoint.objects.get(source="products_csv").read_number
+    seen = Run.objects.order_by("-id").values_list("seen", flat=True)[0]
+    (outcome,) = project.ingest("products_csv", "--full")
+    assert outcome["seen"] == COUNT - seen
+    assert outcome["unchanged"] + outcome["quarantined"] == outcome["seen"]
+    assert Checkpoint.objects.get(source="products_csv").read_number == read
+
+
+@pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
+def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Project, place: str) -> None:
+    products_file(project)
+    sleeper = project.start_python(
+        "-m", "tests.freezing", place, "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1.5"
+    )
+    wait_until(lambda: is_stopped(sleeper))
+    outlive_the_lease()
+    (successor,) = project.ingest("products_csv")
+    assert successor["status"] == "partial"
+    assert_landed_once()
+    sequence = Checkpoint.objects.get(source="products_csv").sequence
+    sleeper.send_signal(signal.SIGCONT)
+    output, errors = sleeper.communicate(timeout=60)
+    assert sleeper.returncode == 1, errors
+    assert '"status": "failed", "reason": "abandoned"' in output
+    assert_landed_once()
+    assert Checkpoint.objects.get(source="products_csv").sequence == sequence
+    assert "overtaken" in Run.objects.order_by("id")[0].events.values_list("kind", flat=True)
+
+
+@pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
+def test_a_successor_writes_within_two_seconds_of_its_claim(project: Project, place: str) -> None:
+    products_file(project)
+    sleeper = project.start_python("-m", "tests.freezing", place, "ingest", "products_csv", ETL_LEASE_SECONDS="1.5")
+    wait_until(lambda: is_stopped(sleeper))
+    outlive_the_lease()
+    frozen_at = landed_batches()
+    process = project.start("ingest", "products_csv")
+    first = wait_until(
+        lambda: fetch(
+            "SELECT clock_timestamp() - started_at FROM etl_runs, ingestion_checkpoints AS c"
+            " WHERE etl_runs.id = c.owner_run_id AND etl_runs.status = 'running' AND c.batch_number > %s",
+            frozen_at,
+        ),
+        every=0.005,
+    )
+    process.wait()
+    assert first[0][0].total_seconds() < 2
+
+
+def test_a_run_that_slept_through_its_lease_notices_it_and_the_next_goes_on(project: Project) -> None:
+    products_file(project)
+    sleeper = project.start_python(
+        "-m", "tests.freezing", "between_batches", "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1"
+    )
+    wait_until(lambda: is_stopped(sleeper))
+    outlive_the_lease()
+    sleeper.send_signal(signal.SIGCONT)
+    output, _ = sleeper.communicate(timeout=60)
+    assert '"status": "failed", "reason": "lease_lost"' in output
+    project.ingest("products_csv")
+    assert_landed_once()
+
+
+def test_sessions_ended_in_the_middle_of_batches_lose_nothing(project: Project) -> None:
+    products_file(project)
+    process = project.start("ingest", "products_csv", "--json")
+    ended = 0
+    while process.poll() is None and ended < 6:
+        target = landed_batches() + 8
+        await_batches(process, target)
+        ended += len(
+            fetch(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+                " AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        )
+    output, errors = process.communicate(timeout=60)
+    assert ended >= 5
+    assert '"status": "partial"' in output, errors
+    assert_landed_once()
+
+
+@pytest.fixture
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Servers that a test may kill."""
+    import shutil
+    import tempfile
+
+    home = Path(tempfile.mkdtemp(prefix="kasparro-own-", dir="/tmp"))
+    servers = Servers(home=home)
+    servers.start()
+    yield servers
+    servers.stop()
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def test_postgresql_killed_in_mid_batch_is_survived_by_the_run(own_servers: Servers, project: Project) -> None:
+    import psycopg2
+
+    products_file(project)
+    project.environment |= {"DATABASE_URL": "", "REDIS_URL": "", "KASPARRO_HOME": str(own_servers.home)}
+    assert project.run("migrate", "-v0").returncode == 0
+    process = project.start("ingest", "products_csv", "--json")
+
+    def count_landed() -> int:
+        try:
+            with psycopg2.connect(own_servers.database_url()) as session, session.cursor() as cursor:
+                cursor.execute("SELECT batch_number FROM ingestion_checkpoints")
+                return int((cursor.fetchone() or [0])[0])
+        except psycopg2.OperationalError:
+            return 0
+
+    wait_until(lambda: count_landed() >= 10)
+    postmaster = own_servers.list_used()[0].find_process()
+    assert postmaster is not None
+    os.kill(postmaster, signal.SIGKILL)
+    output, errors = process.communicate(timeout=60)
+    assert '"status": "partial"' in output, errors
+    assert f'"seen": {COUNT}' in output
+    verified = project.run("verify")
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_valkey_flushed_and_killed_in_mid_run_changes_nothing(own_servers: Servers, project: Project) -> None:
+    import redis
+
+    products_file(project)
+    project.environment |= {"REDIS_URL": own_servers.redis_url(), "ETL_LEASE_SECONDS": "1"}
+    process = project.start("ingest", "products_csv", "--json")
+    wait_until(lambda: landed_batches() >= 5)
+    redis.Redis.from_url(own_servers.redis_url()).flushall()
+    wait_until(lambda: landed_batches() >= 20)
+    valkey = own_servers.list_used()[1].find_process()
+    assert valkey is not None
+    os.kill(valkey, signal.SIGKILL)
+    output, errors = process.communicate(timeout=60)
+    assert '"status": "partial"' in output, errors
+    assert_landed_once()
+
+
+def test_without_valkey_a_run_works_and_warns(project: Project) -> None:
+    products_file(project, count=200)
+    done = project.run("ingest", "products_csv", REDIS_URL="unix:///nowhere/valkey.sock")
+    assert done.returncode == 3
+    assert done.stderr.count("Redis can't be reached") == 1
+    assert_landed_once(200)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_closes_the_run_and_releases_the_source_at_once(project: Project, number: signal.Signals) -> None:
+    products_file(project)
+    process = project.start("ingest", "products_csv", "vendors_csv", "--json")
+    wait_until(lambda: landed_batches() >= 3)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert '"status": "failed", "reason": "interrupted"' in output, errors
+    assert len(output.splitlines()) == 1  # the sources behind it are not begun
+    checkpoint = Checkpoint.objects.get(source="products_csv")
+    assert (checkpoint.owner, checkpoint.owner_run, checkpoint.lease_expires_at) == ("", None, None)
+    project.ingest("products_csv")
+    assert_landed_once()
+
+
+def test_a_reader_that_hangs_loses_its_lease(project: Project) -> None:
+    from sandbox.server import Sandbox
+
+    with Sandbox(plan="slow:5") as sandbox:
+        project.environment["COINGECKO_BASE_URL"] = sandbox.url
+        hung = project.start("ingest", "coingecko_api", ETL_BATCH_DEADLINE_SECONDS="1")
+        wait_until(lambda: sandbox.requests)
+        outlive_the_lease("coingecko_api")
+        (outcome,) = project.ingest("coingecko_api")
+        assert outcome["new"] == 248
+        assert hung.poll() is None
+        assert Run.objects.order_by("id")[0].reason == "abandoned"
+
+
+def test_the_lease_lives_as_long_as_a_slow_reader_keeps_its_deadline(project: Project) -> None:
+    from sandbox.server import Sandbox
+
+    with Sandbox(plan="slow:0.02") as sandbox:
+        project.environment |= {"COINGECKO_BASE_URL": sandbox.url, "ETL_LEASE_SECONDS": "0.6"}
+        slow = project.start("ingest", "coingecko_api", "--json")
+        wait_until(lambda: sandbox.requests)
+        time.sleep(1.5)
+        (refused,) = project.ingest("coingecko_api")
+        output, _ = slow.communicate(timeout=60)
+    assert refused["status"] == "refused"
+    assert '"new": 248' in output
+
+
+def test_the_owner_of_a_killed_process_need_not_be_waited_for(project: Project) -> None:
+    products_file(project)
+    process = project.start("ingest", "products_csv", ETL_LEASE_SECONDS="3600")
+    wait_until(lambda: landed_batches() >= 3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (outcome,) = project.ingest("products_csv")
+    assert outcome["status"] == "partial"
+    connection.close()

@@ -1,0 +1,125 @@
+"""A source whose records a test lists, and whole-table views to compare what landed."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, ClassVar
+
+from django.db import connection
+
+from etl.classification import Judge
+from etl.execution.executor import execute_here
+from etl.execution.outcomes import Outcome
+from etl.read_context import ReadContext
+from etl.readers.base import Content, Opening, Source
+from etl.records import Chunk, Cursor, Record, Refusal, StoredRefusal
+from etl.runs.options import Options
+from etl.sources import Contract, NonBlank, PositiveDecimal, ZonedTime
+from etl.supervision.interruption import Interruption
+from etl.vocabulary import SourceKind
+
+
+class Item(Contract):
+    id: NonBlank
+    name: NonBlank
+    price: PositiveDecimal
+
+
+class TimedItem(Item):
+    at: ZonedTime
+
+
+def make_record(position: int, values: Mapping[str, Any]) -> Record:
+    text = json.dumps(values)
+    return Record(position, position + 1, values, text, text.encode())
+
+
+@dataclass
+class ListedContent:
+    """Records as a reader would give them; the cursor's offset counts records."""
+
+    records: Sequence[Mapping[str, Any]]
+    fingerprint: str
+
+    validators: ClassVar[dict[str, str]] = {}
+
+    @property
+    def size(self) -> int:
+        return max(1, len(self.records))
+
+    def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
+        for start in range(cursor["offset"] if cursor else 0, len(self.records), batch_size):
+            values = self.records[start : start + batch_size]
+            items: list[Record | Refusal] = [make_record(start + n + 1, value) for n, value in enumerate(values)]
+            yield Chunk(items, {"position": start + len(items), "offset": start + len(items)})
+
+
+class Listed(Source):
+    """Reads `records`; a test sets them on an instance."""
+
+    name = "listed"
+    kind = SourceKind.API
+    every = timedelta(hours=1)
+    contract: ClassVar[type[Contract]] = Item
+    unified = {"external_id": "id", "name": "name", "value": "price"}
+    location = "memory"
+
+    def __init__(self, records: Sequence[Mapping[str, Any]] = ()) -> None:
+        self.records = records
+
+    @contextmanager
+    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        yield ListedContent(self.records, str(hash(json.dumps(self.records))))
+
+    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
+        return make_record(stored.position, json.loads(stored.payload)) if stored.payload is not None else None
+
+
+class TimedListed(Listed):
+    name = "timed"
+    contract = TimedItem
+    unified = {**Listed.unified, "event_timestamp": "at"}
+
+
+def make_item(number: object, *, name: str = "Thing", price: object = "1.5", **more: Any) -> dict[str, Any]:
+    return {"id": str(number), "name": name, "price": str(price), **more}
+
+
+def ingest_here(source: Source, *, full: bool = False) -> Outcome:
+    """A run in this process, as the command `ingest` makes it."""
+    return execute_here(source, Options(full=full), interruption=Interruption(), report=lambda progress: None)
+
+
+def judge_all(source: Source, records: Sequence[Mapping[str, Any]]) -> Any:
+    return Judge(source).judge([make_record(number, values) for number, values in enumerate(records, start=1)])
+
+
+def fetch(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
+
+
+def dump_unified(source: str) -> list[tuple[Any, ...]]:
+    """What landed, without ids, times and sequence, which differ from run to run."""
+    return fetch(
+        "SELECT external_id, name, category, value, currency FROM unified_records WHERE source = %s"
+        ' ORDER BY external_id COLLATE "C"',
+        source,
+    )
+
+
+def dump_raw(source: str) -> list[tuple[Any, ...]]:
+    return fetch(
+        "SELECT external_id, position, payload::text FROM raw_records WHERE source = %s ORDER BY position, id", source
+    )
+
+
+def dump_quarantine(source: str) -> list[tuple[Any, ...]]:
+    return fetch(
+        "SELECT position, line, column_name, code, message, status FROM etl_quarantine WHERE source = %s"
+        " ORDER BY position",
+        source,
+    )

@@ -1,0 +1,140 @@
+"""A worker and a beat are seen while they live, by Redis' clock, and nothing of it disturbs them."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.db import connection
+
+from etl.supervision import liveness
+from etl.supervision.liveness import Alive, find_alive, name_worker, sign, sign_off
+from tests.processes import Project, wait_until
+
+NOWHERE = "redis://127.0.0.1:1/0"
+BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=")
+WORKER = ("-m", "celery", "-A", "kasparro", "worker", "--concurrency", "1", "--loglevel", "WARNING")
+
+
+@pytest.fixture
+def products(project: Project) -> Project:
+    """The project with products alone: a worker sweeps when it is ready."""
+    project.environment["ETL_SOURCES"] = "etl.sources.products.ProductsCsv"
+    return project
+
+
+@pytest.fixture(autouse=True)
+def prefix(settings: Any) -> Iterator[str]:
+    """Nobody has signed yet."""
+    settings.REDIS_KEY_PREFIX = f"kasparro:{connection.settings_dict['NAME']}:"
+    liveness._signed.clear()
+    yield settings.REDIS_KEY_PREFIX
+    connect(settings).delete(liveness._key())
+
+
+def connect(settings: Any) -> redis.Redis:
+    return redis.Redis.from_url(settings.REDIS_URL)
+
+
+def see() -> Alive:
+    alive = find_alive()
+    assert alive is not None
+    return alive
+
+
+def list_workers() -> list[str]:
+    return [name for name, _ in see().workers]
+
+
+def test_nobody_has_signed() -> None:
+    assert see() == Alive([], None)
+
+
+def test_who_has_signed_is_alive_with_an_age() -> None:
+    sign(name_worker("celery@b"))
+    sign(name_worker("celery@a"))
+    sign(liveness.BEAT)
+    time.sleep(0.05)
+    alive = see()
+    assert [name for name, _ in alive.workers] == ["celery@a", "celery@b"]
+    assert alive.beat_age_s is not None
+    assert all(0.05 <= age < 20 for age in (alive.beat_age_s, *(age for _, age in alive.workers)))
+
+
+def test_who_signs_off_is_gone() -> None:
+    sign(name_worker("celery@a"))
+    sign_off(name_worker("celery@a"))
+    assert see() == Alive([], None)
+
+
+def test_a_name_is_written_at_most_every_five_seconds(settings: Any) -> None:
+    sign(liveness.BEAT)
+    connect(settings).delete(liveness._key())
+    sign(liveness.BEAT)
+    assert see().beat_age_s is None
+    liveness._signed[liveness.BEAT] -= liveness.SIGN_SECONDS
+    sign(liveness.BEAT)
+    assert see().beat_age_s is not None
+
+
+def test_who_has_not_signed_for_long_is_not_alive_and_leaves_the_list(settings: Any) -> None:
+    long_ago = time.time() - liveness.ALIVE_SECONDS - 10
+    connect(settings).zadd(liveness._key(), {name_worker("celery@dead"): long_ago})
+    assert see() == Alive([], None)
+    sign(liveness.BEAT)
+    assert connect(settings).zrange(liveness._key(), 0, -1) == [b"beat"]
+    assert 0 < connect(settings).ttl(liveness._key()) <= liveness.ALIVE_SECONDS
+
+
+def test_the_clock_is_that_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    sign(liveness.BEAT)
+    age = see().beat_age_s
+    assert age is not None
+    assert age < 20
+
+
+def test_without_redis_nobody_knows_and_nobody_is_disturbed(settings: Any) -> None:
+    url, settings.REDIS_URL = settings.REDIS_URL, NOWHERE
+    assert find_alive() is None
+    sign(liveness.BEAT)
+    sign_off(liveness.BEAT)
+    settings.REDIS_URL = url
+
+
+def test_a_redis_that_does_not_answer_is_waited_for_a_second(settings: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url, settings.REDIS_URL = settings.REDIS_URL, f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        began = time.monotonic()
+        assert find_alive() is None
+        assert time.monotonic() - began < 3
+    settings.REDIS_URL = url
+
+
+def test_a_worker_and_a_beat_are_seen_and_vanish_when_killed(
+    products: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = products.start_python(*WORKER, "--hostname", "one@here")
+    beat = products.start_python(*BEAT)
+    wait_until(lambda: list_workers() == ["one@here"] and see().beat_age_s is not None)
+    first = time.monotonic()
+    wait_until(lambda: time.monotonic() > first + liveness.SIGN_SECONDS + 1)
+    assert see().workers[0][1] < liveness.ALIVE_SECONDS / 2  # they sign again
+    for process in (worker, beat):
+        os.killpg(process.pid, signal.SIGKILL)
+    monkeypatch.setattr(liveness, "ALIVE_SECONDS", 2)
+    wait_until(lambda: see() == Alive([], None))
+
+
+def test_a_worker_and_a_beat_that_are_told_to_stop_sign_off(products: Project) -> None:
+    worker = products.start_python(*WORKER, "--hostname", "one@here")
+    beat = products.start_python(*BEAT)
+    wait_until(lambda: list_workers() == ["one@here"] and see().beat_age_s is not None)
+    for process in (worker, beat):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert see() == Alive([], None)
