@@ -1,0 +1,51 @@
+"""Databases of release 0.1.0 on the test run's server: loaded from the dump, multiplied, dropped at the end."""
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg2
+from django.db import connection
+
+from tests.processes import test_database_url
+
+FOLDER = Path(__file__).resolve().parent
+SECRET_KEY = "throw-away-key-of-the-dump-of-0.1.0-that-signs-nothing-of-value"
+TOKEN = "kasparro_d6grSPBHYoJf9fdNcYRB0lmHZjJSXYmwDPYuwHi9oPk"
+"""Alice's, whose digest is in the dump; good with that key alone."""
+
+
+@contextmanager
+def restore() -> Iterator[str]:
+    """A database that holds the dump; gives its address."""
+    name = f"{connection.settings_dict['NAME']}_0_1_0"
+    url = urlunsplit(urlsplit(test_database_url())._replace(path=f"/{name}"))
+    with connection.cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    try:
+        _send(url, "0.1.0.sql")
+        yield url
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def multiply(url: str, source: str, times: int) -> None:
+    """Give the source this many times its records, in a database that no migration has changed yet."""
+    _send(url, "multiply.sql", source=source, times=str(times))
+
+
+def fetch(url: str, statement: str) -> list[tuple[Any, ...]]:
+    with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+        cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def _send(url: str, script: str, **parameters: str) -> None:
+    with closing(psycopg2.connect(url)) as session, session, session.cursor() as cursor:
+        for name, value in parameters.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", [f"multiply.{name}", value])
+        cursor.execute((FOLDER / script).read_text())
