@@ -10,19 +10,20 @@ order ─► claim (epoch) ─► for each batch: read ─► drift ─► valid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from etl import delivery
-from etl.classification import Batch, Judge, classify
+from etl import landing
 from etl.conf import conf
 from etl.fence.reads import Read, choose_read
+from etl.judgement import Judge
 from etl.models import Checkpoint
 from etl.readers.base import Opening, Source
+from etl.record_outcomes import Batch, classify
 from etl.records import Chunk, Record
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
 from etl.storage.lookup import find_stored
 from etl.storage.transactions import retry_transient
-from etl.supervision.context import RunContext
+from etl.supervision.run_context import RunContext
 from etl.vocabulary import Reason, SourceKind, Status
 
 
@@ -52,7 +53,7 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
             batch = _prepare(source, chunk, read, context)
             with context.shield():
                 reached = {**chunk.cursor, "size": content.size}  # for progress bars
-                read = delivery.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
+                read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
             context.note_batch()
             seen += len(chunk.items)
             report(Progress(seen, chunk.cursor.get("offset", 0) / max(content.size, 1)))

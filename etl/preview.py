@@ -3,8 +3,8 @@
 import logging
 import time
 
-from etl.classification import Judge
 from etl.http import rate_limits
+from etl.judgement import Judge
 from etl.readers.base import Opening, Source
 from etl.records import Accepted, Chunk, Refusal
 

@@ -22,12 +22,12 @@ from etl.fence.counts import count_pruned
 from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
 from etl.models import Checkpoint, Run, RunEvent
 from etl.reports.known_sources import list_known
-from etl.runs import removal as run_removal
+from etl.runs import pruning as run_removal
 from etl.runs import schedule
 from etl.runs.announcements import REFLECTS_SOURCE
 from etl.sources.registry import list_sources
-from etl.storage import removal
-from etl.storage.removal import QUARANTINE, RAW_TABLES, Limits
+from etl.storage import pruning as removal
+from etl.storage.pruning import QUARANTINE, RAW_TABLES, Limits
 from etl.storage.transactions import bound_statements, retry_transient
 from etl.supervision import shutdown
 from etl.vocabulary import Status

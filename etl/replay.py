@@ -12,22 +12,24 @@ It changes nothing that the next read compares with: cursor, fingerprint and sha
 from collections.abc import Callable
 from dataclasses import asdict
 
-from etl import delivery
-from etl.classification import Judge, classify_replayed
+from etl import landing
 from etl.conf import conf
-from etl.delivery import Page, PageChanged
 from etl.exceptions import ReadOpen
+from etl.judgement import Judge
+from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
 from etl.pipeline import Progress, describe_end, end_run
 from etl.readers.base import Source
+from etl.record_outcomes import classify_replayed
 from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.runs.starting import Started
-from etl.storage.lookup import find_met_refusals, find_stored
+from etl.storage.lookup import find_stored
+from etl.storage.marks import find_met_refusals
 from etl.storage.refusals import Place, count_open, load_open
 from etl.storage.selection import Selection
 from etl.storage.transactions import retry_transient
-from etl.supervision.context import RunContext
+from etl.supervision.run_context import RunContext
 
 
 def run_replay(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
@@ -64,7 +66,7 @@ def _land(
     """False if a row of the page has been discarded meanwhile."""
     try:
         with context.shield():
-            delivery.land_page(
+            landing.land_page(
                 started.claim,
                 source,
                 page,

@@ -9,15 +9,15 @@ from typing import Any, ClassVar
 
 from django.db import connection
 
-from etl.classification import Judge
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome
+from etl.judgement import Judge
 from etl.read_context import ReadContext
 from etl.readers.base import Content, Opening, Source
 from etl.records import Chunk, Cursor, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.sources import Contract, NonBlank, PositiveDecimal, ZonedTime
-from etl.supervision.interruption import Interruption
+from etl.supervision.os_signals import Interruption
 from etl.vocabulary import SourceKind
 
 

@@ -12,10 +12,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from etl.classification import Batch, Judge, Version, classify
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import Number
+from etl.judgement import Judge
 from etl.readers.base import Source
+from etl.record_outcomes import Batch, Version, classify
 from etl.records import Accepted, Breach, Counters, Original, Record, Refusal, UnifiedFields
 from etl.sources import NonBlank, ZonedTime, lower
 from etl.vocabulary import BreachCode

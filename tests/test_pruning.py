@@ -20,7 +20,7 @@ from etl.operations.quarantine import discard
 from etl.pruning import Policy, prune
 from etl.reports.verification import verify
 from etl.runs import ending, orders
-from etl.runs import removal as run_removal
+from etl.runs import pruning as run_removal
 from etl.runs.events import add_event
 from etl.storage.selection import Selection
 from etl.tasks import prune as prune_task

@@ -29,7 +29,7 @@ from etl.runs import orders, starting
 from etl.runs.options import Options
 from etl.sources import CsvSource, JsonLinesSource, setting
 from etl.storage.selection import Selection
-from etl.supervision.interruption import Interruption
+from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode, Trigger
 from tests.factories import make_products, write_products
 from tests.laws.test_delivery import COMMIT, count_writes, end_lease, start

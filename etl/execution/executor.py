@@ -12,7 +12,7 @@ from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLi
 from etl.execution.garbage_collection import relaxed_garbage_collection
 from etl.execution.outcomes import Outcome, describe_refusal, describe_run, explain
 from etl.fence.claims import Claim, Holder
-from etl.fence.source_lock import SourceLock
+from etl.fence.redis_lock import SourceLock
 from etl.models import Run
 from etl.pipeline import Progress, run_source
 from etl.readers.base import Source
@@ -24,9 +24,9 @@ from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source
 from etl.storage.transactions import describe, retry_transient
-from etl.supervision.context import RunContext, TaskContext
-from etl.supervision.interruption import Interruption
 from etl.supervision.lease import Lease
+from etl.supervision.os_signals import Interruption
+from etl.supervision.run_context import RunContext, TaskContext
 from etl.vocabulary import EventKind, Reason, Status, Trigger
 
 logger = logging.getLogger(__name__)

@@ -15,9 +15,9 @@ from limits.errors import StorageError
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter, RateLimiter
 
-Limiter = TypeVar("Limiter", bound=RateLimiter)
-
 from etl.conf import conf
+
+Limiter = TypeVar("Limiter", bound=RateLimiter)
 
 logger = logging.getLogger(__name__)
 

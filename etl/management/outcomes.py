@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable, Sequence
 
 from etl.execution.outcomes import REFUSED, Outcome
-from etl.management.doors import ExitStatus
+from etl.management.command_line import ExitStatus
 from etl.management.terminal import ProgressDisplay, clean, print_table
 from etl.pipeline import Progress
 from etl.readers.base import Source
-from etl.supervision.interruption import Interruption
+from etl.supervision.os_signals import Interruption
 from etl.vocabulary import COUNTERS, Status
 
 COLUMNS = ("run", "source", "status", "reason", *COUNTERS, "seconds")

@@ -12,8 +12,8 @@ from django.core.mail import mail_admins
 from django.dispatch import receiver
 
 from etl.models import Run
-from etl.runs.advice import find_advice
 from etl.runs.announcements import REFLECTS_SOURCE, find_previous
+from etl.runs.reasons import find_advice
 from etl.signals import run_closed
 from etl.vocabulary import COUNTERS, Status
 

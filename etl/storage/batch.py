@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from etl.classification import Batch
 from etl.models import RAW_MODELS
+from etl.record_outcomes import Batch
 from etl.records import Accepted, Stamp
 from etl.storage.copy import copy_rows
-from etl.storage.lookup import mark_met
+from etl.storage.marks import mark_met
 from etl.storage.refusals import write_refusals
 
 _UNIFIED = ("name", "category", "value", "currency", "event_timestamp", "content_hash", "raw_id")

@@ -1,18 +1,16 @@
-"""What is stored of a batch's records, and which of it a read has met already."""
+"""Which versions of a batch's records are stored, and whether this read has accepted them already."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import connection, transaction
 
-from etl.classification import Version
 from etl.readers.base import Source
+from etl.record_outcomes import Version
 from etl.records import Accepted, Refusal
+from etl.storage.marks import find_met, is_marked, load_marks
 from etl.storage.transactions import bound_statements
 from etl.vocabulary import MarkKind
-
-MARK_BLOCK_BITS = 1 << 15
-"""Rows a block of marks covers: 4 KiB a block. Rows of one source have near ids, so a batch touches few."""
 
 _FIND_STORED = """
     SELECT external_id, id, content_hash, event_timestamp, sequence, raw_id
@@ -42,7 +40,7 @@ def find_stored(
         bound_statements(cursor)
         cursor.execute(_FIND_STORED, [source.name, keys])
         rows = cursor.fetchall()
-        marks = _load_marks(cursor, source.name, read_number, MarkKind.RECORD, [row[1] for row in rows])
+        marks = load_marks(cursor, source.name, read_number, MarkKind.RECORD, [row[1] for row in rows])
         written = {row[5] for row in rows if row[4] > read_sequence}
         if is_replay and written:
             written -= _find_older(cursor, source.name, read_number, written)
@@ -51,7 +49,7 @@ def find_stored(
             id=row_id,
             content_hash=bytes(content_hash),
             event_timestamp=event_timestamp if bytes(content_hash).endswith(time_digest) else None,
-            is_met=raw_id in written or _is_marked(marks, row_id),
+            is_met=raw_id in written or is_marked(marks, row_id),
         )
         for external_id, row_id, content_hash, event_timestamp, _, raw_id in rows
     }
@@ -63,56 +61,3 @@ def _find_older(cursor: Any, source: str, read_number: int, raw_ids: set[int]) -
     origins = dict(cursor.fetchall())
     met = find_met(cursor, source, read_number, list(origins))
     return {raw_id for row_id, raw_id in origins.items() if row_id not in met}
-
-
-def find_met_refusals(source: str, read_number: int, rows: Sequence[int]) -> set[int]:
-    """Which of these rows of `etl_quarantine` the read has refused."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        bound_statements(cursor)
-        return find_met(cursor, source, read_number, rows)
-
-
-def find_met(cursor: Any, source: str, read_number: int, rows: Sequence[int]) -> set[int]:
-    """The same within a transaction."""
-    marks = _load_marks(cursor, source, read_number, MarkKind.REFUSAL, rows)
-    return {row_id for row_id in rows if _is_marked(marks, row_id)}
-
-
-def mark_met(cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.RECORD) -> None:
-    """Remember that the read has met these rows of the kind's table, so that a crash does not forget it."""
-    blocks = _load_marks(cursor, source, read_number, kind, rows)
-    for row_id in rows:
-        block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
-        place = row_id % MARK_BLOCK_BITS
-        block[place >> 3] |= 1 << (place & 7)
-    for number in sorted(blocks):
-        cursor.execute(
-            "INSERT INTO etl_read_marks (source, read_number, kind, block, bits) VALUES (%s, %s, %s, %s, %s)"
-            " ON CONFLICT (source, read_number, kind, block) DO UPDATE SET bits = EXCLUDED.bits",
-            [source, read_number, kind, number, bytes(blocks[number])],
-        )
-
-
-def drop_marks(cursor: Any, source: str) -> None:
-    """Forget what the source's last read has met; the next one begins."""
-    cursor.execute("DELETE FROM etl_read_marks WHERE source = %s", [source])
-
-
-def _load_marks(
-    cursor: Any, source: str, read_number: int, kind: MarkKind, rows: Sequence[int]
-) -> dict[int, bytearray]:
-    blocks = sorted({row_id // MARK_BLOCK_BITS for row_id in rows})
-    if not blocks:
-        return {}
-    cursor.execute(
-        "SELECT block, bits FROM etl_read_marks"
-        " WHERE source = %s AND read_number = %s AND kind = %s AND block = ANY(%s)",
-        [source, read_number, kind, blocks],
-    )
-    return {block: bytearray(bits) for block, bits in cursor.fetchall()}
-
-
-def _is_marked(marks: dict[int, bytearray], row_id: int) -> bool:
-    block = marks.get(row_id // MARK_BLOCK_BITS)
-    place = row_id % MARK_BLOCK_BITS
-    return block is not None and bool(block[place >> 3] >> (place & 7) & 1)

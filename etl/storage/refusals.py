@@ -14,7 +14,7 @@ from etl.models import QuarantinedRecord
 from etl.readers.base import CHUNK_BYTES
 from etl.records import Breach, Refusal, Stamp, StoredRefusal
 from etl.storage.copy import copy_rows
-from etl.storage.lookup import mark_met
+from etl.storage.marks import mark_met
 from etl.storage.selection import Selection
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bound_statements

@@ -13,7 +13,7 @@ from etl.conf import conf
 from etl.exceptions import LeaseLost, RunError
 from etl.fence import claims
 from etl.fence.claims import Claim
-from etl.fence.source_lock import SourceLock
+from etl.fence.redis_lock import SourceLock
 from etl.runs.progress import beat
 from etl.storage.transactions import bound_statements, describe
 

@@ -13,7 +13,7 @@ import redis
 from django.conf import settings as run_settings
 from pytest_django.fixtures import Settings
 
-from etl.fence.source_lock import SourceLock
+from etl.fence.redis_lock import SourceLock
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_without_redis_there_is_one_warning_and_no_error(
     lock.hold()
     lock.release()
     assert time.monotonic() - begin < 4
-    assert [(record.levelno, record.name) for record in caplog.records] == [(logging.WARNING, "etl.fence.source_lock")]
+    assert [(record.levelno, record.name) for record in caplog.records] == [(logging.WARNING, "etl.fence.redis_lock")]
     assert "coins runs without its lock" in caplog.text
     assert "a-password" not in caplog.text
 

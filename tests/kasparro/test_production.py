@@ -17,7 +17,6 @@ from typing import Any
 
 import pytest
 import yaml
-from django.conf import settings as project_settings
 from django.test import Client
 
 from etl.supervision import liveness
@@ -111,7 +110,8 @@ def test_nothing_but_what_runs_is_in_the_image() -> None:
 
 
 def test_the_runtime_requirements_are_enough_for_web_worker_and_beat(image: Path) -> None:
-    code = "import kasparro.gunicorn, kasparro.wsgi, kasparro.celery, kasparro.beat, kasparro.alive, sandbox.server"
+    kasparro = ", ".join(f"kasparro.{name}" for name in ("gunicorn", "wsgi", "celery", "beat_scheduler", "alive"))
+    code = f"import {kasparro}, sandbox.server"
     done = run_alone(image, f"{code}\nprint(sorted(REFUSED & set(sys.modules) - STARTED_WITH))")
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
@@ -206,7 +206,7 @@ def test_a_graceful_stop_has_the_time_it_needs() -> None:
     def read_seconds(text: str) -> int:
         return int(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
 
-    assert read_seconds(SERVICES["worker"]["stop_grace_period"]) > project_settings.ETL_HTTP_DEADLINE_SECONDS + 30
+    assert read_seconds(SERVICES["worker"]["stop_grace_period"]) > Settings.ETL_HTTP_DEADLINE_SECONDS.default + 30
     # Read, not imported: the module sets up the folder of a web process.
     (graceful,) = re.findall(r"^graceful_timeout = (\d+)$", (ROOT / "kasparro/gunicorn.py").read_text(), re.MULTILINE)
     assert read_seconds(SERVICES["api"]["stop_grace_period"]) > int(graceful) + 10

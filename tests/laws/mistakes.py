@@ -77,12 +77,12 @@ MISTAKES = (
     ),
     Mistake(
         "the checkpoint committed before the data",
-        "etl/delivery.py",
+        "etl/landing.py",
         (("        if not read.is_begun:\n", f"        {COMMIT_NOW}\n        if not read.is_begun:\n"),),
     ),
     Mistake(
         "the checkpoint committed after the data",
-        "etl/delivery.py",
+        "etl/landing.py",
         (
             ("        advanced = checkpoints.advance(", f"{WRITE_FIRST}        advanced = checkpoints.advance("),
             (
@@ -103,7 +103,7 @@ MISTAKES = (
     ),
     Mistake(
         "the last duplicate wins",
-        "etl/classification.py",
+        "etl/record_outcomes.py",
         (("    return version.is_met\n", "    return False\n"),),
     ),
     Mistake(
@@ -163,7 +163,7 @@ MISTAKES = (
     ),
     Mistake(
         "a commit sent again blindly",
-        "etl/delivery.py",
+        "etl/landing.py",
         (("    if checkpoints.has_landed(cursor, claim, batch_number):\n        return\n", ""),),
     ),
     Mistake(
@@ -203,7 +203,7 @@ MISTAKES = (
     ),
     Mistake(
         "a replay that takes each record for one of the last read",
-        "etl/classification.py",
+        "etl/record_outcomes.py",
         (("    for version in known.values():\n        version.is_met = True\n", ""),),
         laws=REPLAY,
     ),
@@ -215,7 +215,7 @@ MISTAKES = (
     ),
     Mistake(
         "a replay that does not look whether its records are still open",
-        "etl/delivery.py",
+        "etl/landing.py",
         (("        if not lock_open(cursor, page.landed.keys() | page.refused.keys()):\n", "        if False:\n"),),
         laws=REPLAY,
     ),
@@ -227,7 +227,7 @@ MISTAKES = (
     ),
     Mistake(
         "a pruned version that a unified record points to",
-        "etl/storage/removal.py",
+        "etl/storage/pruning.py",
         (("AND record.raw_id = old.id)\n", "AND record.raw_id = 0)\n"),),
         laws=PRUNING,
     ),
@@ -256,7 +256,7 @@ MISTAKES = (
     ),
     Mistake(
         "a pruned refusal that its source still sends",
-        "etl/storage/removal.py",
+        "etl/storage/pruning.py",
         (("return find_met(cursor, source, row[0], ids) if row is not None else set()", "return set()"),),
         laws=PRUNING,
     ),

@@ -18,7 +18,7 @@ from etl.runs import starting
 from etl.runs.events import add_event
 from etl.runs.starting import Started
 from etl.storage import batch as batch_module
-from etl.supervision.interruption import Interruption
+from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
 from sandbox.server import Sandbox
 from tests.factories import hold
@@ -151,7 +151,7 @@ def test_a_batch_longer_than_its_lease_keeps_its_source(settings: Any, monkeypat
         cursor.execute("SELECT pg_sleep(0.7)")
         return write(cursor, *arguments, **options)
 
-    monkeypatch.setattr("etl.delivery.write_batch", write_slowly)
+    monkeypatch.setattr("etl.landing.write_batch", write_slowly)
     assert ingest_here(Listed([make_item(1), make_item(2)])).status == "success"
 
 

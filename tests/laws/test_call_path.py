@@ -53,9 +53,9 @@ def test_a_workers_run_climbs_at_most_five_times(settings: Any, tmp_path: Path) 
 
     def note(frame: FrameType, event: str, argument: object) -> None:
         callee, caller = frame.f_code, find_caller(frame) if event == "call" else None
-        if caller is not None and (child := find_child(callee)) is not None:
-            if layers[child] < layers[find_child(caller) or child]:
-                climbs.add(f"{find_child(caller)}.{caller.co_name} → {child}.{callee.co_name}")
+        child = find_child(callee)
+        if caller is not None and child is not None and layers[child] < layers[find_child(caller) or child]:
+            climbs.add(f"{find_child(caller)}.{caller.co_name} → {child}.{callee.co_name}")
 
     sys.setprofile(note)
     try:

@@ -9,20 +9,21 @@ import pytest
 from django.db import DatabaseError, IntegrityError, InterfaceError, OperationalError, connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from etl import delivery
-from etl.classification import Judge, classify
+from etl import landing
 from etl.exceptions import LeaseLost, Overtaken
 from etl.execution.executor import execute_here
 from etl.fence import locking, reads
 from etl.fence.claims import Holder
+from etl.judgement import Judge
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run
+from etl.record_outcomes import classify
 from etl.reports.verification import verify
 from etl.runs import ending, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.lookup import find_stored
 from etl.storage.transactions import is_transient
-from etl.supervision.interruption import Interruption
+from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Reason, Status
 from tests.listed_source import (
     Listed,
@@ -56,7 +57,7 @@ def land(started: Started, source: Listed, records: list[dict[str, Any]], read: 
     judged = judge_all(source, records)
     known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     batch = classify(judged, known)
-    return delivery.land(started.claim, source, read, batch, reached={"offset": 1, "position": 1}, wait=lambda s: None)
+    return landing.land(started.claim, source, read, batch, reached={"offset": 1, "position": 1}, wait=lambda s: None)
 
 
 def test_an_overtaken_worker_writes_nothing() -> None:
@@ -100,7 +101,7 @@ def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.Mo
     read = reads.choose_read(started.checkpoint, "content", is_full=False)
     judged = judge_all(Listed(), [make_item(1), make_item("bad", price="x")])
     monkeypatch.setattr(DatabaseWrapper, "_commit", commit_and_lose_the_answer)
-    delivery.land(
+    landing.land(
         started.claim, Listed(), read, classify(judged, {}), reached={"offset": 1, "position": 1}, wait=lambda s: None
     )
     assert lost
@@ -300,7 +301,7 @@ def read_first_batch(started: Started, source: Listed, read: Any) -> None:
     judged = Judge(source).judge(list(judge_records(source)[:2]))
     known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     batch = classify(judged, known)
-    delivery.land(started.claim, source, read, batch, reached={"offset": 2, "position": 2}, wait=lambda s: None)
+    landing.land(started.claim, source, read, batch, reached={"offset": 2, "position": 2}, wait=lambda s: None)
 
 
 def judge_records(source: Listed) -> Any:
@@ -445,7 +446,7 @@ def test_a_writer_in_key_order_never_deadlocks_with_a_batch(settings: Any) -> No
             known = find_stored(Listed(), judged, read_number=read.number, read_sequence=read.first_sequence)
             batch = classify(judged, known)
             reached = {"offset": 1, "position": 1}
-            delivery.land(started.claim, Listed(), read, batch, reached=reached, wait=retried.append)
+            landing.land(started.claim, Listed(), read, batch, reached=reached, wait=retried.append)
             ending.end(started.claim, ending.failed(Reason.INTERNAL_ERROR, ""))
     finally:
         stop.set()

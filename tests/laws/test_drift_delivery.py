@@ -11,8 +11,7 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from etl import delivery, pipeline
-from etl.classification import classify
+from etl import landing, pipeline
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
@@ -20,6 +19,7 @@ from etl.fence.reads import Read
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot
 from etl.read_context import ReadContext
 from etl.readers.base import Content, Opening
+from etl.record_outcomes import classify
 from etl.records import Chunk, Cursor
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
@@ -219,12 +219,12 @@ def land_observed(started: Started, records: list[dict[str, Any]]) -> Read:
     judged = judge_all(source, records)
     known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     reached = {"offset": 1, "position": 1}
-    return delivery.land(started.claim, source, read, classify(judged, known), reached=reached, wait=lambda s: None)
+    return landing.land(started.claim, source, read, classify(judged, known), reached=reached, wait=lambda s: None)
 
 
 def test_a_batch_that_does_not_land_leaves_no_shape(monkeypatch: pytest.MonkeyPatch) -> None:
     started = start()
-    monkeypatch.setattr(delivery, "write_batch", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr(landing, "write_batch", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         land_observed(started, with_colour(1, 2))
     assert Checkpoint.objects.get().read_shape is None

@@ -9,13 +9,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from etl import delivery
-from etl.classification import Judge, classify
+from etl import landing
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
 from etl.fence.claims import Claim, Holder
 from etl.fence.reads import Read
+from etl.judgement import Judge
 from etl.models import Checkpoint, Run
+from etl.record_outcomes import classify
 from etl.reports.verification import verify
 from etl.runs import ending, starting
 from etl.runs.ending import ReadEnd
@@ -111,7 +112,7 @@ class FenceMachine(RuleBasedStateMachine):
         )
         reached = {"position": worker.position + len(records)}
         batch = classify(judged, known)
-        return delivery.land(worker.claim, self.source, worker.read, batch, reached=reached, wait=lambda s: None)
+        return landing.land(worker.claim, self.source, worker.read, batch, reached=reached, wait=lambda s: None)
 
     def close(self, worker: Worker) -> None:
         end = ReadEnd("content", {})

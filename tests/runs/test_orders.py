@@ -13,7 +13,7 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from etl.clock import read_clock
 from etl.execution import executor
 from etl.execution import sweep as sweeping
-from etl.fence.source_lock import SourceLock
+from etl.fence.redis_lock import SourceLock
 from etl.models import Run, RunKey
 from etl.read_context import ReadContext
 from etl.readers.base import Content, Opening

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from api import tokens
 from api.models import Scope, Token
-from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.command_line import ExitStatus, clear_database_errors
 from etl.management.terminal import print_table
 
 COLUMNS = ("id", "token", "user", "scope", "created", "expires", "last used")

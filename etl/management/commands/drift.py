@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from etl.drift import Snapshot
-from etl.management.doors import choose_sources, clear_database_errors
+from etl.management.command_line import choose_sources, clear_database_errors
 from etl.management.terminal import print_table
 from etl.models import SchemaSnapshot
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.conf import conf
-from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.command_line import ExitStatus, clear_database_errors
 from etl.management.terminal import print_table
 from etl.pruning import BATCH, Policy, Pruned, prune, read_policy
 from etl.reports.known_sources import list_known

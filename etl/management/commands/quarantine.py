@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
-from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.command_line import ExitStatus, clear_database_errors
 from etl.management.outcomes import finish, run_here, show_queued
 from etl.management.terminal import clean, print_table
 from etl.models import QuarantinedRecord, Run
@@ -19,7 +19,7 @@ from etl.runs.events import describe_process
 from etl.runs.options import Options
 from etl.sources.registry import list_sources
 from etl.storage.selection import Selection
-from etl.supervision.interruption import Interruption
+from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode, QuarantineStatus
 
 COLUMNS = ("id", "source", "record", "line", "column", "code", "message", "status")

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.command_line import ExitStatus, clear_database_errors
 from etl.management.terminal import clean, print_table
 from etl.models import Run, RunEvent
 from etl.operations.runs import cancel as cancel_run

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from etl.execution.sweep import sweep
-from etl.management.doors import clear_database_errors
+from etl.management.command_line import clear_database_errors
 
 
 class Command(BaseCommand):

@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from etl.fence.counts import repair_counts
-from etl.management.doors import ExitStatus, clear_database_errors
+from etl.management.command_line import ExitStatus, clear_database_errors
 from etl.reports.verification import verify
 from etl.storage.totals import repair_totals
 

@@ -5,15 +5,15 @@ from dataclasses import dataclass, replace
 
 from django.db import connection, transaction
 
-from etl.classification import Batch
 from etl.fence.batches import Growth, count_batch, count_page, pass_fence, pass_fence_of_replay, require_landed
 from etl.fence.claims import Claim
 from etl.fence.reads import Read
 from etl.readers.base import Source
+from etl.record_outcomes import Batch
 from etl.records import Breach, Cursor, Stamp
 from etl.runs.progress import add_batch
 from etl.storage.batch import write_batch, write_records
-from etl.storage.lookup import drop_marks, mark_met
+from etl.storage.marks import drop_marks, mark_met
 from etl.storage.refusals import lock_open, settle
 from etl.storage.transactions import bound_statements, retry_transient
 

@@ -3,21 +3,11 @@
 Records are taken in the order of the read, so the outcome is the same whatever the batch size.
 """
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from etl.contracts.field_types import Number
-from etl.readers.base import Source
-from etl.records import Accepted, Breach, Counters, Original, Record, Refusal
-
-CONTENT_HASH_BYTES = 16
-NO_TIME_DIGEST = bytes(4)
-"""Stands for the mapping of the time where a record has none: it is stored with the time of writing, and none of
-the source's own times can be compared with that."""
+from etl.records import Accepted, Counters, Refusal
 
 
 @dataclass(slots=True)
@@ -48,44 +38,6 @@ class Batch:
     updates: dict[int, int] = field(default_factory=dict)
     met: list[int] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
-
-
-class Judge:
-    """Judges the records of one source: accepted by its contract, or refused with their place."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.time_digest = source.time_digest()
-        self.empty_hash = hashlib.blake2b(digest_size=CONTENT_HASH_BYTES, key=source.digest().encode())
-
-    def judge(self, items: Iterable[Record | Refusal]) -> list[Accepted | Refusal]:
-        """Each item's judgement, in their order."""
-        return [item if isinstance(item, Refusal) else self._judge(item) for item in items]
-
-    def _judge(self, record: Record) -> Accepted | Refusal:
-        unified = self.source.judge(record.values)
-        if isinstance(unified, Breach):
-            return Refusal(record.position, record.line, unified, record.payload, Original.of(record.original))
-        content_hash = self.hash_content(record.values)
-        if unified.event_timestamp is None:
-            content_hash = content_hash[:CONTENT_HASH_BYTES] + NO_TIME_DIGEST
-        return Accepted(record, unified, content_hash)
-
-    def hash_content(self, values: Mapping[str, Any]) -> bytes:
-        """20 bytes: 16 of the content in canonical form and the contract, 4 of the mapping of the event time.
-
-        Canonical: keys sorted, numbers and texts as sent.
-        """
-        content = self.empty_hash.copy()
-        content.update(_encode_canonically(values).encode())
-        return content.digest() + self.time_digest
-
-
-def _encode_number(value: Number) -> dict[str, str]:
-    return {"\x00number": value.text}  # a text "1" and a number 1 differ
-
-
-_encode_canonically = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_encode_number).encode
 
 
 def classify(judged: Iterable[Accepted | Refusal], known: dict[str, Version]) -> Batch:

@@ -10,8 +10,8 @@ from etl.fence.reads import Read
 from etl.http import rate_limits
 from etl.runs.events import add_event
 from etl.supervision import shutdown
-from etl.supervision.interruption import Interruption
 from etl.supervision.lease import Lease
+from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
 
 logger = logging.getLogger(__name__)

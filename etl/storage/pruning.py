@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from etl.models import RAW_MODELS
-from etl.storage.lookup import find_met
+from etl.storage.marks import find_met
 
 RAW_TABLES = tuple(model.table() for model in RAW_MODELS.values())
 QUARANTINE = "etl_quarantine"

@@ -1,0 +1,65 @@
+"""Marks: which rows of unified records and of quarantine a source's last read has met, as bitmaps of their ids."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import connection, transaction
+
+from etl.storage.transactions import bound_statements
+from etl.vocabulary import MarkKind
+
+MARK_BLOCK_BITS = 1 << 15
+"""Rows a block of marks covers: 4 KiB a block. Rows of one source have near ids, so a batch touches few."""
+
+
+def find_met_refusals(source: str, read_number: int, rows: Sequence[int]) -> set[int]:
+    """Which of these rows of `etl_quarantine` the read has refused."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        bound_statements(cursor)
+        return find_met(cursor, source, read_number, rows)
+
+
+def find_met(cursor: Any, source: str, read_number: int, rows: Sequence[int]) -> set[int]:
+    """The same within a transaction."""
+    marks = load_marks(cursor, source, read_number, MarkKind.REFUSAL, rows)
+    return {row_id for row_id in rows if is_marked(marks, row_id)}
+
+
+def mark_met(cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.RECORD) -> None:
+    """Remember that the read has met these rows of the kind's table, so that a crash does not forget it."""
+    blocks = load_marks(cursor, source, read_number, kind, rows)
+    for row_id in rows:
+        block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
+        place = row_id % MARK_BLOCK_BITS
+        block[place >> 3] |= 1 << (place & 7)
+    for number in sorted(blocks):
+        cursor.execute(
+            "INSERT INTO etl_read_marks (source, read_number, kind, block, bits) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (source, read_number, kind, block) DO UPDATE SET bits = EXCLUDED.bits",
+            [source, read_number, kind, number, bytes(blocks[number])],
+        )
+
+
+def drop_marks(cursor: Any, source: str) -> None:
+    """Forget what the source's last read has met; the next one begins."""
+    cursor.execute("DELETE FROM etl_read_marks WHERE source = %s", [source])
+
+
+def load_marks(cursor: Any, source: str, read_number: int, kind: MarkKind, rows: Sequence[int]) -> dict[int, bytearray]:
+    """The blocks of marks that cover these rows, by number."""
+    blocks = sorted({row_id // MARK_BLOCK_BITS for row_id in rows})
+    if not blocks:
+        return {}
+    cursor.execute(
+        "SELECT block, bits FROM etl_read_marks"
+        " WHERE source = %s AND read_number = %s AND kind = %s AND block = ANY(%s)",
+        [source, read_number, kind, blocks],
+    )
+    return {block: bytearray(bits) for block, bits in cursor.fetchall()}
+
+
+def is_marked(marks: dict[int, bytearray], row_id: int) -> bool:
+    """Whether the read has met this row."""
+    block = marks.get(row_id // MARK_BLOCK_BITS)
+    place = row_id % MARK_BLOCK_BITS
+    return block is not None and bool(block[place >> 3] >> (place & 7) & 1)
