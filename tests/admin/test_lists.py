@@ -100,6 +100,7 @@ def count_queries(client: Client, address: str) -> int:
 
 
 def test_home_asks_at_most_ten_questions_however_many_runs_there_are(viewer: Client) -> None:
+    ingest_here(Wares([make_item(1)]))
     viewer.get("/admin/")  # content types and the like are remembered from here on
     few = count_queries(viewer, "/admin/")
     for source in ("wares", "idle"):

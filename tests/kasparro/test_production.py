@@ -19,6 +19,7 @@ import pytest
 import yaml
 from django.test import Client
 
+from etl.conf import conf
 from etl.supervision import liveness
 from etl.vocabulary import Reason
 from kasparro import alive
