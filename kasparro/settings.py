@@ -1,7 +1,7 @@
 """The one settings file, and the only place that reads the environment (.env.example lists every variable).
 
-With DEBUG on, an unset DATABASE_URL or REDIS_URL means the servers of embedded.py: here only their
-addresses are computed, whoever connects first starts them. With DEBUG off, an unset one stops the process.
+With DEBUG on, an unset DATABASE_URL or REDIS_URL means the servers of kasparro/embedded: here only their addresses
+are computed, and the first connection starts them. With DEBUG off, an unset one stops the process.
 """
 
 import logging

@@ -1,29 +1,50 @@
-"""Fixtures that every test may use: servers of the run, and real `manage.py` processes on its database."""
+"""A run and its end, and what every test may use: real `manage.py` processes on its database, servers to kill."""
 
 import os
 import shutil
-from collections.abc import Iterator
+import signal
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from types import FrameType
 
 import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connections
 
-from tests.processes import Project
+from kasparro.embedded import Servers
+from tests.processes import Project, end_processes, run_servers
+from tests.settings import RUN_FOLDER
 
 # A busy machine is no failure; in CI the same examples each time.
 hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("kasparro")
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Leave no server and no folder behind."""
-    if settings.EMBEDDED_SERVERS.list_used():
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Make the run's folder; SIGTERM ends the run as Ctrl-C does, so that fixtures clean up."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        session.shouldstop = "ended by SIGTERM"  # where a test catches the exception
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    RUN_FOLDER.mkdir()
+    RUN_FOLDER.chmod(0o711)  # the servers' user passes through
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_sessionfinish() -> Generator[None, None, None]:
+    """Leave no process and no folder, however the run ends."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        return (yield)  # fixtures that an interrupted run left open are torn down here
+    finally:
         connections.close_all()
+        end_processes(RUN_FOLDER)
         settings.EMBEDDED_SERVERS.stop()
-        shutil.rmtree(settings.EMBEDDED_SERVERS.folder, ignore_errors=True)
-        shutil.rmtree(settings.EMBEDDED_HOME, ignore_errors=True)
+        shutil.rmtree(RUN_FOLDER)
 
 
 @pytest.fixture
@@ -32,3 +53,10 @@ def project(transactional_db: None, tmp_path: Path) -> Iterator[Project]:
     running = Project(tmp_path)
     yield running
     running.kill_all()
+
+
+@pytest.fixture
+def own_servers() -> Iterator[Servers]:
+    """Servers that a test may kill."""
+    with run_servers() as servers:
+        yield servers

@@ -2,11 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,9 @@ from urllib.parse import quote, urlencode
 
 from django.conf import settings
 from django.db import connection
+
+from kasparro.embedded import Servers
+from tests.settings import RUN_FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_SECONDS = 60
@@ -27,6 +33,47 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECOND
             return value
         time.sleep(every)
     raise AssertionError(f"it did not come true within {seconds} s")
+
+
+def list_processes(folder: Path) -> list[int]:
+    """The processes that name this folder in their command line or environment."""
+    return [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if process.name != str(os.getpid()) and os.fsencode(folder) in _read(process / "cmdline", process / "environ")
+    ]
+
+
+def _read(*files: Path) -> bytes:
+    with suppress(OSError):  # it has just ended, or is another user's
+        return b"".join(file.read_bytes() for file in files)
+    return b""
+
+
+def end_processes(folder: Path, *, patience_seconds: float = 15) -> None:
+    """End the processes that name this folder: interrupted once, and killed if they are still there after a while."""
+    interrupted: set[int] = set()
+    deadline = time.monotonic() + patience_seconds
+    while found := list_processes(folder):
+        is_late = time.monotonic() > deadline
+        for pid in found if is_late else set(found) - interrupted:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL if is_late else signal.SIGINT)
+        interrupted |= set(found)
+        time.sleep(0.02)
+
+
+@contextmanager
+def run_servers(**used: bool) -> Iterator[Servers]:
+    """Embedded servers of a test's own, which it may stop or kill."""
+    home = Path(tempfile.mkdtemp(prefix="own-", dir=RUN_FOLDER))
+    servers = Servers(home, **used)
+    try:
+        servers.start()
+        yield servers
+    finally:
+        servers.stop()
+        shutil.rmtree(home)
 
 
 def test_database_url() -> str:
@@ -72,7 +119,8 @@ class Project:
 
     def make_environment(self, more: dict[str, str]) -> dict[str, str]:
         """Only what a command needs, so that nothing of the developer's own settings leaks in."""
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        names = ("PATH", "HOME", "LANG", "TMPDIR", "KASPARRO_HOME")
+        kept = {name: os.environ[name] for name in names if name in os.environ}
         return {
             **kept,
             "DEBUG": "true",
@@ -80,6 +128,7 @@ class Project:
             "REDIS_URL": settings.REDIS_URL,
             "ETL_HTTP_BACKOFF_SECONDS": "0.01",
             "PYTHONPATH": str(ROOT),
+            "TEST_FOLDER": str(self.folder),  # names it, for kill_all
             **self.environment,
             **more,
         }
@@ -100,5 +149,7 @@ class Project:
         """End whatever a test has left running."""
         for process in self.processes:
             if process.poll() is None:
-                process.send_signal(signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)
+        end_processes(self.folder, patience_seconds=0)  # what `up` started is in sessions of its own
+        for process in self.processes:
             process.communicate()

@@ -1,14 +1,17 @@
 """The project's settings for a test run: development, with servers and a folder of its own."""
 
 import os
-import tempfile
+import secrets
+from pathlib import Path
 
 os.environ.setdefault("DEBUG", "true")
-if not (os.environ.get("DATABASE_URL") and os.environ.get("REDIS_URL")):
-    # A fresh folder for each run; /tmp keeps the socket's path short.
-    os.environ["KASPARRO_HOME"] = tempfile.mkdtemp(prefix="kasparro-test-", dir="/tmp")
+# Everything that a run makes is in this folder, and every process that it starts has the folder's name in its
+# environment or command line (conftest.py makes it, ends them, removes it). In /tmp paths of sockets stay short.
+RUN_FOLDER = Path(f"/tmp/kasparro-test-{secrets.token_hex(4)}")
+os.environ["TMPDIR"] = str(RUN_FOLDER)
+os.environ["KASPARRO_HOME"] = str(RUN_FOLDER / "home")
 
-from kasparro.settings import *  # noqa: F403
+from kasparro.settings import *  # noqa: E402, F403
 
 DEBUG = False  # as in production: with DEBUG on, Django keeps every statement
 ETL_HTTP_BACKOFF_SECONDS = 0.01

@@ -1,9 +1,7 @@
 """When the database is slow, locked, frozen or gone: a precise 503 in time, and all is well again afterwards."""
 
 import os
-import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -117,16 +115,6 @@ def test_a_session_that_the_server_ends_is_replaced(impatient: Web, people: Peop
     statuses = [impatient.ask("/data", token=people.viewer).status for _ in range(12)]
     assert set(statuses) <= {200, 503}
     assert statuses.count(503) <= 4  # one for each thread, at most
-
-
-@pytest.fixture
-def own_servers() -> Iterator[Servers]:
-    home = Path(tempfile.mkdtemp(prefix="kasparro-own-", dir="/tmp"))
-    servers = Servers(home=home)
-    servers.start()
-    yield servers
-    servers.stop()
-    shutil.rmtree(home, ignore_errors=True)
 
 
 def list_backends(postmaster: int) -> list[int]:

@@ -14,7 +14,7 @@ from api.groups import make_groups
 from kasparro.embedded import Servers
 from tests.api.web import Web, start_web
 from tests.browser.chromium import CHROMIUM, QUIET
-from tests.processes import Project
+from tests.processes import Project, run_servers
 
 PASSWORD = "a-password-of-the-tests"
 
@@ -37,12 +37,9 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    home = tmp_path_factory.mktemp("broker")
-    servers = Servers(home=home, runs_postgresql=False)
-    servers.start()
-    yield servers
-    servers.stop()
+def broker() -> Iterator[Servers]:
+    with run_servers(runs_postgresql=False) as servers:
+        yield servers
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
 """Real workers and beats on a real broker: each due run happens once, whatever dies."""
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -25,7 +22,7 @@ from kasparro.embedded import Servers
 from sandbox.server import Sandbox
 from tests.laws.test_crashes import assert_landed_once, landed_batches, outlive_the_lease, products_file
 from tests.listed_source import fetch
-from tests.processes import Project, wait_until
+from tests.processes import Project, run_servers, wait_until
 
 WORKER = ("-m", "celery", "-A", "kasparro", "worker", "--concurrency", "1", "--loglevel", "WARNING")
 BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=", "--max-interval", "1")
@@ -34,12 +31,8 @@ BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pi
 @pytest.fixture
 def valkey() -> Iterator[Servers]:
     """A broker of this test's own, so that no message of another test is in it."""
-    home = Path(tempfile.mkdtemp(prefix="kasparro-broker-", dir="/tmp"))
-    servers = Servers(home=home, runs_postgresql=False)
-    servers.start()
-    yield servers
-    servers.stop()
-    shutil.rmtree(home, ignore_errors=True)
+    with run_servers(runs_postgresql=False) as servers:
+        yield servers
 
 
 @pytest.fixture
@@ -255,12 +248,9 @@ def test_a_disabled_entry_pauses_its_source(workers: Project) -> None:
 
 
 def test_postgresql_restarted_under_a_worker_is_survived(workers: Project) -> None:
-    home = Path(tempfile.mkdtemp(prefix="kasparro-own-", dir="/tmp"))
-    servers = Servers(home=home, runs_valkey=False)
-    servers.start()
-    try:
+    with run_servers(runs_valkey=False) as servers:
         products_file(workers)
-        workers.environment |= {"DATABASE_URL": "", "KASPARRO_HOME": str(home)}
+        workers.environment |= {"DATABASE_URL": "", "KASPARRO_HOME": str(servers.home)}
         workers.run("migrate", "-v0")
         run_id = queue(workers)
         start_worker(workers)
@@ -280,9 +270,6 @@ def test_postgresql_restarted_under_a_worker_is_survived(workers: Project) -> No
         wait_until(lambda: ask(f"SELECT status = 'partial' FROM etl_runs WHERE id = {run_id}"))
         assert workers.run("verify").returncode == 0
         workers.kill_all()
-    finally:
-        servers.stop()
-        shutil.rmtree(home, ignore_errors=True)
 
 
 def test_up_brings_every_source_up_to_date_and_stops_clean(workers: Project) -> None:

@@ -194,20 +194,6 @@ def test_sessions_ended_in_the_middle_of_batches_lose_nothing(project: Project) 
     assert_landed_once()
 
 
-@pytest.fixture
-def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Servers that a test may kill."""
-    import shutil
-    import tempfile
-
-    home = Path(tempfile.mkdtemp(prefix="kasparro-own-", dir="/tmp"))
-    servers = Servers(home=home)
-    servers.start()
-    yield servers
-    servers.stop()
-    shutil.rmtree(home, ignore_errors=True)
-
-
 def test_postgresql_killed_in_mid_batch_is_survived_by_the_run(own_servers: Servers, project: Project) -> None:
     import psycopg2
 

@@ -1,6 +1,6 @@
 """Django's PostgreSQL backend for development: a connection to a server that is down starts it first.
 
-So whichever command, worker or web process comes first starts the servers, and none needs to know.
+So the first command, worker or web process starts the servers, and none of them needs to know.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from django.db.backends.postgresql import base
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """As its parent, but `get_new_connection` first sees to it that the embedded servers answer."""
+    """As its parent, but `get_new_connection` first makes sure that the embedded servers answer."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         settings.EMBEDDED_SERVERS.start_missing()
