@@ -11,7 +11,7 @@ class KasparroConfig(AppConfig):
         from kasparro import celery, checks  # noqa: F401, PLC0415  (sets the Celery app, registers the checks)
 
 
-class DeskConfig(AdminConfig):
+class PipelineAdminConfig(AdminConfig):
     """Django's admin, with the operator's desk for its site."""
 
-    default_site = "etl.admin.desk.Desk"
+    default_site = "etl.admin.site.PipelineAdminSite"

@@ -52,7 +52,7 @@ class Button:
     question: str = ""
 
 
-class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
+class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     """Rows that the pipeline wrote: nobody adds, changes or deletes one by hand.
 
     Each row has a page (`page_template` with what `describe` gives) and buttons; lists and pages are for whoever
@@ -97,7 +97,7 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST" and not may_operate(request):
             raise PermissionDenied
-        context = {"title": self.name_list(), "desk_note": self.describe_list(request)}
+        context = {"title": self.name_list(), "etl_note": self.describe_list(request)}
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def name_list(self) -> str:
@@ -225,7 +225,7 @@ class Kept(admin.ModelAdmin):  # type: ignore[type-arg]
 
 def show_status(status: str) -> SafeString:
     """A status in colour and word."""
-    return format_html('<span class="desk-status desk-{}">{}</span>', status, status)
+    return format_html('<span class="etl-status etl-{}">{}</span>', status, status)
 
 
 def link_list(model: str, text: object, **filters: Any) -> SafeString:

@@ -9,9 +9,9 @@ from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 
-from etl.admin.base import Button, Done, Kept, describe_time, link_list, link_row
+from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_time, link_list, link_row
+from etl.admin.formatting import compare_fields, show_text
 from etl.admin.lists import SourceFilter, make_filter, read_id
-from etl.admin.texts import compare_fields, show_text
 from etl.drift import Snapshot
 from etl.models import SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
@@ -21,7 +21,7 @@ SHOWN_SNAPSHOTS = 50
 MOST_AT_ONCE = 1000
 
 
-class SnapshotAdmin(Kept):
+class SnapshotAdmin(ReadOnlyAdmin):
     list_display = ("show_number", "source", "show_records", "show_changes", "show_created", "show_run")
     list_filter = (SourceFilter,)
     ordering = ("-created_at", "-id")
@@ -107,7 +107,7 @@ class AcknowledgedFilter(admin.SimpleListFilter):
         return queryset.filter(acknowledged_at__isnull=wanted) if wanted is not None else queryset
 
 
-class ChangeAdmin(Kept):
+class ChangeAdmin(ReadOnlyAdmin):
     list_display = (
         *("id", "source", "show_path", "show_kind", "show_before", "show_after", "show_snapshot", "show_created"),
         "show_acknowledged",

@@ -6,12 +6,12 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from etl.admin.base import Kept, describe_time
+from etl.admin.base import ReadOnlyAdmin, describe_time
+from etl.admin.formatting import make_visible, show_text
 from etl.admin.lists import ByIndex, Capped
-from etl.admin.texts import make_visible, show_text
 
 
-class LogAdmin(Kept):
+class LogAdmin(ReadOnlyAdmin):
     list_display = ("show_time", "user", "content_type", "show_object", "show_message")
     list_display_links = None
     list_select_related = ("user", "content_type")

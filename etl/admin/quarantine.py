@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from etl.admin.base import Button, Done, Kept, describe_time, link_row, show_status
+from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_time, link_row, show_status
+from etl.admin.formatting import flatten, make_visible, show_original, show_payload, show_text
 from etl.admin.lists import ByIndex, Capped, RunFilter, SourceFilter, make_filter, read_id
 from etl.admin.records import find_raw_model
-from etl.admin.texts import flatten, make_visible, show_original, show_payload, show_text
 from etl.exceptions import NotFound, NotPossible
 from etl.models import QuarantinedRecord
 from etl.operations import quarantine
@@ -53,7 +53,7 @@ class ColumnFilter(admin.SimpleListFilter):
         return queryset.filter(column_name=value) if "\0" not in value else queryset.none()
 
 
-class QuarantineAdmin(Kept):
+class QuarantineAdmin(ReadOnlyAdmin):
     list_display = (
         *("id", "show_status", "source", "position", "line", "show_column", "code", "show_message", "show_run"),
         "show_created",

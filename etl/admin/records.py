@@ -10,9 +10,9 @@ from django.db.models.functions import Cast, Left
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from etl.admin.base import Kept, describe_time, link_row
+from etl.admin.base import ReadOnlyAdmin, describe_time, link_row
+from etl.admin.formatting import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
 from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter
-from etl.admin.texts import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
 from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
 from etl.reports.known_sources import list_known
 
@@ -20,7 +20,7 @@ SHOWN_VERSIONS = 20
 SHOWN_CHANGES = 100
 
 
-class Records(Kept):
+class Records(ReadOnlyAdmin):
     """A list in the order of an index, for a table of millions; found by id alone."""
 
     paginator = Capped

@@ -16,13 +16,13 @@ from django.utils.safestring import SafeString
 from etl.admin.base import (
     Button,
     Done,
-    Kept,
+    ReadOnlyAdmin,
     describe_seconds,
     describe_time,
     show_status,
 )
+from etl.admin.formatting import show_text
 from etl.admin.lists import SourceFilter, make_filter, read_id
-from etl.admin.texts import show_text
 from etl.exceptions import NotFound, NotPossible
 from etl.models import RAW_MODELS, Run, RunEvent, SchemaSnapshot
 from etl.operations import runs as operations
@@ -64,7 +64,7 @@ def show_counter(name: str) -> Callable[[Any, Run], str]:
     return show
 
 
-class RunAdmin(Kept):
+class RunAdmin(ReadOnlyAdmin):
     list_display = (
         *("id", "show_status", "show_reason", "source", "show_created", "show_duration"),
         *(f"show_{name}" for name in COUNTERS),

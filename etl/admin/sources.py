@@ -8,9 +8,9 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
-from etl.admin.base import Button, Done, Kept, describe_seconds
+from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_seconds
+from etl.admin.formatting import make_visible
 from etl.admin.runs import describe_duration, describe_rate
-from etl.admin.texts import make_visible
 from etl.clock import read_clock
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
 from etl.operations import sources as operations
@@ -25,7 +25,7 @@ from etl.vocabulary import Status, Trigger
 SHOWN_RUNS = 10
 
 
-class SourceAdmin(Kept):
+class SourceAdmin(ReadOnlyAdmin):
     """A row a source, whether it has a checkpoint yet or not."""
 
     page_template = "etl/source.html"

@@ -12,7 +12,7 @@ from tests.admin.people import make_client
 
 
 @pytest.fixture(autouse=True)
-def desk(transactional_db: None, settings: Any, tmp_path: Path) -> None:
+def two_sources(transactional_db: None, settings: Any, tmp_path: Path) -> None:
     make_groups(apps)  # a flushed database has none
     settings.ETL_SOURCES = ["tests.admin.rows.Wares", "tests.admin.rows.Idle"]
     settings.STATIC_ROOT = str(tmp_path)  # whitenoise warns where there is none

@@ -141,9 +141,9 @@ def test_a_change_is_acknowledged_by_whoever_knows_of_it(operator: Client) -> No
 def test_two_snapshots_are_compared_field_by_field(operator: Client) -> None:
     first, second, _ = make_snapshots(path="colour")
     text = act(operator, "/admin/etl/schemasnapshot/", "compare", [first.pk, second.pk])
-    assert '<tr class="desk-added"><th scope="row"><bdi>colour</bdi>' in text
+    assert '<tr class="etl-added"><th scope="row"><bdi>colour</bdi>' in text
     reverse_text = operator.get(f"/admin/etl/schemasnapshot/{first.pk}/change/?against={second.pk}").content.decode()
-    assert '<tr class="desk-removed"><th scope="row"><bdi>colour</bdi>' in reverse_text
+    assert '<tr class="etl-removed"><th scope="row"><bdi>colour</bdi>' in reverse_text
 
 
 def test_one_record_is_replayed_in_a_run(operator: Client) -> None:

@@ -8,7 +8,7 @@ from django.contrib.admin.utils import quote
 from django.test import Client
 from django.urls import reverse
 
-from etl.admin.texts import flatten, make_visible, show_original
+from etl.admin.formatting import flatten, make_visible, show_original
 from etl.models import QuarantinedRecord, Run
 from etl.operations import runs as run_operations
 from tests.admin.people import make_client
@@ -61,7 +61,7 @@ def test_a_refused_record_shows_its_cell_its_place_and_its_original(viewer: Clie
     ingest_here(Wares())
     refused = QuarantinedRecord.objects.get()
     text = viewer.get(reverse("admin:etl_quarantinedrecord_change", args=[refused.pk])).content.decode()
-    marked = text.split('<mark class="desk-cell">')[1].split("</mark>")[0]
+    marked = text.split('<mark class="etl-cell">')[1].split("</mark>")[0]
     assert "alert(1)" in marked
     assert "<dd>3</dd>" in text
     assert f"<dd>{refused.line}</dd>" in text
@@ -71,7 +71,7 @@ def test_a_refused_record_shows_its_cell_its_place_and_its_original(viewer: Clie
 def test_a_column_that_is_missing_is_marked(viewer: Client) -> None:
     refused = make_refused(column_name="price.amount", code="missing", payload='{"id": "1"}')
     text = viewer.get(reverse("admin:etl_quarantinedrecord_change", args=[refused.pk])).content.decode()
-    assert '<mark class="desk-cell">(not there)</mark>' in text
+    assert '<mark class="etl-cell">(not there)</mark>' in text
 
 
 def test_an_original_that_was_cut_says_how_long_it_was(viewer: Client) -> None:

@@ -37,7 +37,7 @@ _FILL = f"""
 
 
 @pytest.fixture
-def many(desk: None) -> None:
+def many(two_sources: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(_FILL)
 

@@ -9,7 +9,7 @@ from django.contrib.admin.utils import quote
 from django.test import Client
 from django.urls import reverse
 
-from etl.admin.desk import PAGES
+from etl.admin.site import PAGES
 from etl.models import Checkpoint, QuarantinedRecord, Run, SchemaChange
 from tests.admin.people import KINDS, make_client
 from tests.admin.rows import Shown, make_hostile, make_refused, make_run

@@ -50,8 +50,8 @@ def stack(project: Project, broker: Servers) -> Project:
     return project
 
 
-class Desk:
-    """The desk as one person sees it; whatever a page complains of, or asks of another host, is noted."""
+class AdminPage:
+    """The admin as one person sees it; whatever a page complains of, or asks of another host, is noted."""
 
     def __init__(self, browser: Browser, web: Web, **context: Any) -> None:
         self.address = f"http://127.0.0.1:{web.port}"

@@ -11,7 +11,7 @@ from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
 from etl.admin.base import describe_time, show_status
-from etl.admin.texts import show_text
+from etl.admin.formatting import show_text
 
 register = template.Library()
 
@@ -70,6 +70,4 @@ _SIGNS = {"added": "+", "removed": "−", "same": ""}
 @register.simple_tag
 def change(kind: str) -> SafeString:
     """A kind of difference in colour, sign and word."""
-    return format_html(
-        '<span class="desk-{}">{} {}</span>', kind, _SIGNS.get(kind, "≠"), kind if kind != "same" else ""
-    )
+    return format_html('<span class="etl-{}">{} {}</span>', kind, _SIGNS.get(kind, "≠"), kind if kind != "same" else "")

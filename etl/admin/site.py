@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
 
-from etl.admin.base import Kept, describe_seconds, may_operate
+from etl.admin.base import ReadOnlyAdmin, describe_seconds, may_operate
 from etl.admin.drift import ChangeAdmin, SnapshotAdmin
 from etl.admin.log import LogAdmin
 from etl.admin.quarantine import QuarantineAdmin
@@ -39,7 +39,7 @@ BAR_HEIGHT = 24
 NARROWEST = 3
 
 
-PAGES: Mapping[type[Model], type[Kept]] = {
+PAGES: Mapping[type[Model], type[ReadOnlyAdmin]] = {
     Checkpoint: SourceAdmin,
     Run: RunAdmin,
     QuarantinedRecord: QuarantineAdmin,
@@ -51,7 +51,7 @@ PAGES: Mapping[type[Model], type[Kept]] = {
 }
 
 
-class Desk(admin.AdminSite):
+class PipelineAdminSite(admin.AdminSite):
     """Django's admin with the overview as its index, and the pages above.
 
     They are registered here, not by decorators: those ask for the site, which is being made while this is imported.

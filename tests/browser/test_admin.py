@@ -1,4 +1,4 @@
-"""The operator's desk in a real browser: what an operator does there, start to end."""
+"""The operator's admin in a real browser: what an operator does there, start to end."""
 
 import re
 import signal
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from etl.models import Checkpoint, QuarantinedRecord, Run, SchemaChange
-from tests.browser.conftest import Desk, make_person, open_web
+from tests.browser.conftest import AdminPage, make_person, open_web
 from tests.execution.test_workers import start_worker
 from tests.factories import make_products, write_products
 from tests.processes import Project, wait_until
@@ -36,71 +36,73 @@ def products(stack: Project) -> Project:
 
 
 @pytest.fixture
-def opened(browser: Browser) -> Iterator[list[Desk]]:
-    desks: list[Desk] = []
+def opened(browser: Browser) -> Iterator[list[AdminPage]]:
+    desks: list[AdminPage] = []
     yield desks
-    for desk in desks:
-        desk.context.close()
+    for admin in desks:
+        admin.context.close()
 
 
 def test_an_operator_logs_in_and_sees_the_four_sources(
-    browser: Browser, four_sources: Project, opened: list[Desk]
+    browser: Browser, four_sources: Project, opened: list[AdminPage]
 ) -> None:
     make_person("olga", "operator")
     four_sources.ingest("products_csv", "vendors_csv", "listings_json")
     with open_web(four_sources) as web:
-        desk = Desk(browser, web)
-        opened.append(desk)
-        desk.page.goto(f"{desk.address}/admin/")
-        desk.check()
-        desk.log_in("olga")
+        admin = AdminPage(browser, web)
+        opened.append(admin)
+        admin.page.goto(f"{admin.address}/admin/")
+        admin.check()
+        admin.log_in("olga")
         for name in ("coingecko_api", "products_csv", "vendors_csv", "listings_json"):
-            expect(desk.page.locator("table.desk-sources").get_by_role("rowheader", name=name)).to_be_visible()
-        desk.check()
+            expect(admin.page.locator("table.etl-sources").get_by_role("rowheader", name=name)).to_be_visible()
+        admin.check()
         for path in ("run/", "quarantinedrecord/", "schemachange/", "schemasnapshot/", "unifiedrecord/", "checkpoint/"):
-            desk.visit(f"/admin/etl/{path}")
-        desk.visit(f"/admin/etl/run/{Run.objects.filter(source='products_csv').latest('pk').pk}/change/")
-        desk.visit(f"/admin/etl/quarantinedrecord/{QuarantinedRecord.objects.latest('pk').pk}/change/")
+            admin.visit(f"/admin/etl/{path}")
+        admin.visit(f"/admin/etl/run/{Run.objects.filter(source='products_csv').latest('pk').pk}/change/")
+        admin.visit(f"/admin/etl/quarantinedrecord/{QuarantinedRecord.objects.latest('pk').pk}/change/")
 
 
 @pytest.mark.parametrize("context", [{"color_scheme": "dark"}, {"viewport": {"width": 390, "height": 800}}])
 def test_the_overview_is_legible_in_the_dark_and_on_a_phone(
-    browser: Browser, four_sources: Project, opened: list[Desk], context: dict[str, object]
+    browser: Browser, four_sources: Project, opened: list[AdminPage], context: dict[str, object]
 ) -> None:
     make_person("vera", "viewer")
     four_sources.ingest("products_csv", "vendors_csv")
     with open_web(four_sources) as web:
-        desk = Desk(browser, web, **context)
-        opened.append(desk)
-        desk.log_in("vera")
-        desk.check()
-        width = desk.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        admin = AdminPage(browser, web, **context)
+        opened.append(admin)
+        admin.log_in("vera")
+        admin.check()
+        width = admin.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert width == 0, "the page can be pushed sideways"
 
 
-def test_a_run_is_started_seen_to_move_and_to_finish(browser: Browser, products: Project, opened: list[Desk]) -> None:
+def test_a_run_is_started_seen_to_move_and_to_finish(
+    browser: Browser, products: Project, opened: list[AdminPage]
+) -> None:
     make_person("olga", "operator")
     write_products(products.folder / "products.csv", make_products(60_000))
     with open_web(products) as web:
-        desk = Desk(browser, web)
-        opened.append(desk)
-        desk.log_in("olga")
-        page = desk.visit("/admin/etl/checkpoint/products_csv/change/")
+        admin = AdminPage(browser, web)
+        opened.append(admin)
+        admin.log_in("olga")
+        page = admin.visit("/admin/etl/checkpoint/products_csv/change/")
         page.get_by_role("button", name="Run now").click()
         start_worker(products, ETL_BATCH_SIZE="500")
-        desk.page.goto(f"{desk.address}/admin/")
-        live = page.locator("p.desk-run")
+        admin.page.goto(f"{admin.address}/admin/")
+        live = page.locator("p.etl-run")
         expect(live).to_contain_text("products_csv", timeout=LONG)
         first = live.inner_text()
         expect(live).not_to_have_text(first, timeout=LONG)
         expect(page.get_by_text("Nothing runs.")).to_be_visible(timeout=60_000)
-        expect(page.locator("table.desk-sources")).to_contain_text("60,000", timeout=LONG)
-        desk.check()
+        expect(page.locator("table.etl-sources")).to_contain_text("60,000", timeout=LONG)
+        admin.check()
     assert {run.status for run in Run.objects.all()} == {"success"}
 
 
 def test_a_drift_is_read_field_by_field_and_acknowledged(
-    browser: Browser, products: Project, opened: list[Desk]
+    browser: Browser, products: Project, opened: list[AdminPage]
 ) -> None:
     make_person("olga", "operator")
     path = write_products(products.folder / "products.csv", make_products(50))
@@ -109,21 +111,21 @@ def test_a_drift_is_read_field_by_field_and_acknowledged(
     products.ingest("products_csv")
     change = SchemaChange.objects.get(path="colour")
     with open_web(products) as web:
-        desk = Desk(browser, web)
-        opened.append(desk)
-        desk.log_in("olga")
-        page = desk.visit(f"/admin/etl/schemasnapshot/{change.snapshot_after_id}/change/")
+        admin = AdminPage(browser, web)
+        opened.append(admin)
+        admin.log_in("olga")
+        page = admin.visit(f"/admin/etl/schemasnapshot/{change.snapshot_after_id}/change/")
         expect(page.locator("#content-main")).to_contain_text("colour")
-        expect(page.locator(".desk-added").first).to_be_visible()
-        expect(page.locator(".desk-removed").first).to_be_visible()
-        page = desk.visit(f"/admin/etl/schemachange/{change.pk}/change/")
+        expect(page.locator(".etl-added").first).to_be_visible()
+        expect(page.locator(".etl-removed").first).to_be_visible()
+        page = admin.visit(f"/admin/etl/schemachange/{change.pk}/change/")
         page.get_by_role("button", name=re.compile("Acknowledge")).click()
         expect(page.locator("#content")).to_contain_text("olga")
     change.refresh_from_db()
     assert change.acknowledged_by is not None
 
 
-def test_a_refused_record_is_replayed(browser: Browser, products: Project, opened: list[Desk]) -> None:
+def test_a_refused_record_is_replayed(browser: Browser, products: Project, opened: list[AdminPage]) -> None:
     make_person("olga", "operator")
     write_products(products.folder / "products.csv", [(1, "Lamp", "Things", "free", "x"), *make_products(3, start=2)])
     products.ingest("products_csv")
@@ -131,30 +133,30 @@ def test_a_refused_record_is_replayed(browser: Browser, products: Project, opene
     start_worker(products)
     record = QuarantinedRecord.objects.get()
     with open_web(products) as web:
-        desk = Desk(browser, web)
-        opened.append(desk)
-        desk.log_in("olga")
-        page = desk.visit(f"/admin/etl/quarantinedrecord/{record.pk}/change/")
-        expect(page.locator(".desk-cell, mark").first).to_contain_text("free")
+        admin = AdminPage(browser, web)
+        opened.append(admin)
+        admin.log_in("olga")
+        page = admin.visit(f"/admin/etl/quarantinedrecord/{record.pk}/change/")
+        expect(page.locator(".etl-cell, mark").first).to_contain_text("free")
         page.get_by_role("button", name=re.compile("Replay")).click()
         wait_until(lambda: QuarantinedRecord.objects.get().status == "replayed")
-        page = desk.visit(f"/admin/etl/quarantinedrecord/{record.pk}/change/")
+        page = admin.visit(f"/admin/etl/quarantinedrecord/{record.pk}/change/")
         expect(page.locator("#content-main")).to_contain_text("replayed")
 
 
-def test_a_stuck_lease_is_released(browser: Browser, products: Project, opened: list[Desk]) -> None:
+def test_a_stuck_lease_is_released(browser: Browser, products: Project, opened: list[AdminPage]) -> None:
     make_person("olga", "operator")
     write_products(products.folder / "products.csv", make_products(60_000))
     frozen = products.start("ingest", "products_csv", ETL_BATCH_SIZE="200")
     wait_until(lambda: Checkpoint.objects.filter(record_count__gt=0).exists())
     frozen.send_signal(signal.SIGSTOP)
     with open_web(products) as web:
-        desk = Desk(browser, web)
-        opened.append(desk)
-        desk.log_in("olga")
-        page = desk.visit("/admin/etl/checkpoint/products_csv/change/")
+        admin = AdminPage(browser, web)
+        opened.append(admin)
+        admin.log_in("olga")
+        page = admin.visit("/admin/etl/checkpoint/products_csv/change/")
         page.get_by_role("link", name=re.compile("Release")).click()
-        desk.check()
+        admin.check()
         page.get_by_role("button", name=re.compile("Release")).click()
         wait_until(lambda: Run.objects.get().status == "failed")
     frozen.send_signal(signal.SIGCONT)
