@@ -75,8 +75,9 @@ def test_every_path_that_a_document_names_exists(document: Path) -> None:
     assert [path for path in sorted(paths | links) if not path.exists()] == []
 
 
-def test_every_test_that_the_page_names_exists() -> None:
-    named = set(re.findall(r"\b(?<!/)test_\w+(?!\w*\.py)\b", PAGE))
+def test_every_test_that_a_document_names_exists() -> None:
+    text = "\n".join(document.read_text() for document in DOCUMENTS)
+    named = set(re.findall(r"\b(?<!/)test_\w+\b(?!\.)", text))
     assert [name for name in sorted(named) if not re.search(rf"^\s*def {name}\(", TESTS, re.MULTILINE)] == []
 
 
