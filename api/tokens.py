@@ -15,7 +15,6 @@ from django.utils import timezone
 
 from api.groups import GROUPS, OPERATE
 from api.models import Scope, Token
-from etl.planned import Planned
 
 PREFIX = "kasparro_"
 SHOWN_CHARACTERS = len(PREFIX) + 6
@@ -26,7 +25,7 @@ _USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
 """In the model's order: `from_db` goes by place."""
 
 _USER_NAME = re.compile(r"[\w.@+-]{1,150}")
-_FIND = Planned("""
+_FIND = """
     SELECT token.id, token.scope, token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute',
         ARRAY(
             SELECT permission.codename FROM auth_permission AS permission
@@ -42,7 +41,7 @@ _FIND = Planned("""
     FROM api_tokens AS token JOIN auth_user AS person ON person.id = token.user_id
     WHERE token.digest = %s AND person.is_active
         AND (token.expires_at IS NULL OR token.expires_at > clock_timestamp())
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)
