@@ -32,10 +32,6 @@ class Throttle(BaseThrottle):
             return self._is_free(settings.API_THROTTLE_TOKEN, f"token:{request.auth.id}")
         if request.user.is_authenticated:
             return self._is_free(settings.API_THROTTLE_TOKEN, f"user:{request.user.pk}")
-        return self.allow_address(request)
-
-    def allow_address(self, request: Request) -> bool:
-        """For requests without credentials, or with wrong ones."""
         return self._is_free(settings.API_THROTTLE_ADDRESS, f"address:{request.META.get('REMOTE_ADDR', '')}")
 
     def wait(self) -> float:

@@ -42,6 +42,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(counting: Web, people: Peo
     assert ask_often(counting, 3, headers={"X-API-Key": people.viewer}) == {429: 3}
     assert ask_often(counting, 20, token=make_token("vera")) == {200: 15, 429: 5}
     assert ask_often(counting, 20, headers=make_session("vera")) == {200: 15, 429: 5}
+    assert ask_often(counting, 20, headers=make_session("nobody")) == {403: 15, 429: 5}
     refused = counting.ask("/stats", token=people.viewer)
     assert (refused.status, refused.content_type) == (429, "application/problem+json")
     assert refused.json()["type"] == "urn:kasparro:problem:throttled"
