@@ -18,6 +18,10 @@ from etl.contracts import CONTRACT_FORMAT, Contract, find_misfit
 from etl.exceptions import SourceError
 from etl.records import Breach, BreachCode, Chunk, Cursor, Kept, Record, Refusal, SourceKind, UnifiedFields
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_RECORD_BYTES = 1 << 20
+"""A longer record is refused: in CSV its cause is nearly always a quote that is never closed."""
+
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
 """Characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, ClassVar
 from django.conf import settings
 
 from etl.exceptions import SourceError
-from etl.readers.base import Content, Opening, Source, Watch, gather_chunks
+from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, Source, Watch, gather_chunks
 from etl.readers.snapshot import Snapshot, copy_file
 from etl.records import (
     ORIGINAL_BYTES,
@@ -27,12 +27,8 @@ from etl.records import (
     SourceKind,
 )
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_END = b"\r\n"
 """Not part of a record's original: a last line that gets its line end later is still the same refused record."""
-
-MAX_RECORD_BYTES = 1 << 20
-"""A longer record is refused: its cause is nearly always a quote that is never closed."""
 
 csv.field_size_limit(MAX_RECORD_BYTES)
 _encode = json.JSONEncoder(ensure_ascii=False).encode

@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.exceptions import SourceError, TransientSourceError
-from etl.readers.base import Opening
-from etl.readers.csv_file import MAX_RECORD_BYTES, CsvContent, CsvSource
+from etl.readers.base import MAX_RECORD_BYTES, Opening
+from etl.readers.csv_file import CsvContent, CsvSource
 from etl.readers.snapshot import COPY_ATTEMPTS, copy_file
 from etl.records import ORIGINAL_BYTES, BreachCode, Original, Record, Refusal
 from tests.factories import hold, read_items
