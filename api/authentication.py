@@ -8,6 +8,7 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+from structlog.contextvars import bind_contextvars
 
 from api import tokens
 from api.tokens import Key
@@ -26,6 +27,7 @@ class TokenAuthentication(BaseAuthentication):
         if found is None:
             raise AuthenticationFailed("The token is unknown, revoked or expired, or its user is not active.")
         key, user = found
+        bind_contextvars(user_id=user.pk)
         return user, key
 
     def authenticate_header(self, request: Request) -> str:

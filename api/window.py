@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 from django_filters import FilterSet
 from drf_spectacular.utils import OpenApiParameter
-from rest_framework.exceptions import AuthenticationFailed, NotFound, Throttled
+from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -43,6 +43,7 @@ class Window(ViewSet):
     parameters: ClassVar[Mapping[str, Sequence[OpenApiParameter]]] = {}
     filters: ClassVar[type[FilterSet] | None] = None
     lookup_value_regex = "[0-9]+"
+    throttle_classes = (Throttle,)
 
     def list_parameters(self) -> list[OpenApiParameter]:
         """Those of the current action."""
@@ -52,20 +53,12 @@ class Window(ViewSet):
         return declared
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Counts whoever can't be let in by address, before anything of theirs is looked at."""
-        self.format_kwarg = None
-        request.version = request.versioning_scheme = None
-        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
-        throttle = Throttle()
+        """DRF's checks, and ours of the parameters. DRF counts what it lets in; what it refuses counts too."""
         try:
-            self.perform_authentication(request)
-        except AuthenticationFailed:
-            if not throttle.allow_address(request):
-                raise Throttled(throttle.wait()) from None
+            super().initial(request, *args, **kwargs)
+        except (NotAuthenticated, AuthenticationFailed, PermissionDenied):
+            self.check_throttles(request)
             raise
-        if not throttle.allow_request(request, self):
-            raise Throttled(throttle.wait())
-        self.check_permissions(request)
         view: Any = type(self)
         if self.action is not None:  # else the method is not allowed, which says more
             parameters.refuse_unknown(request, _name_parameters(view, self.action))

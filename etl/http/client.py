@@ -5,21 +5,17 @@ interruption or a lost lease ends them.
 """
 
 import hashlib
-import os
 import random
 import re
-import socket
 import ssl
 import tempfile
-import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
-from types import TracebackType
 from typing import Any, BinaryIO, Self
 from urllib.parse import urlsplit
 
@@ -28,6 +24,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from etl.conf import conf
+from etl.deadlines import Deadline, set_deadline
 from etl.exceptions import RateLimited, SourceError, TransientSourceError
 from etl.local_copy import LocalCopy, open_temporary
 from etl.read_context import ReadContext
@@ -93,7 +90,7 @@ def _get_with_retries(
     while True:
         try:
             _await_turn(request, context)
-            with _Deadline(conf.ETL_HTTP_DEADLINE_SECONDS) as deadline, _Session(deadline) as session:
+            with set_deadline(conf.ETL_HTTP_DEADLINE_SECONDS) as deadline, _Session(deadline) as session:
                 body = session.download(request, validators, file)
             if body is not None and looks_cut(body.copy):
                 raise _Failed("the answer was cut in the middle")
@@ -199,82 +196,41 @@ def _too_long_a_wait(seconds: float, failure: _Failed, request: Request) -> Rate
     )
 
 
-class _Deadline:
-    """Ends the connections of one attempt after so many seconds, whatever they are waiting for.
-
-    Timeouts can't: they count from the last byte, so that a trickle, even in the headers, goes on for ever.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.has_passed = False
-        self._sockets: list[socket.socket] = []
-        self._guard = threading.Lock()
-        self._timer = threading.Timer(seconds, self._pass)
-        self._timer.daemon = True
-
-    def __enter__(self) -> Self:
-        self._timer.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self._timer.cancel()
-        with self._guard:
-            while self._sockets:
-                self._sockets.pop().close()
-
-    def context(self, connected: socket.socket) -> None:
-        """End this connection too, when the time comes."""
-        with self._guard:
-            # A descriptor of our own: the connection's may be closed, and its number another file's, by then.
-            self._sockets.append(socket.socket(fileno=os.dup(connected.fileno())))
-        if self.has_passed:
-            self._pass()
-
-    def refuse_if_passed(self) -> None:
-        """Raise _Failed: what was read since may look like an end, since the connection was cut here."""
-        if self.has_passed:
-            raise _Failed(f"the answer was not complete after {self.seconds:g} s")
-
-    def _pass(self) -> None:
-        self.has_passed = True
-        with self._guard:
-            for connected in self._sockets:
-                with suppress(OSError):  # the other side was faster
-                    connected.shutdown(socket.SHUT_RDWR)
+def _refuse_if_passed(deadline: Deadline) -> None:
+    """Raise _Failed: what was read since may look like an end, since the connection was cut here."""
+    if deadline.has_passed:
+        raise _Failed(f"the answer was not complete after {deadline.seconds:g} s")
 
 
 class _Connection(urllib3.connection.HTTPConnection):
     """A connection that its attempt's deadline ends."""
 
-    def __init__(self, *arguments: Any, deadline: _Deadline, **options: Any) -> None:
+    def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.deadline = deadline
 
     def connect(self) -> None:
         super().connect()
-        self.deadline.context(self.sock)
+        self.deadline.cover(self.sock.fileno())
 
 
 class _TlsConnection(urllib3.connection.HTTPSConnection):
     """The same over TLS."""
 
-    def __init__(self, *arguments: Any, deadline: _Deadline, **options: Any) -> None:
+    def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.deadline = deadline
 
     def connect(self) -> None:
         super().connect()
         assert self.sock is not None
-        self.deadline.context(self.sock)
+        self.deadline.cover(self.sock.fileno())
 
 
 class _Adapter(HTTPAdapter):
     """Gives connections that the deadline ends, directly or through a proxy, and does not retry."""
 
-    def __init__(self, deadline: _Deadline) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         super().__init__(max_retries=0)
         self.deadline = deadline
 
@@ -288,7 +244,7 @@ class _Adapter(HTTPAdapter):
 class _Session(requests.Session):
     """One attempt, redirects included; credentials go to no other origin than the one asked."""
 
-    def __init__(self, deadline: _Deadline) -> None:
+    def __init__(self, deadline: Deadline) -> None:
         super().__init__()
         self.deadline = deadline
         self.secret_headers: tuple[str, ...] = ()
@@ -312,13 +268,13 @@ class _Session(requests.Session):
         timeout = min(conf.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds)
         try:
             with self.get(request.url, headers=headers, timeout=timeout, stream=True) as response:
-                self.deadline.refuse_if_passed()
+                _refuse_if_passed(self.deadline)
                 _refuse_bad_status(response, request, is_conditional=bool(condition))
                 if response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
                 return Body(_store(response, file, self.deadline, request), _find_validators(response, request))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-            self.deadline.refuse_if_passed()
+            _refuse_if_passed(self.deadline)
             # Without its cause: the libraries' texts hold the URL with its credentials.
             raise _translate(error, request) from None
 
@@ -339,7 +295,7 @@ def _refuse_bad_status(response: requests.Response, request: Request, *, is_cond
         raise SourceError(f"{hide_secrets(request.url)} answered {line}.", Reason.SOURCE_REFUSED)
 
 
-def _store(response: requests.Response, file: BinaryIO, deadline: _Deadline, request: Request) -> LocalCopy:
+def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, request: Request) -> LocalCopy:
     """Write the body to the file as it comes, up to the cap and the deadline."""
     file.seek(0)
     file.truncate()
@@ -350,7 +306,7 @@ def _store(response: requests.Response, file: BinaryIO, deadline: _Deadline, req
         if size > conf.ETL_HTTP_MAX_BYTES:
             limit = f"{conf.ETL_HTTP_MAX_BYTES} bytes (ETL_HTTP_MAX_BYTES)"
             raise SourceError(f"{hide_secrets(request.url)} sent more than {limit}.")
-    deadline.refuse_if_passed()
+    _refuse_if_passed(deadline)
     if not size and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
         raise _Failed("the answer was cut before its body")  # headers that end early look complete
     file.flush()

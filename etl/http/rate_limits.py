@@ -42,9 +42,9 @@ def find_wait(host: str, limit: str) -> float:
         return 0
 
 
-def count(limiter: RateLimiter, item: RateLimitItem, who: str, *, places: int = 1, least_wait_seconds: float) -> float:
-    """Take places in the window; 0, or the seconds until it has room if there are not so many. Raises StorageError."""
-    if limiter.hit(item, who, cost=places):
+def count(limiter: RateLimiter, item: RateLimitItem, who: str, *, least_wait_seconds: float) -> float:
+    """Take a place in the window; 0, or the seconds until it has room. Raises StorageError."""
+    if limiter.hit(item, who):
         return 0
     return max(least_wait_seconds, limiter.get_window_stats(item, who).reset_time - time.time())
 

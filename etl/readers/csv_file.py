@@ -13,16 +13,12 @@ from etl.conf import find_base
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy, copy_file
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening, Source, gather_chunks
+from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, Source, gather_chunks
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode, SourceKind
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_END = b"\r\n"
 """Not part of a record's original: a last line that gets its line end later is still the same refused record."""
-
-MAX_RECORD_BYTES = 1 << 20
-"""A longer record is refused: its cause is nearly always a quote that is never closed."""
 
 csv.field_size_limit(MAX_RECORD_BYTES)
 _encode = json.JSONEncoder(ensure_ascii=False).encode
