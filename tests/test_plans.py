@@ -4,8 +4,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api import records
-from api.records import Condition, Order
+from api import record_queries
+from api.record_queries import Condition, Order
 from etl.storage.lookup import _FIND_STORED
 from tests.listed_source import fetch
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_a_deep_page_of_one_source_begins_at_its_key() -> None:
     order, condition = Order("external_id", is_descending=False), Condition("source", "exact", "s")
     with CaptureQueriesContext(connection) as queries:
-        records.read_rows([condition], order, limit=50, behind=("s", "9"))
+        record_queries.read_rows([condition], order, limit=50, after=("s", "9"))
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # the table is empty here
     plan = [line for (line,) in fetch(f"EXPLAIN {queries.captured_queries[0]['sql']}")]
@@ -39,7 +39,7 @@ def test_the_lookup_of_a_batch_does_not_walk_the_change_feed() -> None:
 
 def test_the_change_feed_reads_by_its_index() -> None:
     with CaptureQueriesContext(connection) as queries:
-        records.read_changes("s", (7, 9), 50)
+        record_queries.read_changes("s", (7, 9), 50)
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # the table is empty here
     plan = [line for (line,) in fetch(f"EXPLAIN {queries.captured_queries[0]['sql']}")]

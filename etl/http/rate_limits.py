@@ -1,4 +1,4 @@
-"""Rate limits, counted in Redis for all processes: what a host is asked, and (api/throttling.py) what the API is asked.
+"""Rate limits, counted in Redis for all processes: requests to a host, and requests to the API (api/access).
 
 Like the lock they are a courtesy, not a law: without Redis requests go out unpaced, and the host's own 429 is
 waited out.

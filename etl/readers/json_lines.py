@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import ClassVar
 
 from etl.conf import find_base
-from etl.http.client import Request, hide_secrets, open_body
+from etl.http.addresses import hide_secrets
+from etl.http.client import open_body
+from etl.http.request import Request
 from etl.local_copy import copy_file
 from etl.read_context import ReadContext
 from etl.readers.base import Content, Opening, Source

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from api.views.data import ChangesViewSet, DataViewSet
+from api.views.monitoring import MetricsViewSet, StatsViewSet
 from api.views.quarantine import QuarantineViewSet
 from api.views.runs import ComparisonViewSet, RunViewSet
 from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet, SourceViewSet
-from api.views.standing import MetricsViewSet, StatsViewSet
 from tests.api.landed import SOURCE, Landed, land
 from tests.api.people import People
 from tests.api.web import Answer, Web

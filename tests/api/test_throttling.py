@@ -109,6 +109,6 @@ def test_without_redis_requests_pass_with_a_warning(tmp_path: Path, people: Peop
         warnings = [
             line["event"]
             for line in web.read_log()
-            if line["level"] == "warning" and line["logger"] == "api.throttling"
+            if line["level"] == "warning" and line["logger"] == "api.access.throttling"
         ]
         assert len(warnings) == 6

@@ -10,7 +10,7 @@ from django.contrib.auth.models import Group, User
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from api import tokens
+from api.access import tokens
 from api.models import Scope, Token
 from tests.api.people import CSRF, make_session, make_token
 from tests.api.web import SECRET_KEY, Answer, Web, serving

@@ -13,7 +13,7 @@ from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import Func
 from django.utils import timezone
 
-from api.groups import GROUPS, OPERATE
+from api.access.groups import GROUPS, OPERATE
 from api.models import Scope, Token
 
 PREFIX = "kasparro_"

@@ -10,14 +10,14 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
 from structlog.contextvars import bind_contextvars
 
-from api import tokens
-from api.tokens import Key
+from api.access import tokens
+from api.access.tokens import Key
 
 KEYWORD = "token"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """A token of api/tokens.py, which becomes `request.auth`."""
+    """A token of api/access/tokens.py, which becomes `request.auth`."""
 
     def authenticate(self, request: Request) -> tuple[User, Key] | None:
         secret = find_secret(request)

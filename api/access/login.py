@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from limits.errors import StorageError
 
-from api import throttling
+from api.access import throttling
 from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)

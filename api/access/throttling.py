@@ -13,7 +13,7 @@ from limits.strategies import FixedWindowRateLimiter
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from api.tokens import Key
+from api.access.tokens import Key
 from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)
