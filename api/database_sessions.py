@@ -100,8 +100,8 @@ def install() -> None:
     database["CONN_MAX_AGE"] = SESSION_SECONDS
     database["DISABLE_SERVER_SIDE_CURSORS"] = True  # their fetches would have no deadline
     database["OPTIONS"] = {
-        "connect_timeout": CONNECT_SECONDS,
         **database["OPTIONS"],
+        "connect_timeout": CONNECT_SECONDS,
         "connection_factory": Session,
         "cursor_factory": Cursor,
     }

@@ -54,6 +54,7 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
         "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
         "held_by_run": checkpoint.owner_run_id if checkpoint else None,
         "last_run": RunSerializer(run).data if run else None,
+        "next_try_at": standing.next_try_at and standing.next_try_at.isoformat(),
     }
 
 

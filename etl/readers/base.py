@@ -132,6 +132,10 @@ class Source:
         """Where the source is, for people: no credentials, no query."""
         raise NotImplementedError
 
+    def find_change(self) -> datetime | None:
+        """When its content changed last (UTC), for a local file; None where only asking tells."""
+        return None
+
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         """A refused record as its reader would give it today, for a replay; None where too little of it was kept."""
         return None

@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from etl.conf import find_base
 from etl.exceptions import SourceError
-from etl.local_copy import LocalCopy, copy_file
+from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
 from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, Source, gather_chunks
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
@@ -41,6 +42,9 @@ class CsvSource(Source):
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         with copy_file(Path(self.location)) as copy:
             yield CsvContent(copy, self.location)
+
+    def find_change(self) -> datetime | None:
+        return find_change(Path(self.location))
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         """By column and text; which column a text of a row with too few or many belongs to, its header told alone."""
