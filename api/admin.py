@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.http import HttpRequest
 
-from api import tokens
+from api.access import tokens
 from api.models import Scope, Token
 
 

@@ -1,28 +1,29 @@
-"""What happens to every request before anything else looks at it: its address, its id, when it came."""
+"""What every request has: its address, its id, when it came, and one line of log at its end."""
 
 import ipaddress
+import logging
 import random
 import re
+import sys
 import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
+import structlog
 from django.conf import settings
-from django.contrib.messages.middleware import MessageMiddleware
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.contrib.auth import get_user
+from django.core.signals import got_request_exception
+from django.dispatch import receiver
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.functional import SimpleLazyObject
-from django_prometheus.middleware import PrometheusAfterMiddleware
-from django_structlog.middlewares import RequestMiddleware
-from django_structlog.middlewares.request import logger
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api import errors
 
-METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_DESK = "/admin/"
-"""Where kasparro/urls.py has it."""
+logger = structlog.get_logger(__name__)
 
+METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 PROBED = frozenset(("/health", "/health/live", "/api/v1/health", "/api/v1/health/live"))
 _FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
@@ -95,56 +96,48 @@ def _is_trusted(text: str) -> bool:
     return _is_address(text) and any(ipaddress.ip_address(text) in network for network in settings.TRUSTED_PROXIES)
 
 
-class LogRequests(RequestMiddleware):
-    """django-structlog's line a request, without its query (which may hold what is nobody's business).
+def log_requests(get_response: Answer) -> Answer:
+    """Log one line a request, without its query, which may be private; give all lines of the request its ids."""
 
-    What the library does beyond that, and for nobody here (a line at the start, two signals), costs as much again.
-    """
-
-    def prepare(self, request: HttpRequest) -> None:
-        """Whatever is logged from here on has the id and the address that `identify` found."""
-        request_id: str = request.request_id  # type: ignore[attr-defined]
-        bind_contextvars(request_id=request_id, ip=request.META.get("REMOTE_ADDR", ""))
-
-    def handle_response(self, request: HttpRequest, response: HttpResponse) -> None:
-        """The line, and the end of the ids."""
-        if response.streaming or hasattr(request, "_raised_exception"):
-            super().handle_response(request, response)
-            return
-        self.bind_user_id(request)
-        level = self._log_level_for_status_code(response.status_code)
-        logger.log(level, "request_finished", code=response.status_code, request=self.format_request(request))
+    def middleware(request: HttpRequest) -> HttpResponseBase:
         clear_contextvars()
+        bind_contextvars(request_id=request.request_id, ip=request.META.get("REMOTE_ADDR", ""), user_id=None)  # type: ignore[attr-defined]
+        response = get_response(request)
+        error = getattr(request, "error", None)
+        logger.log(
+            _choose_level(response.status_code),
+            "request_failed" if error else "request_finished",
+            code=response.status_code,
+            request=f"{request.method} {errors.make_printable(request.path)}",
+            **({"exc_info": error} if error else {}),
+        )
+        clear_contextvars()
+        return response
 
-    @staticmethod
-    def bind_user_id(request: HttpRequest) -> None:
-        """Whoever was found to ask; the library would look a session up for its line, also in a database in trouble."""
-        user = getattr(request, "user", None)
-        if isinstance(user, SimpleLazyObject):
-            user = getattr(request, "_cached_user", None)
-        bind_contextvars(user_id=user.pk if user is not None else None)
-
-    @staticmethod
-    def format_request(request: HttpRequest) -> str:
-        return f"{request.method} {errors.make_printable(request.path)}"
-
-
-class Messages(MessageMiddleware):
-    """Django's messages, which only the desk has."""
-
-    def __call__(self, request: HttpRequest) -> Any:
-        return super().__call__(request) if request.path.startswith(_DESK) else self.get_response(request)
+    return middleware
 
 
-class CountRequests(PrometheusAfterMiddleware):  # type: ignore[misc]
-    """django-prometheus' counters, each looked up once: the names, methods and statuses are few."""
+@receiver(got_request_exception)
+def _keep_error(request: HttpRequest, **kwargs: Any) -> None:
+    """What no view foresaw, for the request's line."""
+    request.error = sys.exception()  # type: ignore[attr-defined]
 
-    def __init__(self, get_response: Answer) -> None:
-        super().__init__(get_response)
-        self._labelled: dict[tuple[Any, ...], Any] = {}
 
-    def label_metric(self, metric: Any, request: HttpRequest, response: Any = None, **labels: str) -> Any:
-        key = (metric, *labels.values())
-        if (labelled := self._labelled.get(key)) is None:
-            labelled = self._labelled[key] = super().label_metric(metric, request, response, **labels)
-        return labelled
+def _choose_level(status: int) -> int:
+    return logging.ERROR if status >= 500 else logging.WARNING if status >= 400 else logging.INFO
+
+
+def name_user(get_response: Answer) -> Answer:
+    """Give the request's lines the id of a session's user once somebody asks for the user: a line costs no query."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        request.user = SimpleLazyObject(lambda: _find_user(request))  # type: ignore[assignment]
+        return get_response(request)
+
+    return middleware
+
+
+def _find_user(request: HttpRequest) -> Any:
+    user = get_user(request)
+    bind_contextvars(user_id=user.pk)
+    return user

@@ -11,8 +11,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
+from api.cursors import BIGGEST_ID, InvalidCursor, decode
 from api.errors import InvalidParameter
-from api.positions import BIGGEST_ID, NoPosition, decode
 
 DEFAULT_LIMIT = 50
 MOST_A_PAGE = 1000
@@ -102,14 +102,14 @@ def read_limit(request: Request) -> int:
     return read_whole(request, "limit", DEFAULT_LIMIT, least=1, most=MOST_A_PAGE)
 
 
-def read_position(request: Request, name: str, list_name: str, types: Iterable[type]) -> list[Any] | None:
+def read_cursor(request: Request, name: str, list_name: str, types: Iterable[type]) -> list[Any] | None:
     """The key values of a position, or None if none is given. Raises InvalidParameter."""
     given = request.query_params.get(name)
     if given is None:
         return None
     try:
         return decode(list_name, given, list(types))
-    except NoPosition as error:
+    except InvalidCursor as error:
         message = "It is no position in this list: take it as it was given, with the same filters and ordering."
         raise InvalidParameter(name, message) from error
 

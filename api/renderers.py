@@ -1,13 +1,11 @@
 """JSON, also where PostgreSQL has made its rows already."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rest_framework.negotiation import DefaultContentNegotiation
-from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
-from rest_framework.request import Request
+from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +28,6 @@ class Json(JSONRenderer):
         if self.get_indent(accepted_media_type or "", renderer_context or {}) is None:
             return data.text.encode()
         return super().render(json.loads(data.text), accepted_media_type, renderer_context)
-
-
-class Negotiation(DefaultContentNegotiation):
-    """DRF's choice of a renderer, which is not weighed for programs that take anything."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        if request.META.get("HTTP_ACCEPT", "*/*") == "*/*":
-            first = next(iter(renderers))
-            return first, str(first.media_type)
-        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
-        return chosen
 
 
 class Browsable(BrowsableAPIRenderer):

@@ -3,9 +3,6 @@
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiResponse
-
-from api.serializers import ProblemSerializer
 
 REFUSALS = {
     "400": "A parameter or the body can't be used.",
@@ -15,6 +12,17 @@ REFUSALS = {
     "409": "It does not go with how things stand.",
     "429": "Too many requests: see Retry-After.",
     "503": "It may succeed later, or asked for in another way.",
+}
+_TEXT = {"type": "string"}
+PROBLEM = {
+    "type": "object",
+    "description": "An error, by RFC 9457.",
+    "properties": {
+        **dict.fromkeys(("type", "title", "detail", "instance", "request_id"), _TEXT),
+        "status": {"type": "integer"},
+        "errors": {"type": "array", "items": {"type": "object", "additionalProperties": _TEXT}},
+    },
+    "required": ["detail", "instance", "request_id", "status", "title", "type"],
 }
 
 
@@ -35,22 +43,18 @@ class Schema(AutoSchema):
         declared = getattr(self.view, "list_parameters", None)
         return declared() if declared is not None else []
 
-    def _is_list_view(self, serializer: Any = None) -> bool:
-        """No answer is a bare array: every list has its envelope."""
-        return False
-
-    def _get_response_bodies(self, direction: Any = "response") -> dict[str, Any]:
-        """What the view says it answers, and the problems that may come instead."""
-        answers: dict[str, Any] = super()._get_response_bodies(direction)
-        for status, text in REFUSALS.items():
-            problem = OpenApiResponse(ProblemSerializer, text)
-            described = self._get_response_for_code(  # type: ignore[no-untyped-call]
-                problem, status, ["application/problem+json"], direction
-            )
-            answers.setdefault(status, described)
-        return answers
-
 
 def keep_versioned(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
     """Without the copies at the root."""
     return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
+
+
+def add_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:  # noqa: FBT001
+    """To each operation, the problems that may come in the place of what it answers."""
+    result["components"]["schemas"]["Problem"] = PROBLEM
+    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for item in result["paths"].values():
+        for operation in item.values():
+            for status, text in REFUSALS.items():
+                operation["responses"].setdefault(status, {"content": content, "description": text})
+    return result

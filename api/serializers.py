@@ -3,25 +3,12 @@
 from functools import cache
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
 from etl.sources.registry import list_sources
 from etl.vocabulary import COUNTERS
-
-
-class ProblemSerializer(serializers.Serializer[Any]):
-    """An error, by RFC 9457."""
-
-    type = serializers.CharField()
-    title = serializers.CharField()
-    status = serializers.IntegerField()
-    detail = serializers.CharField()
-    instance = serializers.CharField()
-    request_id = serializers.CharField()
-    errors = serializers.ListField(  # type: ignore[assignment]
-        child=serializers.DictField(child=serializers.CharField()), required=False
-    )
 
 
 class RecordSerializer(serializers.Serializer[Any]):
@@ -168,4 +155,5 @@ def make_page(row: type[serializers.BaseSerializer[Any]]) -> type[serializers.Se
         "previous": serializers.URLField(allow_null=True),
         "data": row(many=True),
     }
-    return type(f"{row.__name__.removesuffix('Serializer')}Page", (serializers.Serializer,), fields)
+    page = type(f"{row.__name__.removesuffix('Serializer')}Page", (serializers.Serializer,), fields)
+    return extend_schema_serializer(many=False)(page)  # an answer is one page, no array of pages

@@ -11,10 +11,10 @@ from rest_framework.routers import DefaultRouter
 
 from api.errors import not_found
 from api.views.data import ChangesViewSet, DataViewSet
+from api.views.monitoring import health, live, metrics, stats
 from api.views.quarantine import QuarantineViewSet
 from api.views.runs import ComparisonViewSet, RunViewSet
 from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet, SourceViewSet
-from api.views.standing import health, live, metrics, stats
 
 router = DefaultRouter(trailing_slash=False)
 router.include_format_suffixes = False

@@ -26,7 +26,7 @@ django.setup()
 
 from django.conf import settings
 
-from api import positions
+from api import cursors
 from api.parameters import name_list
 from bench.contestants import Contestant, serve_bare, serve_ours, serve_peer
 from bench.database import OFFERS, PRODUCTS, ROOT, Database, write_offers, write_products
@@ -158,8 +158,8 @@ def list_cases(
         SOURCE,
         DEPTH - 1,
     )
-    deep = positions.encode(name_list("data", {}, "id"), ("after", *last))
-    deep_of_source = positions.encode(name_list("data", {"source": SOURCE}, "external_id"), ("after", *last_of_source))
+    deep = cursors.encode(name_list("data", {}, "id"), ("after", *last))
+    deep_of_source = cursors.encode(name_list("data", {"source": SOURCE}, "external_id"), ("after", *last_of_source))
     data, peers = f"{ours.url}/api/v1/data?limit=50", f"{peer.url}/data?limit=50"
     # What is compared stands side by side: the machine's other work disturbs both.
     return {

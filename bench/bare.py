@@ -7,7 +7,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 
-from api import records
+from api import record_queries
 from api.parameters import DEFAULT_LIMIT
 
 _PAGE = Path(settings.BENCH_PAGE).read_bytes()  # type: ignore[misc]
@@ -21,9 +21,9 @@ def page(request: HttpRequest) -> HttpResponse:
 
 def read_page(request: HttpRequest) -> HttpResponse:
     """The rows of our page, read by the same statement."""
-    order = records.Order("id", is_descending=False)
-    rows = records.read_rows([], order, limit=DEFAULT_LIMIT, kept_count_of="")
-    return HttpResponse(f'{{"data": [{",".join(rows.texts)}]}}', content_type="application/json")
+    order = record_queries.Order("id", is_descending=False)
+    rows = record_queries.read_rows([], order, limit=DEFAULT_LIMIT, kept_count_of="")
+    return HttpResponse(f'{{"data": [{",".join(text for _, text in rows.found)}]}}', content_type="application/json")
 
 
 def row(request: HttpRequest) -> JsonResponse:

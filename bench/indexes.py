@@ -26,7 +26,7 @@ django.setup()
 
 from django.conf import settings
 
-from api.records import FIELDS
+from api.record_queries import FIELDS
 from bench.database import PRODUCTS, ROOT, Database, write_products
 from bench.report import describe_machine, make_table, replace_section
 

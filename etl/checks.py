@@ -12,6 +12,7 @@ from etl.conf import conf, list_settings
 from etl.contracts import field_types
 from etl.contracts.contract import Contract
 from etl.readers.base import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
+from etl.runs.schedule import LONGEST_NAME
 
 REQUIRED_FIELDS = ("external_id", "name")
 
@@ -60,9 +61,15 @@ def _import(path: str) -> type[Source] | Error:
 
 
 def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
-    """etl.E004: an attribute is missing or of the wrong type. etl.E005, E006: the mapping, see below."""
-    if not isinstance(getattr(source, "name", None), str):
+    """etl.E004: an attribute is missing or of the wrong type. etl.E008: the name. etl.E005, E006: the mapping."""
+    name = getattr(source, "name", None)
+    if not isinstance(name, str):
         yield Error(f"{path} has no name.", hint="Add to the class: name = a text.", id="etl.E004")
+    elif not (name.isprintable() and name == name.strip() and 1 <= len(name) <= LONGEST_NAME):
+        hint = (
+            f"Use 1 to {LONGEST_NAME} printable characters without blanks around them: a schedule entry holds no more."
+        )
+        yield Error(f"{path} has a name that can't be used.", hint=hint, id="etl.E008")
     if not _is_rhythm(getattr(source, "every", None)):
         hint = 'Add to the class: every = a timedelta, or a crontab of five fields such as "0 6 * * 1-5".'
         yield Error(f"{path} has no usable every.", hint=hint, id="etl.E004")

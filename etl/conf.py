@@ -122,6 +122,7 @@ class Settings:
     ETL_LEASE_SECONDS = seconds(60, "How long a run owns its source without renewing its lease.", least=0.5)
     ETL_TASK_SECONDS = seconds(600, "After this time a worker's task hands its run over to the next task.", least=0.1)
     ETL_BATCH_DEADLINE_SECONDS = seconds(600, "A run that lands no batch for this long loses its source.", least=0.5)
+    ETL_RESEND_SECONDS = seconds(60, "A queued run whose message was lost is sent another after this time.", least=0.1)
 
     ETL_HTTP_RETRIES = whole(4, "Retries of a request after 429, 5xx, a connection error or a cut body.")
     ETL_HTTP_BACKOFF_SECONDS = seconds(1, "The wait before the first retry; each next one is twice as long.")

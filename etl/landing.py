@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from django.db import connection, transaction
-
 from etl.fence.batches import Growth, count_batch, count_page, pass_fence, pass_fence_of_replay, require_landed
 from etl.fence.claims import Claim
 from etl.fence.reads import Read
@@ -15,7 +13,7 @@ from etl.runs.progress import add_batch
 from etl.storage.batch import write_batch, write_records
 from etl.storage.marks import drop_marks, mark_met
 from etl.storage.refusals import lock_open, settle
-from etl.storage.transactions import bound_statements, retry_transient
+from etl.storage.transactions import bounded_transaction, retry_transient
 
 
 def land(
@@ -41,8 +39,7 @@ def land(
 
 
 def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Batch) -> None:
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction(durable=True) as cursor:
         passed = pass_fence(cursor, claim, following, batch_number=read.batch_number)
         if passed is None:
             require_landed(cursor, claim, read.batch_number)
@@ -96,8 +93,7 @@ def _commit_page(
     claim: Claim, source: Source, page: Page, read_number: int, batch_number: int, user_id: int | None
 ) -> None:
     batch = page.batch
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction(durable=True) as cursor:
         passed = pass_fence_of_replay(cursor, claim, batch_number=batch_number)
         if passed is None:
             require_landed(cursor, claim, batch_number)

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,6 +51,15 @@ def copy_file(path: Path) -> Iterator[LocalCopy]:
                 yield LocalCopy(copy, fingerprint, size)
                 return
         raise TransientSourceError(f"{path} is being written while it is read: try again when it is complete.")
+
+
+def find_change(path: Path) -> datetime | None:
+    """When the file was written or put there (UTC); None if it is missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
 
 
 def _open_regular(path: Path) -> BinaryIO:

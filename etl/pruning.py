@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F, Q
 
 from etl.clock import read_clock
@@ -28,7 +28,7 @@ from etl.runs.announcements import REFLECTS_SOURCE
 from etl.sources.registry import list_sources
 from etl.storage import pruning as removal
 from etl.storage.pruning import QUARANTINE, RAW_TABLES, Limits
-from etl.storage.transactions import bound_statements, retry_transient
+from etl.storage.transactions import bounded_transaction, retry_transient
 from etl.supervision import shutdown
 from etl.vocabulary import Status
 
@@ -174,8 +174,7 @@ class _Pruning:
     def _prune_table(self, table: str, limits: Limits) -> None:
         behind: int | None = 0
         while behind is not None and not self._stops():
-            with transaction.atomic(), connection.cursor() as cursor:  # for its settings alone
-                bound_statements(cursor)
+            with bounded_transaction() as cursor:  # for its plans alone
                 found = removal.find(cursor, table, limits, behind=behind, most=self.batch)
             behind = found.end
             for source, rows in found.rows.items():
@@ -203,8 +202,7 @@ class _Pruning:
         Ids and times grow together: behind a page without it there is none.
         """
         values: dict[str, Any] = {"behind": behind, "most": self.batch, "before": before, "sources": list(self.sources)}
-        with transaction.atomic(), connection.cursor() as cursor:
-            bound_statements(cursor)
+        with bounded_transaction() as cursor:
             cursor.execute(_FIND_EVENTS, values)
             (end, _, has_older), *rows = sorted(cursor.fetchall(), key=lambda row: row[1] is not None)
         found: dict[str, list[int]] = defaultdict(list)

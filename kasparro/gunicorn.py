@@ -4,7 +4,6 @@ Several processes share what django-prometheus counts through a folder of their 
 """
 
 import gc
-import logging
 import os
 import shutil
 import tempfile
@@ -21,7 +20,7 @@ timeout = 60
 graceful_timeout = 25
 keepalive = 30
 limit_request_line = 8190  # the most it takes: 5,000 characters are told by us what is wrong with them
-accesslog = None  # the line of a request comes from django-structlog
+accesslog = None  # api/middleware.py logs the line of a request
 control_socket_disable = True  # a door that nobody uses, in a home that a container has not
 forwarded_allow_ips = ""  # api/middleware.py knows which proxies to believe
 _folder = None
@@ -32,14 +31,11 @@ if workers > 1:
 def post_worker_init(worker: Any) -> None:
     """What is there before the first request stays: the collector need not look at it each time.
 
-    Requests leave few cycles behind: it looks seldom. No line of ours shows a thread or a place of the code: logging
-    need not find them.
+    Requests leave few cycles behind: it looks seldom.
     """
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    logging._srcfile = None  # noqa: SLF001  (documented so: "Optimization" in Python's logging HOWTO)
 
 
 def child_exit(server: Any, worker: Any) -> None:

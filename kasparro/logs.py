@@ -1,6 +1,5 @@
 """Where log lines go, and how they look: a line for people, or JSON with the ids that tie request, task and run."""
 
-import json
 import logging
 import sys
 from types import TracebackType
@@ -49,15 +48,6 @@ def _shorten_time(logger: WrappedLogger, method: str, event: EventDict) -> Event
     return event
 
 
-class JsonFormatter(structlog.stdlib.ProcessorFormatter):
-    """Renders structlog's own lines at once: the library copies each record first, for formatters that change it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        if isinstance(record.msg, dict) and "_logger" in record.__dict__ and "exc_info" not in record.msg:
-            return json.dumps(record.msg, default=repr)
-        return super().format(record)
-
-
 _FIRST: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -77,7 +67,7 @@ FORMATTERS: dict[str, dict[str, Any]] = {
         "foreign_pre_chain": _FIRST,
     },
     "json": {
-        "()": JsonFormatter,
+        "()": structlog.stdlib.ProcessorFormatter,
         "processors": [_REMOVE_META, _describe_exception, structlog.processors.JSONRenderer()],
         "foreign_pre_chain": _FIRST,
     },

@@ -52,6 +52,16 @@ EMBEDDED_HOME = Path(env.text("KASPARRO_HOME", str(BASE_DIR / ".kasparro"))).abs
 EMBEDDED_SERVERS = embedded.Servers(home=EMBEDDED_HOME, runs_postgresql=not _DATABASE_URL, runs_valkey=not REDIS_URL)
 
 
+# A connection whose packets vanish is given up within about half a minute; the URL's own parameters win.
+_SILENT_SERVER = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
 def _database() -> dict[str, Any]:
     if not _DATABASE_URL:
         return EMBEDDED_SERVERS.database_settings()
@@ -66,6 +76,7 @@ def _database() -> dict[str, Any]:
         return {"ENGINE": "django.db.backends.postgresql", "NAME": "unusable"}
     if EMBEDDED_SERVERS.runs_valkey:
         database["ENGINE"] = embedded.DATABASE_ENGINE
+    database["OPTIONS"] = {**_SILENT_SERVER, **database.get("OPTIONS", {})}
     return database
 
 
@@ -126,13 +137,12 @@ WEB_THREADS = env.whole("WEB_THREADS", 4, least=1)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "api.authentication.TokenAuthentication",
+        "api.access.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["api.permissions.MayUse"],
+    "DEFAULT_PERMISSION_CLASSES": ["api.access.permissions.MayUse"],
     "DEFAULT_RENDERER_CLASSES": ["api.renderers.Json", "api.renderers.Browsable"],
     "DEFAULT_PARSER_CLASSES": ["api.parsers.Json"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "api.renderers.Negotiation",
     "DEFAULT_SCHEMA_CLASS": "api.schema.Schema",
     "EXCEPTION_HANDLER": "api.errors.handle",
     "URL_FORMAT_OVERRIDE": None,
@@ -150,6 +160,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "PREPROCESSING_HOOKS": ["api.schema.keep_versioned"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "api.schema.add_problems"],
     "ENUM_NAME_OVERRIDES": {"RunStatus": [*Status], "QuarantineStatus": [*QuarantineStatus]},
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
@@ -168,6 +179,8 @@ CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
     "socket_connect_timeout": 2,
+    "socket_timeout": 30,
+    "socket_keepalive": True,
     "max_retries": 1,  # of who sends: a request that wants a run would wait for seconds, and the sweeper sends too
     "interval_start": 0.1,
     "global_keyprefix": REDIS_KEY_PREFIX,
@@ -209,15 +222,16 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django_prometheus.middleware.PrometheusBeforeMiddleware",
-    "api.middleware.LogRequests",
+    "api.middleware.log_requests",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "api.middleware.Messages",
-    "api.login.throttle_logins",
+    "api.middleware.name_user",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "api.access.login.throttle_logins",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "api.middleware.CountRequests",
+    "django_prometheus.middleware.PrometheusAfterMiddleware",
 ]
 TEMPLATES = [
     {
@@ -252,9 +266,7 @@ SECURE_HSTS_PRELOAD = HTTPS
 # Logs go to standard error: standard output belongs to a command's answer (`ingest --json`).
 LOG_FORMAT = env.choice("LOG_FORMAT", "line" if DEBUG else "json", ("line", "json"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
-DJANGO_STRUCTLOG_TRUST_UPSTREAM_REQUEST_ID = True  # api/middleware.py has made it well-formed
 # A request, a task and a run each have one line, when they end.
-DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
 logs.configure_structlog()
 LOGGING = {

@@ -6,11 +6,10 @@ import os
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 
-from api import deadlines, plans
+from api import database_sessions
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
 application = get_wsgi_application()
 call_command("check", stdout=io.StringIO())
-deadlines.install()
-plans.install()
+database_sessions.install()

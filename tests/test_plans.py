@@ -1,74 +1,21 @@
-"""A planned statement answers as any other, and is planned once a session."""
-
-from collections.abc import Iterator
+"""Plans: pages, the change feed and the lookup of a batch go by their indexes."""
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from api import plans, records
-from api.records import Condition, Order
-from etl.planned import Planned
-from etl.reports import statistics
+from api import record_queries
+from api.record_queries import Condition, Order
 from etl.storage.lookup import _FIND_STORED
 from tests.listed_source import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TWICE = Planned("SELECT %s::bigint * 2, %s::text")
-
-
-@pytest.fixture
-def _planning() -> Iterator[None]:
-    connection.close()
-    plans._keep_plans(connection)
-    yield
-    connection.execute_wrappers.remove(plans._execute)
-    connection.close()
-
-
-def count_prepared() -> int:
-    return int(fetch("SELECT count(*) FROM pg_prepared_statements")[0][0])
-
-
-def ask(number: int) -> tuple[int, str]:
-    with connection.cursor() as cursor:
-        cursor.execute(TWICE, [number, "it's"])
-        return cursor.fetchone()  # type: ignore[no-any-return]
-
-
-def test_who_does_not_plan_executes_it_like_any_other() -> None:
-    assert ask(2) == (4, "it's")
-    assert count_prepared() == 0
-
-
-@pytest.mark.usefixtures("_planning")
-def test_a_session_plans_it_once() -> None:
-    assert [ask(2), ask(3)] == [(4, "it's"), (6, "it's")]
-    assert count_prepared() == 1
-
-
-@pytest.mark.usefixtures("_planning")
-def test_a_new_session_plans_anew() -> None:
-    ask(2)
-    connection.close()
-    assert count_prepared() == 0
-    assert ask(3) == (6, "it's")
-
-
-@pytest.mark.usefixtures("_planning")
-def test_the_statistics_are_planned() -> None:
-    planned = statistics.read_statistics()
-    assert count_prepared() == 1
-    connection.execute_wrappers.remove(plans._execute)
-    assert statistics.read_statistics() == planned
-    plans._keep_plans(connection)
-
 
 def test_a_deep_page_of_one_source_begins_at_its_key() -> None:
     order, condition = Order("external_id", is_descending=False), Condition("source", "exact", "s")
     with CaptureQueriesContext(connection) as queries:
-        records.read_rows([condition], order, limit=50, behind=("s", "9"))
+        record_queries.read_rows([condition], order, limit=50, after=("s", "9"))
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # the table is empty here
     plan = [line for (line,) in fetch(f"EXPLAIN {queries.captured_queries[0]['sql']}")]
@@ -92,7 +39,7 @@ def test_the_lookup_of_a_batch_does_not_walk_the_change_feed() -> None:
 
 def test_the_change_feed_reads_by_its_index() -> None:
     with CaptureQueriesContext(connection) as queries:
-        records.read_changes("s", (7, 9), 50)
+        record_queries.read_changes("s", (7, 9), 50)
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")  # the table is empty here
     plan = [line for (line,) in fetch(f"EXPLAIN {queries.captured_queries[0]['sql']}")]

@@ -1,10 +1,10 @@
-"""The groups of api/groups.py. Permissions are usually made after all migrations: here they are needed at once."""
+"""The groups of api/access/groups.py. Permissions are usually made after all migrations: here they are needed at once."""
 
 from django.apps import apps as installed
 from django.contrib.auth.management import create_permissions
 from django.db import migrations
 
-from api.groups import make_groups
+from api.access.groups import make_groups
 
 
 def make(apps, schema_editor):

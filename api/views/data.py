@@ -1,6 +1,6 @@
 """The unified records: pages, one record, its raw versions, and the change feed."""
 
-import json
+from collections.abc import Iterator
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -11,9 +11,11 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from api import positions, records
+from api import cursors, record_queries
+from api.envelope import answer_rows
 from api.errors import InvalidParameter
 from api.filters import RecordFilters
+from api.pages import PAGED, Page, answer_page
 from api.parameters import (
     COUNT,
     CURSOR,
@@ -24,15 +26,15 @@ from api.parameters import (
     link,
     name_list,
     read_choice,
+    read_cursor,
     read_id,
     read_limit,
-    read_position,
     read_whole,
 )
-from api.records import ORDERINGS, Condition, Order
+from api.record_queries import ORDERINGS, Condition, Order
 from api.renderers import Browsable, Json, JsonText
 from api.serializers import RecordSerializer, VersionSerializer, make_page
-from api.window import PAGED, Window, answer_rows, find_or_404, link_neighbours
+from api.views.base import ApiViewSet, find_or_404
 from etl.models import AnyRawRecord, Run, UnifiedRecord
 from etl.reports.known_sources import list_known
 from etl.sources.registry import find_source
@@ -45,7 +47,7 @@ ORDERING = OpenApiParameter(
 )
 
 
-class DataViewSet(Window):
+class DataViewSet(ApiViewSet):
     """The unified records."""
 
     permission = "view_unifiedrecord"
@@ -61,40 +63,39 @@ class DataViewSet(Window):
         """
         wanted = clean_filters(RecordFilters, request)
         order = _read_order(request, wanted)
-        limit, offset = read_limit(request), _read_offset(request)
+        offset = _read_offset(request)
         is_exact = read_choice(request, "count", ("exact",)) is not None
         list_name = name_list("data", wanted, order.name + "-" * order.is_descending)
-        position = read_position(request, "cursor", list_name, (str, *order.types))
-        is_backward = position is not None and position[0] == "before"
+        page = Page(request, list_name, order.types, is_descending=order.is_descending)
         conditions = [_make_condition(name, value) for name, value in wanted.items()]
         is_free = not wanted or wanted.keys() == {"source"}
-        rows = records.read_rows(
+        rows = record_queries.read_rows(
             conditions,
             order,
-            limit=limit,
-            behind=position and position[1:],
-            is_backward=is_backward,
+            limit=page.limit + 1,
+            after=page.key,
+            is_downward=page.is_downward,
             offset=offset,
             kept_count_of=wanted.get("source", "") if is_free else None,
         )
         count = rows.count
         if count is None and is_free:
-            count = records.read_kept_count(wanted.get("source", ""))
+            count = record_queries.read_kept_count(wanted.get("source", ""))
         elif is_exact and not is_free:
-            count = records.count_rows(conditions)
-        ends = (rows.first, rows.last) if rows.texts else None
-        following, previous = link_neighbours(request, list_name, ends, position, has_more=rows.has_more)
+            count = record_queries.count_rows(conditions)
+        found = page.cut(rows.found)
+        following, previous = page.link_neighbours(*((found[0][0], found[-1][0]) if found else (None, None)))
         if "offset" in request.query_params:
-            if following is not None and offset + limit <= DEEPEST_OFFSET:
-                following = link(request, offset=offset + limit)
-            previous = link(request, offset=max(0, offset - limit)) if offset else None
-        return answer_rows(request, rows.texts, count=count, following=following, previous=previous)
+            if following is not None and offset + page.limit <= DEEPEST_OFFSET:
+                following = link(request, offset=offset + page.limit)
+            previous = link(request, offset=max(0, offset - page.limit)) if offset else None
+        return answer_rows(request, [text for _, text in found], count=count, following=following, previous=previous)
 
     @extend_schema(responses=RecordSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One unified record."""
         row_id = read_id(pk)
-        text = records.read_row(row_id) if row_id is not None else None
+        text = record_queries.read_row(row_id) if row_id is not None else None
         if text is None:
             raise NotFound(f"There is no record {pk}.")
         return Response(JsonText(text))
@@ -104,17 +105,13 @@ class DataViewSet(Window):
     def history(self, request: Request, pk: str) -> Response:
         """Its raw versions, newest first, each with the run that brought it."""
         record: UnifiedRecord = find_or_404(UnifiedRecord.objects.all(), pk)
-        limit, list_name = read_limit(request), name_list("history", {"id": record.pk}, "-id")
-        position = read_position(request, "cursor", list_name, (int,))
-        versions = AnyRawRecord.objects.filter(source=record.source, external_id=record.external_id).order_by("-id")
-        if position is not None:
-            versions = versions.filter(id__lt=position[0])
-        found = list(versions[: limit + 1])
-        has_more, found = len(found) > limit, found[:limit]
-        runs = Run.objects.in_bulk({version.run_id for version in found})
-        texts = [json.dumps(_describe_version(version, runs.get(version.run_id), record)) for version in found]
-        following = link(request, cursor=positions.encode(list_name, (found[-1].pk,))) if has_more else None
-        return answer_rows(request, texts, following=following)
+        versions = AnyRawRecord.objects.filter(source=record.source, external_id=record.external_id)
+
+        def describe(found: list[AnyRawRecord]) -> Iterator[dict[str, Any]]:
+            runs = Run.objects.in_bulk({version.run_id for version in found})
+            return (_describe_version(version, runs.get(version.run_id), record) for version in found)
+
+        return answer_page(request, versions, describe, name=f"history of {record.pk}")
 
 
 def _read_order(request: Request, wanted: dict[str, Any]) -> Order:
@@ -177,7 +174,7 @@ def _read_source(request: Request) -> str:
     return given
 
 
-class ChangesViewSet(Window):
+class ChangesViewSet(ApiViewSet):
     """The change feed."""
 
     permission = "view_unifiedrecord"
@@ -206,10 +203,10 @@ class ChangesViewSet(Window):
         """
         source = _read_source(request)
         list_name = name_list("changes", {"source": source}, "sequence")
-        behind = read_position(request, "after", list_name, (int, int)) or (0, 0)
+        behind = read_cursor(request, "after", list_name, (int, int)) or (0, 0)
         limit = read_limit(request)
-        texts, last = records.read_changes(source, behind, limit)
-        after = positions.encode(list_name, tuple(last))
+        texts, last = record_queries.read_changes(source, behind, limit)
+        after = cursors.encode(list_name, tuple(last))
         following = link(request, after=after) if len(texts) == limit else None
         if isinstance(request.accepted_renderer, NdJson):
             response = Response(texts)

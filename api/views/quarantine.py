@@ -7,14 +7,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.filters import QuarantineFilters
+from api.pages import PAGED, answer_page, describe_by
 from api.serializers import QuarantinedSerializer, QuarantinedWholeSerializer, RunSerializer, make_page
+from api.views.base import ApiViewSet, find_or_404, find_user
 from api.views.runs import answer_run
-from api.window import PAGED, Window, answer_queryset, find_or_404, find_user
 from etl.models import QuarantinedRecord
 from etl.operations import quarantine
 
 
-class QuarantineViewSet(Window):
+class QuarantineViewSet(ApiViewSet):
     """Refused records, each with its reason and its exact place."""
 
     permission = "view_quarantinedrecord"
@@ -28,7 +29,9 @@ class QuarantineViewSet(Window):
     def list(self, request: Request) -> Response:
         """Refused records, newest first."""
         records = self._query().defer("original", "payload")
-        return answer_queryset(request, records, QuarantinedSerializer, filters=QuarantineFilters, name="quarantine")
+        return answer_page(
+            request, records, describe_by(QuarantinedSerializer), filters=QuarantineFilters, name="quarantine"
+        )
 
     @extend_schema(responses=QuarantinedWholeSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:

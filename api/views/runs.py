@@ -17,9 +17,10 @@ from rest_framework.reverse import reverse
 
 from api.errors import Conflict, InvalidParameter
 from api.filters import RunFilters
+from api.pages import PAGED, answer_page, describe_by
 from api.parameters import read_id
 from api.serializers import EventSerializer, OrderSerializer, RunSerializer, make_page
-from api.window import PAGED, Window, answer_queryset, find_or_404
+from api.views.base import ApiViewSet, find_or_404
 from etl.models import Run
 from etl.operations import runs as operations
 from etl.runs import orders
@@ -38,7 +39,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 _KEY = re.compile(r"[!-~]{1,200}")
 
 
-class RunViewSet(Window):
+class RunViewSet(ApiViewSet):
     """Runs: each one order to bring one source up to date."""
 
     permission = "view_run"
@@ -52,7 +53,7 @@ class RunViewSet(Window):
     @extend_schema(responses=make_page(RunSerializer))
     def list(self, request: Request) -> Response:
         """Runs, newest first."""
-        return answer_queryset(request, self._query(), RunSerializer, filters=RunFilters, name="runs")
+        return answer_page(request, self._query(), describe_by(RunSerializer), filters=RunFilters, name="runs")
 
     @extend_schema(responses=RunSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -91,8 +92,8 @@ class RunViewSet(Window):
     def events(self, request: Request, pk: str) -> Response:
         """The run's audit log, in order."""
         run = find_or_404(self._query(), pk)
-        return answer_queryset(
-            request, run.events.all(), EventSerializer, name=f"events of {run.pk}", is_descending=False
+        return answer_page(
+            request, run.events.all(), describe_by(EventSerializer), name=f"events of {run.pk}", is_descending=False
         )
 
 
@@ -112,7 +113,7 @@ def answer_run(request: Request, run: Run) -> Response:
     return Response({**RunSerializer(run).data, "address": address}, status=202, headers={"Location": address})
 
 
-class ComparisonViewSet(Window):
+class ComparisonViewSet(ApiViewSet):
     """Two runs side by side."""
 
     permission = "view_run"

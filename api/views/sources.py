@@ -9,9 +9,11 @@ from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from api.envelope import answer_objects
 from api.filters import ChangeFilters, SnapshotFilters
+from api.pages import PAGED, answer_page, describe_by
 from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerializer, SnapshotSerializer, make_page
-from api.window import PAGED, Window, answer_objects, answer_queryset, find_or_404, find_user
+from api.views.base import ApiViewSet, find_or_404, find_user
 from etl.models import Checkpoint, SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
 from etl.readers.base import Source
@@ -20,7 +22,7 @@ from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.sources.registry import list_sources
 
 
-class SourceViewSet(Window):
+class SourceViewSet(ApiViewSet):
     """The sources of ETL_SOURCES, and any other that records have come from."""
 
     permission = "view_checkpoint"
@@ -52,10 +54,11 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
         "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
         "held_by_run": checkpoint.owner_run_id if checkpoint else None,
         "last_run": RunSerializer(run).data if run else None,
+        "next_try_at": standing.next_try_at and standing.next_try_at.isoformat(),
     }
 
 
-class CheckpointViewSet(Window):
+class CheckpointViewSet(ApiViewSet):
     """Where each source's reading stands."""
 
     permission = "view_checkpoint"
@@ -66,7 +69,7 @@ class CheckpointViewSet(Window):
         return answer_objects(request, CheckpointSerializer(Checkpoint.objects.order_by("source"), many=True).data)
 
 
-class SnapshotViewSet(Window):
+class SnapshotViewSet(ApiViewSet):
     """The observed shapes of the sources."""
 
     permission = "view_schemasnapshot"
@@ -79,7 +82,9 @@ class SnapshotViewSet(Window):
     @extend_schema(responses=make_page(SnapshotSerializer))
     def list(self, request: Request) -> Response:
         """Snapshots, newest first: fields by path, with type, nullability and presence."""
-        return answer_queryset(request, self._query(), SnapshotSerializer, filters=SnapshotFilters, name="snapshots")
+        return answer_page(
+            request, self._query(), describe_by(SnapshotSerializer), filters=SnapshotFilters, name="snapshots"
+        )
 
     @extend_schema(responses=SnapshotSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
@@ -87,7 +92,7 @@ class SnapshotViewSet(Window):
         return Response(SnapshotSerializer(find_or_404(self._query(), pk)).data)
 
 
-class ChangeViewSet(Window):
+class ChangeViewSet(ApiViewSet):
     """Drift: the differences between two snapshots of a source."""
 
     permission = "view_schemachange"
@@ -100,7 +105,7 @@ class ChangeViewSet(Window):
     @extend_schema(responses=make_page(ChangeSerializer))
     def list(self, request: Request) -> Response:
         """Schema changes, newest first."""
-        return answer_queryset(request, self._query(), ChangeSerializer, filters=ChangeFilters, name="changes")
+        return answer_page(request, self._query(), describe_by(ChangeSerializer), filters=ChangeFilters, name="changes")
 
     @extend_schema(responses=ChangeSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:

@@ -21,7 +21,10 @@ REFUSED = "refused"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an ingest ended: its run's row, or for `refused` the run that holds the source. Times in seconds."""
+    """How an ingest ended: its run's row, or for `refused` the run that holds the source. Times in seconds.
+
+    `was_queued`: the run was left to a worker.
+    """
 
     run: int | None
     source: str
@@ -30,6 +33,7 @@ class Outcome:
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     duration_s: float = 0.0
     message: str = ""
+    was_queued: bool = False
 
     def __str__(self) -> str:
         """In one line."""
@@ -52,12 +56,14 @@ def describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
         reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is gone.")
         return Outcome(claim.run_id, claim.source, Status.FAILED, reason, message=text)
     counters = {name: getattr(run, name) for name in COUNTERS}
-    return Outcome(run.pk, run.source, run.status, run.reason, counters, run.duration_s or 0.0, run.error)
+    is_open = run.status == Status.RUNNING
+    message = f"Run {run.pk} could not be closed; the next run of its source closes it." if is_open else run.error
+    return Outcome(run.pk, run.source, run.status, run.reason, counters, run.duration_s or 0.0, message)
 
 
 def describe_queued(run: Run) -> Outcome:
     """The outcome of an ingest that only queued its run."""
-    return Outcome(run.pk, run.source, run.status, run.reason)
+    return Outcome(run.pk, run.source, run.status, run.reason, was_queued=True)
 
 
 def describe_refusal(source: str, holder: Holder) -> Outcome:

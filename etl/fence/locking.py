@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection
 
 from etl.fence.claims import make_checkpoint, refuse_if_held
-from etl.storage.transactions import bound_waits, is_lock_timeout
+from etl.storage.transactions import bounded_transaction, is_lock_timeout
 
 LOCK_SECONDS = 0.25
 ATTEMPTS = 20
@@ -56,7 +56,7 @@ def lock_checkpoint(
 
     Ends the session of an owner whose lease has ended and that keeps the row locked; after `forces_after` attempts
     that of a healthy owner too. Raises CheckpointLocked after the last attempt. `for_claim` inserts a missing row, and
-    raises SourceHeld as soon as a healthy run holds the source. `by_key`: see `bound_waits`.
+    raises SourceHeld as soon as a healthy run holds the source. `by_key`: see `bounded_transaction`.
     """
     for attempt in range(attempts):
         try:
@@ -76,9 +76,9 @@ def lock_checkpoint(
 
 def _open_locked(source: str, *, for_claim: bool, by_key: bool) -> tuple[Any, ExitStack]:
     with ExitStack() as opened:
-        opened.enter_context(transaction.atomic(durable=True))
-        cursor = opened.enter_context(connection.cursor())
-        bound_waits(cursor, lock_timeout_seconds=LOCK_SECONDS, idle_seconds=IDLE_SECONDS, by_key=by_key)
+        cursor = opened.enter_context(
+            bounded_transaction(by_key=by_key, lock_seconds=LOCK_SECONDS, idle_seconds=IDLE_SECONDS, durable=True)
+        )
         if for_claim:
             make_checkpoint(source)
             refuse_if_held(cursor, source)

@@ -1,4 +1,4 @@
-"""Rate limits, counted in Redis for all processes: what a host is asked, and (api/throttling.py) what the API is asked.
+"""Rate limits, counted in Redis for all processes: requests to a host, and requests to the API (api/access).
 
 Like the lock they are a courtesy, not a law: without Redis requests go out unpaced, and the host's own 429 is
 waited out.
@@ -42,9 +42,9 @@ def find_wait(host: str, limit: str) -> float:
         return 0
 
 
-def count(limiter: RateLimiter, item: RateLimitItem, who: str, *, places: int = 1, least_wait_seconds: float) -> float:
-    """Take places in the window; 0, or the seconds until it has room if there are not so many. Raises StorageError."""
-    if limiter.hit(item, who, cost=places):
+def count(limiter: RateLimiter, item: RateLimitItem, who: str, *, least_wait_seconds: float) -> float:
+    """Take a place in the window; 0, or the seconds until it has room. Raises StorageError."""
+    if limiter.hit(item, who):
         return 0
     return max(least_wait_seconds, limiter.get_window_stats(item, who).reset_time - time.time())
 

@@ -65,10 +65,19 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 def choose_exit_status(outcomes: Sequence[Outcome]) -> ExitStatus:
     """The first that applies: failed, refused, partial, success."""
-    found = {outcome.status for outcome in outcomes}
-    order = {
-        Status.FAILED.value: ExitStatus.FAILED,
-        REFUSED: ExitStatus.REFUSED,
+    return min((_choose_exit_status(outcome) for outcome in outcomes), key=_ORDER.index, default=ExitStatus.SUCCESS)
+
+
+_ORDER = (ExitStatus.FAILED, ExitStatus.REFUSED, ExitStatus.PARTIAL, ExitStatus.SUCCESS)
+
+
+def _choose_exit_status(outcome: Outcome) -> ExitStatus:
+    """Whatever is neither success nor one of the known other ends is a failure, also a run that could not be closed."""
+    known = {
+        Status.SUCCESS.value: ExitStatus.SUCCESS,
         Status.PARTIAL.value: ExitStatus.PARTIAL,
+        REFUSED: ExitStatus.REFUSED,
     }
-    return next((status for name, status in order.items() if name in found), ExitStatus.SUCCESS)
+    if outcome.was_queued:
+        return ExitStatus.SUCCESS
+    return known.get(outcome.status, ExitStatus.FAILED)

@@ -5,6 +5,7 @@ Only the pipeline writes here. Times that decide anything come from the database
 
 from etl.models.checkpoints import Checkpoint, ReadMark
 from etl.models.columns import JsonTextField
+from etl.models.leases import TaskLease
 from etl.models.quarantine import QuarantinedRecord
 from etl.models.records import (
     RAW_MODELS,
@@ -35,6 +36,7 @@ __all__ = [
     "RunKey",
     "SchemaChange",
     "SchemaSnapshot",
+    "TaskLease",
     "Total",
     "UnifiedRecord",
 ]

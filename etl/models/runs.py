@@ -15,7 +15,7 @@ class Run(models.Model):
     source = models.TextField()
     key = models.TextField(unique=True)
     trigger = models.TextField(choices=choices_of(Trigger))
-    at_terminal = models.BooleanField(default=False, help_text="It runs in a terminal and gets no successor.")
+    at_terminal = models.BooleanField(default=False, help_text="A terminal runs it, not a worker.")
     options = models.JSONField(default=dict, help_text="full, selection; empty for a plain run.")
     # lifecycle
     status = models.TextField(choices=choices_of(Status))
@@ -25,6 +25,7 @@ class Run(models.Model):
     attempt = models.PositiveSmallIntegerField(default=1)
     not_before = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
+    sends = models.PositiveIntegerField(default=0, db_default=0, help_text="How many messages about it were sent.")
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)

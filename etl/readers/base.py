@@ -22,6 +22,10 @@ from etl.read_context import ReadContext
 from etl.records import Breach, Chunk, Cursor, Record, Refusal, StoredRefusal, UnifiedFields
 from etl.vocabulary import BreachCode, SourceKind
 
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_RECORD_BYTES = 1 << 20
+"""A longer record is refused: in CSV its cause is nearly always a quote that is never closed."""
+
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
 """Characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
 
@@ -127,6 +131,10 @@ class Source:
     def location(self) -> str:
         """Where the source is, for people: no credentials, no query."""
         raise NotImplementedError
+
+    def find_change(self) -> datetime | None:
+        """When its content changed last (UTC), for a local file; None where only asking tells."""
+        return None
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         """A refused record as its reader would give it today, for a replay; None where too little of it was kept."""

@@ -6,23 +6,20 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from etl.conf import find_base
 from etl.exceptions import SourceError
-from etl.local_copy import LocalCopy, copy_file
+from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening, Source, gather_chunks
+from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, Source, gather_chunks
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode, SourceKind
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 LINE_END = b"\r\n"
 """Not part of a record's original: a last line that gets its line end later is still the same refused record."""
-
-MAX_RECORD_BYTES = 1 << 20
-"""A longer record is refused: its cause is nearly always a quote that is never closed."""
 
 csv.field_size_limit(MAX_RECORD_BYTES)
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -45,6 +42,9 @@ class CsvSource(Source):
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         with copy_file(Path(self.location)) as copy:
             yield CsvContent(copy, self.location)
+
+    def find_change(self) -> datetime | None:
+        return find_change(Path(self.location))
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         """By column and text; which column a text of a row with too few or many belongs to, its header told alone."""

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
-from etl.http.client import Request, hide_secrets, open_body
+from etl.http.addresses import hide_secrets
+from etl.http.client import open_body
+from etl.http.request import Request
 from etl.read_context import ReadContext
 from etl.readers.base import Content, Opening, Source
 from etl.readers.json_records import JsonContent, looks_cut, revive

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
 from etl.conf import find_base
-from etl.http.client import Request, hide_secrets, open_body
-from etl.local_copy import copy_file
+from etl.http.addresses import hide_secrets
+from etl.http.client import open_body
+from etl.http.request import Request
+from etl.local_copy import copy_file, find_change
 from etl.read_context import ReadContext
 from etl.readers.base import Content, Opening, Source
 from etl.readers.json_records import JsonContent, looks_cut, revive
@@ -39,6 +42,9 @@ class JsonLinesSource(Source):
             return
         with open_body(Request(self.path), opening.validators, context, looks_cut) as body:
             yield None if body is None else JsonContent(body.copy, self.location, validators=body.validators)
+
+    def find_change(self) -> datetime | None:
+        return None if self._is_remote() else find_change(Path(self.location))
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         return revive(stored)

@@ -15,12 +15,10 @@ from typing import Any, BinaryIO
 from etl.contracts.field_types import Number
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
-from etl.readers.base import gather_chunks
+from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_RECORD_BYTES = 1 << 20
 MAX_DEPTH = 200
 """Objects and arrays within each other; a fixed limit, as Python's own depends on who calls and fails late."""
 WHITE_SPACE = b" \t\r\n"

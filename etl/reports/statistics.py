@@ -11,7 +11,6 @@ from typing import Any
 
 from django.db import connection
 
-from etl.planned import Planned
 from etl.reports.known_sources import SELECT_KNOWN, list_configured
 from etl.vocabulary import TotalName
 
@@ -51,7 +50,7 @@ _RUN_FIELDS = f"""
     'last_success_at', {_as_text("max(last_success)")}, 'last_failure_at', {_as_text("max(last_failure)")},
     'average_duration_s', round(sum(seconds) / nullif(sum(timed), 0), 3)::float8
 """
-_STATISTICS = Planned(f"""
+_STATISTICS = f"""
     WITH known AS ({SELECT_KNOWN}), open AS ({_OPEN}), totals AS (
         SELECT source,
             sum(value) FILTER (WHERE name = 'runs' AND label = 'success') AS successful,
@@ -86,7 +85,7 @@ _STATISTICS = Planned(f"""
             json_agg(checkpoint ORDER BY source) FILTER (WHERE checkpoint IS NOT NULL), '[]'),
         'sources', (SELECT coalesce(json_agg(one ORDER BY source), '[]') FROM each)
     )::text FROM standing
-""")
+"""
 _TOTALS = "SELECT source, name, label, value, latest FROM etl_totals"
 _GAUGES = f"""
     WITH known AS ({SELECT_KNOWN}), open AS ({_OPEN})

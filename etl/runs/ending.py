@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 
 from etl.clock import NOW, from_now
 from etl.conf import conf
@@ -21,12 +21,15 @@ from etl.runs.events import add_event, describe_process
 from etl.runs.options import Options
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable
-from etl.storage.transactions import bound_statements
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import EventKind, Reason, Status, Trigger
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
+TERMINAL_KEY = "terminal:"
+"""Begins the key of a run that a terminal did not find queued."""
+
 _OPEN = (Status.QUEUED, Status.RUNNING)
 
 
@@ -103,8 +106,7 @@ def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | None = None) -> Non
     With `read_end` the read ends too, for which the lease must live, and its shape is judged. Raises Overtaken or
     LeaseLost.
     """
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction(durable=True) as cursor:
         if not claims.release(cursor, claim, needs_lease=read_end is not None):
             claims.raise_if_overtaken(cursor, claim)
             if not Run.objects.filter(pk=claim.run_id, status=Status.RUNNING).exists():
@@ -118,8 +120,7 @@ def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | None = None) -> Non
 
 def end_unstartable(run: Run, reason: Reason, error: str) -> None:
     """Close a queued run that can't be executed."""
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction(durable=True) as cursor:
         _write(cursor, run.source, unstartable(reason, error), pk=run.pk, status=Status.QUEUED)
 
 
@@ -189,11 +190,14 @@ def _find_stale(source: str) -> Run | None:
 
 
 def _abandon(cursor: Any, run: Run, by: str) -> None:
-    """Close a running run whose epoch this transaction has ended, and queue its successor unless it gave up."""
+    """Close a running run whose epoch this transaction has ended, and queue its successor unless it gave up.
+
+    A run that was begun in a terminal without having been queued has none: a person sees it end.
+    """
     reason = Reason.GAVE_UP if run.attempt >= MAX_ATTEMPTS else Reason.ABANDONED
     ending = abandoned(reason, "Its process was gone or stood still.", by=by)
     _write(cursor, run.source, ending, pk=run.pk, status=Status.RUNNING)
-    if reason is Reason.ABANDONED and not run.at_terminal:
+    if reason is Reason.ABANDONED and not run.key.startswith(TERMINAL_KEY):
         orders.queue(
             run.source,
             key=f"successor:{run.pk}",

@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import F
 
 from etl.models import Run, RunEvent
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Status
 
 CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
@@ -22,8 +23,9 @@ def count_pruned(cursor: Any, raw_of_runs: Mapping[int, int]) -> None:
 
 def remove_events(ids: Collection[int]) -> int:
     """Remove these events; how many there were."""
-    removed, _ = RunEvent.objects.filter(pk__in=ids).delete()
-    return removed
+    with bounded_transaction():
+        removed, _ = RunEvent.objects.filter(pk__in=ids).delete()
+        return removed
 
 
 def remove_closed(ids: Collection[int]) -> tuple[int, int, int]:

@@ -13,6 +13,7 @@ from typing import Any
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from etl.readers.base import Source
+from etl.storage.transactions import bounded_transaction
 
 QUEUE_TASK = "etl.tasks.queue_due"
 CRONTAB_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -22,10 +23,11 @@ HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A source and the latest instant at which it was due."""
+    """A source, the latest instant at which it was due, and how long before it was due the last time."""
 
     source: str
     instant: datetime
+    every: timedelta
 
     @property
     def key(self) -> str:
@@ -33,15 +35,22 @@ class Due:
         return f"schedule:{self.source}:{self.instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
+ENTRY_PREFIX = "ingest "
+LONGEST_NAME = 200 - len(ENTRY_PREFIX)
+"""Characters of a source's name: the name of a schedule entry has 200."""
+
+
 def name_entry(source: Source) -> str:
     """The name of the source's entry in the schedule."""
-    return f"ingest {source.name}"
+    return f"{ENTRY_PREFIX}{source.name}"
 
 
 def make_missing_entry(source: Source) -> None:
     """An entry for a source that has none; one that exists is never changed."""
     name = name_entry(source)
-    if not PeriodicTask.objects.filter(name=name).exists():
+    if PeriodicTask.objects.filter(name=name).exists():
+        return
+    with bounded_transaction(by_key=False):
         defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_rhythm(source)}
         PeriodicTask.objects.get_or_create(name=name, defaults=defaults)
 
@@ -56,9 +65,10 @@ def find_entries(sources: Iterable[Source]) -> dict[str, PeriodicTask]:
 def switch(source: Source, *, is_enabled: bool) -> None:
     """Enable or disable the source's entry, which is made if missing; beat notices within seconds."""
     make_missing_entry(source)
-    entry = PeriodicTask.objects.get(name=name_entry(source))
-    entry.enabled = is_enabled
-    entry.save()  # not `update`: its signal tells beat
+    with bounded_transaction(by_key=False):
+        entry = PeriodicTask.objects.select_for_update().get(name=name_entry(source))
+        entry.enabled = is_enabled
+        entry.save()  # not `update`: beat learns of it by the model's signal
 
 
 def _make_rhythm(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
@@ -82,8 +92,18 @@ def find_all_due(sources: Iterable[Source], now: datetime) -> dict[str, Due]:
     """The latest due instant of each source that has one, by the source's name; one query for all."""
     names = {name_entry(source): source.name for source in sources}
     entries = PeriodicTask.objects.filter(name__in=names, enabled=True).select_related("interval", "crontab")
-    found = ((names[entry.name], find_due_instant(entry, now)) for entry in entries)
-    return {source: Due(source, instant) for source, instant in found if instant is not None}
+    found = ((names[entry.name], entry, find_due_instant(entry, now)) for entry in entries)
+    return {
+        source: Due(source, instant, _measure_rhythm(entry, instant))
+        for source, entry, instant in found
+        if instant is not None
+    }
+
+
+def _measure_rhythm(entry: PeriodicTask, instant: datetime) -> timedelta:
+    """The time from the due instant before this one."""
+    before = find_due_instant(entry, instant - timedelta(seconds=1))
+    return instant - before if before is not None else LONGEST_LOOK_BACK
 
 
 def find_due_instant(entry: PeriodicTask, now: datetime) -> datetime | None:

@@ -12,7 +12,7 @@ from etl.fence import claims
 from etl.fence.claims import Claim, Holder, SourceHeld
 from etl.fence.locking import lock_checkpoint
 from etl.models import Checkpoint, Run
-from etl.runs.ending import end_predecessor
+from etl.runs.ending import TERMINAL_KEY, end_predecessor
 from etl.runs.events import add_event, describe_process
 from etl.runs.options import PLAIN, Options
 from etl.runs.orders import IS_DUE
@@ -111,7 +111,7 @@ def _note_refusal(holder: Holder) -> Holder:
 
 
 def _insert(source: str, trigger: Trigger, options: Options, columns: dict[str, Any]) -> int:
-    key = f"terminal:{uuid.uuid4()}"
+    key = f"{TERMINAL_KEY}{uuid.uuid4()}"
     begun = columns | {"started_at": NOW}
     return Run.objects.create(source=source, key=key, trigger=trigger, options=options.as_json(), **begun).pk
 

@@ -3,13 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connection, transaction
-
 from etl.readers.base import Source
 from etl.record_outcomes import Version
 from etl.records import Accepted, Refusal
 from etl.storage.marks import find_met, is_marked, load_marks
-from etl.storage.transactions import bound_statements
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
 _FIND_STORED = """
@@ -36,8 +34,7 @@ def find_stored(
         return {}
     time_digest = source.time_digest()
     # In a transaction for its settings alone: only the fenced one, later, decides whether this still holds.
-    with transaction.atomic(), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction() as cursor:
         cursor.execute(_FIND_STORED, [source.name, keys])
         rows = cursor.fetchall()
         marks = load_marks(cursor, source.name, read_number, MarkKind.RECORD, [row[1] for row in rows])

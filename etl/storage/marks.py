@@ -3,9 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connection, transaction
-
-from etl.storage.transactions import bound_statements
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
 MARK_BLOCK_BITS = 1 << 15
@@ -14,8 +12,7 @@ MARK_BLOCK_BITS = 1 << 15
 
 def find_met_refusals(source: str, read_number: int, rows: Sequence[int]) -> set[int]:
     """Which of these rows of `etl_quarantine` the read has refused."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction() as cursor:
         return find_met(cursor, source, read_number, rows)
 
 

@@ -83,7 +83,7 @@ class Found:
 
 
 def find(cursor: Any, table: str, limits: Limits, *, behind: int, most: int) -> Found:
-    """Of the table's next `most` rows, those that may go; in a transaction that `bound_statements` has set up."""
+    """Of the table's next `most` rows, those that may go; in a `bounded_transaction`."""
     columns = _QUARANTINE_COLUMNS if table == QUARANTINE else _RAW_COLUMNS
     statement = _FIND.format(table=table, columns=columns, condition=_choose_condition(table))
     cursor.execute(statement, {**limits.as_values(), "behind": behind, "most": most})

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
@@ -17,7 +16,7 @@ from etl.storage.copy import copy_rows
 from etl.storage.marks import mark_met
 from etl.storage.selection import Selection
 from etl.storage.texts import make_storable
-from etl.storage.transactions import bound_statements
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import BreachCode, MarkKind, QuarantineStatus
 
 _COLUMNS = (
@@ -100,8 +99,7 @@ def load_open(
 ) -> tuple[list[StoredRefusal], Place | None]:
     """The next open rows of the selection, at most `most` and about as many bytes as a chunk, and their last place."""
     # In a transaction for its settings alone: whether the rows are still open is asked when they land.
-    with transaction.atomic(), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction():
         places, size = [], 0
         for read_number, row_id, length in _order_open(selection, source, after)[:most]:
             places.append(Place(read_number, row_id))

@@ -1,9 +1,9 @@
 """The only writer of `schema_snapshots` and `schema_changes`; a read's, in the fenced transaction that ends it."""
 
-from django.db.models import Func
-
+from etl.clock import NOW
 from etl.drift import Change, Shape, Snapshot, compare
 from etl.models import SchemaChange, SchemaSnapshot
+from etl.storage.transactions import bounded_transaction
 
 
 def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
@@ -40,5 +40,6 @@ def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
 def acknowledge_change(change_id: int, user_id: int) -> SchemaChange | None:
     """The change, acknowledged by this user unless it was before; None if there is none."""
     unknown = SchemaChange.objects.filter(pk=change_id, acknowledged_at=None)
-    unknown.update(acknowledged_by_id=user_id, acknowledged_at=Func(function="clock_timestamp"))
+    with bounded_transaction():
+        unknown.update(acknowledged_by_id=user_id, acknowledged_at=NOW)
     return SchemaChange.objects.filter(pk=change_id).first()

@@ -3,7 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from etl.storage.transactions import bounded_transaction
 
 MEND_LOCK_SECONDS = 5
 """Mending makes every batch wait: it must give up before a batch behind it does (LOCK_TIMEOUT_SECONDS)."""
@@ -40,6 +40,5 @@ def repair_totals() -> None:
     Every writer of a total waits meanwhile. So it is exact without any checkpoint's lock, which a retry's event
     and the close of a run that waits don't take.
     """
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{MEND_LOCK_SECONDS}s'")
+    with bounded_transaction(by_key=False, lock_seconds=MEND_LOCK_SECONDS, durable=True) as cursor:
         cursor.execute("SELECT etl_mend_totals()")

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from django.core.management.base import CommandError
-from django.db import Error, connection, transaction
+from django.db import Error, connection
 
 from etl.conf import conf
 from etl.exceptions import LeaseLost, RunError
@@ -15,7 +15,7 @@ from etl.fence import claims
 from etl.fence.claims import Claim
 from etl.fence.redis_lock import SourceLock
 from etl.runs.progress import beat
-from etl.storage.transactions import bound_statements, describe
+from etl.storage.transactions import bounded_transaction, describe
 
 logger = logging.getLogger(__name__)
 
@@ -85,8 +85,7 @@ class Lease:
     def _renew(self) -> bool:
         """Renew lease, heartbeat and lock; False if the source is somebody else's by now: then leave its lock alone."""
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                bound_statements(cursor)
+            with bounded_transaction() as cursor:
                 is_ours = claims.renew(cursor, self.claim)
                 beat(cursor, self.claim)
             if not is_ours:
@@ -104,7 +103,7 @@ class Lease:
             "%s brought no batch for %g s: its lease is let go.", self.claim.source, conf.ETL_BATCH_DEADLINE_SECONDS
         )
         try:
-            with connection.cursor() as cursor:
+            with bounded_transaction() as cursor:
                 claims.end_lease(cursor, self.claim)
         except Error as error:
             logger.warning("It ends by itself, not at once: %s", describe(error))

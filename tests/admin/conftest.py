@@ -7,7 +7,7 @@ import pytest
 from django.apps import apps
 from django.test import Client
 
-from api.groups import make_groups
+from api.access.groups import make_groups
 from tests.admin.people import make_client
 
 

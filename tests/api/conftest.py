@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 
-from api.groups import make_groups
+from api.access.groups import make_groups
 from tests.api.people import People, make_people
 from tests.api.web import SECRET_KEY, Web, start_web
 from tests.execution.test_workers import valkey, workers  # noqa: F401  (fixtures)

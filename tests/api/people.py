@@ -9,7 +9,7 @@ from django.contrib.auth.models import Group, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.utils import timezone
 
-from api import tokens
+from api.access import tokens
 from api.models import Scope, Token
 
 CSRF = "c" * 32

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 from api.views.data import ChangesViewSet, DataViewSet
+from api.views.monitoring import MetricsViewSet, StatsViewSet
 from api.views.quarantine import QuarantineViewSet
 from api.views.runs import ComparisonViewSet, RunViewSet
 from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet, SourceViewSet
-from api.views.standing import MetricsViewSet, StatsViewSet
 from tests.api.landed import SOURCE, Landed, land
 from tests.api.people import People
 from tests.api.web import Answer, Web
@@ -154,7 +154,7 @@ def list_bodies() -> Iterator[tuple[bytes, int]]:
     yield b'{"source": "products_csv", "full": -Infinity}', 400
     yield b'{"source": "products_csv", "full": ' + b"9" * 5000 + b"}", 400
     yield b'{"source": "products_csv", "more": 1}', 400
-    yield b'{"source": "products_csv", "options": {"allow_removals": true}}', 400
+    yield b'{"source": "products_csv", "options": {"full": true}}', 400
     for text in (b"", b"null", b"1", b'"x"', b"[]", b"[{}]", b"true", b"{", b"{}", b"\xff\xfe", b"\xed\xa0\x80"):
         yield text, 400
     yield b"[" * 100_000, 400

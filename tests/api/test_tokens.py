@@ -3,16 +3,15 @@
 import re
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
-from django.db import connection
 from django.utils import timezone
 
-from api import tokens
+from api.access import tokens
 from api.models import Scope, Token
 from tests.api.people import CSRF, make_session, make_token
 from tests.api.web import SECRET_KEY, Answer, Web, serving
@@ -128,30 +127,37 @@ def test_the_admin_makes_a_token_shows_it_once_and_revokes_it(tmp_path: Path) ->
         assert web.ask("/data", token=secret).status == 401
 
 
-def test_a_good_token_is_kept_for_a_moment_and_forgotten_by_whoever_changes_it(
-    django_assert_num_queries: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def may(secret: str, permission: str) -> bool:
+    key, _ = tokens.find(secret) or pytest.fail("It is not found.")
+    return key.may(permission)
+
+
+def test_a_token_carries_its_users_permissions_and_those_of_its_groups() -> None:
+    secret, token = tokens.make("vera", scope=Scope.READ)
+    assert may(secret, "view_run")
+    token.user.groups.clear()
+    assert not may(secret, "view_run")
+    strange = Permission.objects.create(codename="view_run", content_type=ContentType.objects.get(model="group"))
+    token.user.user_permissions.add(strange)
+    assert not may(secret, "view_run"), "a permission of another app"
+    token.user.user_permissions.add(Permission.objects.get(codename="view_run", content_type__app_label="etl"))
+    assert may(secret, "view_run")
+    assert not may(secret, "view_checkpoint")
+    User.objects.update(is_superuser=True)
+    assert may(secret, "view_checkpoint")
+
+
+def test_what_a_token_may_do_is_looked_up_each_time(django_assert_num_queries: Any) -> None:
     secret, token = tokens.make("vera", scope=Scope.READ)
     assert tokens.find(secret) is not None  # notes the use
-    now = [1000.0]
-    monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    tokens._kept.clear()
     with django_assert_num_queries(1):
-        found = [tokens.find(secret) or pytest.fail("It is not found.") for _ in range(3)]
-    assert {(key.id, user.pk, user.username) for key, user in found} == {(token.pk, token.user_id, "vera")}
+        key, user = tokens.find(secret) or pytest.fail("It is not found.")
+    assert (key.id, key.may("view_run"), user.pk, user.username) == (token.pk, True, token.user_id, "vera")
     token.user.groups.clear()
-    key, _ = tokens.find(secret) or pytest.fail("It is not found.")
-    assert not key.may("view_run")
-    token.user.is_active = False
-    token.user.save()
-    with django_assert_num_queries(2):
-        assert [tokens.find(secret), tokens.find(secret)] == [None, None]
-    token.user.is_active = True
-    token.user.save()
+    assert not may(secret, "view_run")
+    User.objects.update(is_active=False)
+    assert tokens.find(secret) is None
+    User.objects.update(is_active=True)
     assert tokens.find(secret) is not None
-    # Behind this process's back: found out when what is kept has ended.
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM api_tokens")
-    assert tokens.find(secret) is not None
-    now[0] += tokens.KEPT_SECONDS
+    token.delete()
     assert tokens.find(secret) is None

@@ -12,8 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from api.deadlines import Cursor, Session
-from api.tokens import KEPT_SECONDS
+from api.database_sessions import Cursor, Session
 from kasparro.embedded import Servers
 from tests.api.landed import land
 from tests.api.people import People, make_session
@@ -166,6 +165,9 @@ def test_a_frozen_or_killed_database_is_told_in_time_and_comes_back(
                 assert_health(web, 503, "error", token)
                 assert ask_in_time(web, "/health/live", 0.5).status == 200
                 assert ask_in_time(web, "/health/live", 0.5, headers={"Cookie": f"sessionid={SESSION}"}).status == 200
+            hanging += [pool.submit(ask_in_time, web, "/data", 3 * SECONDS + 3, token) for _ in range(8)]
+            assert ask_in_time(web, "/health/live", 0.5).status == 200  # also with more requests than threads
+            assert_health(web, 503, "error")
             for each in hanging:
                 assert_unavailable(each.result(), "no_database")
             browsing = ask_in_time(web, "/data", 3 * SECONDS + 3, headers={"Cookie": f"sessionid={SESSION}"})
@@ -181,7 +183,6 @@ def test_a_frozen_or_killed_database_is_told_in_time_and_comes_back(
         assert_health(web, 503, "error")
         assert_health(web, 503, "error", token)
         assert_unavailable(ask_in_time(web, "/data", 3, token), "no_database")
-        time.sleep(KEPT_SECONDS)  # while the token is known the scrape itself tells: etl_up 0
         assert ask_in_time(web, "/metrics", 3, token).status == 503
         own_servers.start()
         wait_until(lambda: web.ask("/health").status == 200, seconds=10)
@@ -227,26 +228,32 @@ def test_live_touches_nothing(people: People, tmp_path: Path) -> None:
         assert web.ask("/api/v1/nowhere", headers={"Cookie": f"sessionid={SESSION}"}).status == 404
 
 
+def open_session(servers: Servers) -> Session:
+    session = psycopg2.connect(servers.database_url(), connection_factory=Session, cursor_factory=Cursor)
+    assert isinstance(session, Session)
+    return session
+
+
+def ask_for_one(session: Session) -> None:
+    with session.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert cursor.fetchall() == [(1,)]
+
+
 def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: Any) -> None:
-    """Also that of a commit, and while the server answers others: here Django's own is another one."""
+    """Also that of a commit."""
     settings.API_STATEMENT_SECONDS = 0.5
-
-    def open_session() -> Session:
-        session = psycopg2.connect(own_servers.database_url(), connection_factory=Session, cursor_factory=Cursor)
-        assert isinstance(session, Session)
-        return session
-
     postmaster = own_servers.list_used()[0].find_process()
     assert postmaster is not None
     waits: dict[str, Callable[[Session], object]] = {
-        "execute": lambda session: session.cursor().execute("SELECT 1"),
+        "execute": ask_for_one,
         "executemany": lambda session: session.cursor().executemany("SELECT %s", [[1], [2]]),
         "commit": lambda session: session.commit(),
         "rollback": lambda session: session.rollback(),
     }
-    sessions = {name: open_session() for name in waits}
+    sessions = {name: open_session(own_servers) for name in waits}
     for session in sessions.values():
-        session.cursor().execute("SELECT 1")
+        ask_for_one(session)
     with frozen(postmaster):
         for name, wait in waits.items():
             began = time.monotonic()
@@ -254,6 +261,22 @@ def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: A
                 wait(sessions[name])
             assert time.monotonic() - began < 3, name
             assert sessions[name].closed, name
-    with open_session().cursor() as cursor:
-        cursor.execute("SELECT 1")
-        assert cursor.fetchall() == [(1,)]
+    ask_for_one(open_session(own_servers))
+
+
+def test_one_lost_session_does_not_make_a_silent_server(own_servers: Servers, settings: Any) -> None:
+    settings.API_STATEMENT_SECONDS = 0.5
+    lost, other = open_session(own_servers), open_session(own_servers)
+    backend = lost.info.backend_pid
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor() as pool:
+            waiting = pool.submit(ask_for_one, lost)
+            while not waiting.done():
+                ask_for_one(other)
+                time.sleep(0.05)
+            with pytest.raises(psycopg2.OperationalError):
+                waiting.result()
+        other.cursor().execute("SELECT pg_sleep(0.8)")  # a silent server would have been given half a second
+    finally:
+        os.kill(backend, signal.SIGCONT)

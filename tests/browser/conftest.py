@@ -10,7 +10,7 @@ from django.apps import apps
 from django.contrib.auth.models import Group, User
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from api.groups import make_groups
+from api.access.groups import make_groups
 from kasparro.embedded import Servers
 from tests.api.web import Web, start_web
 from tests.browser.chromium import CHROMIUM, QUIET

@@ -24,7 +24,19 @@ from tests.laws.test_crashes import assert_landed_once, landed_batches, outlive_
 from tests.listed_source import fetch
 from tests.processes import Project, run_servers, wait_until
 
-WORKER = ("-m", "celery", "-A", "kasparro", "worker", "--concurrency", "1", "--loglevel", "WARNING")
+WORKER = (
+    "-m",
+    "celery",
+    "-A",
+    "kasparro",
+    "worker",
+    "--without-gossip",
+    "--without-mingle",
+    "--concurrency",
+    "1",
+    "--loglevel",
+    "WARNING",
+)
 BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=", "--max-interval", "1")
 
 

@@ -19,7 +19,9 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from etl.exceptions import Interrupted, RateLimited, SourceError, TransientSourceError
-from etl.http.client import Request, hide_secrets, open_body
+from etl.http.addresses import hide_secrets
+from etl.http.client import open_body
+from etl.http.request import Request
 from etl.readers.base import Opening
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource

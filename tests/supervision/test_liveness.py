@@ -17,7 +17,19 @@ from tests.processes import Project, wait_until
 
 NOWHERE = "redis://127.0.0.1:1/0"
 BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=")
-WORKER = ("-m", "celery", "-A", "kasparro", "worker", "--concurrency", "1", "--loglevel", "WARNING")
+WORKER = (
+    "-m",
+    "celery",
+    "-A",
+    "kasparro",
+    "worker",
+    "--without-gossip",
+    "--without-mingle",
+    "--concurrency",
+    "1",
+    "--loglevel",
+    "WARNING",
+)
 
 
 @pytest.fixture

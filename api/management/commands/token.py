@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from api import tokens
+from api.access import tokens
 from api.models import Scope, Token
 from etl.management.command_line import ExitStatus, clear_database_errors
 from etl.management.terminal import print_table

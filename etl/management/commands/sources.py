@@ -9,7 +9,18 @@ from etl.management.terminal import print_table
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.sources.registry import list_sources
 
-COLUMNS = ("source", "kind", "every", "location", "status", "finished", "records", "quarantine", "held by run")
+COLUMNS = (
+    "source",
+    "kind",
+    "every",
+    "location",
+    "status",
+    "finished",
+    "records",
+    "quarantine",
+    "held by run",
+    "next try",
+)
 
 
 class Command(BaseCommand):
@@ -28,6 +39,7 @@ class Command(BaseCommand):
                     *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("never run", "")),
                     *((checkpoint.record_count, checkpoint.open_quarantine_count) if checkpoint else (0, 0)),
                     checkpoint.owner_run_id if checkpoint else "",
+                    f"{standing.next_try_at:%Y-%m-%d %H:%M:%S}" if standing.next_try_at else "",
                 )
             )
         print_table(COLUMNS, rows, numbers=("records", "quarantine"))

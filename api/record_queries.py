@@ -58,15 +58,12 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """A page's rows as JSON texts, the keys of its first and last, and whether there are more in the way it was read.
+    """Rows as they were read, each as its key and its JSON text.
 
     `count` is what the checkpoints keep; None if it was not asked for, or there were no rows to bring it.
     """
 
-    texts: list[str]
-    first: Sequence[Any]
-    last: Sequence[Any]
-    has_more: bool
+    found: list[tuple[Sequence[Any], str]]
     count: int | None
 
 
@@ -75,20 +72,19 @@ def read_rows(
     order: Order,
     *,
     limit: int,
-    behind: Sequence[Any] | None = None,
-    is_backward: bool = False,
+    after: Sequence[Any] | None = None,
+    is_downward: bool = False,
     offset: int = 0,
     kept_count_of: str | None = None,
 ) -> Rows:
-    """The rows behind a key (before it, with `is_backward`), always in the list's own order.
+    """The rows after a key of the order, in its direction or, if `is_downward`, from high keys to low ones.
 
     `kept_count_of` names a source, or is empty for all: brings the kept count of their records along.
     """
     where, values = _describe_conditions(conditions)
     columns = ", ".join(order.columns)
-    is_downward = order.is_descending is not is_backward
-    if behind is not None:
-        key = _narrow_key(conditions, order, behind)
+    if after is not None:
+        key = _narrow_key(conditions, order, after)
         where.append(f"({', '.join(key)}) {'<' if is_downward else '>'} ({', '.join(['%s'] * len(key))})")
         values += key.values()
     direction = "DESC" if is_downward else "ASC"
@@ -96,18 +92,13 @@ def read_rows(
     count, count_values = _describe_kept_count(kept_count_of)
     statement = (
         f"SELECT {columns}, row_to_json(page)::text, {count} FROM (SELECT {FIELDS} FROM unified_records"
-        f"{_join_conditions(where)} ORDER BY {ordered} LIMIT {limit + 1} OFFSET {offset}) AS page"
+        f"{_join_conditions(where)} ORDER BY {ordered} LIMIT {limit} OFFSET {offset}) AS page"
     )
     with connection.cursor() as cursor:
         cursor.execute(statement, [*count_values, *values])
         rows = cursor.fetchall()
-    has_more = len(rows) > limit
-    rows = rows[:limit]
-    if is_backward:
-        rows.reverse()
     width = len(order.columns)
-    first, last = (rows[0][:width], rows[-1][:width]) if rows else ((), ())
-    return Rows([row[width] for row in rows], first, last, has_more, rows[0][width + 1] if rows else None)
+    return Rows([(row[:width], row[width]) for row in rows], rows[0][width + 1] if rows else None)
 
 
 def _describe_conditions(conditions: Sequence[Condition]) -> tuple[list[str], list[Any]]:
@@ -119,11 +110,11 @@ def _join_conditions(where: Sequence[str]) -> str:
     return f" WHERE {' AND '.join(where)}" if where else ""
 
 
-def _narrow_key(conditions: Sequence[Condition], order: Order, behind: Sequence[Any]) -> dict[str, Any]:
+def _narrow_key(conditions: Sequence[Condition], order: Order, after: Sequence[Any]) -> dict[str, Any]:
     """The key without `source` where a condition fixes it: with both, PostgreSQL's index scan would begin at the
     source's first row and not at the key.
     """
-    key = dict(zip(order.columns, behind, strict=True))
+    key = dict(zip(order.columns, after, strict=True))
     if len(key) > 1 and any(condition.column == "source" and condition.lookup == "exact" for condition in conditions):
         del key["source"]
     return key
@@ -166,8 +157,8 @@ def read_row(row_id: int) -> str | None:
         return str(row[0]) if row is not None else None
 
 
-def read_changes(source: str, behind: Sequence[int], limit: int) -> tuple[list[str], Sequence[int]]:
-    """The source's records behind (sequence, id), in its commit order, and the place of the last one.
+def read_changes(source: str, after: Sequence[int], limit: int) -> tuple[list[str], Sequence[int]]:
+    """The source's records after (sequence, id), in its commit order, and the place of the last one.
 
     Gap-free: a batch gets its sequence while it holds the source's checkpoint locked, so whoever sees one sequence
     sees all before it. A record that changes again moves on to its new sequence. `sequence > 0` names the index.
@@ -176,7 +167,7 @@ def read_changes(source: str, behind: Sequence[int], limit: int) -> tuple[list[s
         cursor.execute(
             f"SELECT sequence, id, row_to_json(page)::text FROM (SELECT {FIELDS} FROM unified_records"
             " WHERE source = %s AND sequence > 0 AND (sequence, id) > (%s, %s) ORDER BY sequence, id LIMIT %s) AS page",
-            [source, *behind, limit],
+            [source, *after, limit],
         )
         rows = cursor.fetchall()
-    return [row[2] for row in rows], rows[-1][:2] if rows else behind
+    return [row[2] for row in rows], rows[-1][:2] if rows else after

@@ -21,12 +21,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import ViewSet
 
-from api import tokens
-from api.authentication import TokenAuthentication, find_secret
-from api.deadlines import drop_ended_session
-from api.permissions import MayUse
+from api.access import tokens
+from api.access.authentication import TokenAuthentication, find_secret
+from api.access.permissions import MayUse
+from api.database_sessions import drop_ended_session
 from api.renderers import Json, JsonText
-from api.window import Window
+from api.views.base import ApiViewSet
 from etl.models import Run
 from etl.reports import statistics
 from etl.reports.metrics import PipelineCollector
@@ -102,6 +102,7 @@ def _describe_standing(standing: Standing) -> dict[str, Any]:
         "last_run": _describe_run(standing.last_run),
         "last_reading_run": _describe_run(standing.last_reading_run),
         "lag_s": standing.lag_s,
+        "next_try_at": standing.next_try_at and standing.next_try_at.isoformat(),
     }
 
 
@@ -126,7 +127,7 @@ def _describe_alive(alive: Alive | None) -> dict[str, Any]:
     return {"workers_seen": seen, "beat_age_s": alive.beat_age_s and round(alive.beat_age_s, 1)}
 
 
-class StatsViewSet(Window):
+class StatsViewSet(ApiViewSet):
     """The figures."""
 
     permission = "view_run"
@@ -163,7 +164,7 @@ def _is_private(address: str) -> bool:
         return False
 
 
-class MetricsViewSet(Window):
+class MetricsViewSet(ApiViewSet):
     """The metrics."""
 
     permission = "view_run"

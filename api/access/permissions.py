@@ -5,8 +5,8 @@ from typing import Any
 from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.request import Request
 
-from api.groups import OPERATE
-from api.tokens import Key
+from api.access.groups import OPERATE
+from api.access.tokens import Key
 
 
 class MayUse(BasePermission):

@@ -8,15 +8,16 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.request import Request
+from structlog.contextvars import bind_contextvars
 
-from api import tokens
-from api.tokens import Key
+from api.access import tokens
+from api.access.tokens import Key
 
 KEYWORD = "token"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """A token of api/tokens.py, which becomes `request.auth`."""
+    """A token of api/access/tokens.py, which becomes `request.auth`."""
 
     def authenticate(self, request: Request) -> tuple[User, Key] | None:
         secret = find_secret(request)
@@ -26,6 +27,7 @@ class TokenAuthentication(BaseAuthentication):
         if found is None:
             raise AuthenticationFailed("The token is unknown, revoked or expired, or its user is not active.")
         key, user = found
+        bind_contextvars(user_id=user.pk)
         return user, key
 
     def authenticate_header(self, request: Request) -> str:

@@ -18,7 +18,7 @@ BIGGEST_ID = (1 << 63) - 1
 _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
-class NoPosition(ValueError):
+class InvalidCursor(ValueError):
     """The text is no position in this list."""
 
 
@@ -29,19 +29,19 @@ def encode(list_name: str, values: Sequence[Any]) -> str:
 
 
 def decode(list_name: str, text: str, types: Sequence[type]) -> list[Any]:
-    """The key values, of these types (int or str). Raises NoPosition."""
+    """The key values, of these types (int or str). Raises InvalidCursor."""
     if len(text) > LONGEST or not text.isascii():
-        raise NoPosition
+        raise InvalidCursor
     try:
         whole = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         check, content = whole[:CHECK_BYTES], whole[CHECK_BYTES:]
         if check != _check(list_name, content):
-            raise NoPosition
+            raise InvalidCursor
         values = json.loads(content)
     except (binascii.Error, ValueError, RecursionError) as error:
-        raise NoPosition from error
+        raise InvalidCursor from error
     if not isinstance(values, list) or not _fit(values, types):
-        raise NoPosition
+        raise InvalidCursor
     return values
 
 

@@ -16,7 +16,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from limits.errors import StorageError
 
-from api import throttling
+from api.access import throttling
 from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,8 @@ def _name_windows(request: HttpRequest) -> list[str]:
 
 def _count(names: list[str]) -> float:
     """Count a try; the seconds to wait if it is one too many."""
-    if not settings.API_THROTTLE_LOGIN:
-        return 0
     try:
-        item = rate_limits.parse(settings.API_THROTTLE_LOGIN)
-        return max([throttling.count(item, name) for name in names])
+        return max([throttling.find_wait(settings.API_THROTTLE_LOGIN, name) for name in names])
     except StorageError as error:
         logger.warning("Logins are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__)
         return 0

@@ -4,52 +4,44 @@ import hashlib
 import hmac
 import re
 import secrets
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
 from django.db.models import Func
-from django.db.models.signals import m2m_changed, post_delete, post_save
-from django.dispatch import receiver
 from django.utils import timezone
 
-from api.groups import GROUPS, OPERATE
+from api.access.groups import GROUPS, OPERATE
 from api.models import Scope, Token
-from etl.planned import Planned
 
 PREFIX = "kasparro_"
 SHOWN_CHARACTERS = len(PREFIX) + 6
 LONGEST_TOKEN = 100
 LONGEST_LIFE_DAYS = 36_500
-KEPT_SECONDS = 0.2
-MOST_KEPT = 1000
 
 _USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
 """In the model's order: `from_db` goes by place."""
 
 _USER_NAME = re.compile(r"[\w.@+-]{1,150}")
-_FIND = Planned("""
+_FIND = """
     SELECT token.id, token.scope, token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute',
         ARRAY(
-            SELECT permission.codename FROM auth_permission AS permission
-            JOIN django_content_type AS type ON type.id = permission.content_type_id
-            WHERE type.app_label = 'etl' AND permission.id IN (
-                SELECT permission_id FROM auth_user_user_permissions WHERE user_id = person.id
-                UNION ALL
-                SELECT granted.permission_id FROM auth_group_permissions AS granted
-                JOIN auth_user_groups AS membership USING (group_id) WHERE membership.user_id = person.id
-            )
+            SELECT codename FROM auth_permission
+            WHERE content_type_id = ANY(ARRAY(SELECT id FROM django_content_type WHERE app_label = 'etl'))
+                AND id = ANY(ARRAY(
+                    SELECT permission_id FROM auth_user_user_permissions WHERE user_id = token.user_id
+                    UNION ALL
+                    SELECT permission_id FROM auth_group_permissions
+                    WHERE group_id = ANY(ARRAY(SELECT group_id FROM auth_user_groups WHERE user_id = token.user_id))
+                ))
         ),
         person.id, person.is_superuser, person.username, person.is_staff, person.is_active
     FROM api_tokens AS token JOIN auth_user AS person ON person.id = token.user_id
     WHERE token.digest = %s AND person.is_active
         AND (token.expires_at IS NULL OR token.expires_at > clock_timestamp())
-""")
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +58,6 @@ class Key:
         if permission == OPERATE and self.scope != Scope.OPERATE:
             return False
         return self.is_of_superuser or permission in self.permissions
-
-
-_NOTHING: tuple[float, Any, Any] = (0.0, None, None)
-_kept: dict[bytes, tuple[float, Key, Sequence[Any]]] = {}
-"""Digest → until when it is good without a look (`time.monotonic`), and what was found."""
 
 
 def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, Token]:
@@ -105,46 +92,19 @@ def hash_token(secret: str) -> bytes:
 
 
 def find(secret: str) -> tuple[Key, User] | None:
-    """The token's key and user; None if it is unknown, has expired, or its user is not active.
-
-    A token that was found good is good for another `KEPT_SECONDS`, unless this process itself changes what it may do:
-    whoever asks often would wait for this query as long as for the answer. A refused one is looked up each time.
-    """
+    """The token's key and user; None if it is unknown, has expired, or its user is not active."""
     if not (secret.startswith(PREFIX) and secret.isascii() and len(secret) <= LONGEST_TOKEN):
         return None
-    digest = hash_token(secret)
-    kept_until, key, values = _kept.get(digest, _NOTHING)
-    if kept_until <= time.monotonic():
-        found = _read(digest)
-        if found is None:
-            return None
-        key, values = found
-        if len(_kept) >= MOST_KEPT:
-            _kept.clear()
-        _kept[digest] = (time.monotonic() + KEPT_SECONDS, key, values)
-    return key, User.from_db(DEFAULT_DB_ALIAS, _USER_COLUMNS, values)
-
-
-@receiver([post_save, post_delete], sender=Token)
-@receiver([post_save, post_delete], sender=User)
-@receiver([post_save, post_delete], sender=Group)
-@receiver(m2m_changed)
-def _forget(sender: Any, **kwargs: Any) -> None:
-    _kept.clear()
-
-
-def _read(digest: bytes) -> tuple[Key, Sequence[Any]] | None:
-    """A good token's key, and its user's values of `_USER_COLUMNS`."""
     with connection.cursor() as cursor:
-        cursor.execute(_FIND, [digest])
+        cursor.execute(_FIND, [hash_token(secret)])
         row = cursor.fetchone()
     if row is None:
         return None
     token_id, scope, is_to_be_noted, permissions, *values = row
     if is_to_be_noted:
         Token.objects.filter(pk=token_id).update(last_used_at=Func(function="clock_timestamp"))
-    is_superuser = values[_USER_COLUMNS.index("is_superuser")]
-    return Key(token_id, scope, frozenset(permissions), is_superuser), values
+    user = User.from_db(DEFAULT_DB_ALIAS, _USER_COLUMNS, values)
+    return Key(token_id, scope, frozenset(permissions), user.is_superuser), user
 
 
 def revoke(named: str) -> int:

@@ -1,0 +1,209 @@
+"""One attempt at a GET: connections that its deadline ends, credentials for one origin, the body as a local copy."""
+
+import hashlib
+import ssl
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from http import HTTPStatus
+from typing import Any, BinaryIO
+
+import requests
+import urllib3
+from requests.adapters import HTTPAdapter
+
+from etl.conf import conf
+from etl.deadlines import Deadline
+from etl.exceptions import SourceError
+from etl.http.addresses import hide_secrets
+from etl.http.request import Body, Request
+from etl.http.retries import RETRIED_STATUSES, AttemptFailed
+from etl.local_copy import LocalCopy
+from etl.vocabulary import Reason
+
+READ_BYTES = 64 << 10
+USER_AGENT = "kasparro"
+
+
+def _refuse_if_passed(deadline: Deadline) -> None:
+    """Raise AttemptFailed: what was read since may look like an end, since the connection was cut here."""
+    if deadline.has_passed:
+        raise AttemptFailed(f"the answer was not complete after {deadline.seconds:g} s")
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    """A connection that its attempt's deadline ends."""
+
+    def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.deadline = deadline
+
+    def connect(self) -> None:
+        super().connect()
+        self.deadline.cover(self.sock.fileno())
+
+
+class _TlsConnection(urllib3.connection.HTTPSConnection):
+    """The same over TLS."""
+
+    def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.deadline = deadline
+
+    def connect(self) -> None:
+        super().connect()
+        assert self.sock is not None
+        self.deadline.cover(self.sock.fileno())
+
+
+class _Adapter(HTTPAdapter):
+    """Gives connections that the deadline ends, directly or through a proxy, and does not retry."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__(max_retries=0)
+        self.deadline = deadline
+
+    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
+        kind = _TlsConnection if pool.scheme == "https" else _Connection
+        pool.ConnectionCls = partial(kind, deadline=self.deadline)
+        return pool
+
+
+class Attempt(requests.Session):
+    """One attempt, redirects included; credentials go to no other origin than the one asked."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__()
+        self.deadline = deadline
+        self.secret_headers: tuple[str, ...] = ()
+        self.max_redirects = 5
+        self.hooks["response"].append(_drop_redirect_body)
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, _Adapter(deadline))
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        former, following = response.request.url or "", prepared_request.url or ""
+        if self.should_strip_auth(former, following):  # type: ignore[no-untyped-call]
+            for name in self.secret_headers:
+                prepared_request.headers.pop(name, None)
+
+    def download(self, request: Request, validators: Mapping[str, str], file: BinaryIO) -> Body | None:
+        """The body, or None if it is not modified. Raises AttemptFailed if another attempt may do, else SourceError."""
+        self.secret_headers = tuple(request.headers)
+        condition = _condition(request, validators)
+        headers = {"User-Agent": USER_AGENT, **condition, **request.headers}
+        timeout = min(conf.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds)
+        try:
+            with self.get(request.url, headers=headers, timeout=timeout, stream=True) as response:
+                _refuse_if_passed(self.deadline)
+                _refuse_bad_status(response, request, is_conditional=bool(condition))
+                if response.status_code == HTTPStatus.NOT_MODIFIED:
+                    return None
+                return Body(_store(response, file, self.deadline, request), _find_validators(response, request))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+            _refuse_if_passed(self.deadline)
+            # Without its cause: the libraries' texts hold the URL with its credentials.
+            raise _translate(error, request) from None
+
+
+def _drop_redirect_body(response: requests.Response, **options: Any) -> None:
+    """Requests would read it whole, into memory, however long it is."""
+    if response.is_redirect:
+        response.close()
+
+
+def _refuse_bad_status(response: requests.Response, request: Request, *, is_conditional: bool) -> None:
+    status = response.status_code
+    reason = "".join(letter for letter in str(response.reason or "") if letter.isprintable())
+    line = f"{status} {reason}".strip()
+    if status in RETRIED_STATUSES:
+        raise AttemptFailed(line, response.headers.get("Retry-After"))
+    if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
+        raise SourceError(f"{hide_secrets(request.url)} answered {line}.", Reason.SOURCE_REFUSED)
+
+
+def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, request: Request) -> LocalCopy:
+    """Write the body to the file as it comes, up to the cap and the deadline."""
+    file.seek(0)
+    file.truncate()
+    digest, size = hashlib.sha256(), 0
+    while block := response.raw.read1(READ_BYTES, decode_content=True):
+        digest.update(block)
+        size += file.write(block)
+        if size > conf.ETL_HTTP_MAX_BYTES:
+            limit = f"{conf.ETL_HTTP_MAX_BYTES} bytes (ETL_HTTP_MAX_BYTES)"
+            raise SourceError(f"{hide_secrets(request.url)} sent more than {limit}.")
+    _refuse_if_passed(deadline)
+    if not size and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
+        raise AttemptFailed("the answer was cut before its body")  # headers that end early look complete
+    file.flush()
+    return LocalCopy(file, digest.hexdigest(), size)
+
+
+def _translate(error: Exception, request: Request) -> Exception:
+    """An error of the libraries in our words."""
+    where = hide_secrets(request.url)
+    if _is_caused_by(error, ssl.SSLError) and not _is_caused_by(error, ssl.SSLEOFError):  # EOF: cut, not refused
+        return SourceError(f"{where}: no trusted TLS connection ({_name_cause(error)}).", Reason.SOURCE_REFUSED)
+    permanent = (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidHeader,
+        requests.exceptions.TooManyRedirects,
+    )
+    if isinstance(error, permanent):
+        return SourceError(f"{where} can't be asked ({type(error).__name__}).", Reason.SOURCE_REFUSED)
+    if isinstance(error, ValueError) and not isinstance(
+        error, (requests.RequestException, urllib3.exceptions.HTTPError)
+    ):
+        return SourceError(f"{where}: an address or header can't be used.", Reason.SOURCE_REFUSED)
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
+        return AttemptFailed(f"no answer within {conf.ETL_HTTP_TIMEOUT_SECONDS:g} s")
+    if isinstance(error, OSError) and not isinstance(error, (requests.RequestException, ConnectionError)):
+        return SourceError(f"{where}: the answer can't be kept in {tempfile.gettempdir()}: {error.strerror}.")
+    return AttemptFailed(f"connection error ({_name_cause(error)})")
+
+
+def _find_causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it wraps: libraries put the cause in `__cause__`, `reason` or the arguments."""
+    pending, met = [error], set()
+    while pending:
+        current = pending.pop(0)
+        if id(current) in met:
+            continue
+        met.add(id(current))
+        yield current
+        inner = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
+        pending += [cause for cause in inner if isinstance(cause, BaseException)]
+
+
+def _is_caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    return any(isinstance(cause, kind) for cause in _find_causes(error))
+
+
+def _name_cause(error: BaseException) -> str:
+    *_, last = _find_causes(error)
+    return getattr(last, "strerror", None) or type(last).__name__
+
+
+def _condition(request: Request, validators: Mapping[str, str]) -> dict[str, str]:
+    known = validators
+    if known.get("address") != _hash_address(request):
+        return {}
+    names = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
+    return {header: known[name] for name, header in names.items() if known.get(name)}
+
+
+def _find_validators(response: requests.Response, request: Request) -> dict[str, str]:
+    found = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
+    # A header folded over lines can't be sent back.
+    usable = {name: value for name, value in found.items() if value and value.isprintable()}
+    return {"address": _hash_address(request)} | usable
+
+
+def _hash_address(request: Request) -> str:
+    """Validators hold for one address only; hashed, since a URL may hold credentials."""
+    return hashlib.sha256(request.url.encode(errors="surrogateescape")).hexdigest()[:16]

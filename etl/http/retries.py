@@ -1,0 +1,93 @@
+"""Which attempts are worth repeating, and how long to wait before the next one."""
+
+import random
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Self
+
+import urllib3
+
+from etl.conf import conf
+from etl.exceptions import RateLimited, TransientSourceError
+from etl.http.addresses import hide_secrets
+from etl.http.request import Request
+
+LONGEST_RETRY_AFTER = timedelta(days=1)
+RETRIED_STATUSES = frozenset({429, *range(500, 600)})
+
+
+class AttemptFailed(Exception):
+    """One attempt failed in a way that another may not; the text says how, without credentials."""
+
+    def __init__(self, message: str, retry_after: str | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceRetry(urllib3.Retry):
+    """urllib3's Retry with full knowledge of Retry-After: rubbish ignored, never shortened, a day at most.
+
+    Backoff is exponential with jitter: ETL_HTTP_BACKOFF_SECONDS · 2ⁿ, at most ETL_HTTP_BACKOFF_CAP_SECONDS.
+    """
+
+    most: int = 0
+
+    @classmethod
+    def from_settings(cls) -> Self:
+        retry = cls(
+            total=conf.ETL_HTTP_RETRIES,
+            backoff_factor=conf.ETL_HTTP_BACKOFF_SECONDS,
+            backoff_max=conf.ETL_HTTP_BACKOFF_CAP_SECONDS,
+            status_forcelist=RETRIED_STATUSES,
+            redirect=False,
+        )
+        retry.most = conf.ETL_HTTP_RETRIES
+        return retry
+
+    @property
+    def number(self) -> int:
+        """How many retries have been begun."""
+        return len(self.history)
+
+    def after(self, failure: AttemptFailed, request: Request) -> "SourceRetry":
+        """The retry that follows this failure; raises TransientSourceError if none is left."""
+        try:
+            following = self.increment("GET", hide_secrets(request.url), error=_as_urllib3(failure))
+        except urllib3.exceptions.HTTPError:
+            tries = f"after {self.most} {'retry' if self.most == 1 else 'retries'}"
+            raise TransientSourceError(f"{hide_secrets(request.url)} gave no good answer {tries}: {failure}.") from None
+        following.most = self.most
+        return following
+
+    def get_backoff_time(self) -> float:
+        """Half to all of the exponential step, so that many clients don't come back at once."""
+        step: float = min(self.backoff_max, self.backoff_factor * 2 ** max(0, self.number - 1))
+        return step * random.uniform(0.5, 1)  # noqa: S311  (jitter, no secret)
+
+    def parse_retry_after(self, retry_after: str) -> float:
+        """Seconds to wait by a Retry-After header (RFC 9110 §10.2.3: a number or a date), 0 for rubbish."""
+        text = retry_after.strip()
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):  # some servers send fractions
+            seconds = float(text)
+        else:
+            try:
+                date = parsedate_to_datetime(text)
+                seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+            except (ValueError, TypeError, OverflowError):
+                return 0
+        return min(max(seconds, 0), LONGEST_RETRY_AFTER.total_seconds())
+
+
+def _as_urllib3(failure: AttemptFailed) -> Exception:
+    return urllib3.exceptions.ProtocolError(str(failure))
+
+
+def describe_long_wait(seconds: float, failure: AttemptFailed, request: Request) -> RateLimited:
+    """The error for a wait that is longer than the run can spend."""
+    retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
+    return RateLimited(
+        f"{hide_secrets(request.url)} asks to wait {seconds:.0f} s ({failure}):"
+        f" try again at {retry_at:%Y-%m-%d %H:%M:%S} UTC.",
+        retry_at,
+    )
