@@ -10,9 +10,10 @@ from types import FrameType
 import hypothesis
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections
 
 from kasparro.embedded import Servers
+from tests.laws.bounded import BoundedWaits
 from tests.processes import Project, end_processes, run_servers
 from tests.settings import RUN_FOLDER
 
@@ -45,6 +46,17 @@ def pytest_sessionfinish() -> Generator[None, None, None]:
         end_processes(RUN_FOLDER)
         settings.EMBEDDED_SERVERS.stop()
         shutil.rmtree(RUN_FOLDER)
+
+
+@pytest.fixture(autouse=True)
+def bounded_waits(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever etl writes in this process stands in a transaction whose waits are bounded."""
+    if "transactional_db" not in request.fixturenames:
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    with connection.execute_wrapper(BoundedWaits()):
+        yield
 
 
 @pytest.fixture

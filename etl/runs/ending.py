@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from etl.clock import NOW, from_now
 from etl.conf import conf
@@ -185,8 +186,10 @@ def release(source: str, *, by: str) -> Run | None:
 
 
 def _find_stale(source: str) -> Run | None:
-    long_ago = from_now(-conf.ETL_LEASE_SECONDS)
-    return Run.objects.filter(source=source, status=Status.RUNNING, heartbeat_at__lt=long_ago).first()
+    # A heartbeat that lies ahead was written before the database's clock was set back.
+    has_stopped = Q(heartbeat_at__lt=from_now(-conf.ETL_LEASE_SECONDS))
+    has_stopped |= Q(heartbeat_at__gt=from_now(2 * conf.ETL_LEASE_SECONDS))
+    return Run.objects.filter(has_stopped, source=source, status=Status.RUNNING).first()
 
 
 def _abandon(cursor: Any, run: Run, by: str) -> None:

@@ -171,7 +171,8 @@ def test_a_lost_message_only_delays_a_run(workers: Project, valkey: Servers) -> 
     products_file(workers, count=200)
     run_id = queue(workers)
     redis.Redis.from_url(valkey.redis_url()).flushall()
-    Run.objects.update(sent_at="2026-01-01T00:00:00Z")  # five minutes pass
+    workers.environment["ETL_RESEND_SECONDS"] = "0.5"
+    time.sleep(0.6)
     start_worker(workers)  # which sweeps when it is ready
     await_closed(run_id)
     assert_landed_once(200)

@@ -109,6 +109,14 @@ def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.Mo
     assert Run.objects.get().seen == 2
 
 
+def test_the_read_only_seconds_of_a_failover_are_waited_out() -> None:
+    started = start()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")  # this session is with the former primary
+    land(started, Listed(), [make_item(1)])
+    assert len(dump_raw("listed")) == 1
+
+
 @pytest.mark.parametrize("lost_one", [1, 2, 3, 4], ids=["claim", "lookup", "batch", "close"])
 def test_whichever_commit_loses_its_answer_the_run_ends_well(monkeypatch: pytest.MonkeyPatch, lost_one: int) -> None:
     commits: list[Any] = []

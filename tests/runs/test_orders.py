@@ -1,24 +1,27 @@
 """Runs as orders: rows first, messages as hints; asking twice is harmless."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
-from django.db import connections
+from django.db import connection, connections
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from etl.clock import read_clock
 from etl.execution import executor
 from etl.execution import sweep as sweeping
+from etl.fence import task_leases
 from etl.fence.redis_lock import SourceLock
-from etl.models import Run, RunKey
+from etl.models import Checkpoint, Run, RunKey, TaskLease
 from etl.read_context import ReadContext
 from etl.readers.base import Content, Opening
 from etl.runs import ending, orders, schedule, starting
 from etl.runs.options import Options
+from etl.supervision import sweep_watch
 from etl.vocabulary import Trigger
 from tests.listed_source import Listed, make_item
 
@@ -32,6 +35,10 @@ class Ordered(Listed):
 
     def __init__(self) -> None:
         super().__init__(self.content)
+
+
+class Other(Ordered):
+    name = "other"
 
 
 class Breaking(Ordered):
@@ -169,11 +176,109 @@ def test_a_task_that_hits_its_limits_ends_in_its_reason(settings: Any, error: Ba
     assert (Run.objects.get(pk=run.pk).status, Run.objects.get(pk=run.pk).reason) == ("failed", reason)
 
 
-def test_a_message_is_sent_at_most_every_five_minutes() -> None:
+def test_a_message_is_sent_again_after_a_while_and_seldom_after_ten(settings: Any) -> None:
+    settings.ETL_RESEND_SECONDS = 0.2
     run = queue()
     assert not orders.send(run.pk)
-    Run.objects.update(sent_at="2026-01-01T00:00:00Z")
+    for _ in range(9):
+        time.sleep(0.25)
+        assert orders.send(run.pk)
+    time.sleep(0.25)
+    assert not orders.send(run.pk)
+    time.sleep(0.2 * orders.SELDOM)
     assert orders.send(run.pk)
+    assert Run.objects.get().sends == 11
+
+
+def test_a_request_that_is_frozen_stops_no_other_source_and_is_named(settings: Any) -> None:
+    settings.ETL_SOURCES = ["tests.runs.test_orders.Ordered", "tests.runs.test_orders.Other"]
+    for source in (Ordered(), Other()):
+        schedule.make_missing_entry(source)
+    frozen = connections["default"].copy()
+    with frozen.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('kasparro source listed', 0))")
+        sweeping.sweep()
+        with pytest.raises(orders.RequestsLocked, match=r"^Requests for runs of listed are locked by session \d+ \("):
+            queue()
+    frozen.close()
+    assert list(Run.objects.values_list("source", flat=True)) == ["other"]
+    assert queue().source == "listed"
+
+
+def test_a_waiting_run_that_another_session_locks_stops_no_other_source() -> None:
+    run = queue()
+    frozen = connections["default"].copy()
+    with frozen.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT FROM etl_runs WHERE id = %s FOR UPDATE", [run.pk])
+        with pytest.raises(orders.RequestsLocked, match=r"^A run of listed that waits is locked by another session"):
+            queue("another")
+    frozen.close()
+    assert queue("another").pk == run.pk
+
+
+def test_only_one_sweep_at_a_time_and_the_next_one_when_its_lease_is_over(settings: Any) -> None:
+    held = task_leases.take(sweeping.LEASE, owner="a frozen process", seconds=0.5)
+    assert held is not None
+    sweeping.sweep()
+    assert not PeriodicTask.objects.filter(name="ingest listed").exists()
+    time.sleep(0.6)
+    sweeping.sweep()
+    assert PeriodicTask.objects.filter(name="ingest listed").exists()
+    assert not held.renew()
+
+
+def test_a_queued_run_that_a_terminal_picks_up_has_a_successor(settings: Any) -> None:
+    run = queue()
+    started = starting.start_at_terminal("listed")
+    assert isinstance(started, starting.Started)
+    assert started.run.pk == run.pk
+    abandon()
+    assert Run.objects.get(key=f"successor:{run.pk}").status == "queued"
+
+
+def test_a_run_that_a_terminal_made_has_no_successor() -> None:
+    starting.start_at_terminal("listed")
+    abandon()
+    assert Run.objects.get().reason == "abandoned"
+
+
+def test_a_heartbeat_from_before_the_clock_was_set_back_is_no_sign_of_life() -> None:
+    starting.start_at_terminal("listed")
+    abandon(heartbeat="2999-01-01T00:00:00Z")
+    assert Run.objects.get().reason == "abandoned"
+
+
+def abandon(*, heartbeat: str = "2026-01-01T00:00:00Z") -> None:
+    """The process of the running run is gone, and the sweep looks."""
+    connection.close()
+    Run.objects.update(heartbeat_at=heartbeat)
+    Checkpoint.objects.update(owner_pid=1, lease_expires_at=heartbeat)
+    ending.abandon_stale("listed")
+
+
+def test_a_lease_from_before_the_clock_was_set_back_counts_as_ended() -> None:
+    assert task_leases.take(sweeping.LEASE, owner="a", seconds=3600) is not None
+    assert task_leases.take(sweeping.LEASE, owner="b", seconds=60) is not None
+
+
+def test_one_source_whose_sweep_fails_keeps_none_from_the_next(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ETL_SOURCES = ["tests.runs.test_orders.Ordered", "tests.runs.test_orders.Other"]
+    make = schedule.make_missing_entry
+    monkeypatch.setattr(
+        schedule, "make_missing_entry", lambda source: 1 / 0 if source.name == "listed" else make(source)
+    )
+    sweeping.sweep()
+    assert PeriodicTask.objects.filter(name="ingest other").exists()
+
+
+def test_a_sweep_is_overdue_until_one_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sweep_watch.is_overdue()
+    sweeping.sweep()
+    assert not sweep_watch.is_overdue()
+    TaskLease.objects.update(taken_at="2999-01-01T00:00:00Z")  # the clock was set back since
+    assert sweep_watch.is_overdue()
 
 
 def test_a_run_is_not_sent_for_before_its_time() -> None:
