@@ -26,7 +26,7 @@ up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest
 
-lint: $(READY) .env  ## style, types, the import law, migrations, settings, and the files of production
+lint: $(READY) .env  ## style, types, the import law, migrations, settings, the files of production, and prose
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -36,6 +36,7 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, and 
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/python scripts/check_prose.py
 
 mistakes: $(READY) .env  ## seed mistakes in copies of the project; a test must notice each one
 	@$(BIN)/python -m tests.laws.mistakes
