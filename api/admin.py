@@ -1,4 +1,4 @@
-"""The tokens in the admin: made (shown once), looked at, revoked."""
+"""API tokens in the admin: created (shown once), listed, revoked."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from api.models import Scope, Token
 
 @admin.register(Token)
 class TokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Only the user, the scope and the end of life are chosen; the token itself is made and shown once."""
+    """The form sets only the user, the scope and the expiry date; the token itself is generated and shown once."""
 
     list_display = ("prefix", "user", "scope", "created_at", "expires_at", "last_used_at")
     list_filter = ("scope",)
@@ -23,8 +23,8 @@ class TokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     def save_model(self, request: HttpRequest, obj: Token, form: Any, change: bool) -> None:  # noqa: FBT001
-        """Make the token, and show it."""
+        """Create the token and show it once."""
         secret, made = tokens.make(obj.user.get_username(), scope=Scope(obj.scope))
         Token.objects.filter(pk=made.pk).update(expires_at=obj.expires_at)
         obj.pk, obj.prefix = made.pk, made.prefix
-        messages.warning(request, f"The token, shown this once: {secret}")
+        messages.warning(request, f"The token, shown only once: {secret}")

@@ -1,4 +1,4 @@
-"""The window as a Django app: what consumers and operators reach over HTTP."""
+"""The Django app of the REST API, for consumers and operators."""
 
 from django.apps import AppConfig
 

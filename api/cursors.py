@@ -1,6 +1,7 @@
-"""Opaque places in an ordered list: behind which row to go on. Not secret, and no key of ours to outlive.
+"""Opaque positions in an ordered list: the row after which to continue. Not secret, and independent of SECRET_KEY.
 
-A position names its list (source, filters, ordering), so that one of another list, or a damaged one, is told.
+A position has a checksum that depends on its list (source, filters, ordering), so that a position of another list or
+a damaged one is refused.
 """
 
 import base64
@@ -19,17 +20,17 @@ _to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class InvalidCursor(ValueError):
-    """The text is no position in this list."""
+    """The text is not a position in this list."""
 
 
 def encode(list_name: str, values: Sequence[Any]) -> str:
-    """The position of these key values (texts and whole numbers) in the list of this name."""
+    """Return the position of these key values (strings and integers) in the list of this name."""
     content = _to_json(values).encode()
     return base64.urlsafe_b64encode(_check(list_name, content) + content).rstrip(b"=").decode()
 
 
 def decode(list_name: str, text: str, types: Sequence[type]) -> list[Any]:
-    """The key values, of these types (int or str). Raises InvalidCursor."""
+    """Return the key values, of these types (int or str). Raises InvalidCursor."""
     if len(text) > LONGEST or not text.isascii():
         raise InvalidCursor
     try:
@@ -50,14 +51,14 @@ def _check(list_name: str, content: bytes) -> bytes:
 
 
 def _fit(values: list[Any], types: Sequence[type]) -> bool:
-    """The check keeps out accidents; this keeps out what could harm, whoever computed the check anew."""
+    """Return whether the types fit. The checksum stops accidents; this also stops forged positions."""
     return len(values) == len(types) and all(map(_fits, values, types))
 
 
 def _fits(value: Any, kind: type) -> bool:
     if kind is str:
         return isinstance(value, str) and _is_storable(value)
-    return type(value) is int and 0 <= value <= BIGGEST_ID  # no bool
+    return type(value) is int and 0 <= value <= BIGGEST_ID  # excludes bool
 
 
 def _is_storable(text: str) -> bool:

@@ -1,9 +1,10 @@
-"""The web process's sessions: kept from request to request; no wait for a server that has stopped answering lasts.
+"""The web process's database sessions: kept across requests, with a deadline for each wait for the server.
 
-PostgreSQL's own timeouts end a slow statement, not such a wait. After one has failed, one at a time tries again and
-the others fail at once: with all threads waiting for the database, none would answer for health.
+PostgreSQL's own timeouts end a slow statement, but not a wait for a server that no longer responds. After one wait has
+failed, one thread at a time tries again and all others fail at once; otherwise all threads might wait for the database,
+and none could serve health requests.
 
-Only the web process installs this: the pipeline's own transactions have their own timeouts.
+Only the web process installs this; the pipeline's transactions have their own timeouts.
 """
 
 import select
@@ -24,17 +25,17 @@ from etl.deadlines import set_deadline
 
 SESSION_SECONDS = 600
 CONNECT_SECONDS = 2
-"""The least that libpq knows."""
+"""The shortest timeout that libpq supports."""
 
 GRACE_SECONDS = 1
-"""How much longer than its statement timeout a statement may take to be cancelled."""
+"""The time that the server gets to cancel a statement after its timeout."""
 
 PATIENCE_SECONDS = 0.5
-"""For a server that did not answer the last time."""
+"""The deadline for a server that did not respond the last time."""
 
 
 class _Server:
-    """Whether the database answers, as the last waits for it found."""
+    """Whether the database responds, according to the last waits for it."""
 
     def __init__(self) -> None:
         self.is_silent = False
@@ -43,10 +44,10 @@ class _Server:
 
     @contextmanager
     def wait(self, descriptor: int | None = None) -> Iterator[None]:
-        """Inside, the session of this connection waits for an answer. Raises OperationalError if it waits in vain."""
+        """Wait for the server inside this context. Raises OperationalError if it does not respond in time."""
         is_trial, began = self.is_silent, time.monotonic()
         if is_trial and not self.trial.acquire(blocking=False):
-            raise psycopg2.OperationalError("the database does not answer")
+            raise psycopg2.OperationalError("the database does not respond")
         try:
             with set_deadline(PATIENCE_SECONDS if is_trial else settings.API_STATEMENT_SECONDS + GRACE_SECONDS) as end:
                 if descriptor is not None:
@@ -54,7 +55,7 @@ class _Server:
                 yield
             self.is_silent, self.answered_at = False, time.monotonic()
         except psycopg2.OperationalError as error:
-            # A code is an answer. While others had one, a single connection is lost, not the server.
+            # An error code is a response. If another session got one in the meantime, only this connection is lost.
             if error.pgcode is None and time.monotonic() - began > PATIENCE_SECONDS and self.answered_at < began:
                 self.is_silent = True
             raise
@@ -70,7 +71,7 @@ class Session(extensions.connection):
     """A session whose waits have deadlines."""
 
     def __init__(self, dsn: str, **kwargs: Any) -> None:
-        with _server.wait():  # CONNECT_SECONDS end it
+        with _server.wait():  # ended by CONNECT_SECONDS
             super().__init__(dsn, **kwargs)
 
     def commit(self) -> None:
@@ -83,7 +84,7 @@ class Session(extensions.connection):
 
 
 class Cursor(extensions.cursor):
-    """A cursor of such a session."""
+    """A cursor whose waits have deadlines."""
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
         with _server.wait(self.connection.fileno()):
@@ -95,7 +96,7 @@ class Cursor(extensions.cursor):
 
 
 def install() -> None:
-    """From now on every statement of this process has its deadline, and every session lives on with its timeouts."""
+    """Give every statement of this process a deadline, and keep its sessions, with their timeouts, across requests."""
     database = connections.databases[DEFAULT_DB_ALIAS]
     database["CONN_MAX_AGE"] = SESSION_SECONDS
     database["DISABLE_SERVER_SIDE_CURSORS"] = True  # their fetches would have no deadline
@@ -110,7 +111,7 @@ def install() -> None:
 
 
 def drop_ended_session(**kwargs: Any) -> None:
-    """Close this thread's session if it has something to read before anything was asked: the server has ended it."""
+    """Close this thread's session if it has data to read before a query was sent: the server has ended it."""
     connection = connections[DEFAULT_DB_ALIAS]
     session = connection.connection
     if session is not None and (session.closed or any(select.select([session], [], [], 0))):

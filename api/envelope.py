@@ -21,7 +21,7 @@ def answer_rows(
     previous: str | None = None,
     more: Mapping[str, Any] | None = None,
 ) -> Response:
-    """The envelope of every list, around rows that are JSON texts; both links are addresses or None."""
+    """Put rows that are already JSON strings into the envelope. Both links are addresses or None."""
     envelope = {
         "request_id": request.request_id,  # type: ignore[attr-defined]
         "api_latency_ms": find_latency(request),
@@ -34,11 +34,11 @@ def answer_rows(
 
 
 def answer_objects(request: Request, rows: Iterable[Any], **links: Any) -> Response:
-    """The envelope around rows that are still objects."""
+    """Put rows that are still objects into the envelope."""
     return answer_rows(request, (json.dumps(row, cls=JSONEncoder) for row in rows), **links)
 
 
 def find_latency(request: Request) -> float:
-    """Milliseconds since the request came in."""
+    """Return the milliseconds since the request was received."""
     began: float = request.began  # type: ignore[attr-defined]
     return round((time.perf_counter() - began) * 1000, 3)

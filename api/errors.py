@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem+json, each with the request's id: what was wrong, where, and what to do."""
+"""Errors as RFC 9457 problem+json, with the request's id; each names the problem, its place and the remedy."""
 
 import logging
 import math
@@ -23,7 +23,7 @@ _BUSY = {"55P03", "40P01", "40001"}  # lock_not_available, deadlock_detected, se
 
 
 class InvalidParameter(exceptions.APIException):
-    """400: a parameter that is unknown or has a value that can't be used."""
+    """400: a parameter is unknown or has an invalid value."""
 
     status_code = HTTPStatus.BAD_REQUEST
 
@@ -33,23 +33,23 @@ class InvalidParameter(exceptions.APIException):
 
 
 class Conflict(exceptions.APIException):
-    """409: what is asked for does not go with how things stand."""
+    """409: the request conflicts with the current state."""
 
     status_code = HTTPStatus.CONFLICT
     default_code = "conflict"
 
 
 class Unavailable(exceptions.APIException):
-    """503: it may well succeed later, or asked for in another way."""
+    """503: a later or a changed request may succeed."""
 
     status_code = HTTPStatus.SERVICE_UNAVAILABLE
     default_code = "unavailable"
     wait = 5
-    """Seconds, for Retry-After."""
+    """Seconds for Retry-After."""
 
 
 def handle(error: Exception, context: dict[str, Any]) -> Response | None:
-    """DRF's exception handler. None for what nobody foresaw: Django logs it, and `server_error` answers."""
+    """Handle exceptions for DRF. Returns None for unexpected ones: Django logs them and calls `server_error`."""
     problem = _translate(error)
     if problem is None:
         return None
@@ -75,7 +75,7 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
 def describe_problem(
     request: Any, status: int, *, code: str, detail: str, errors: list[dict[str, str]] | None = None
 ) -> dict[str, Any]:
-    """The object of RFC 9457, with the request's id and, where several things are wrong, each by itself."""
+    """Return the object of RFC 9457, with the request's id and, if given, the individual errors."""
     described = {
         "type": f"urn:kasparro:problem:{code}",
         "title": HTTPStatus(status).phrase,
@@ -90,7 +90,7 @@ def describe_problem(
 
 
 def make_printable(text: str) -> str:
-    """The text as one that can be encoded, and not too long: it may quote what the client sent."""
+    """Make a text encodable and at most 1,000 characters long, as it may quote the client's input."""
     return str(text).encode(errors="backslashreplace").decode()[:1000]
 
 
@@ -127,13 +127,13 @@ def _translate_database_error(error: Error) -> exceptions.APIException | None:
         advice = "The query took longer than API_STATEMENT_SECONDS. Narrow it: filter by source, or use the cursor."
         return Unavailable(advice, "too_slow")
     if code in _BUSY:
-        return Unavailable("What it needs is locked by somebody else at the moment. Try again.", "busy")
+        return Unavailable("The data is locked by another session at the moment. Try again.", "busy")
     if code is None and is_transient(error):
         logger.error("The database can't be reached: %s", describe(error))
         connection.close()
         return Unavailable("The database can't be reached.", "no_database")
     if code is not None and code.startswith(("08", "53", "57")):
-        return Unavailable("The database can't answer now.", "no_database")
+        return Unavailable("The database can't serve requests now.", "no_database")
     return None
 
 
@@ -151,8 +151,8 @@ def _find_detail(problem: exceptions.APIException) -> str:
 def _list_errors(detail: Any) -> list[dict[str, str]] | None:
     if isinstance(detail, dict):
         return [
-            {"parameter": str(name), "message": " ".join(map(str, texts if isinstance(texts, list) else [texts]))}
-            for name, texts in detail.items()
+            {"parameter": str(name), "message": " ".join(map(str, found if isinstance(found, list) else [found]))}
+            for name, found in detail.items()
         ]
     if isinstance(detail, list):
         return [{"parameter": "", "message": str(text)} for text in detail]
@@ -160,7 +160,7 @@ def _list_errors(detail: Any) -> list[dict[str, str]] | None:
 
 
 def answer(request: HttpRequest, status: int, *, code: str, detail: str) -> JsonResponse:
-    """A problem from outside DRF."""
+    """Return a problem from outside DRF."""
     described = describe_problem(request, status, code=code, detail=detail)
     return JsonResponse(described, status=status, content_type=CONTENT_TYPE)
 
@@ -171,14 +171,14 @@ def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:
 
 
 def not_found(request: HttpRequest, exception: Exception | None = None, **kwargs: Any) -> JsonResponse:
-    """Django's handler404, and the answer for any unknown address below /api/."""
-    return answer(request, 404, code="not_found", detail="There is nothing at this address: see /api/docs/.")
+    """Django's handler404, and the response for any unknown address below /api/."""
+    return answer(request, 404, code="not_found", detail="There is nothing at this address. See /api/docs/.")
 
 
 def server_error(request: HttpRequest) -> JsonResponse:
-    """Django's handler500: the log has the rest, under the request's id. A database in trouble is no defect."""
+    """Django's handler500. The log has the details, under the request's id. Database trouble is a 503, not a bug."""
     error = sys.exception()
     problem = _translate_database_error(error) if isinstance(error, Error) else None
     if problem is not None:
         return answer(request, problem.status_code, code=str(problem.get_codes()), detail=str(problem.detail))
-    return answer(request, 500, code="internal_error", detail="A defect of Kasparro's; the log has more.")
+    return answer(request, 500, code="internal_error", detail="A bug in Kasparro; the log has the details.")

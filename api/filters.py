@@ -1,4 +1,4 @@
-"""What lists can be narrowed by. Every filter is typed; a value that does not fit is told, none is ignored."""
+"""The filters of lists. Every filter has a type; a value of the wrong type is an error, and none is ignored."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -20,12 +20,12 @@ def _words(enum: type) -> list[tuple[str, str]]:
 
 
 def _text(**how: Any) -> CharFilter:
-    """Exactly as given, blanks included: an id may begin with one."""
+    """Make a filter that keeps blanks, because an id may start with one."""
     return CharFilter(strip=False, **how)
 
 
 class InstantField(IsoDateTimeField):
-    """In UTC: PostgreSQL takes fewer offsets than Python, and a year that UTC moves out of the calendar is told."""
+    """A time in UTC: PostgreSQL accepts fewer offsets than Python. It is an error if its year in UTC does not exist."""
 
     def clean(self, value: Any) -> datetime | None:
         try:
@@ -40,22 +40,22 @@ class Instant(IsoDateTimeFilter):
 
 
 class Happened(ChoiceFilter):
-    """Whether a time is set: `true` or `false`."""
+    """Filters by whether a time is set: `true` or `false`."""
 
     def filter(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
         return queryset.filter(**{f"{self.field_name}__isnull": value == "false"})
 
 
 class RecordFilters(FilterSet):
-    """Of unified records. Read by records.py, which writes its own SQL."""
+    """Filters of unified records. The view turns them into conditions for record_queries.py, which has its own SQL."""
 
     source = _text(help_text="The source's name.")
-    category = _text(help_text="Exactly so.")
+    category = _text(help_text="Exact match.")
     external_id = _text(help_text="The record's id at its source.")
-    name = _text(lookup_expr="icontains", help_text="Contains, in upper or lower case.")
+    name = _text(lookup_expr="icontains", help_text="Part of the name, in upper or lower case.")
     value_min = NumberFilter("value", lookup_expr="gte", **VALUE_DIGITS)
     value_max = NumberFilter("value", lookup_expr="lte", **VALUE_DIGITS)
-    currency = _text(help_text="Exactly so.")
+    currency = _text(help_text="Exact match.")
     event_after = Instant("event_timestamp", lookup_expr="gte", help_text="At or after, ISO 8601.")
     event_before = Instant("event_timestamp", lookup_expr="lt", help_text="Before, ISO 8601.")
     updated_since = Instant("updated_at", lookup_expr="gte", help_text="At or after, ISO 8601.")

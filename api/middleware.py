@@ -1,4 +1,4 @@
-"""What every request has: its address, its id, when it came, and one line of log at its end."""
+"""Gives every request a client address, an id, a start time and one log line at its end."""
 
 import ipaddress
 import logging
@@ -32,10 +32,10 @@ Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
 def identify(get_response: Answer) -> Answer:
-    """Give the request its id (a well-formed X-Request-ID is taken) and its address, and the answer that id.
+    """Give the request an id (a well-formed X-Request-ID is kept) and a client address; return the id in the response.
 
-    X-Forwarded-For and -Proto are believed from TRUSTED_PROXIES alone, and dropped otherwise. Platforms ask for health
-    by the container's address, which no ALLOWED_HOSTS can name: there any host is good, as nothing is made of it.
+    X-Forwarded-For and -Proto are used only from TRUSTED_PROXIES, and dropped otherwise. Platforms request health by
+    the container's address, which ALLOWED_HOSTS can't list, so health accepts any host; it makes no use of the host.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -45,7 +45,7 @@ def identify(get_response: Answer) -> Answer:
         request.META.pop("HTTP_X_CORRELATION_ID", None)
         request.request_id = request_id  # type: ignore[attr-defined]
         request.began = time.perf_counter()  # type: ignore[attr-defined]
-        _believe_proxies(request)
+        _apply_forwarded(request)
         if request.path in PROBED and settings.ALLOWED_HOSTS:
             request.META["HTTP_HOST"] = _choose_host(settings.ALLOWED_HOSTS[0])
         if request.method in METHODS:
@@ -59,16 +59,16 @@ def identify(get_response: Answer) -> Answer:
 
 
 def _make_id() -> str:
-    """A UUID; it names and need not be hard to guess."""
+    """Return a UUID. It only identifies the request, so it need not be hard to guess."""
     return str(uuid.UUID(int=random.getrandbits(128), version=4))
 
 
 def _choose_host(allowed: str) -> str:
-    """A host name that this entry of ALLOWED_HOSTS allows."""
+    """Return a host name that this entry of ALLOWED_HOSTS allows."""
     return "localhost" if allowed == "*" else allowed.removeprefix(".")
 
 
-def _believe_proxies(request: HttpRequest) -> None:
+def _apply_forwarded(request: HttpRequest) -> None:
     forwarded = {name: request.META.pop(name) for name in _FORWARDED if name in request.META}
     if not forwarded or not settings.TRUSTED_PROXIES or not _is_trusted(request.META.get("REMOTE_ADDR", "")):
         return
@@ -97,7 +97,7 @@ def _is_trusted(text: str) -> bool:
 
 
 def log_requests(get_response: Answer) -> Answer:
-    """Log one line a request, without its query, which may be private; give all lines of the request its ids."""
+    """Log one line per request, without its query, which may be private; add the request's ids to all its lines."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         clear_contextvars()
@@ -119,7 +119,7 @@ def log_requests(get_response: Answer) -> Answer:
 
 @receiver(got_request_exception)
 def _keep_error(request: HttpRequest, **kwargs: Any) -> None:
-    """What no view foresaw, for the request's line."""
+    """Store an unhandled error for the request's log line."""
     request.error = sys.exception()  # type: ignore[attr-defined]
 
 
@@ -128,7 +128,7 @@ def _choose_level(status: int) -> int:
 
 
 def name_user(get_response: Answer) -> Answer:
-    """Give the request's lines the id of a session's user once somebody asks for the user: a line costs no query."""
+    """Add the session user's id to the request's log lines, but only once the user is read: a line costs no query."""
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
         request.user = SimpleLazyObject(lambda: _find_user(request))  # type: ignore[assignment]

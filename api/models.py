@@ -1,4 +1,4 @@
-"""The tokens: who may use the API without a session. A token itself is never stored, only its keyed hash."""
+"""API tokens, for access without a session. A token itself is never stored, only its keyed hash."""
 
 from django.conf import settings
 from django.db import models
@@ -7,14 +7,14 @@ from django.db.models.functions import Now
 
 
 class Scope(models.TextChoices):
-    """The most that a token may do; its user's permissions bound it further."""
+    """The most that a token may do; its user's permissions limit it further."""
 
     READ = "read"
     OPERATE = "operate"
 
 
 class Token(models.Model):
-    """One key to the API, of one user; revoked by deleting it."""
+    """A user's key to the API, revoked by deleting it."""
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="api_tokens")
     prefix = models.TextField(help_text="The token's first characters, by which people tell tokens apart.")

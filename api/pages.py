@@ -1,4 +1,4 @@
-"""Pages of a list by key, never by counting rows: each page costs the same, however deep."""
+"""Pages of a list by key instead of by offset, so that each page costs the same, regardless of its depth."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -18,10 +18,10 @@ PAGED = (LIMIT, CURSOR)
 
 
 class Page:
-    """The page that a request asks for: `limit` rows after or before the key of its cursor, or the first ones.
+    """The requested page: `limit` rows after or before the key of its cursor, or the first rows.
 
-    `list_name` names the list for its cursors, `types` are those of its key. `is_downward`: the rows are read from
-    high keys to low ones, which for a page before a cursor is against the order of the list.
+    `list_name` identifies the list in its cursors; `types` are the types of its key. `is_downward`: rows are read from
+    high keys to low ones. A page before a cursor is read against the order of the list.
     """
 
     def __init__(self, request: Request, list_name: str, types: Iterable[type], *, is_descending: bool) -> None:
@@ -33,12 +33,12 @@ class Page:
         self.has_more = False
 
     def cut(self, rows: list[Row]) -> list[Row]:
-        """The rows of the page in the order of the list, out of `limit` + 1 rows as they were read."""
+        """Return the page's rows in the order of the list, given `limit` + 1 rows in reading order."""
         self.has_more, rows = len(rows) > self.limit, rows[: self.limit]
         return rows[::-1] if self.is_backward else rows
 
     def link_neighbours(self, first: Sequence[Any] | None, last: Sequence[Any] | None) -> tuple[str | None, str | None]:
-        """The addresses of the next and the previous page, by the keys of the first and the last row, if any."""
+        """Return the addresses of the next and the previous page, from the keys of the first and the last row."""
         if first is None or last is None:
             return None, None
         following = self._link("after", last) if self.has_more or self.is_backward else None
@@ -50,7 +50,7 @@ class Page:
 
 
 def describe_by(serializer: type[BaseSerializer[Any]]) -> Callable[[list[Any]], Iterable[Any]]:
-    """Makes an object of each row."""
+    """Return a function that serializes rows."""
     return lambda rows: serializer(rows, many=True).data
 
 
@@ -63,7 +63,7 @@ def answer_page(
     name: str,
     is_descending: bool = True,
 ) -> Response:
-    """A page of a table by its id, newest or oldest first; `describe` makes objects of the rows."""
+    """Return a page of a table by id, newest or oldest first; `describe` turns rows into objects."""
     wanted = clean_filters(filters, request) if filters is not None else {}
     if filters is not None:
         for parameter, value in wanted.items():

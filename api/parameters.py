@@ -1,4 +1,4 @@
-"""The parameters of an address, declared once: for the schema, and so that an unknown one is refused."""
+"""Query parameters, declared once: for the schema, and so that unknown ones are refused."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
@@ -22,21 +22,21 @@ LONGEST_TEXT = 1000
 LIMIT = OpenApiParameter(
     "limit",
     {"type": "integer", "minimum": 1, "maximum": MOST_A_PAGE, "default": DEFAULT_LIMIT},
-    description="Rows a page.",
+    description="Rows per page.",
 )
-CURSOR = OpenApiParameter("cursor", str, description="Where to go on: from `next` or `previous` of a page.")
+CURSOR = OpenApiParameter("cursor", str, description="Position in the list, from `next` or `previous` of a page.")
 OFFSET = OpenApiParameter(
     "offset",
     {"type": "integer", "minimum": 0, "maximum": DEEPEST_OFFSET},
-    description="For old clients; deeper, or to read everything, use the cursor.",
+    description="For old clients. To go deeper or to read everything, use the cursor.",
 )
 COUNT = OpenApiParameter(
-    "count", str, enum=["exact"], description="Count the rows that match; without it, only what is known for free."
+    "count", str, enum=["exact"], description="Count the matching rows. Without it, `count` may be null."
 )
 
 
 def declare_filters(filters: type[FilterSet]) -> list[OpenApiParameter]:
-    """The parameters of a FilterSet, for the schema."""
+    """Return the parameters of a FilterSet, for the schema."""
     return [_declare(name, filter_) for name, filter_ in filters.base_filters.items()]
 
 
@@ -57,19 +57,19 @@ def _declare(name: str, filter_: Any) -> OpenApiParameter:
 
 
 def refuse_unknown(request: Request, names: Collection[str]) -> None:
-    """Raise InvalidParameter for one that is not of these names, given twice, or empty: none is ignored."""
+    """Raise InvalidParameter if a parameter is unknown, repeated or empty, so that none is ignored."""
     for name, values in request.query_params.lists():
         if name not in names:
-            choice = f"Known here: {', '.join(sorted(names))}." if names else "There are none here."
+            choice = f"Known parameters: {', '.join(sorted(names))}." if names else "This address takes no parameters."
             raise InvalidParameter(name, f"There is no such parameter. {choice}")
         if len(values) > 1:
             raise InvalidParameter(name, "It is given more than once.")
         if values[0] == "":
-            raise InvalidParameter(name, "It is empty: leave it out.")
+            raise InvalidParameter(name, "It is empty; leave it out.")
 
 
 def clean_filters(filters: type[FilterSet], request: Request) -> dict[str, Any]:
-    """The values of the filters that are given, checked one by one. Raises InvalidParameter."""
+    """Return the checked values of the given filters. Raises InvalidParameter."""
     cleaned = {}
     for name, filter_ in filters.base_filters.items():
         given = request.query_params.get(name)
@@ -80,7 +80,7 @@ def clean_filters(filters: type[FilterSet], request: Request) -> dict[str, Any]:
 
 def _clean(name: str, filter_: Any, given: str) -> Any:
     if len(given) > LONGEST_TEXT:
-        raise InvalidParameter(name, f"It has {len(given)} characters, at most {LONGEST_TEXT} fit.")
+        raise InvalidParameter(name, f"It has {len(given)} characters; the limit is {LONGEST_TEXT}.")
     try:
         return filter_.field.clean(given)
     except ValidationError as error:
@@ -88,7 +88,7 @@ def _clean(name: str, filter_: Any, given: str) -> Any:
 
 
 def read_whole(request: Request, name: str, default: int, *, least: int, most: int, advice: str = "") -> int:
-    """A whole number within these bounds. Raises InvalidParameter."""
+    """Return a whole number within these bounds. Raises InvalidParameter."""
     given = request.query_params.get(name)
     if given is None:
         return default
@@ -98,24 +98,24 @@ def read_whole(request: Request, name: str, default: int, *, least: int, most: i
 
 
 def read_limit(request: Request) -> int:
-    """Rows a page."""
+    """Return the rows per page. Raises InvalidParameter."""
     return read_whole(request, "limit", DEFAULT_LIMIT, least=1, most=MOST_A_PAGE)
 
 
 def read_cursor(request: Request, name: str, list_name: str, types: Iterable[type]) -> list[Any] | None:
-    """The key values of a position, or None if none is given. Raises InvalidParameter."""
+    """Return the key values of a position, or None if it is not given. Raises InvalidParameter."""
     given = request.query_params.get(name)
     if given is None:
         return None
     try:
         return decode(list_name, given, list(types))
     except InvalidCursor as error:
-        message = "It is no position in this list: take it as it was given, with the same filters and ordering."
+        message = "It is not a position in this list. Send it unchanged, with the same filters and ordering."
         raise InvalidParameter(name, message) from error
 
 
 def read_choice(request: Request, name: str, choices: Iterable[str]) -> str | None:
-    """One of these words, or None. Raises InvalidParameter."""
+    """Return one of these words, or None if it is not given. Raises InvalidParameter."""
     given = request.query_params.get(name)
     if given is not None and given not in (words := list(choices)):
         raise InvalidParameter(name, f"It must be one of: {', '.join(words)}.")
@@ -123,17 +123,17 @@ def read_choice(request: Request, name: str, choices: Iterable[str]) -> str | No
 
 
 def read_id(text: str) -> int | None:
-    """The id in an address; None if no row can have it."""
+    """Return the id in an address, or None if no row can have it."""
     return int(text) if len(text) < 20 and int(text) <= BIGGEST_ID else None
 
 
 def link(request: Request, **changed: Any) -> str:
-    """The address of the request with these parameters changed; None takes one away."""
+    """Return the request's address with these parameters changed; None removes a parameter."""
     parameters = {**request.query_params.dict(), **changed}
     query = urlencode({name: value for name, value in parameters.items() if value is not None})
     return request.build_absolute_uri(request.path) + (f"?{query}" if query else "")
 
 
 def name_list(kind: str, filters: Mapping[str, Any], ordering: str) -> str:
-    """A list's name for its positions: what is listed, by which filters, in which order."""
+    """Name a list for its positions, by its kind, its ordering and its filters."""
     return "|".join([kind, ordering, *(f"{name}={filters[name]}" for name in sorted(filters))])

@@ -1,4 +1,4 @@
-"""JSON that is sent to us: strictly so, and of a depth that Python's own parser bears."""
+"""Parses JSON bodies; refuses nesting that is too deep for Python's parser."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ from rest_framework.parsers import JSONParser
 
 
 class Json(JSONParser):
-    """DRF's JSON; a body that is nested too deep is a bad one, not a defect of ours."""
+    """DRF's JSON parser. A body that is nested too deeply is a bad request, not a bug."""
 
     def parse(self, stream: Any, media_type: str | None = None, parser_context: Mapping[str, Any] | None = None) -> Any:
         try:
             return super().parse(stream, media_type, parser_context)
         except RecursionError as error:
-            raise ParseError("JSON parse error - it is nested too deep.") from error
+            raise ParseError("JSON parse error - it is nested too deeply.") from error

@@ -1,7 +1,7 @@
-"""The unified table in pages, by key and never by counting rows: each page costs the same, however deep.
+"""Queries for pages of the unified table, by key, so that each page costs the same, regardless of its depth.
 
-PostgreSQL makes the JSON of each row. Orderings go by keys that never change, so that no page skips or repeats
-a row that was there throughout, also while ingests write.
+PostgreSQL encodes each row as JSON. Rows are ordered by keys that never change, so that no page skips or repeats a
+row that exists throughout, even while ingests write.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ ORDERINGS: Mapping[str, tuple[tuple[str, ...], tuple[type, ...]]] = {
     "id": (("id",), (int,)),
     "external_id": (("source", "external_id"), (str, str)),
 }
-"""Name (with - before it: the other way round) → its key: columns of a unique index, and their types."""
+"""The key of each ordering, by name: the columns of a unique index, and their types."""
 
 _OPERATORS = {"exact": "=", "gte": ">=", "lte": "<=", "lt": "<", "icontains": "ILIKE"}
 
@@ -42,7 +42,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An ordering by key; `is_descending` turns it round."""
+    """An ordering by key; `is_descending` reverses it."""
 
     name: str
     is_descending: bool
@@ -58,9 +58,9 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows as they were read, each as its key and its JSON text.
+    """Rows in reading order, each as its key and its JSON text.
 
-    `count` is what the checkpoints keep; None if it was not asked for, or there were no rows to bring it.
+    `count` is the stored count of the checkpoints; None if it was not requested or no row was found.
     """
 
     found: list[tuple[Sequence[Any], str]]
@@ -77,9 +77,9 @@ def read_rows(
     offset: int = 0,
     kept_count_of: str | None = None,
 ) -> Rows:
-    """The rows after a key of the order, in its direction or, if `is_downward`, from high keys to low ones.
+    """Return the rows after a key, from low keys to high ones or, if `is_downward`, from high to low.
 
-    `kept_count_of` names a source, or is empty for all: brings the kept count of their records along.
+    `kept_count_of` names a source, or is empty for all; the result then includes the stored count of their records.
     """
     where, values = _describe_conditions(conditions)
     columns = ", ".join(order.columns)
@@ -111,8 +111,8 @@ def _join_conditions(where: Sequence[str]) -> str:
 
 
 def _narrow_key(conditions: Sequence[Condition], order: Order, after: Sequence[Any]) -> dict[str, Any]:
-    """The key without `source` where a condition fixes it: with both, PostgreSQL's index scan would begin at the
-    source's first row and not at the key.
+    """Leave `source` out of the key if a condition fixes it. With both, PostgreSQL's index scan would start at the
+    source's first row instead of at the key.
     """
     key = dict(zip(order.columns, after, strict=True))
     if len(key) > 1 and any(condition.column == "source" and condition.lookup == "exact" for condition in conditions):
@@ -129,7 +129,7 @@ def _describe_kept_count(source: str | None) -> tuple[str, list[str]]:
 
 
 def read_kept_count(source: str) -> int:
-    """How many records the source has (all sources, if empty), as kept with each batch."""
+    """Return the number of records of the source, or of all sources if it is empty, as stored with each batch."""
     statement, values = _describe_kept_count(source)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {statement}", values)
@@ -138,7 +138,7 @@ def read_kept_count(source: str) -> int:
 
 
 def count_rows(conditions: Sequence[Condition]) -> int:
-    """Count the rows that match, one by one."""
+    """Count the matching rows one by one."""
     where, values = _describe_conditions(conditions)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM unified_records{_join_conditions(where)}", values)
@@ -147,7 +147,7 @@ def count_rows(conditions: Sequence[Condition]) -> int:
 
 
 def read_row(row_id: int) -> str | None:
-    """One record as JSON text."""
+    """Return one record as JSON text, or None if it does not exist."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"SELECT row_to_json(page)::text FROM (SELECT {FIELDS} FROM unified_records WHERE id = %s) AS page",
@@ -158,10 +158,11 @@ def read_row(row_id: int) -> str | None:
 
 
 def read_changes(source: str, after: Sequence[int], limit: int) -> tuple[list[str], Sequence[int]]:
-    """The source's records after (sequence, id), in its commit order, and the place of the last one.
+    """Return the source's records after (sequence, id), in commit order, and the position of the last one.
 
-    Gap-free: a batch gets its sequence while it holds the source's checkpoint locked, so whoever sees one sequence
-    sees all before it. A record that changes again moves on to its new sequence. `sequence > 0` names the index.
+    Gap-free: a batch gets its sequence while it holds the lock on the source's checkpoint, so a reader that sees one
+    sequence sees all earlier ones. A record that changes again moves to its new sequence. `sequence > 0` selects the
+    index.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -1,4 +1,4 @@
-"""JSON, also where PostgreSQL has made its rows already."""
+"""A JSON renderer that also accepts rows already encoded by PostgreSQL."""
 
 import json
 from collections.abc import Mapping
@@ -10,13 +10,13 @@ from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 
 @dataclass(frozen=True, slots=True)
 class JsonText:
-    """An answer that is JSON text already."""
+    """A response that is already encoded as JSON."""
 
     text: str
 
 
 class Json(JSONRenderer):
-    """DRF's JSON, which passes on what is JSON already."""
+    """DRF's JSON renderer, which passes encoded responses on unchanged."""
 
     charset = None
 
@@ -31,7 +31,7 @@ class Json(JSONRenderer):
 
 
 class Browsable(BrowsableAPIRenderer):
-    """DRF's pages, without forms that would show more than the reader may."""
+    """DRF's pages, with a form only for POST, and only if the user may send it."""
 
     def show_form_for_method(self, view: Any, method: str, request: Any, obj: Any) -> bool:
         return method == "POST" and bool(super().show_form_for_method(view, method, request, obj))

@@ -1,4 +1,4 @@
-"""The shapes of what is answered and asked, for the views and the schema."""
+"""The shapes of requests and responses, for the views and the schema."""
 
 from functools import cache
 from typing import Any
@@ -12,7 +12,7 @@ from etl.vocabulary import COUNTERS
 
 
 class RecordSerializer(serializers.Serializer[Any]):
-    """One record in our fields; null where its source has none."""
+    """A unified record. A field is null if the source has no value for it."""
 
     id = serializers.IntegerField()
     source = serializers.CharField()  # type: ignore[assignment]
@@ -24,26 +24,28 @@ class RecordSerializer(serializers.Serializer[Any]):
     event_timestamp = serializers.DateTimeField()
     ingested_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
-    sequence = serializers.IntegerField(help_text="Of its source; raised by each batch that writes.")
-    raw_id = serializers.IntegerField(help_text="The raw version that it is made from.")
+    sequence = serializers.IntegerField(
+        help_text="The source's sequence at the record's last change; each batch that writes raises it."
+    )
+    raw_id = serializers.IntegerField(help_text="The raw version that it was made from.")
 
 
 class VersionSerializer(serializers.Serializer[Any]):
-    """One version of a record as it was received, and the run that brought it."""
+    """One version of a record as received, and the run that received it."""
 
     id = serializers.IntegerField()
     sequence = serializers.IntegerField()
-    position = serializers.IntegerField(help_text="In its read, from 1.")
-    payload = serializers.CharField(help_text="JSON, the text as received.")
+    position = serializers.IntegerField(help_text="Number of the record in its read, from 1.")
+    payload = serializers.CharField(help_text="The JSON text as received.")
     is_current = serializers.BooleanField()
     run = serializers.DictField(allow_null=True)
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
-    """One order to bring a source up to date. seen = new + updated + unchanged + duplicate + quarantined."""
+    """A run brings one source up to date. seen = new + updated + unchanged + duplicate + quarantined."""
 
     duration_s = serializers.FloatField(
-        read_only=True, allow_null=True, help_text="Seconds from its start to its end; null before."
+        read_only=True, allow_null=True, help_text="Seconds from start to end; null until both are known."
     )
 
     class Meta:
@@ -62,23 +64,24 @@ class EventSerializer(serializers.ModelSerializer[RunEvent]):
 
 
 class OrderSerializer(serializers.Serializer[Any]):
-    """A run that is wanted; `full` reads everything, also what seems unchanged."""
+    """A request for a run. `full` reads all content, even if it seems unchanged."""
 
     source = serializers.CharField(max_length=255)  # type: ignore[assignment]
     full = serializers.BooleanField(default=False)
 
     def validate_source(self, name: str) -> str:
-        """Known sources only."""
+        """Refuse unknown sources."""
         known = [source.name for source in list_sources()]
         if name not in known:
-            raise serializers.ValidationError(f"There is no such source. Known are: {', '.join(known)}.")
+            raise serializers.ValidationError(f"There is no such source. Known sources: {', '.join(known)}.")
         return name
 
     def validate(self, attributes: dict[str, Any]) -> dict[str, Any]:
-        """Refuses fields that would be ignored."""
+        """Refuse unknown fields, so that none is ignored."""
         unknown = sorted(set(self.initial_data) - set(self.fields))
         if unknown:
-            raise serializers.ValidationError({name: f"Known are: {', '.join(self.fields)}." for name in unknown})
+            message = f"There is no such field. Known fields: {', '.join(self.fields)}."
+            raise serializers.ValidationError(dict.fromkeys(unknown, message))
         return attributes
 
 
@@ -112,7 +115,7 @@ class ChangeSerializer(serializers.ModelSerializer[SchemaChange]):
 
 
 class QuarantinedSerializer(serializers.ModelSerializer[QuarantinedRecord]):
-    """A refused record and its place: `position` in its read and physical `line`, both from 1."""
+    """A refused record, with its `position` in the read and its physical `line`, both from 1."""
 
     column = serializers.CharField(source="column_name")
 
@@ -125,7 +128,7 @@ class QuarantinedSerializer(serializers.ModelSerializer[QuarantinedRecord]):
 
 
 class QuarantinedWholeSerializer(QuarantinedSerializer):
-    """With what was received."""
+    """A refused record with its payload and its original bytes."""
 
     original = serializers.SerializerMethodField()
     original_sha256 = serializers.SerializerMethodField()
@@ -134,26 +137,26 @@ class QuarantinedWholeSerializer(QuarantinedSerializer):
         fields = (*QuarantinedSerializer.Meta.fields, "payload", "original", "original_length", "original_sha256")
 
     def get_original(self, record: QuarantinedRecord) -> str:
-        """Its bytes as text, at most the first 64 KiB; those that are no UTF-8 as hexadecimal escapes."""
+        """Return at most its first 64 KiB as text, with invalid UTF-8 as hexadecimal escapes."""
         return bytes(record.original).decode(errors="backslashreplace")
 
     def get_original_sha256(self, record: QuarantinedRecord) -> str:
-        """Of all its bytes, in hexadecimal."""
+        """Return the SHA-256 of all its bytes, in hexadecimal."""
         return bytes(record.original_sha256).hex()
 
 
 @cache
 def make_page(row: type[serializers.BaseSerializer[Any]]) -> type[serializers.Serializer[Any]]:
-    """The envelope of a list of such rows, for the schema."""
+    """Make the envelope of a page of such rows, for the schema."""
     fields = {
         "request_id": serializers.CharField(),
         "api_latency_ms": serializers.FloatField(),
         "count": serializers.IntegerField(
-            allow_null=True, help_text="Exact, or null where it would have to be counted."
+            allow_null=True, help_text="Exact, or null if it is not known without counting."
         ),
         "next": serializers.URLField(allow_null=True),
         "previous": serializers.URLField(allow_null=True),
         "data": row(many=True),
     }
     page = type(f"{row.__name__.removesuffix('Serializer')}Page", (serializers.Serializer,), fields)
-    return extend_schema_serializer(many=False)(page)  # an answer is one page, no array of pages
+    return extend_schema_serializer(many=False)(page)  # a response is one page, not an array of pages

@@ -28,7 +28,7 @@ router.register("schema-snapshots", SnapshotViewSet, "schema-snapshot")
 router.register("schema-changes", ChangeViewSet, "schema-change")
 router.register("quarantine", QuarantineViewSet, "quarantine")
 
-standing: list[Any] = [
+monitoring: list[Any] = [
     path("health", health, name="health"),
     path("health/live", live, name="health-live"),
     path("stats", stats, name="stats"),
@@ -37,12 +37,12 @@ standing: list[Any] = [
 _docs_permission = {"permission_classes": [AllowAny if settings.API_DOCS_OPEN else IsAuthenticated]}
 
 urlpatterns = [
-    path("api/v1/", include([*standing, *router.urls])),
+    path("api/v1/", include([*monitoring, *router.urls])),
     path("api/schema", SpectacularAPIView.as_view(**_docs_permission), name="schema"),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema", **_docs_permission), name="docs"),
     path("api/session/", include("rest_framework.urls")),
     re_path("^api(/|$)", csrf_exempt(not_found)),
     # The same views at the root, for monitors and old clients.
-    *standing,
+    *monitoring,
     path("data", DataViewSet.as_view({"get": "list"}), name="data"),
 ]

@@ -1,1 +1,1 @@
-"""Who may use the API and the admin, and how often: tokens, permissions, throttles, logins."""
+"""Access to the API and the admin: tokens, permissions, throttles and logins."""

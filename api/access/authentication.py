@@ -1,4 +1,4 @@
-"""Who asks: a token in `Authorization: Token …` or `X-API-Key: …`, or a session (the browsable API, with CSRF)."""
+"""Authentication by a token in `Authorization: Token …` or `X-API-Key: …`. Sessions are left to DRF."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ KEYWORD = "token"
 
 
 class TokenAuthentication(BaseAuthentication):
-    """A token of api/access/tokens.py, which becomes `request.auth`."""
+    """Authenticates by a token of api/access/tokens.py, whose key becomes `request.auth`."""
 
     def authenticate(self, request: Request) -> tuple[User, Key] | None:
         secret = find_secret(request)
@@ -31,12 +31,12 @@ class TokenAuthentication(BaseAuthentication):
         return user, key
 
     def authenticate_header(self, request: Request) -> str:
-        """Makes a refusal a 401 with WWW-Authenticate."""
+        """Make refusals a 401 with WWW-Authenticate."""
         return "Token"
 
 
 def find_secret(request: Request | HttpRequest) -> str | None:
-    """The token that is sent; None without one. Raises AuthenticationFailed."""
+    """Return the token that was sent, or None. Raises AuthenticationFailed if its header is malformed."""
     given = request.META.get("HTTP_AUTHORIZATION")
     if given is not None:
         keyword, _, secret = given.partition(" ")
@@ -48,7 +48,7 @@ def find_secret(request: Request | HttpRequest) -> str | None:
 
 
 class TokenScheme(OpenApiAuthenticationExtension):
-    """How the schema describes the token."""
+    """Describes the token in the schema."""
 
     target_class = TokenAuthentication
     name = ["token", "apiKey"]

@@ -1,18 +1,18 @@
-"""The groups *viewer* and *operator*, and what each may do, as Django permissions of the app `etl`."""
+"""The groups *viewer* and *operator*, with their Django permissions of the app `etl`."""
 
 from typing import Any
 
 GROUPS = {"read": "viewer", "operate": "operator"}
-"""A token's scope → the group its user is put into."""
+"""The group that a token's user joins, by the token's scope."""
 
 OPERATE = "operate"
 """The permission `etl.operate`, which a token of scope `read` never has."""
 
 
 def make_groups(apps: Any) -> None:
-    """Make both groups with their permissions; `apps` is the registry, of a migration or the real one.
+    """Create both groups with their permissions; `apps` is the app registry of a migration, or the real one.
 
-    A viewer may view whatever the pipeline wrote; an operator may `etl.operate` too.
+    A viewer may view all rows of the pipeline; an operator may also `etl.operate`.
     """
     Permission = apps.get_model("auth", "Permission")
     Group = apps.get_model("auth", "Group")

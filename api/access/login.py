@@ -1,7 +1,7 @@
-"""How often one may fail to log in: windows an address and a user name, counted in Redis for all web processes.
+"""Limits failed logins by address and by user name, counted in Redis for all web processes.
 
-It stands before every page that takes a password: the admin's and the browsable API's. Without Redis nobody is
-kept out, as by the throttles of the API.
+It covers every page that takes a password: the admin's and the browsable API's. Without Redis, logins are not
+limited, like requests to the API.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
 def throttle_logins(get_response: Answer) -> Answer:
-    """429 for who has failed too often.
+    """Respond with 429 after too many failures.
 
-    Each try is counted before the password is looked at, and given back unless it was wrong: tries at the same time
-    can't slip through together.
+    Each attempt is counted before the password is checked, and uncounted unless it was wrong, so that concurrent
+    attempts can't exceed the limit.
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
@@ -41,22 +41,22 @@ def throttle_logins(get_response: Answer) -> Answer:
         if wait_seconds:
             return _refuse(request, wait_seconds)
         response = get_response(request)
-        if response.status_code != 200:  # a page that is shown again is the answer to a wrong password
-            _give_back(names)
+        if response.status_code != 200:  # after a wrong password the form is shown again, with 200
+            _uncount(names)
         return response
 
     return middleware
 
 
 def _name_windows(request: HttpRequest) -> list[str]:
-    """The windows' names; a user's is a hash, so that Redis learns no names, nor a password typed in their place."""
+    """Return the windows' names. A user name is hashed: Redis must not get names, or passwords typed by mistake."""
     name = unicodedata.normalize("NFKC", request.POST.get("username", "")).strip().casefold()
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     return [f"login:address:{request.META.get('REMOTE_ADDR', '')}", f"login:user:{digest}"]
 
 
 def _count(names: list[str]) -> float:
-    """Count a try; the seconds to wait if it is one too many."""
+    """Count an attempt. Returns the seconds to wait if it exceeds the limit, otherwise 0."""
     try:
         return max([throttling.find_wait(settings.API_THROTTLE_LOGIN, name) for name in names])
     except StorageError as error:
@@ -64,7 +64,7 @@ def _count(names: list[str]) -> float:
         return 0
 
 
-def _give_back(names: list[str]) -> None:
+def _uncount(names: list[str]) -> None:
     if not settings.API_THROTTLE_LOGIN:
         return
     try:
@@ -72,11 +72,14 @@ def _give_back(names: list[str]) -> None:
         for name in names:
             storage.incr(item.key_for(name), item.get_expiry(), amount=-1)
     except StorageError as error:
-        logger.warning("A login was counted as failed: Redis can't be reached (%s)", type(error.storage_error).__name__)
+        logger.warning(
+            "A successful login stays counted as failed: Redis can't be reached (%s)",
+            type(error.storage_error).__name__,
+        )
 
 
 def _refuse(request: HttpRequest, wait_seconds: float) -> HttpResponse:
-    logger.warning("A login was refused: too many have failed.")
+    logger.warning("A login was refused after too many failures.")
     minutes = math.ceil(wait_seconds / 60)
     page = render_to_string("api/login_refused.html", {"minutes": minutes, "address": request.path}, request)
     return HttpResponse(page, status=429, headers={"Retry-After": str(math.ceil(wait_seconds))})

@@ -1,4 +1,4 @@
-"""What one may do: Django's permissions, through the groups *viewer* and *operator*; a token's scope bounds them."""
+"""Permissions: Django's, through the groups *viewer* and *operator*, limited by a token's scope."""
 
 from typing import Any
 
@@ -10,18 +10,18 @@ from api.access.tokens import Key
 
 
 class MayUse(BasePermission):
-    """Reading needs the view's `permission` (such as `view_run`), everything else `operate` too."""
+    """Reading requires the view's `permission` (such as `view_run`); everything else also requires `operate`."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         permission = getattr(view, "permission", None)
-        if permission is None:  # the list of addresses
+        if permission is None:  # the API's root, which lists the addresses
             return bool(request.user.is_authenticated)
         needed = [permission] if request.method in SAFE_METHODS else [permission, OPERATE]
         return all(may(request, permission) for permission in needed)
 
 
 def may(request: Request, permission: str) -> bool:
-    """Whether whoever asks has this permission of the app `etl`."""
+    """Return whether the request has this permission of the app `etl`."""
     if isinstance(request.auth, Key):
         return request.auth.may(permission)
     user: Any = request.user

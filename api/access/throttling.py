@@ -1,6 +1,6 @@
-"""How often one may ask: a window a token, a user or an address, counted atomically in Redis for all web processes.
+"""Request limits, one window per token, user or address, counted atomically in Redis for all web processes.
 
-Like the pipeline's pacing it is a courtesy, not a law: without Redis requests go through, with a warning.
+Like the pipeline's pacing they are best effort: without Redis, requests pass with a warning.
 """
 
 import logging
@@ -23,7 +23,7 @@ LEAST_WAIT_SECONDS = 1.0
 
 
 class Throttle(BaseThrottle):
-    """One window for whoever is known, another, by address, for whoever is not."""
+    """Counts by token or user, and anonymous requests by address."""
 
     wait_seconds: float = 0
 
@@ -35,12 +35,12 @@ class Throttle(BaseThrottle):
         return self._is_free(settings.API_THROTTLE_ADDRESS, f"address:{request.META.get('REMOTE_ADDR', '')}")
 
     def wait(self) -> float:
-        """Seconds until the window ends, for Retry-After."""
+        """Return the seconds until the window ends, for Retry-After."""
         return self.wait_seconds
 
-    def _is_free(self, limit: str, who: str) -> bool:
+    def _is_free(self, limit: str, client: str) -> bool:
         try:
-            self.wait_seconds = find_wait(limit, who)
+            self.wait_seconds = find_wait(limit, client)
         except StorageError as error:
             logger.warning(
                 "Requests are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__
@@ -48,15 +48,15 @@ class Throttle(BaseThrottle):
         return self.wait_seconds == 0
 
 
-def find_wait(limit: str, who: str) -> float:
-    """Count a request; the seconds to wait if it is one too many, else 0. Raises StorageError."""
+def find_wait(limit: str, client: str) -> float:
+    """Count a request. Returns the seconds to wait if it exceeds the limit, otherwise 0. Raises StorageError."""
     if not limit:
         return 0
-    return rate_limits.count(make_limiter(), rate_limits.parse(limit), who, least_wait_seconds=LEAST_WAIT_SECONDS)
+    return rate_limits.count(make_limiter(), rate_limits.parse(limit), client, least_wait_seconds=LEAST_WAIT_SECONDS)
 
 
 def make_limiter() -> FixedWindowRateLimiter:
-    """What counts for the API in the Redis of the settings."""
+    """Return the API's limiter, which counts in the Redis of the settings."""
     return _make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX)
 
 

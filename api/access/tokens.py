@@ -1,4 +1,4 @@
-"""Tokens: made, found by their keyed hash, revoked. What one may do is decided here, in one query a request."""
+"""Tokens: created, found by their keyed hash, revoked. One query per request finds a token and its permissions."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ LONGEST_TOKEN = 100
 LONGEST_LIFE_DAYS = 36_500
 
 _USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
-"""In the model's order: `from_db` goes by place."""
+"""In the model's order, because `from_db` goes by position."""
 
 _USER_NAME = re.compile(r"[\w.@+-]{1,150}")
 _FIND = """
@@ -46,7 +46,7 @@ _FIND = """
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A token that was found good: its row, and the names of the `etl` permissions that it carries."""
+    """A valid token: the id of its row, and the `etl` permissions of its user."""
 
     id: int
     scope: str
@@ -54,19 +54,20 @@ class Key:
     is_of_superuser: bool
 
     def may(self, permission: str) -> bool:
-        """Whether it carries this permission of the app `etl`."""
+        """Return whether the token has this permission of the app `etl`."""
         if permission == OPERATE and self.scope != Scope.OPERATE:
             return False
         return self.is_of_superuser or permission in self.permissions
 
 
 def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, Token]:
-    """A new token for the user, who is made if missing and put into the scope's group; the token is shown once.
+    """Create a token for the user and return it with its row, which has only its hash.
 
-    Raises ValueError for a user name or a number of days that can't be.
+    The user is created if missing, and joins the scope's group. Raises ValueError for an invalid user name or number of
+    days.
     """
     if days is not None and not 1 <= days <= LONGEST_LIFE_DAYS:
-        raise ValueError(f"A token lives 1 to {LONGEST_LIFE_DAYS} days.")
+        raise ValueError(f"A token is valid for 1 to {LONGEST_LIFE_DAYS} days.")
     if not (_USER_NAME.fullmatch(username)):
         raise ValueError("A user name has 1 to 150 letters, digits and @ . + - _ .")
     secret = PREFIX + secrets.token_urlsafe(32)
@@ -87,12 +88,12 @@ def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, 
 
 
 def hash_token(secret: str) -> bytes:
-    """The keyed hash by which a token is stored: of no use to whoever reads the table."""
+    """Return the keyed hash that is stored instead of the token, so that reading the table gives no access."""
     return hmac.digest(settings.SECRET_KEY.encode(), b"api token " + secret.encode(), hashlib.sha256)
 
 
 def find(secret: str) -> tuple[Key, User] | None:
-    """The token's key and user; None if it is unknown, has expired, or its user is not active."""
+    """Return the token's key and user, or None if it is unknown or expired, or its user is not active."""
     if not (secret.startswith(PREFIX) and secret.isascii() and len(secret) <= LONGEST_TOKEN):
         return None
     with connection.cursor() as cursor:
@@ -108,14 +109,14 @@ def find(secret: str) -> tuple[Key, User] | None:
 
 
 def revoke(named: str) -> int:
-    """End the token of this id, of these first characters, or this very one; how many are meant, ended only if one."""
+    """Delete the token with this id, these first characters or this value, if only one matches. Returns the matches."""
     if named.isascii() and named.isdigit() and len(named) < 19:
-        meant = Token.objects.filter(pk=int(named))
+        matches = Token.objects.filter(pk=int(named))
     elif len(named) > SHOWN_CHARACTERS:
-        meant = Token.objects.filter(digest=hash_token(named))
+        matches = Token.objects.filter(digest=hash_token(named))
     else:
-        meant = Token.objects.filter(prefix__startswith=named)
-    ids = list(meant.values_list("pk", flat=True)[:2])
+        matches = Token.objects.filter(prefix__startswith=named)
+    ids = list(matches.values_list("pk", flat=True)[:2])
     if len(ids) == 1:
         Token.objects.filter(pk__in=ids).delete()
     return len(ids)

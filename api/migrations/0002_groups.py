@@ -1,4 +1,4 @@
-"""The groups of api/access/groups.py. Permissions are usually made after all migrations: here they are needed at once."""
+"""Creates the groups of api/access/groups.py, and the permissions that Django would create after all migrations."""
 
 from django.apps import apps as installed
 from django.contrib.auth.management import create_permissions

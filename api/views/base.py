@@ -1,4 +1,4 @@
-"""What all views of the API have in common: permission, throttle, and a strict look at the parameters."""
+"""The base of all API views: permissions, throttling and strict parameters."""
 
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -21,9 +21,9 @@ from api.parameters import (
 
 
 class ApiViewSet(ViewSet):
-    """A view of the API. `permission` is what reading it needs, of the app `etl`.
+    """A view of the API. Reading it requires `permission`, one of the app `etl`.
 
-    `parameters` are those of each action, beyond the filters of a list; any other is refused.
+    `parameters` lists each action's parameters, in addition to the filters of a list; all others are refused.
     """
 
     permission: ClassVar[str]
@@ -33,21 +33,21 @@ class ApiViewSet(ViewSet):
     throttle_classes = (Throttle,)
 
     def list_parameters(self) -> list[OpenApiParameter]:
-        """Those of the current action."""
+        """Return the parameters of the current action."""
         declared = list(self.parameters.get(self.action or "", ()))
         if self.action == "list" and self.filters is not None:
             declared += declare_filters(self.filters)
         return declared
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """DRF's checks, and ours of the parameters. DRF counts what it lets in; what it refuses counts too."""
+        """Run DRF's checks, then refuse unknown parameters. Requests that DRF refuses count for the throttle too."""
         try:
             super().initial(request, *args, **kwargs)
         except (NotAuthenticated, AuthenticationFailed, PermissionDenied):
             self.check_throttles(request)
             raise
         view: Any = type(self)
-        if self.action is not None:  # else the method is not allowed, which says more
+        if self.action is not None:  # otherwise the method is not allowed, which is the better error
             parameters.refuse_unknown(request, _name_parameters(view, self.action))
 
 
@@ -58,13 +58,13 @@ def _name_parameters(view: Any, action: str | None) -> frozenset[str]:
 
 
 def find_user(request: Request) -> AbstractBaseUser:
-    """Who asks, where permissions let nobody else through."""
+    """Return the request's user, for views whose permissions exclude anonymous requests."""
     user: Any = request.user
     return user  # type: ignore[no-any-return]
 
 
 def find_or_404(queryset: QuerySet[Any], pk: str | int) -> Any:
-    """The row of this id. Raises NotFound."""
+    """Return the row with this id. Raises NotFound."""
     row_id = read_id(str(pk))
     row = queryset.filter(pk=row_id).first() if row_id is not None else None
     if row is None:

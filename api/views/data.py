@@ -43,7 +43,7 @@ ORDERING = OpenApiParameter(
     "ordering",
     str,
     enum=[*ORDERINGS, *(f"-{name}" for name in ORDERINGS)],
-    description="By keys that never change. Default: id; with `source`: external_id.",
+    description="By keys that never change. Default: `id`, or `external_id` with `source`.",
 )
 
 
@@ -56,10 +56,10 @@ class DataViewSet(ApiViewSet):
 
     @extend_schema(responses=make_page(RecordSerializer))
     def list(self, request: Request) -> Response:
-        """Unified records in pages. Follow `next`: each page costs the same, however deep.
+        """Unified records in pages. Follow `next`: each page costs the same, regardless of its depth.
 
-        Filters beyond `source` and `external_id` scan under the statement timeout, unless their index exists; so does
-        `ordering=id` within a source that is a small part of all.
+        Filters other than `source` and `external_id` scan the table within the statement timeout, unless they have an
+        index. So does `ordering=id` for a source with a small part of all records.
         """
         wanted = clean_filters(RecordFilters, request)
         order = _read_order(request, wanted)
@@ -103,7 +103,7 @@ class DataViewSet(ApiViewSet):
     @extend_schema(responses=make_page(VersionSerializer))
     @action(detail=True)
     def history(self, request: Request, pk: str) -> Response:
-        """Its raw versions, newest first, each with the run that brought it."""
+        """The raw versions of a record, newest first, each with the run that received it."""
         record: UnifiedRecord = find_or_404(UnifiedRecord.objects.all(), pk)
         versions = AnyRawRecord.objects.filter(source=record.source, external_id=record.external_id)
 
@@ -124,7 +124,7 @@ def _read_order(request: Request, wanted: dict[str, Any]) -> Order:
 
 def _read_offset(request: Request) -> int:
     if "offset" in request.query_params and "cursor" in request.query_params:
-        raise InvalidParameter("offset", "It does not go with `cursor`.")
+        raise InvalidParameter("offset", "It can't be combined with `cursor`.")
     advice = "To read deeper, follow `next`, which carries a cursor and costs the same on every page."
     return read_whole(request, "offset", 0, least=0, most=DEEPEST_OFFSET, advice=advice)
 
@@ -152,7 +152,7 @@ def _describe_version(version: AnyRawRecord, run: Run | None, record: UnifiedRec
 
 
 class NdJson(BaseRenderer):
-    """One record a line."""
+    """Renders one record per line."""
 
     media_type = "application/x-ndjson"
     format = "ndjson"
@@ -165,12 +165,12 @@ class NdJson(BaseRenderer):
 
 
 def _read_source(request: Request) -> str:
-    """A source of ETL_SOURCES, or one that records have come from: a misspelt one would look like an idle one."""
+    """Return the source's name. Raises InvalidParameter if it is unknown: a misspelt source would look idle."""
     given = request.query_params.get("source")
     if given is None:
-        raise InvalidParameter("source", "It is required: each source has a feed of its own.")
+        raise InvalidParameter("source", "It is required, because each source has its own feed.")
     if find_source(given) is None and given not in (known := list_known()):
-        raise InvalidParameter("source", f"There is no such source. Known are: {', '.join(known)}.")
+        raise InvalidParameter("source", f"There is no such source. Known sources: {', '.join(known)}.")
     return given
 
 
@@ -183,7 +183,7 @@ class ChangesViewSet(ApiViewSet):
         "list": (
             OpenApiParameter("source", str, required=True, description="The source's name."),
             OpenApiParameter(
-                "after", str, description="The position of the last row read; without it, from the beginning."
+                "after", str, description="Position of the last row read. Without it, from the beginning."
             ),
             LIMIT,
         )
@@ -196,16 +196,16 @@ class ChangesViewSet(ApiViewSet):
         }
     )
     def list(self, request: Request) -> Response:
-        """Records new or changed, in their source's commit order. Store `after` of the answer, and ask with it again:
-        nothing is missed and nothing comes twice (a record that changes again comes again).
+        """New and changed records, in the source's commit order. Send `after` of each response with the next request:
+        no change is missed or repeated (a record that changes again is listed again).
 
-        With `Accept: application/x-ndjson` the answer is a record a line, and the position in the header `X-After`.
+        With `Accept: application/x-ndjson` the response has one record per line, and the position in `X-After`.
         """
         source = _read_source(request)
         list_name = name_list("changes", {"source": source}, "sequence")
-        behind = read_cursor(request, "after", list_name, (int, int)) or (0, 0)
+        position = read_cursor(request, "after", list_name, (int, int)) or (0, 0)
         limit = read_limit(request)
-        texts, last = record_queries.read_changes(source, behind, limit)
+        texts, last = record_queries.read_changes(source, position, limit)
         after = cursors.encode(list_name, tuple(last))
         following = link(request, after=after) if len(texts) == limit else None
         if isinstance(request.accepted_renderer, NdJson):

@@ -1,4 +1,4 @@
-"""How everything stands: health for balancers, figures for people, metrics for monitors."""
+"""The state of the service: health for load balancers, statistics for operators, metrics for Prometheus."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -41,29 +41,29 @@ _probes = ThreadPoolExecutor(max_workers=3, thread_name_prefix="health")
 
 
 class HealthViewSet(ViewSet):
-    """For balancers and monitors: open to all, so it tells little; with a token it tells more."""
+    """Health for load balancers and monitors. Open to everyone, with few details; a token shows more."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
     renderer_classes = (Json,)
 
     def get_authenticate_header(self, request: Request) -> str:
-        """Without authentication classes a wrong token would be a 403."""
+        """Make a wrong token a 401; without authentication classes it would be a 403."""
         return TokenAuthentication().authenticate_header(request)
 
     @extend_schema(responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT})
     def list(self, request: Request) -> Response:
-        """`ok`; `degraded` without Redis, workers or beat; `error` (503) only without the database. Within 2 s.
+        """Report `ok`, `degraded` (no Redis, workers or beat) or `error` (503: no database), within 2 s.
 
-        With a token also who works, beat's age, and how each source stands.
+        With a token, it also shows the workers, the time since beat was last seen and the state of each source.
         """
         secret = find_secret(request)
-        looking = _probes.submit(_ask_database, secret)
+        check = _probes.submit(_check_database, secret)
         alive = liveness.find_alive()
         try:
-            is_known, details = looking.result(DATABASE_PATIENCE_SECONDS)
+            is_known, details = check.result(DATABASE_PATIENCE_SECONDS)
         except (TimeoutError, Error):
-            looking.cancel()
+            check.cancel()
             return Response({"status": "error", "database": "unreachable"}, HTTPStatus.SERVICE_UNAVAILABLE)
         if secret is not None and not is_known:
             raise AuthenticationFailed("The token is unknown, revoked or expired, or its user is not active.")
@@ -71,22 +71,22 @@ class HealthViewSet(ViewSet):
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def live(self, request: Request) -> Response:
-        """This process answers; nothing else is touched."""
+        """Report that this process responds; nothing else is checked."""
         return Response({"status": "ok"})
 
 
-def _ask_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
-    """Whether the token is good, and for it how each source stands; in a thread, as the database may hang."""
+def _check_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
+    """Return whether the token is valid and, if so, the state of each source. In a thread: the database may hang."""
     connection.close_if_unusable_or_obsolete()
     drop_ended_session()
     try:
-        return _look(secret)
+        return _read_details(secret)
     except Error:
         connection.close()
         raise
 
 
-def _look(secret: str | None) -> tuple[bool, dict[str, Any]]:
+def _read_details(secret: str | None) -> tuple[bool, dict[str, Any]]:
     if secret is None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
@@ -128,13 +128,13 @@ def _describe_alive(alive: Alive | None) -> dict[str, Any]:
 
 
 class StatsViewSet(ApiViewSet):
-    """The figures."""
+    """Statistics of the pipeline."""
 
     permission = "view_run"
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
-        """Runs, records and quarantine, in all and by source; the cost does not grow with any table."""
+        """Runs, records and quarantine, in total and by source. The cost does not grow with any table."""
         return Response(JsonText(statistics.read_statistics_json()))
 
 
@@ -150,7 +150,7 @@ class Exposition(BaseRenderer):
 
 
 class MayScrape(MayUse):
-    """A token, or a private address where METRICS_ACCESS says so."""
+    """Permits tokens and, if METRICS_ACCESS is `private`, private addresses."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         is_open = settings.METRICS_ACCESS == "private" and _is_private(request.META.get("REMOTE_ADDR", ""))
@@ -165,7 +165,7 @@ def _is_private(address: str) -> bool:
 
 
 class MetricsViewSet(ApiViewSet):
-    """The metrics."""
+    """Metrics of the web server and the pipeline."""
 
     permission = "view_run"
     permission_classes = (MayScrape,)
@@ -173,13 +173,13 @@ class MetricsViewSet(ApiViewSet):
 
     @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
     def list(self, request: Request) -> Response:
-        """For Prometheus: of this web server's processes, and of the pipeline, read from the database."""
+        """Metrics for Prometheus, of this server's web processes and, from the database, of the pipeline."""
         text = generate_latest(_find_web_registry()) + generate_latest(_make_pipeline_registry())
         return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _find_web_registry() -> CollectorRegistry:
-    """What django-prometheus has counted: in this process, or in all that share a folder."""
+    """Return the counts of django-prometheus for this process, or for all processes that share a folder."""
     if MULTIPROCESS_FOLDER not in os.environ:
         return REGISTRY
     registry = CollectorRegistry()

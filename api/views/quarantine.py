@@ -1,4 +1,4 @@
-"""The refused records: looked at, sent through the pipeline again, discarded."""
+"""Refused records: listed, shown, replayed and discarded."""
 
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
@@ -16,7 +16,7 @@ from etl.operations import quarantine
 
 
 class QuarantineViewSet(ApiViewSet):
-    """Refused records, each with its reason and its exact place."""
+    """Refused records, each with its reason and its exact position."""
 
     permission = "view_quarantinedrecord"
     filters = QuarantineFilters
@@ -41,7 +41,7 @@ class QuarantineViewSet(ApiViewSet):
     @extend_schema(request=None, responses={202: RunSerializer})
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, pk: str) -> Response:
-        """Send it through today's contract, in a run of its own: it lands once, or stays with its new reason."""
+        """Replay the record: a run judges it by the current contract. It lands once, or stays with its new reason."""
         record = find_or_404(self._query(), pk)
         return answer_run(
             request,
@@ -51,7 +51,7 @@ class QuarantineViewSet(ApiViewSet):
     @extend_schema(request=None, responses=QuarantinedSerializer)
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
-        """Put it away: it is kept, and not open any more."""
+        """Discard the record: it stays stored, but is no longer open."""
         record = find_or_404(self._query(), pk)
         quarantine.discard_one(record.pk, by=f"{request.user} through the API", user_id=find_user(request).pk)
         return Response(QuarantinedSerializer(self._query().get(pk=record.pk)).data)

@@ -1,4 +1,4 @@
-"""Runs: looked at, compared, wanted, cancelled."""
+"""Runs: listed, shown, compared, requested and cancelled."""
 
 import logging
 import re
@@ -34,13 +34,13 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "maxLength": 200, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
-    description="Becomes the run's key: asked again with it, it is the same run.",
+    description="Becomes the run's key. A repeated request with it returns the same run.",
 )
 _KEY = re.compile(r"[!-~]{1,200}")
 
 
 class RunViewSet(ApiViewSet):
-    """Runs: each one order to bring one source up to date."""
+    """Runs. Each run brings one source up to date."""
 
     permission = "view_run"
     filters = RunFilters
@@ -62,13 +62,13 @@ class RunViewSet(ApiViewSet):
 
     @extend_schema(request=OrderSerializer, responses={202: RunSerializer})
     def create(self, request: Request) -> Response:
-        """Queue a run. A plain run that waits already is the answer; a full one is an order of its own.
+        """Queue a run. A plain request returns a plain run that is already waiting; a full request gets a new run.
 
-        With `Idempotency-Key`, asking again gives the same run, and another body a 409.
+        With the same `Idempotency-Key`, a repeated request returns the same run, and a different body is a 409.
         """
-        wanted = OrderSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        source, is_full = wanted.validated_data["source"], wanted.validated_data["full"]
+        order = OrderSerializer(data=request.data)
+        order.is_valid(raise_exception=True)
+        source, is_full = order.validated_data["source"], order.validated_data["full"]
         run = orders.queue(
             source,
             key=f"api:{_read_key(request)}",
@@ -77,20 +77,20 @@ class RunViewSet(ApiViewSet):
             options=Options(full=is_full),
         )
         if (run.source, Options.from_json(run.options).full) != (source, is_full):
-            raise Conflict("This Idempotency-Key was used for another order: send a new one.")
+            raise Conflict("This Idempotency-Key was used for a different request. Send a new key.")
         return answer_run(request, run)
 
     @extend_schema(request=None, responses=RunSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        """End a run: a waiting one is closed, a running one stops within one batch and gives its source up."""
+        """Cancel a run. A waiting run is closed; a running one stops within one batch and releases its source."""
         run = find_or_404(self._query(), pk)
         return Response(RunSerializer(operations.cancel(run.pk, by=f"{request.user} through the API")).data)
 
     @extend_schema(responses=make_page(EventSerializer))
     @action(detail=True)
     def events(self, request: Request, pk: str) -> Response:
-        """The run's audit log, in order."""
+        """The run's audit log, oldest event first."""
         run = find_or_404(self._query(), pk)
         return answer_page(
             request, run.events.all(), describe_by(EventSerializer), name=f"events of {run.pk}", is_descending=False
@@ -107,7 +107,7 @@ def _read_key(request: Request) -> str:
 
 
 def answer_run(request: Request, run: Run) -> Response:
-    """202 with the queued run and its address."""
+    """Return a 202 with the queued run and its address."""
     logger.info("%s: run %d is queued", run.source, run.pk, extra={"run_id": run.pk})
     address = reverse("run-detail", [run.pk], request=request)
     return Response({**RunSerializer(run).data, "address": address}, status=202, headers={"Location": address})
@@ -128,7 +128,7 @@ class ComparisonViewSet(ApiViewSet):
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
-        """Counters, duration, rate, status and shape of two runs, what differs, and what stands out."""
+        """Compare two runs: counters, duration, rate, status and shape of both, the differences, and notes on them."""
         a, b = (_read_run(request, name) for name in ("run_a", "run_b"))
         return Response(_as_answer(asdict(compare_runs(a, b))))
 

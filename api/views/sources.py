@@ -1,4 +1,4 @@
-"""Sources, where their reading stands, and how their shape has changed."""
+"""Sources, their checkpoints, and the changes of their shapes."""
 
 from typing import Any
 
@@ -23,13 +23,13 @@ from etl.sources.registry import list_sources
 
 
 class SourceViewSet(ApiViewSet):
-    """The sources of ETL_SOURCES, and any other that records have come from."""
+    """The sources of ETL_SOURCES, and all others that are known from the tables."""
 
     permission = "view_checkpoint"
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
-        """Each source: what it is, how its records are read, and how it stands."""
+        """All sources, each with its configuration, contract, mapping and current state."""
         configured = {source.name: source for source in list_sources()}
         names = list_known()
         checkpoints, standings = load_checkpoints(names), read_standings(names)
@@ -59,7 +59,7 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
 
 
 class CheckpointViewSet(ApiViewSet):
-    """Where each source's reading stands."""
+    """The state of each source's reading."""
 
     permission = "view_checkpoint"
 
@@ -115,6 +115,6 @@ class ChangeViewSet(ApiViewSet):
     @extend_schema(request=None, responses=ChangeSerializer)
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, pk: str) -> Response:
-        """Note that somebody has seen it. The first acknowledgement stands."""
+        """Acknowledge a schema change. The first acknowledgement is kept."""
         change = find_or_404(self._query(), pk)
         return Response(ChangeSerializer(acknowledge(change.pk, user_id=find_user(request).pk)).data)

@@ -1,1 +1,1 @@
-"""The operator's desk: Django's admin, in which what the pipeline wrote is looked at and acted on, never edited."""
+"""The Django admin for operators: they view the pipeline's rows and act on them, but never edit them."""

@@ -1,4 +1,4 @@
-"""What all pages of the desk have in common: read-only rows, a page for each, buttons for those who may operate."""
+"""The base of all admin pages: read-only rows, one page per row, and buttons for operators."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ SHOWN_ENTRIES = 200
 
 
 def may_operate(request: HttpRequest) -> bool:
-    """Whether the user may start, cancel, replay, discard, acknowledge, release and pause."""
+    """Return whether the user may start, cancel, replay, discard, acknowledge, release and pause."""
     return bool(request.user.is_active and request.user.has_perm(OPERATE))
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What came of an action, in words for the operator and the log, and the runs that it has queued."""
+    """The result of an action: a sentence for the operator and the log, and the runs that it queued."""
 
     text: str
     runs: Sequence[Run] = ()
@@ -44,7 +44,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """Something an operator may do with one row. Where `question` says what it does, its page asks first."""
+    """An action on one row. If it has a `question`, which says what it does, a page asks for confirmation."""
 
     name: str
     label: str
@@ -53,10 +53,10 @@ class Button:
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows that the pipeline wrote: nobody adds, changes or deletes one by hand.
+    """Rows that the pipeline wrote; no user can add, change or delete them by hand.
 
-    Each row has a page (`page_template` with what `describe` gives) and buttons; lists and pages are for whoever
-    may view, everything that is POSTed for operators alone.
+    Each row has buttons and a page (`page_template`, rendered with the context of `describe`). Lists and pages require
+    the permission to view; every POST requires the permission to operate.
     """
 
     actions_on_bottom = False
@@ -67,7 +67,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     change_list_template = "etl/list.html"
     page_template: ClassVar[str]
     defer: ClassVar[Sequence[str]] = ()
-    """Columns that a list leaves where they are."""
+    """Columns that a list does not load."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -79,11 +79,11 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """For actions declared with `permissions=["operate"]`: viewers don't see them."""
+        """Hide actions declared with `permissions=["operate"]` from viewers; Django calls this by its name."""
         return may_operate(request)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Lists are narrowed by their filters alone: any other condition might read a whole table."""
+        """Allow only a list's own filters, because any other condition might scan a whole table."""
         return any(lookup == each.parameter_name for each in self.list_filter)  # type: ignore[union-attr]
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -101,32 +101,32 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return super().changelist_view(request, {**context, **(extra_context or {})})
 
     def name_list(self) -> str:
-        """The list's title."""
+        """Return the list's title."""
         return str(self.opts.verbose_name_plural).capitalize()
 
     def describe_list(self, request: HttpRequest) -> str:
-        """A sentence above the list."""
+        """Return a note to show above the list."""
         return ""
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
-        """The row of this page; None if there is none."""
+        """Return the row with this id, or None if it does not exist."""
         return self.get_object(request, object_id) if "\0" not in object_id else None
 
     def describe(self, request: HttpRequest, row: Any) -> dict[str, Any]:
-        """What the page's template shows."""
+        """Return the context of the page's template."""
         raise NotImplementedError
 
     def list_buttons(self, request: HttpRequest, row: Any) -> list[Button]:
-        """What an operator may do with this row as it stands now."""
+        """Return the buttons that the row's current state allows."""
         return []
 
     def name_row(self, row: Any) -> str:
-        """The page's title."""
+        """Return the page's title."""
         return f"{str(self.opts.verbose_name).capitalize()} {row.pk}"
 
     @admin.display(description=format_html('<input type="checkbox" id="action-toggle" aria-label="{}">', "Select all"))
     def action_checkbox(self, obj: Any) -> SafeString:
-        """As Django's, without the row's own words: those may come from outside."""
+        """Render Django's checkbox without the row's string, which may come from a source."""
         words = {"class": "action-select", "aria-label": f"Select {self.name_row(obj)}"}
         box = forms.CheckboxInput(words, lambda value: False)  # noqa: ARG005
         return box.render(ACTION_CHECKBOX_NAME, str(obj.pk))
@@ -134,7 +134,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """The row's page; nothing can be changed there, so nothing can be sent to it."""
+        """Show the row's page. It has no form, so only GET and HEAD are allowed."""
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         row = self.find(request, unquote(object_id))
@@ -144,7 +144,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.render(request, self.page_template, row, {"buttons": buttons, **self.describe(request, row)})
 
     def render(self, request: HttpRequest, template: str, row: Any, context: dict[str, Any]) -> TemplateResponse:
-        """A page of the admin about this row (None: about the list)."""
+        """Render an admin page about this row, or about the list if the row is None."""
         about = {"row": row, "object_id": quote(row.pk), "title": self.name_row(row)} if row is not None else {}
         site = self.admin_site.each_context(request)
         return TemplateResponse(
@@ -154,7 +154,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        """Who did what with this row, from the admin's log."""
+        """Show which users acted on this row, from the admin's log."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         row = self.find(request, unquote(object_id))
@@ -166,12 +166,12 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return self.render(request, "etl/history.html", row, context)
 
     def _find_nothing(self, request: HttpRequest) -> HttpResponse:
-        text = f"There is no such {self.opts.verbose_name}: it may have been pruned."
+        text = f"There is no such {self.opts.verbose_name}; it may have been pruned."
         self.message_user(request, text, messages.WARNING)
         return HttpResponseRedirect(self.find_address("changelist"))
 
     def press(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
-        """Do what the button says, or ask first whether it is meant."""
+        """Perform the button's action, or ask for confirmation first."""
         if not (self.has_view_permission(request) and may_operate(request)):
             raise PermissionDenied
         row = self.find(request, unquote(object_id))
@@ -179,7 +179,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             return self._find_nothing(request)
         pressed = next((each for each in self.list_buttons(request, row) if each.name == button), None)
         if pressed is None:
-            self.message_user(request, "That is not possible any more: see how it stands now.", messages.ERROR)
+            self.message_user(request, "That is no longer possible. Check the current state below.", messages.ERROR)
         elif request.method == "POST":
             self._act(request, row, pressed)
         elif pressed.question:
@@ -198,17 +198,17 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
             self.tell(request, done)
 
     def tell(self, request: HttpRequest, done: Done) -> None:
-        """Show what came of an action, with links to its runs."""
+        """Show the result of an action, with links to its runs."""
         links = format_html_join(", ", "{}", ((link_row("run", run.pk, f"run {run.pk}"),) for run in done.runs))
         self.message_user(request, format_html("{} {}", done.text, links), messages.SUCCESS)
 
     def log_all(self, request: HttpRequest, rows: Iterable[Any], message: str) -> None:
-        """An entry in the admin's log for each of these rows."""
+        """Write an entry to the admin's log for each of these rows."""
         user: Any = request.user
         LogEntry.objects.log_actions(user.pk, list(rows), CHANGE, message)
 
     def log_list(self, request: HttpRequest, described: str, message: str) -> None:
-        """One entry for what was done with many rows."""
+        """Write a single entry to the admin's log for an action on many rows."""
         user: Any = request.user
         LogEntry.objects.create(
             user_id=user.pk,
@@ -219,28 +219,28 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         )
 
     def find_address(self, page: str, *arguments: object) -> str:
-        """The address of a page of this model: `changelist`, `change`, `history`, `press`."""
+        """Return the address of one of this model's pages: `changelist`, `change`, `history` or `press`."""
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=arguments)
 
 
 def show_status(status: str) -> SafeString:
-    """A status in colour and word."""
+    """Render a status as a coloured word."""
     return format_html('<span class="etl-status etl-{}">{}</span>', status, status)
 
 
 def link_list(model: str, text: object, **filters: Any) -> SafeString:
-    """A number or word that links to the filtered list of this model of `etl`."""
+    """Render a number or word as a link to the filtered list of this `etl` model."""
     query = f"?{urlencode(filters)}" if filters else ""
     return format_html('<a href="{}{}">{}</a>', reverse(f"admin:etl_{model}_changelist"), query, text)
 
 
 def link_row(model: str, pk: int | str, text: object) -> SafeString:
-    """A link to one row of this model of `etl`."""
+    """Render a link to one row of this `etl` model."""
     return format_html('<a href="{}">{}</a>', reverse(f"admin:etl_{model}_change", args=[quote(pk)]), text)
 
 
 def describe_seconds(seconds: float | None) -> str:
-    """A duration for people: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
+    """Format a duration for display: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
     if seconds is None:
         return "–"
     for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
@@ -250,5 +250,5 @@ def describe_seconds(seconds: float | None) -> str:
 
 
 def describe_time(time: datetime | None) -> str:
-    """A time in UTC, to the second."""
+    """Format a time in UTC, to the second."""
     return f"{time:%Y-%m-%d %H:%M:%S}" if time is not None else "–"

@@ -1,4 +1,4 @@
-"""Drift: each source's snapshots as a history, two of them field by field, and the changes, to be acknowledged."""
+"""Drift: the history of each source's snapshots, two snapshots field by field, and the changes to acknowledge."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -47,7 +47,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
     def show_changes(self, snapshot: Any) -> str:
         return f"{snapshot.change_count:,}" if snapshot.change_count else "·"
 
-    @admin.display(description="seen first", ordering="created_at")
+    @admin.display(description="first seen", ordering="created_at")
     def show_created(self, snapshot: SchemaSnapshot) -> str:
         return describe_time(snapshot.created_at)
 
@@ -59,7 +59,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
         return f"Snapshot {row.number} of {row.source}"
 
     def describe(self, request: HttpRequest, row: SchemaSnapshot) -> dict[str, Any]:
-        """Its fields against another snapshot's: the one that `against` names, else the one before."""
+        """Compare its fields with those of the snapshot that `against` names, or otherwise of the previous one."""
         others = SchemaSnapshot.objects.filter(source=row.source).defer("shape")
         against = SchemaSnapshot.objects.filter(pk=read_id(request.GET.get("against", "")) or 0).first()
         if against is None:
@@ -91,7 +91,7 @@ class SnapshotAdmin(ReadOnlyAdmin):
 
 
 def list_fields(snapshot: SchemaSnapshot) -> dict[str, str]:
-    """The snapshot's field paths, each with its type and nullability in words."""
+    """Return the type and nullability, in words, of each of the snapshot's field paths."""
     return {path: str(field) for path, field in Snapshot.from_json(snapshot.shape).fields.items()}
 
 
@@ -103,8 +103,8 @@ class AcknowledgedFilter(admin.SimpleListFilter):
         return (("no", "not yet"), ("yes", "yes"))
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        wanted = {"no": True, "yes": False}.get(self.value() or "")
-        return queryset.filter(acknowledged_at__isnull=wanted) if wanted is not None else queryset
+        is_open = {"no": True, "yes": False}.get(self.value() or "")
+        return queryset.filter(acknowledged_at__isnull=is_open) if is_open is not None else queryset
 
 
 class ChangeAdmin(ReadOnlyAdmin):
@@ -141,7 +141,7 @@ class ChangeAdmin(ReadOnlyAdmin):
         before, after = change.snapshot_before.number, change.snapshot_after.number
         return link_row("schemasnapshot", change.snapshot_after_id, f"{before} → {after}")
 
-    @admin.display(description="seen first", ordering="created_at")
+    @admin.display(description="first seen", ordering="created_at")
     def show_created(self, change: SchemaChange) -> str:
         return describe_time(change.created_at)
 
@@ -175,17 +175,17 @@ class ChangeAdmin(ReadOnlyAdmin):
     @admin.action(description="Acknowledge", permissions=["operate"])
     def acknowledge(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
         user: Any = request.user
-        unknown = list(queryset.filter(acknowledged_at=None).order_by("pk")[: MOST_AT_ONCE + 1])
-        for change in unknown[:MOST_AT_ONCE]:
+        unacknowledged = list(queryset.filter(acknowledged_at=None).order_by("pk")[: MOST_AT_ONCE + 1])
+        for change in unacknowledged[:MOST_AT_ONCE]:
             acknowledge(change.pk, user_id=user.pk)
-        self.log_all(request, unknown[:MOST_AT_ONCE], "Acknowledged.")
-        self.tell(request, Done(f"{len(unknown[:MOST_AT_ONCE])} changes are acknowledged."))
-        if len(unknown) > MOST_AT_ONCE:
-            self.message_user(request, "There are more: acknowledge again for the next ones.", messages.WARNING)
+        self.log_all(request, unacknowledged[:MOST_AT_ONCE], "Acknowledged.")
+        self.tell(request, Done(f"{len(unacknowledged[:MOST_AT_ONCE])} changes are acknowledged."))
+        if len(unacknowledged) > MOST_AT_ONCE:
+            self.message_user(request, "There are more. Repeat the action for the next ones.", messages.WARNING)
 
 
 def describe_acknowledgement(change: SchemaChange) -> str:
-    """Who acknowledged it, and when; empty if nobody has."""
+    """Return the user and the time of the acknowledgement, or an empty string if there is none."""
     if change.acknowledged_at is None:
         return ""
-    return f"{change.acknowledged_by or 'a user who is gone'}, {describe_time(change.acknowledged_at)}"
+    return f"{change.acknowledged_by or 'a deleted user'}, {describe_time(change.acknowledged_at)}"

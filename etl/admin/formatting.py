@@ -1,4 +1,4 @@
-"""Texts from outside, shown as they are and unable to do anything: no markup, no hidden or turning characters."""
+"""Shows strings from outside verbatim and harmless: without markup, invisible characters or changes of direction."""
 
 import json
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 MOST_CHARACTERS = 64 << 10
-"""Of a payload: a longer one is shown cut, and not compared."""
+"""The most characters of a payload that are shown; a longer one is truncated and not compared."""
 MOST_FIELDS = 500
 MOST_DEPTH = 50
 SHORT = 120
@@ -24,7 +24,7 @@ class _Verbatim(str):
 
 
 def make_visible(text: str, *, keep: str = "") -> str:
-    """The text with each character that can't be seen, or turns the direction, as a sign for it; `keep` ones stay."""
+    """Replace each character that is invisible or changes the direction by a visible sign, except those in `keep`."""
     if text.isprintable():
         return text
     return "".join(
@@ -38,7 +38,7 @@ def _show(character: str) -> str:
 
 
 def show_text(text: object, *, most: int | None = None) -> SafeString:
-    """A text of one line, by itself as far as its direction goes, cut after so many characters."""
+    """Render a string in one line, isolated in its direction and truncated after `most` characters."""
     visible = make_visible(str(text))
     if most is not None and len(visible) > most:
         visible = f"{visible[:most]}…"
@@ -46,19 +46,19 @@ def show_text(text: object, *, most: int | None = None) -> SafeString:
 
 
 def show_original(original: bytes) -> str:
-    r"""Bytes as text: what is no UTF-8 as \xff, control characters as signs; line ends as a sign and a new line."""
+    r"""Decode bytes: invalid UTF-8 becomes \xff, control characters become signs, line ends a sign and a new line."""
     visible = make_visible(original.decode("utf-8", errors="backslashreplace"), keep="\n")
     return visible.replace("\n", "␊\n")
 
 
 def show_payload(text: str) -> str:
-    """A payload, or its beginning."""
+    """Return the payload, truncated if it is long."""
     visible = make_visible(text[:MOST_CHARACTERS], keep=_LAYOUT)
     return visible if len(text) <= MOST_CHARACTERS else f"{visible}…"
 
 
 def flatten(payload: str | None) -> dict[str, str] | None:
-    """Field path → value as JSON writes it (numbers as sent); None if it can't be parsed or is too long."""
+    """Map each field path to its value in JSON (numbers as sent). None if the payload is invalid or too long."""
     if payload is None or len(payload) > MOST_CHARACTERS:
         return None
     try:
@@ -107,6 +107,6 @@ class Difference:
 
 
 def compare_fields(before: dict[str, str], after: dict[str, str]) -> list[Difference]:
-    """Every path of either, in the order of the later one, removed ones last."""
+    """Return the paths of both, in the order of `after`, followed by the removed paths."""
     paths = [*after, *(path for path in before if path not in after)]
     return [Difference(path, before.get(path), after.get(path)) for path in paths]

@@ -1,4 +1,4 @@
-"""Lists whose cost does not grow with their tables: filters by words, a bounded count, orderings that an index has."""
+"""Lists whose cost does not grow with their tables: fixed filter choices, a bounded count and indexed orderings."""
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -17,12 +17,12 @@ MOST_ROWS = 5000
 
 
 def read_id(text: str) -> int | None:
-    """An id as somebody typed it; None if it is none."""
+    """Parse an id that a user typed. Returns None if it is not a number of at most 18 digits."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 class Capped(Paginator):  # type: ignore[type-arg]
-    """Counts and shows the first rows only, MOST_ROWS of them, in the order of the list."""
+    """Counts and shows only the first MOST_ROWS rows, in the order of the list."""
 
     @cached_property
     def count(self) -> int:
@@ -31,7 +31,7 @@ class Capped(Paginator):  # type: ignore[type-arg]
 
 
 class ByIndex(ChangeList):
-    """Always in the order that the page itself chooses, whatever the address says."""
+    """Sorts only by the page's own ordering and ignores the ordering in the address."""
 
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
         return list(self.model_admin.get_ordering(request))
@@ -41,7 +41,7 @@ class ByIndex(ChangeList):
 
 
 class WordFilter(admin.SimpleListFilter):
-    """One of few words in a column, whose name is the parameter's."""
+    """Filters by one of a few words in a column. The parameter has the column's name."""
 
     words: ClassVar[Iterable[str]] = ()
 
@@ -56,13 +56,13 @@ class WordFilter(admin.SimpleListFilter):
 
 
 def make_filter(column: str, words: Iterable[StrEnum]) -> type[WordFilter]:
-    """A filter for a column whose words stand in an enum."""
+    """Make a filter for a column whose words are the values of an enum."""
     named = {"parameter_name": column, "title": column, "words": tuple(word.value for word in words)}
     return type("WordFilter", (WordFilter,), named)
 
 
 class SourceFilter(WordFilter):
-    """By source: those known, without looking for others among a million rows."""
+    """Filters by source. Offers the known sources, without scanning a million rows for others."""
 
     title = "source"
     parameter_name = "source"
@@ -72,7 +72,7 @@ class SourceFilter(WordFilter):
 
 
 class RunFilter(admin.SimpleListFilter):
-    """By the run in the address (links lead here); offers nothing but to leave it."""
+    """Filters by the run in the address, which only links set. Its only choice is to clear it."""
 
     title = "run"
     parameter_name = "run"

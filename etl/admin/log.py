@@ -1,4 +1,4 @@
-"""Who did what: the admin's log of all users, to be looked at."""
+"""The admin's log of all users' actions, read-only."""
 
 from typing import Any
 
@@ -26,11 +26,11 @@ class LogAdmin(ReadOnlyAdmin):
     def show_time(self, entry: LogEntry) -> str:
         return describe_time(entry.action_time)
 
-    @admin.display(description="what")
+    @admin.display(description="object")
     def show_object(self, entry: LogEntry) -> str:
         return show_text(entry.object_repr, most=80)
 
-    @admin.display(description="done")
+    @admin.display(description="action")
     def show_message(self, entry: LogEntry) -> str:
         return make_visible(entry.get_change_message())
 

@@ -1,4 +1,4 @@
-"""Quarantine: the refused records, each with its cell marked and its original; replay and discard, also of many."""
+"""Quarantine: refused records, each with its cell marked and its original; replay and discard, one or many."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,14 +25,14 @@ _NEWEST_COLUMNS = """
     WHERE column_name <> '' ORDER BY column_name LIMIT 30
 """
 MOST_AT_ONCE = 5000
-"""More open records than this are discarded by a worker: the request must not last."""
+"""The most open records that a request discards itself; a worker discards larger selections."""
 
 _SELECTING = {"source", "code", "run", "status"}
 _PAGING = {"p", "e"}
 
 
 class ColumnFilter(admin.SimpleListFilter):
-    """By column: those of the newest records."""
+    """Filters by column. Offers the columns of the newest records."""
 
     title = "column"
     parameter_name = "column_name"
@@ -117,8 +117,8 @@ class QuarantineAdmin(ReadOnlyAdmin):
         if row.status != QuarantineStatus.OPEN:
             return []
         question = (
-            f"Record {row.pk} of {row.source} is put away for good: it stays to be looked at, but counts as open no"
-            " more, and can't be replayed."
+            f"This discards record {row.pk} of {row.source} for good. It remains visible, but no longer counts as open"
+            " and can't be replayed."
         )
         return [
             Button("replay", "Replay", lambda: self._replay_one(request, row)),
@@ -128,7 +128,7 @@ class QuarantineAdmin(ReadOnlyAdmin):
     def _replay_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
         user: Any = request.user
         run = quarantine.replay_one(record.pk, by=f"{user} in the admin", user_id=user.pk)
-        return Done(f"Record {record.pk} goes through today's contract again:", [run])
+        return Done(f"Record {record.pk} will be judged again by the current contract:", [run])
 
     def _discard_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
         user: Any = request.user
@@ -179,19 +179,19 @@ class QuarantineAdmin(ReadOnlyAdmin):
         user: Any = request.user
         queued = quarantine.replay(selection, by=f"{user} in the admin", user_id=user.pk)
         if not queued:
-            raise NotPossible(f"Nothing is open of {described}.")
-        return Done(f"A worker takes {described} through today's contract again:", queued)
+            raise NotPossible(f"There is nothing to replay among {described}.")
+        return Done(f"A worker will judge {described} again by the current contract:", queued)
 
     def _discard_many(self, request: HttpRequest, selection: Selection, described: str) -> Done:
         user: Any = request.user
         by = f"{user} in the admin"
         if quarantine.count_open(selection, most=MOST_AT_ONCE + 1) > MOST_AT_ONCE:
             quarantine.discard_later(selection, by=by, user_id=user.pk)
-            return Done(f"A worker discards {described}, in the background: more than {MOST_AT_ONCE:,} records.")
-        return Done(f"{quarantine.discard(selection, by=by, user_id=user.pk):,} discarded, of {described}.")
+            return Done(f"A worker will discard {described} in the background: more than {MOST_AT_ONCE:,} records.")
+        return Done(f"{quarantine.discard(selection, by=by, user_id=user.pk):,} discarded ({described}).")
 
     def _read_selection(self, request: HttpRequest) -> tuple[Selection, str]:
-        """What the operator means, and in words. Raises NotPossible where it can't be told exactly."""
+        """Return the operator's selection and its description. Raises NotPossible if a Selection can't express it."""
         if request.POST.get("select_across") == "1":
             return read_filters(request)
         given = map(read_id, request.POST.getlist(ACTION_CHECKBOX_NAME))
@@ -199,25 +199,25 @@ class QuarantineAdmin(ReadOnlyAdmin):
         open_ids = QuarantinedRecord.objects.filter(pk__in=ticked, status=QuarantineStatus.OPEN)
         ids = tuple(sorted(open_ids.values_list("pk", flat=True)))
         if not ids:
-            raise NotPossible("None of the ticked records is open any more.")
+            raise NotPossible("None of the ticked records is still open.")
         closed = len(ticked) - len(ids)
         words = f"{len(ids)} ticked" if len(ids) == 1 else f"{len(ids)} ticked records"
-        return Selection(ids=ids), f"{words} ({closed} are not open any more)" if closed else words
+        return Selection(ids=ids), f"{words} ({closed} skipped: no longer open)" if closed else words
 
 
 def read_filters(request: HttpRequest) -> tuple[Selection, str]:
-    """All open records that match the list's filters. Raises NotPossible where a selection can't say so."""
+    """Select all open records that match the list's filters. Raises NotPossible if a Selection can't express them."""
     given = {name: str(value) for name, value in request.GET.items() if value and name not in _PAGING}
     if any("\0" in value for value in given.values()):
         raise NotPossible("There is no such filter.")
     status = given.pop("status", QuarantineStatus.OPEN)
     if status != QuarantineStatus.OPEN:
-        raise NotPossible(f"Only open records can be replayed or discarded; the list shows {status} ones.")
+        raise NotPossible(f"Only open records can be replayed or discarded; this list shows {status} records.")
     others = sorted(given.keys() - _SELECTING)
     if others:
         raise NotPossible(
-            f"All that match can be chosen by source, code and run only, not by {', '.join(others)}: clear that filter,"
-            " or tick the records page by page. Nothing was done."
+            f"All matching records can be selected only by source, code and run, not by {', '.join(others)}. Clear that"
+            " filter or tick the records page by page. Nothing was changed."
         )
     run = read_id(given["run"]) if "run" in given else None
     if "run" in given and not run:
@@ -228,7 +228,7 @@ def read_filters(request: HttpRequest) -> tuple[Selection, str]:
 
 
 def _mark_cells(record: QuarantinedRecord) -> list[dict[str, Any]]:
-    """The record's fields, those of the offending column marked; a column that is missing too."""
+    """Return the record's fields, with the offending column marked, even if the record lacks it."""
     fields = flatten(record.payload)
     if fields is None:
         return []
@@ -242,5 +242,5 @@ def _mark_cells(record: QuarantinedRecord) -> list[dict[str, Any]]:
         for path, value in fields.items()
     ]
     if name and not any(cell["is_marked"] for cell in cells):
-        cells.append({"path": show_text(name), "value": "(not there)", "is_marked": True})
+        cells.append({"path": show_text(name), "value": "(missing)", "is_marked": True})
     return cells

@@ -1,4 +1,4 @@
-"""Raw and unified records: lists whose cost does not grow with their tables, and each record's versions in order."""
+"""Raw and unified records: lists whose cost does not grow with their tables, and the versions of each record."""
 
 from itertools import pairwise
 from typing import Any
@@ -21,16 +21,16 @@ SHOWN_CHANGES = 100
 
 
 class Records(ReadOnlyAdmin):
-    """A list in the order of an index, for a table of millions; found by id alone."""
+    """A list for a table of millions of rows: sorted by an index, searched only by external id."""
 
     paginator = Capped
     sortable_by = ()
     search_fields = ("external_id",)
     search_help_text = (
-        "The whole external id, as the source writes it. Other searches would read the whole table: the API has them."
+        "The complete external id, as the source writes it. Other searches would scan the whole table: use the API."
     )
     source_ordering: tuple[str, ...]
-    """The order of the index that begins with the source."""
+    """The ordering of the index that starts with the source."""
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ByIndex]:
         return ByIndex
@@ -39,20 +39,20 @@ class Records(ReadOnlyAdmin):
         if request.GET.get("q", "").strip():
             return ("source", "external_id", "-id")
         if RunFilter in self.list_filter and request.GET.get("run"):
-            return ("sequence", "position", "id")  # an order of no index: so the run's own is used
+            return ("sequence", "position", "id")  # not indexed, so that the index on the run is used
         return self.source_ordering if request.GET.get("source") else ("-id",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         text = search_term.strip()
-        # The sources by name: the index begins with them.
+        # By source names, because the index starts with the source.
         return queryset.filter(source__in=list_known(), external_id=text) if text else queryset, False
 
     def describe_list(self, request: HttpRequest) -> str:
         return (
-            f"About {estimate_rows(str(self.opts.db_table)):,} rows in all, by PostgreSQL's estimate."
-            f" A list shows the first {MOST_ROWS:,}: narrow it by source, or search for an id."
+            f"About {estimate_rows(str(self.opts.db_table)):,} rows in all (PostgreSQL's estimate)."
+            f" This list shows the first {MOST_ROWS:,}. Filter by source or search for an id."
         )
 
     def name_row(self, row: Any) -> str:
@@ -64,7 +64,7 @@ class Records(ReadOnlyAdmin):
 
 
 def estimate_rows(table: str) -> int:
-    """How many rows PostgreSQL believes the table to have."""
+    """Return PostgreSQL's estimate of the number of rows."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT greatest(reltuples, 0)::bigint FROM pg_class WHERE oid = %s::regclass", [table])
         (count,) = cursor.fetchone()
@@ -109,7 +109,7 @@ class UnifiedAdmin(Records):
     page_template = "etl/unified.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[UnifiedRecord]:
-        """All of them: the condition holds for each, and names the index of a source's latest changes."""
+        """Return all records; the condition is always true and selects the index of a source's latest changes."""
         return super().get_queryset(request).filter(sequence__gt=0)  # type: ignore[no-any-return]
 
     @admin.display(description="name")
@@ -128,7 +128,7 @@ class UnifiedAdmin(Records):
     def show_currency(self, record: UnifiedRecord) -> SafeString | str:
         return show_text(record.currency, most=20) if record.currency is not None else "–"
 
-    @admin.display(description="time of the event")
+    @admin.display(description="event time")
     def show_event_time(self, record: UnifiedRecord) -> str:
         return describe_time(record.event_timestamp)
 
@@ -148,20 +148,20 @@ class UnifiedAdmin(Records):
                 ("Category", show_text(row.category) if row.category is not None else "–"),
                 ("Value", describe_value(row)),
                 ("Currency", show_text(row.currency) if row.currency is not None else "–"),
-                ("Time of the event", describe_time(row.event_timestamp)),
+                ("Event time", describe_time(row.event_timestamp)),
                 ("First ingested", describe_time(row.ingested_at)),
                 ("Updated", describe_time(row.updated_at)),
                 ("Sequence", f"{row.sequence:,}"),
                 ("Content hash", bytes(row.content_hash).hex()),
             ],
-            "versions": _tell_versions(versions, payloads, runs)[:SHOWN_VERSIONS],
+            "versions": _describe_versions(versions, payloads, runs)[:SHOWN_VERSIONS],
             "has_more": len(versions) > SHOWN_VERSIONS,
             "raw_model": find_raw_model(row.raw_id),
         }
 
 
 def describe_value(record: UnifiedRecord) -> str:
-    """The value without the zeros that its column adds."""
+    """Format the value without the zeros that its column adds."""
     if record.value is None:
         return "–"
     text = f"{record.value:f}"
@@ -169,7 +169,7 @@ def describe_value(record: UnifiedRecord) -> str:
 
 
 def find_raw_model(raw_id: int | None) -> str:
-    """The name of the model whose table has this raw record; empty if there is none."""
+    """Return the name of the model whose table holds this raw record, or an empty string."""
     if raw_id is None:
         return ""
     return next(
@@ -179,13 +179,13 @@ def find_raw_model(raw_id: int | None) -> str:
 
 
 def _list_versions(source: str, external_id: str) -> list[AnyRawRecord]:
-    """The newest raw versions of the record, one more than is shown; by the index on (source, external_id)."""
+    """Return the record's newest raw versions, one more than is shown, by the index on (source, external_id)."""
     versions = AnyRawRecord.objects.filter(source=source, external_id=external_id)
     return list(versions.defer("payload").order_by("-id")[: SHOWN_VERSIONS + 1])
 
 
 def _read_payloads(ids: list[int]) -> dict[int, str]:
-    """Raw id → the payload's text, as much of it as is shown."""
+    """Return the payload of each raw id, one character longer than is shown if it is truncated."""
     text = Left(Cast("payload", TextField()), MOST_CHARACTERS + 1)
     return dict(AnyRawRecord.objects.filter(pk__in=ids).annotate(text=text).values_list("pk", "text"))
 
@@ -195,12 +195,12 @@ def _show_fields(payload: str) -> list[tuple[SafeString, SafeString]]:
     return [(show_text(path), show_text(value, most=2000)) for path, value in (fields or {}).items()]
 
 
-def _tell_versions(
+def _describe_versions(
     versions: list[AnyRawRecord], payloads: dict[int, str], runs: dict[int, Run]
 ) -> list[dict[str, Any]]:
-    """The versions, newest first, each with what changed since the one before it."""
+    """Describe the versions, newest first, each with its changes from the previous version."""
     flat = {pk: flatten(text) for pk, text in payloads.items()}
-    told: list[dict[str, Any]] = [
+    described: list[dict[str, Any]] = [
         {
             "id": version.pk,
             "run_id": version.run_id,
@@ -216,7 +216,7 @@ def _tell_versions(
     for index, (newer, older) in enumerate(pairwise(versions)):
         after, before = flat.get(newer.pk), flat.get(older.pk)
         if after is not None and before is not None:
-            told[index]["changes"] = [
+            described[index]["changes"] = [
                 {
                     "path": make_visible(each.path),
                     "kind": each.kind,
@@ -227,5 +227,5 @@ def _tell_versions(
                 if each.kind != "same"
             ][:SHOWN_CHANGES]
     if versions and len(versions) <= SHOWN_VERSIONS:
-        told[-1]["is_first"] = True
-    return told
+        described[-1]["is_first"] = True
+    return described

@@ -1,4 +1,4 @@
-"""Runs: the list, each one's story with the advice that fits, two side by side; run again and cancel."""
+"""Runs: the list, each run with its events and advice, two runs side by side; run again and cancel."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -36,12 +36,12 @@ OPEN = (Status.QUEUED, Status.RUNNING)
 
 
 def describe_duration(run: Run) -> str:
-    """How long the run took, or has taken so far."""
+    """Format how long the run took, or has taken so far."""
     return describe_seconds(find_seconds(run))
 
 
 def find_seconds(run: Run) -> float | None:
-    """From its first start to its end, or to now."""
+    """Return the seconds from its first start to its end, or until now. None if it was never started."""
     if run.started_at is None:
         return None
     end: datetime = run.finished_at or timezone.now()
@@ -49,13 +49,13 @@ def find_seconds(run: Run) -> float | None:
 
 
 def describe_rate(run: Run) -> str:
-    """Records a second, where there is enough of a run to tell."""
+    """Format the records per second; a dash if the run has no records or no duration."""
     seconds = find_seconds(run)
     return f"{run.seen / seconds:,.0f}" if run.seen and seconds else "–"
 
 
 def show_counter(name: str) -> Callable[[Any, Run], str]:
-    """A column with this counter; nothing where it is 0."""
+    """Make a column for this counter; it shows a dot instead of 0."""
 
     @admin.display(description=name, ordering=name)
     def show(self: Any, run: Run) -> str:
@@ -78,7 +78,7 @@ class RunAdmin(ReadOnlyAdmin):
     )
     date_hierarchy = "created_at"
     search_fields = ("source", "key", "reason", "error")
-    search_help_text = "A run's id, or a part of its source, key, reason or error."
+    search_help_text = "A run's id, or part of its source, key, reason or error."
     actions = ("run_again", "cancel", "compare")
     defer = ("cursor_before", "cursor_after")
     page_template = "etl/run.html"
@@ -149,8 +149,8 @@ class RunAdmin(ReadOnlyAdmin):
     def list_buttons(self, request: HttpRequest, row: Run) -> list[Button]:
         if row.status in OPEN:
             question = (
-                f"Run {row.pk} of {row.source} is closed as failed (cancelled). What it has committed stays; from now"
-                " on it writes nothing more, and nobody succeeds it. The next run of the source goes on from there."
+                f"This closes run {row.pk} of {row.source} as failed (cancelled). Its committed batches stay. It writes"
+                " nothing further and gets no successor. The source's next run resumes after its last batch."
             )
             return [Button("cancel", "Cancel", lambda: self._cancel_one(request, row), question)]
         return [Button("again", "Run again", lambda: self._order_again(request, row))]
@@ -162,7 +162,7 @@ class RunAdmin(ReadOnlyAdmin):
     def _order_again(self, request: HttpRequest, run: Run) -> Done:
         user: Any = request.user
         queued = operations.run_again(run.pk, by=f"{user} in the admin", user_id=user.pk)
-        return Done(f"Run {run.pk} of {run.source} is wanted again:", [queued])
+        return Done(f"Run {run.pk} of {run.source} was queued again:", [queued])
 
     @admin.action(description="Run again, with the same options", permissions=["operate"])
     def run_again(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
@@ -177,7 +177,7 @@ class RunAdmin(ReadOnlyAdmin):
     ) -> None:
         chosen = list(queryset[: self.list_per_page + 1])
         if len(chosen) > self.list_per_page:
-            text = f"Tick at most {self.list_per_page} runs: for more at once there is the API."
+            text = f"Tick at most {self.list_per_page} runs at once; for more, use the API."
             self.message_user(request, text, messages.ERROR)
             return
         for run in chosen:
@@ -198,12 +198,12 @@ class RunAdmin(ReadOnlyAdmin):
         return HttpResponseRedirect(f"{self.find_address('compare')}?{urlencode({'a': ids[0], 'b': ids[1]})}")
 
     def show_comparison(self, request: HttpRequest) -> HttpResponse:
-        """Two runs side by side, the earlier one first."""
+        """Show two runs side by side, the earlier one first."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         a, b = (Run.objects.filter(pk=read_id(request.GET.get(name, "")) or 0).first() for name in "ab")
         if a is None or b is None:
-            self.message_user(request, "There are no such two runs.", messages.WARNING)
+            self.message_user(request, "At least one of the two runs does not exist.", messages.WARNING)
             return HttpResponseRedirect(self.find_address("changelist"))
         context = {"title": f"Run {a.pk} and run {b.pk}", "a": a, "b": b, **_lay_out(compare_runs(a, b))}
         return self.render(request, "etl/comparison.html", None, context)
@@ -220,7 +220,7 @@ def _describe_event(run: Run, event: RunEvent) -> dict[str, Any]:
 
 
 def _draw_outcomes(run: Run) -> list[dict[str, Any]]:
-    """Each outcome with its share of what was seen and where that begins in the drawing, in percent."""
+    """Return each outcome with its share of the seen records and its position in the drawing, both in percent."""
     drawn, x = [], 0.0
     for name in OUTCOMES:
         if count := getattr(run, name):
@@ -233,18 +233,18 @@ def _draw_outcomes(run: Run) -> list[dict[str, Any]]:
 def _find_neighbours(run: Run) -> dict[str, Run | None]:
     successor = Q(key=f"successor:{run.pk}") | Q(further_keys__key=f"successor:{run.pk}")
     prefix, _, number = run.key.partition(":")
-    forerunner = read_id(number) if prefix == "successor" else None
+    predecessor = read_id(number) if prefix == "successor" else None
     closed = Run.objects.filter(source=run.source, finished_at__isnull=False).order_by("-finished_at")
     before = closed.filter(finished_at__lt=run.finished_at) if run.finished_at else closed.exclude(pk=run.pk)
     return {
         "successor": Run.objects.filter(successor).first(),
-        "predecessor": Run.objects.filter(pk=forerunner).first() if forerunner is not None else None,
+        "predecessor": Run.objects.filter(pk=predecessor).first() if predecessor is not None else None,
         "run_before": before.first(),
     }
 
 
 def _find_raw_model(run: Run) -> str:
-    """The name of the raw table's model, where the run has landed anything."""
+    """Return the name of the raw table's model, or an empty string if the run has landed no record."""
     source = find_source(run.source) if run.new + run.updated else None
     return RAW_MODELS[source.kind].__name__.lower() if source is not None else ""
 

@@ -1,4 +1,4 @@
-"""The desk's home: the admin's own index with the overview on it, refreshed in place; it works without JavaScript."""
+"""The admin site: its index page shows the overview, refreshed in place; it works without JavaScript."""
 
 import math
 from collections.abc import Mapping
@@ -52,9 +52,9 @@ PAGES: Mapping[type[Model], type[ReadOnlyAdmin]] = {
 
 
 class PipelineAdminSite(admin.AdminSite):
-    """Django's admin with the overview as its index, and the pages above.
+    """Django's admin with the overview as its index page, and the pages above.
 
-    They are registered here, not by decorators: those ask for the site, which is being made while this is imported.
+    They are registered here and not by decorators, which need the site while it is still being created.
     """
 
     site_header = "Kasparro"
@@ -62,7 +62,7 @@ class PipelineAdminSite(admin.AdminSite):
     index_title = "Overview"
     index_template = "etl/home.html"
     site_url = "/api/docs/"
-    enable_nav_sidebar = False  # base_site.html has links to the desk's pages; the width belongs to the lists
+    enable_nav_sidebar = False  # base_site.html links to the pages; the lists need the width
 
     def __init__(self, name: str = "admin") -> None:
         super().__init__(name)
@@ -76,12 +76,12 @@ class PipelineAdminSite(admin.AdminSite):
         return [path("overview/", self.admin_view(self.show_overview), name="overview"), *super().get_urls()]
 
     def show_overview(self, request: HttpRequest) -> HttpResponse:
-        """The overview alone, which the page fetches to refresh itself."""
+        """Return only the overview, which the index page fetches to refresh itself."""
         return TemplateResponse(request, "etl/overview.html", describe_overview(request))
 
 
 def describe_overview(request: HttpRequest) -> dict[str, Any]:
-    """What the template shows, ready to be drawn: positions are in the pixels of their drawing."""
+    """Return the context of the overview's template. Positions are in pixels of their drawing."""
     overview = read_overview()
     most = max((run["seen"] for line in overview.sources for run in line.runs), default=0)
     return {
@@ -115,7 +115,7 @@ def _describe_line(line: SourceLine, most: int) -> dict[str, Any]:
 
 
 def _draw_bar(index: int, run: dict[str, Any], most: int) -> dict[str, Any]:
-    """A run's outcome in its colour; the height tells, by powers of ten, how many records it saw."""
+    """Draw a run in the colour of its status. The height is the logarithm of the number of records it saw."""
     height = NARROWEST + (BAR_HEIGHT - NARROWEST) * math.log1p(run["seen"]) / math.log1p(most) if most else NARROWEST
     return {**run, "x": index * (BAR_WIDTH + BAR_GAP), "y": round(BAR_HEIGHT - height, 1), "height": round(height, 1)}
 

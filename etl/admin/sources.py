@@ -1,4 +1,4 @@
-"""Sources and their checkpoints: how each stands, and what an operator may do with it."""
+"""Sources: their standing, schedule and checkpoint, and the actions of operators on them."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,13 +26,13 @@ SHOWN_RUNS = 10
 
 
 class SourceAdmin(ReadOnlyAdmin):
-    """A row a source, whether it has a checkpoint yet or not."""
+    """One row per source, including sources that have no checkpoint yet."""
 
     page_template = "etl/source.html"
     list_select_related = ("owner_run",)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """All sources: few enough to be shown at once."""
+        """Show all sources; there are few enough for one page."""
         if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
             raise PermissionDenied
         now = read_clock()
@@ -55,7 +55,7 @@ class SourceAdmin(ReadOnlyAdmin):
         return self.render(request, "etl/sources.html", None, {"title": self.name_list(), "lines": lines})
 
     def find(self, request: HttpRequest, object_id: str) -> Checkpoint | None:
-        """The source's checkpoint; for one that has never run, what it would be."""
+        """Return the source's checkpoint, or an unsaved one if the source has never run."""
         row = self.get_object(request, object_id) if "\0" not in object_id else None
         if row is not None:
             return row  # type: ignore[no-any-return]
@@ -107,10 +107,11 @@ class SourceAdmin(ReadOnlyAdmin):
                 Button("run", "Run now", lambda: self._order(request, row, is_full=False)),
                 Button(
                     "full",
-                    "Read all anew",
+                    "Read everything again",
                     lambda: self._order(request, row, is_full=True),
-                    f"All content of {row.source} is read and judged again, though it may be unchanged. What is stored"
-                    " already is recognised and not written twice; it costs the time and the requests of a first read.",
+                    f"This reads and judges all content of {row.source} again, even if it is unchanged. Records that"
+                    " are already stored are not written again, but the run takes as long and sends as many requests"
+                    " as a first read.",
                 ),
                 Button("resume", "Resume", lambda: self._resume(row))
                 if is_paused
@@ -125,17 +126,17 @@ class SourceAdmin(ReadOnlyAdmin):
     def _order(self, request: HttpRequest, row: Checkpoint, *, is_full: bool) -> Done:
         by, options = f"{request.user} in the admin", Options(full=is_full)
         run = orders.queue(row.source, trigger=Trigger.ADMIN, by=by, options=options)
-        return Done(f"Source {row.source} is to be read{' anew' if is_full else ''}:", [run])
+        return Done(f"Source {row.source} will be read{' in full' if is_full else ''}:", [run])
 
     def _pause(self, row: Checkpoint) -> Done:
         operations.pause(row.source)
         return Done(
-            f"Source {row.source} is paused: its schedule asks for it no more. What is queued or running goes on."
+            f"Source {row.source} is paused: its schedule no longer starts runs. Queued and running runs continue."
         )
 
     def _resume(self, row: Checkpoint) -> Done:
         operations.resume(row.source)
-        return Done(f"Source {row.source} is resumed: if it is overdue, the sweeper queues it within a minute.")
+        return Done(f"Source {row.source} is resumed. If it is overdue, the sweeper queues a run within a minute.")
 
     def _release(self, request: HttpRequest, row: Checkpoint) -> Done:
         run = operations.release(row.source, by=f"{request.user} in the admin")
@@ -147,9 +148,9 @@ def _describe_release(row: Checkpoint) -> str:
     run = f"run {row.owner_run_id}" if row.owner_run_id is not None else make_visible(row.owner)
     return (
         f"This ends the ownership of {run}: it raises the epoch of {row.source} and closes the run as failed"
-        " (released). What it has committed stays. Its worker, if it still lives, writes nothing more: the fence"
-        " refuses each batch of an epoch that is over. Nobody succeeds it by itself: “Run now” goes on behind its last"
-        " batch. Do this when a lease is stuck; a run that merely should stop is better cancelled."
+        " (released). Its committed batches stay. If its worker is still alive, it writes nothing further, because the"
+        " fence refuses batches of an earlier epoch. No successor starts automatically; “Run now” resumes after the"
+        " last batch. Use this if a lease is stuck. To stop a run, cancel it."
     )
 
 
@@ -162,29 +163,29 @@ def _describe_lag(standing: Standing) -> str:
 
 
 def _describe_entry(entry: PeriodicTask | None, now: Any) -> dict[str, Any]:
-    """Its schedule: whether it is enabled, its rhythm in words, and when it is due next, where that can be told."""
+    """Describe the source's schedule: whether it is enabled, its timing in words and, if known, its next due time."""
     if entry is None:
-        return {"entry": None, "is_paused": False, "rhythm": "", "next_due": None}
-    rhythm, next_due = "", None
+        return {"entry": None, "is_paused": False, "timing": "", "next_due": None}
+    timing, next_due = "", None
     if entry.interval is not None:
         every: timedelta = entry.interval.schedule.run_every
-        rhythm = f"every {describe_seconds(every.total_seconds())}"
+        timing = f"every {describe_seconds(every.total_seconds())}"
         next_due = schedule.floor(now, every) + every
     elif entry.crontab is not None:
         fields = (getattr(entry.crontab, name) for name in schedule.CRONTAB_FIELDS)
-        rhythm = f"{' '.join(fields)} ({entry.crontab.timezone})"
+        timing = f"{' '.join(fields)} ({entry.crontab.timezone})"
         remaining: timedelta = entry.crontab.schedule.remaining_estimate(now)
         next_due = now + remaining
     return {
         "entry": entry,
         "is_paused": not entry.enabled,
-        "rhythm": rhythm,
+        "timing": timing,
         "next_due": next_due if entry.enabled else None,
     }
 
 
 def _find_entry_address(request: HttpRequest, entry: PeriodicTask | None) -> str:
-    """Where the schedule is edited, for whoever may."""
+    """Return the address of the schedule's edit page, or an empty string if the user may not edit it."""
     user: Any = request.user
     if entry is None or not user.has_perm("django_celery_beat.change_periodictask"):
         return ""

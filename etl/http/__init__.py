@@ -1,1 +1,1 @@
-"""HTTP requests with care: retries, deadlines, caps, rate limits. The only importer of requests and urllib3."""
+"""GET requests with retries, deadlines, size caps and rate limits. Only this package imports requests and urllib3."""

@@ -1,20 +1,20 @@
-"""Addresses for messages and rate limits: without what may be a credential."""
+"""Addresses for messages and rate limits, without anything that may be a credential."""
 
 from urllib.parse import urlsplit
 
 
 def hide_secrets(url: str) -> str:
-    """The URL for people: without user, password, query and fragment, any of which may be a credential."""
+    """Return the URL for display, without user, password, query and fragment, each of which may be a credential."""
     try:
         parts = urlsplit(url)
-        _ = parts.port  # a password with an unescaped / or ? passes for host and port: then nothing is shown
+        _ = parts.port  # raises if a password with an unescaped / or ? is parsed as host and port
     except ValueError:
         return "(no usable address)"
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def find_host(url: str) -> str:
-    """The host of the URL; empty where it has none: asking will tell."""
+    """Return the host of the URL, or an empty string if it has no host (the request then fails)."""
     try:
         return urlsplit(url).hostname or ""
     except ValueError:

@@ -1,4 +1,4 @@
-"""One attempt at a GET: connections that its deadline ends, credentials for one origin, the body as a local copy."""
+"""One attempt at a GET: a deadline ends it, credentials are sent to one origin, the body becomes a local copy."""
 
 import hashlib
 import ssl
@@ -26,13 +26,13 @@ USER_AGENT = "kasparro"
 
 
 def _refuse_if_passed(deadline: Deadline) -> None:
-    """Raise AttemptFailed: what was read since may look like an end, since the connection was cut here."""
+    """Raise AttemptFailed: the deadline has shut down the connection, which looks like the end of the body."""
     if deadline.has_passed:
-        raise AttemptFailed(f"the answer was not complete after {deadline.seconds:g} s")
+        raise AttemptFailed(f"the response was not complete after {deadline.seconds:g} s")
 
 
 class _Connection(urllib3.connection.HTTPConnection):
-    """A connection that its attempt's deadline ends."""
+    """A connection that the attempt's deadline shuts down."""
 
     def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -44,7 +44,7 @@ class _Connection(urllib3.connection.HTTPConnection):
 
 
 class _TlsConnection(urllib3.connection.HTTPSConnection):
-    """The same over TLS."""
+    """Like `_Connection`, over TLS."""
 
     def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -57,7 +57,7 @@ class _TlsConnection(urllib3.connection.HTTPSConnection):
 
 
 class _Adapter(HTTPAdapter):
-    """Gives connections that the deadline ends, directly or through a proxy, and does not retry."""
+    """Opens connections that the deadline shuts down, directly or through a proxy. Does not retry."""
 
     def __init__(self, deadline: Deadline) -> None:
         super().__init__(max_retries=0)
@@ -71,7 +71,7 @@ class _Adapter(HTTPAdapter):
 
 
 class Attempt(requests.Session):
-    """One attempt, redirects included; credentials go to no other origin than the one asked."""
+    """One attempt, including its redirects. Credentials are sent only to the origin of the request."""
 
     def __init__(self, deadline: Deadline) -> None:
         super().__init__()
@@ -90,9 +90,12 @@ class Attempt(requests.Session):
                 prepared_request.headers.pop(name, None)
 
     def download(self, request: Request, validators: Mapping[str, str], file: BinaryIO) -> Body | None:
-        """The body, or None if it is not modified. Raises AttemptFailed if another attempt may do, else SourceError."""
+        """Return the body, or None if it is not modified.
+
+        Raises AttemptFailed if another attempt may succeed, otherwise SourceError.
+        """
         self.secret_headers = tuple(request.headers)
-        condition = _condition(request, validators)
+        condition = _make_condition(request, validators)
         headers = {"User-Agent": USER_AGENT, **condition, **request.headers}
         timeout = min(conf.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds)
         try:
@@ -104,12 +107,12 @@ class Attempt(requests.Session):
                 return Body(_store(response, file, self.deadline, request), _find_validators(response, request))
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             _refuse_if_passed(self.deadline)
-            # Without its cause: the libraries' texts hold the URL with its credentials.
+            # Without its cause, because the libraries' messages contain the URL with its credentials.
             raise _translate(error, request) from None
 
 
 def _drop_redirect_body(response: requests.Response, **options: Any) -> None:
-    """Requests would read it whole, into memory, however long it is."""
+    """Close a redirect unread; requests would read its body into memory, regardless of its size."""
     if response.is_redirect:
         response.close()
 
@@ -121,11 +124,11 @@ def _refuse_bad_status(response: requests.Response, request: Request, *, is_cond
     if status in RETRIED_STATUSES:
         raise AttemptFailed(line, response.headers.get("Retry-After"))
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
-        raise SourceError(f"{hide_secrets(request.url)} answered {line}.", Reason.SOURCE_REFUSED)
+        raise SourceError(f"{hide_secrets(request.url)} responded with {line}.", Reason.SOURCE_REFUSED)
 
 
 def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, request: Request) -> LocalCopy:
-    """Write the body to the file as it comes, up to the cap and the deadline."""
+    """Stream the body to the file, up to the size cap and the deadline."""
     file.seek(0)
     file.truncate()
     digest, size = hashlib.sha256(), 0
@@ -137,15 +140,15 @@ def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, requ
             raise SourceError(f"{hide_secrets(request.url)} sent more than {limit}.")
     _refuse_if_passed(deadline)
     if not size and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
-        raise AttemptFailed("the answer was cut before its body")  # headers that end early look complete
+        raise AttemptFailed("the connection was cut off before the body")  # truncated headers look complete
     file.flush()
     return LocalCopy(file, digest.hexdigest(), size)
 
 
 def _translate(error: Exception, request: Request) -> Exception:
-    """An error of the libraries in our words."""
+    """Return the SourceError or AttemptFailed for an error of the libraries."""
     where = hide_secrets(request.url)
-    if _is_caused_by(error, ssl.SSLError) and not _is_caused_by(error, ssl.SSLEOFError):  # EOF: cut, not refused
+    if _is_caused_by(error, ssl.SSLError) and not _is_caused_by(error, ssl.SSLEOFError):  # EOF: cut off, not refused
         return SourceError(f"{where}: no trusted TLS connection ({_name_cause(error)}).", Reason.SOURCE_REFUSED)
     permanent = (
         requests.exceptions.InvalidURL,
@@ -155,26 +158,26 @@ def _translate(error: Exception, request: Request) -> Exception:
         requests.exceptions.TooManyRedirects,
     )
     if isinstance(error, permanent):
-        return SourceError(f"{where} can't be asked ({type(error).__name__}).", Reason.SOURCE_REFUSED)
+        return SourceError(f"{where} can't be requested ({type(error).__name__}).", Reason.SOURCE_REFUSED)
     if isinstance(error, ValueError) and not isinstance(
         error, (requests.RequestException, urllib3.exceptions.HTTPError)
     ):
-        return SourceError(f"{where}: an address or header can't be used.", Reason.SOURCE_REFUSED)
+        return SourceError(f"{where}: the address or a header is invalid.", Reason.SOURCE_REFUSED)
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError)):
-        return AttemptFailed(f"no answer within {conf.ETL_HTTP_TIMEOUT_SECONDS:g} s")
+        return AttemptFailed(f"no response within {conf.ETL_HTTP_TIMEOUT_SECONDS:g} s")
     if isinstance(error, OSError) and not isinstance(error, (requests.RequestException, ConnectionError)):
-        return SourceError(f"{where}: the answer can't be kept in {tempfile.gettempdir()}: {error.strerror}.")
+        return SourceError(f"{where}: the response can't be stored in {tempfile.gettempdir()}: {error.strerror}.")
     return AttemptFailed(f"connection error ({_name_cause(error)})")
 
 
 def _find_causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps: libraries put the cause in `__cause__`, `reason` or the arguments."""
-    pending, met = [error], set()
+    """Yield the error and all errors it wraps; libraries put the cause in `__cause__`, `reason` or the arguments."""
+    pending, seen = [error], set()
     while pending:
         current = pending.pop(0)
-        if id(current) in met:
+        if id(current) in seen:
             continue
-        met.add(id(current))
+        seen.add(id(current))
         yield current
         inner = (current.__cause__, current.__context__, getattr(current, "reason", None), *current.args)
         pending += [cause for cause in inner if isinstance(cause, BaseException)]
@@ -189,21 +192,20 @@ def _name_cause(error: BaseException) -> str:
     return getattr(last, "strerror", None) or type(last).__name__
 
 
-def _condition(request: Request, validators: Mapping[str, str]) -> dict[str, str]:
-    known = validators
-    if known.get("address") != _hash_address(request):
+def _make_condition(request: Request, validators: Mapping[str, str]) -> dict[str, str]:
+    if validators.get("address") != _hash_address(request):
         return {}
     names = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
-    return {header: known[name] for name, header in names.items() if known.get(name)}
+    return {header: validators[name] for name, header in names.items() if validators.get(name)}
 
 
 def _find_validators(response: requests.Response, request: Request) -> dict[str, str]:
     found = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
-    # A header folded over lines can't be sent back.
+    # A header that is folded over several lines can't be sent back.
     usable = {name: value for name, value in found.items() if value and value.isprintable()}
     return {"address": _hash_address(request)} | usable
 
 
 def _hash_address(request: Request) -> str:
-    """Validators hold for one address only; hashed, since a URL may hold credentials."""
+    """Hash the only URL for which the validators are valid; the URL itself may contain credentials."""
     return hashlib.sha256(request.url.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -1,6 +1,6 @@
-"""One HTTP GET, done with care: paced, retried, conditional, within its deadline; the body as a local copy.
+"""One HTTP GET: paced, conditional and retried, each attempt within a deadline; the body becomes a local copy.
 
-Waits go through the run's `ReadContext`, so that an interruption or a lost lease ends them.
+It waits through the run's `ReadContext`, so that an interruption or a lost lease ends the wait.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -21,10 +21,10 @@ from etl.read_context import ReadContext
 def open_body(
     request: Request, validators: Mapping[str, str], context: ReadContext, looks_cut: Callable[[LocalCopy], bool]
 ) -> Iterator[Body | None]:
-    """The body, downloaded whole to a temporary file, or None if it is not modified.
+    """Download the body to a temporary file; yield None if it is not modified.
 
-    `looks_cut` tells a body that ends in the middle: HTTP itself can't, where the length was not announced.
-    Raises SourceError, TransientSourceError after the last retry, RateLimited for a wait that is too long.
+    `looks_cut` detects a truncated body: HTTP itself can't if no length was announced.
+    Raises SourceError, TransientSourceError after the last retry, and RateLimited if the wait would be too long.
     """
     with open_temporary() as file:
         yield _get_with_retries(request, validators, context, file, looks_cut)
@@ -44,20 +44,20 @@ def _get_with_retries(
             with set_deadline(conf.ETL_HTTP_DEADLINE_SECONDS) as deadline, Attempt(deadline) as session:
                 body = session.download(request, validators, file)
             if body is not None and looks_cut(body.copy):
-                raise AttemptFailed("the answer was cut in the middle")
+                raise AttemptFailed("the body is truncated")
             return body
         except AttemptFailed as failure:
-            asked = retry.parse_retry_after(failure.retry_after or "")
-            if asked > context.max_wait_seconds:
-                raise describe_long_wait(asked, failure, request) from None
+            requested = retry.parse_retry_after(failure.retry_after or "")
+            if requested > context.max_wait_seconds:
+                raise describe_long_wait(requested, failure, request) from None
             retry = retry.after(failure, request)
-            seconds = max(asked, retry.get_backoff_time())
+            seconds = max(requested, retry.get_backoff_time())
             context.note_retry(f"Retrying ({retry.number}/{retry.most}) after {seconds:.2f}s due to: {failure}")
             context.wait(seconds)
 
 
 def _await_turn(request: Request, context: ReadContext) -> None:
-    """Wait until the host may be asked; raises RateLimited if that is longer than the context waits."""
+    """Wait for a place in the host's rate limit. Raises RateLimited if that takes longer than `max_wait_seconds`."""
     while seconds := context.find_pace(find_host(request.url), request.rate_limit):
         if seconds > context.max_wait_seconds:
             raise describe_long_wait(seconds, AttemptFailed(f"its rate limit is {request.rate_limit}"), request)

@@ -1,7 +1,6 @@
-"""Rate limits, counted in Redis for all processes: requests to a host, and requests to the API (api/access).
+"""Rate limits, counted in Redis for all processes: requests to a host and requests to the API (api/access).
 
-Like the lock they are a courtesy, not a law: without Redis requests go out unpaced, and the host's own 429 is
-waited out.
+Like the Redis lock they are best effort: without Redis, requests are sent unpaced, and a 429 of the host is waited out.
 """
 
 import logging
@@ -25,11 +24,11 @@ PATIENCE_SECONDS = 1
 LEAST_WAIT_SECONDS = 0.01
 
 parse = cache(limits.parse)
-"""A rate such as 10/minute, whose window this is."""
+"""Parse a rate such as 10/minute."""
 
 
 def find_wait(host: str, limit: str) -> float:
-    """Seconds to wait before asking this host once more; 0 takes a place in the moving window, now."""
+    """Take a place in the host's moving window and return 0, or return the seconds to wait before trying again."""
     if not limit:
         return 0
     try:
@@ -42,11 +41,11 @@ def find_wait(host: str, limit: str) -> float:
         return 0
 
 
-def count(limiter: RateLimiter, item: RateLimitItem, who: str, *, least_wait_seconds: float) -> float:
-    """Take a place in the window; 0, or the seconds until it has room. Raises StorageError."""
-    if limiter.hit(item, who):
+def count(limiter: RateLimiter, item: RateLimitItem, client: str, *, least_wait_seconds: float) -> float:
+    """Take a place in the window and return 0, or return the seconds until a place is free. Raises StorageError."""
+    if limiter.hit(item, client):
         return 0
-    return max(least_wait_seconds, limiter.get_window_stats(item, who).reset_time - time.time())
+    return max(least_wait_seconds, limiter.get_window_stats(item, client).reset_time - time.time())
 
 
 @cache
@@ -55,7 +54,7 @@ def _make_limiter(url: str) -> MovingWindowRateLimiter:
 
 
 def make_limiter(strategy: type[Limiter], url: str, key_prefix: str, patience_seconds: float) -> Limiter:
-    """What counts in this Redis; its errors are StorageError."""
+    """Return a limiter that counts in this Redis. Its errors are StorageError."""
     address = url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
     storage = storage_from_string(
         address,

@@ -1,4 +1,4 @@
-"""What to get, and what came."""
+"""A GET request and the body of its response."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from etl.local_copy import LocalCopy
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What to get; `headers` may hold credentials and are sent to the URL's own origin only.
+    """The URL to get. `headers` may contain credentials and are sent only to the URL's own origin.
 
-    `rate_limit`: how often its host may be asked, by all workers together (`10/minute`); empty for no limit.
+    `rate_limit`: the most requests that all workers together send to the host (`10/minute`); empty for no limit.
     """
 
     url: str
@@ -20,7 +20,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A whole body, and the validators under which the server knows it."""
+    """A complete body and its validators for a conditional request."""
 
     copy: LocalCopy
     validators: Mapping[str, str]

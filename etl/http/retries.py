@@ -1,4 +1,4 @@
-"""Which attempts are worth repeating, and how long to wait before the next one."""
+"""Decides which failed attempts to repeat and how long to wait before the next one."""
 
 import random
 import re
@@ -18,7 +18,7 @@ RETRIED_STATUSES = frozenset({429, *range(500, 600)})
 
 
 class AttemptFailed(Exception):
-    """One attempt failed in a way that another may not; the text says how, without credentials."""
+    """An attempt failed, but another may succeed. The message gives the cause, without credentials."""
 
     def __init__(self, message: str, retry_after: str | None = None) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class AttemptFailed(Exception):
 
 
 class SourceRetry(urllib3.Retry):
-    """urllib3's Retry with full knowledge of Retry-After: rubbish ignored, never shortened, a day at most.
+    """urllib3's Retry with a stricter Retry-After: ignored if invalid, never shortened, at most a day.
 
     Backoff is exponential with jitter: ETL_HTTP_BACKOFF_SECONDS · 2ⁿ, at most ETL_HTTP_BACKOFF_CAP_SECONDS.
     """
@@ -47,26 +47,26 @@ class SourceRetry(urllib3.Retry):
 
     @property
     def number(self) -> int:
-        """How many retries have been begun."""
+        """Number of retries so far, including the current one."""
         return len(self.history)
 
     def after(self, failure: AttemptFailed, request: Request) -> "SourceRetry":
-        """The retry that follows this failure; raises TransientSourceError if none is left."""
+        """Return the retry that follows this failure. Raises TransientSourceError after the last one."""
         try:
             following = self.increment("GET", hide_secrets(request.url), error=_as_urllib3(failure))
         except urllib3.exceptions.HTTPError:
             tries = f"after {self.most} {'retry' if self.most == 1 else 'retries'}"
-            raise TransientSourceError(f"{hide_secrets(request.url)} gave no good answer {tries}: {failure}.") from None
+            raise TransientSourceError(f"{hide_secrets(request.url)} failed {tries}: {failure}.") from None
         following.most = self.most
         return following
 
     def get_backoff_time(self) -> float:
-        """Half to all of the exponential step, so that many clients don't come back at once."""
+        """Return 50 to 100 % of the exponential step, so that clients don't all retry at the same time."""
         step: float = min(self.backoff_max, self.backoff_factor * 2 ** max(0, self.number - 1))
-        return step * random.uniform(0.5, 1)  # noqa: S311  (jitter, no secret)
+        return step * random.uniform(0.5, 1)  # noqa: S311  (jitter, not a secret)
 
     def parse_retry_after(self, retry_after: str) -> float:
-        """Seconds to wait by a Retry-After header (RFC 9110 §10.2.3: a number or a date), 0 for rubbish."""
+        """Return the seconds a Retry-After header asks for (RFC 9110 §10.2.3: a number or a date); 0 if invalid."""
         text = retry_after.strip()
         if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):  # some servers send fractions
             seconds = float(text)
@@ -84,10 +84,10 @@ def _as_urllib3(failure: AttemptFailed) -> Exception:
 
 
 def describe_long_wait(seconds: float, failure: AttemptFailed, request: Request) -> RateLimited:
-    """The error for a wait that is longer than the run can spend."""
+    """Return the error for a wait that is longer than `max_wait_seconds`."""
     retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
     return RateLimited(
-        f"{hide_secrets(request.url)} asks to wait {seconds:.0f} s ({failure}):"
+        f"{hide_secrets(request.url)} requires a wait of {seconds:.0f} s ({failure}):"
         f" try again at {retry_at:%Y-%m-%d %H:%M:%S} UTC.",
         retry_at,
     )

@@ -1,4 +1,4 @@
-"""What the desk's templates need: statuses in colour, links to rows and lists, numbers for people."""
+"""Tags and filters of the admin's templates: coloured statuses, links to rows and lists, formatted numbers."""
 
 from datetime import datetime
 from typing import Any
@@ -18,49 +18,49 @@ register = template.Library()
 
 @register.simple_tag
 def status(word: str) -> SafeString:
-    """A status in colour and word."""
+    """Render a status as a coloured word."""
     return show_status(word)
 
 
 @register.simple_tag
 def row(model: str, pk: int | str) -> str:
-    """The address of one row of this model of `etl`."""
+    """Return the address of one row of this `etl` model."""
     return reverse(f"admin:etl_{model}_change", args=[quote(pk)])
 
 
 @register.simple_tag
 def listing(model: str, **filters: Any) -> str:
-    """The address of this model's list, filtered."""
+    """Return the address of this model's filtered list."""
     return f"{reverse(f'admin:etl_{model}_changelist')}?{urlencode(filters)}"
 
 
 @register.filter
 def thousands(number: float | None) -> str:
-    """12,345"""
+    """Format a number with thousands separators: 12,345."""
     return f"{number:,}" if number is not None else "-"
 
 
 @register.filter
 def moment(time: datetime | None) -> str:
-    """A time in UTC, to the second."""
+    """Format a time in UTC, to the second."""
     return describe_time(time)
 
 
 @register.filter
 def outside(text: object) -> SafeString:
-    """A text from outside, in one line."""
+    """Render a string from outside in one line."""
     return show_text(text)
 
 
 @register.filter
 def words(name: str) -> str:
-    """One of our words, as people write it."""
+    """Replace the underscores of an identifier with spaces."""
     return name.replace("_", " ")
 
 
 @register.filter
 def admin_address(options: Any, page: str) -> str:
-    """The name of a page of this model's admin, for `url`."""
+    """Return the name of a page of this model's admin, for `url`."""
     return f"admin:{options.app_label}_{options.model_name}_{page}"
 
 
@@ -69,5 +69,5 @@ _SIGNS = {"added": "+", "removed": "−", "same": ""}
 
 @register.simple_tag
 def change(kind: str) -> SafeString:
-    """A kind of difference in colour, sign and word."""
+    """Render a kind of difference as a coloured sign and word."""
     return format_html('<span class="etl-{}">{} {}</span>', kind, _SIGNS.get(kind, "≠"), kind if kind != "same" else "")

@@ -1,4 +1,4 @@
-"""A desk with two sources, and the people who sit at it."""
+"""An admin with two sources, and clients of its users."""
 
 from pathlib import Path
 from typing import Any
@@ -13,9 +13,9 @@ from tests.admin.people import make_client
 
 @pytest.fixture(autouse=True)
 def two_sources(transactional_db: None, settings: Any, tmp_path: Path) -> None:
-    make_groups(apps)  # a flushed database has none
+    make_groups(apps)  # a flushed database has no groups
     settings.ETL_SOURCES = ["tests.admin.rows.Wares", "tests.admin.rows.Idle"]
-    settings.STATIC_ROOT = str(tmp_path)  # whitenoise warns where there is none
+    settings.STATIC_ROOT = str(tmp_path)  # whitenoise warns if the folder does not exist
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
-"""Who may come to the desk: each kind of user, logged in, with the host that a browser would name."""
+"""Clients for each kind of user of the admin, logged in, with a valid host name."""
 
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
 KINDS = ("anonymous", "outsider", "newcomer", "viewer", "operator", "superuser")
-"""`outsider` is no staff though an operator; `newcomer` is staff without any permission."""
+"""`outsider` is an operator but not staff; `newcomer` is staff without any permission."""
 
 
 def make_client(kind: str) -> Client:

@@ -1,4 +1,4 @@
-"""Rows of each table that the desk shows, their texts as hostile as a source can make them."""
+"""Rows of each table that the admin shows, with strings as hostile as a source can make them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ HOSTILE = '<script>alert(1)</script>"><img src=x onerror=alert(2)>\u202egnp.\u20
 
 
 class Wares(Listed):
-    """What the desk's tests read; some of it is refused."""
+    """The source of the admin's tests; one of its records is refused."""
 
     name = "wares"
     content: ClassVar[list[dict[str, Any]]] = [
@@ -40,7 +40,7 @@ class Wares(Listed):
 
 
 class Idle(Listed):
-    """It has never run."""
+    """A source that has never run."""
 
     name = "idle"
 
@@ -53,7 +53,7 @@ def make_run(source: str = "wares", **columns: Any) -> Run:
 
 
 def count(**counters: int) -> dict[str, Any]:
-    """Counters that add up."""
+    """All counters, consistent with each other."""
     return {**dict.fromkeys(COUNTERS, 0), "seen": sum(counters.values()), **counters}
 
 
@@ -90,7 +90,7 @@ def make_snapshots(source: str = "wares", path: str = "price") -> tuple[SchemaSn
 
 @dataclass
 class Shown:
-    """A row of each table."""
+    """One row of each table."""
 
     run: Run
     refused: QuarantinedRecord
@@ -106,7 +106,7 @@ class Shown:
 
 
 def make_hostile() -> Shown:
-    """Every text that comes from outside is HOSTILE, in a source that no longer is in ETL_SOURCES."""
+    """Make rows whose outside strings are all HOSTILE, of a source that is no longer in ETL_SOURCES."""
     source = '<b onclick="x">sou/rce_5F</b>'
     run = make_run(source, status="failed", reason="internal_error", error=HOSTILE, key=HOSTILE, **count(new=1))
     for kind in ("retry", "drift", HOSTILE):

@@ -1,4 +1,4 @@
-"""What operators do at the desk, what comes of it, and that the log tells who did it."""
+"""Actions of operators in the admin: their results, and the log of who did them."""
 
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ QUARANTINE = "/admin/etl/quarantinedrecord/"
 
 
 def act(client: Client, address: str, action: str, ticked: list[int], *, across: bool = False, **more: str) -> str:
-    """Do an action on ticked rows, as the list's form does; what the page says then."""
+    """Post an action on ticked rows as the list's form does, and return the resulting page."""
     data = {"action": action, "_selected_action": ticked, "select_across": str(int(across)), **more}
     return client.post(address, data, follow=True).content.decode()
 
@@ -44,26 +44,26 @@ def read_log() -> list[tuple[str, str | None, str]]:
 
 
 def keep_counts() -> None:
-    """Checkpoints for rows that a test has made by hand."""
+    """Make checkpoints with the right counts for rows that a test has made by hand."""
     for source in set(QuarantinedRecord.objects.values_list("source", flat=True)):
         Checkpoint.objects.get_or_create(source=source)
         open_count = QuarantinedRecord.objects.filter(source=source, status="open").count()
         Checkpoint.objects.filter(source=source).update(open_quarantine_count=open_count)
 
 
-def test_run_now_queues_a_run_of_the_admin(operator: Client) -> None:
+def test_run_now_queues_a_run_triggered_by_the_admin(operator: Client) -> None:
     text = press(operator, "checkpoint", "idle", "run")
     run = Run.objects.get()
     assert (run.source, run.trigger, run.options) == ("idle", "admin", {})
     assert run.key.startswith("admin:")
     assert run.events.get().message == "Queued by operator in the admin."
     assert f'<a href="/admin/etl/run/{run.pk}/change/">run {run.pk}</a>' in text
-    assert read_log() == [("operator", "idle", f"Source idle is to be read: run {run.pk}")]
+    assert read_log() == [("operator", "idle", f"Source idle will be read: run {run.pk}")]
 
 
-def test_a_full_read_asks_first(operator: Client) -> None:
+def test_a_full_read_asks_for_confirmation(operator: Client) -> None:
     address = reverse("admin:etl_checkpoint_press", args=["wares", "full"])
-    assert "All content of wares is read" in operator.get(address).content.decode()
+    assert "all content of wares again" in operator.get(address).content.decode()
     assert not Run.objects.exists()
     operator.post(address)
     assert Run.objects.get().options == {"full": True}
@@ -76,7 +76,7 @@ def test_run_again_has_the_same_source_and_options(operator: Client) -> None:
     assert (queued.source, queued.options, queued.trigger) == ("wares", {"full": True}, "admin")
 
 
-def test_a_replay_run_again_is_a_replay_of_whoever_asks(operator: Client) -> None:
+def test_a_replay_run_again_belongs_to_the_requesting_user(operator: Client) -> None:
     run = make_run(trigger="replay", options={"selection": {"source": "wares"}, "user": 999_999})
     press(operator, "run", run.pk, "again")
     queued = Run.objects.get(status="queued")
@@ -85,7 +85,7 @@ def test_a_replay_run_again_is_a_replay_of_whoever_asks(operator: Client) -> Non
     assert queued.options["user"] != 999_999
 
 
-def test_run_again_of_a_source_that_is_gone_says_so(operator: Client) -> None:
+def test_run_again_of_an_unknown_source_is_refused(operator: Client) -> None:
     text = press(operator, "run", make_run("gone").pk, "again")
     assert "ETL_SOURCES has no source gone." in text
     assert not Run.objects.filter(status="queued").exists()
@@ -99,7 +99,7 @@ def test_two_ticked_runs_are_run_again(operator: Client) -> None:
     assert {entry[1] for entry in read_log()} == {str(pk) for pk in ticked}
 
 
-def test_cancel_ends_what_is_open_and_says_what_is_not(operator: Client) -> None:
+def test_cancel_ends_open_runs_and_reports_closed_ones(operator: Client) -> None:
     waiting = make_run(status="queued", started_at=None, finished_at=None)
     closed = make_run()
     text = act(operator, RUNS, "cancel", [waiting.pk, closed.pk])
@@ -114,7 +114,7 @@ def test_cancel_ends_what_is_open_and_says_what_is_not(operator: Client) -> None
     assert read_log() == [("operator", str(waiting.pk), f"Run {waiting.pk} of wares is cancelled.")]
 
 
-def test_two_runs_are_compared_the_earlier_first(operator: Client) -> None:
+def test_two_runs_are_compared_with_the_earlier_one_first(operator: Client) -> None:
     a, b = make_run("wares", **count(new=100)), make_run("wares", **count(new=10))
     text = act(operator, RUNS, "compare", [b.pk, a.pk])
     assert f"Run {a.pk} and run {b.pk}" in text
@@ -122,11 +122,11 @@ def test_two_runs_are_compared_the_earlier_first(operator: Client) -> None:
 
 
 @pytest.mark.parametrize("number", [1, 3])
-def test_other_than_two_runs_cannot_be_compared(number: int, operator: Client) -> None:
+def test_only_exactly_two_runs_can_be_compared(number: int, operator: Client) -> None:
     assert "exactly two" in act(operator, RUNS, "compare", [make_run().pk for _ in range(number)])
 
 
-def test_a_change_is_acknowledged_by_whoever_knows_of_it(operator: Client) -> None:
+def test_a_change_is_acknowledged_once_by_an_operator(operator: Client) -> None:
     *_, change = make_snapshots()
     assert "not yet" in operator.get("/admin/etl/schemachange/?acknowledged=no").content.decode()
     act(operator, "/admin/etl/schemachange/", "acknowledge", [change.pk])
@@ -134,7 +134,7 @@ def test_a_change_is_acknowledged_by_whoever_knows_of_it(operator: Client) -> No
     assert str(change.acknowledged_by) == "operator"
     assert read_log() == [("operator", str(change.pk), "Acknowledged.")]
     assert "0 schema changes" in operator.get("/admin/etl/schemachange/?acknowledged=no").content.decode()
-    assert press(operator, "schemachange", change.pk, "acknowledge").count("not possible any more") == 1
+    assert press(operator, "schemachange", change.pk, "acknowledge").count("no longer possible") == 1
     assert SchemaChange.objects.get().acknowledged_at == change.acknowledged_at
 
 
@@ -157,17 +157,17 @@ def test_one_record_is_replayed_in_a_run(operator: Client) -> None:
     assert read_log()[0][1] == str(refused.pk)
 
 
-def test_ticked_records_are_replayed_a_run_a_source(operator: Client) -> None:
+def test_ticked_records_are_replayed_in_one_run_per_source(operator: Client) -> None:
     ticked = [make_refused(1), make_refused(2), make_refused(1, source="idle"), make_refused(3, status="discarded")]
     text = act(operator, QUARANTINE, "replay", [record.pk for record in ticked])
     queued = Run.objects.filter(trigger="replay")
     assert {run.source for run in queued} == {"wares", "idle"}
     assert queued[0].options["selection"] == {"ids": [record.pk for record in ticked[:3]]}
-    assert "3 ticked records (1 are not open any more)" in text
+    assert "3 ticked records (1 skipped: no longer open)" in text
     assert len(read_log()) == 3
 
 
-def test_all_that_match_are_those_of_the_filters(operator: Client) -> None:
+def test_all_matching_records_are_selected_by_the_filters(operator: Client) -> None:
     run = make_run()
     make_refused(1, run=run)
     make_refused(2, run=run, code="blank")
@@ -185,7 +185,7 @@ def test_all_that_match_are_those_of_the_filters(operator: Client) -> None:
     ["column_name=price", "status=discarded", "source=wares&column_name=price", "q=x", "run=x", "code=a%00b", "run=0"],
 )
 @pytest.mark.parametrize("action", ["replay", "discard"])
-def test_all_that_match_what_no_selection_can_say_are_refused(action: str, filters: str, operator: Client) -> None:
+def test_filters_that_a_selection_can_not_express_are_refused(action: str, filters: str, operator: Client) -> None:
     ticked = make_refused(1).pk
     make_refused(2, column_name="name")
     keep_counts()
@@ -196,22 +196,22 @@ def test_all_that_match_what_no_selection_can_say_are_refused(action: str, filte
     assert read_log() == []
 
 
-def test_discarding_asks_first_and_keeps_the_count(operator: Client) -> None:
+def test_discarding_asks_for_confirmation_and_keeps_the_count(operator: Client) -> None:
     records = [make_refused(number) for number in range(1, 4)]
     keep_counts()
     ticked = [record.pk for record in records[:2]]
     text = act(operator, QUARANTINE, "discard", ticked)
-    assert "This puts away <strong>2 ticked records</strong>: 2 open." in text
+    assert "This discards <strong>2 ticked records</strong> (2 open)." in text
     assert QuarantinedRecord.objects.filter(status="open").count() == 3
     text = act(operator, QUARANTINE, "discard", ticked, is_confirmed="1")
-    assert "2 discarded, of 2 ticked records." in text
+    assert "2 discarded (2 ticked records)." in text
     assert Checkpoint.objects.get(source="wares").open_quarantine_count == 1
     discarded = QuarantinedRecord.objects.filter(status="discarded")
     assert {str(record.resolved_by) for record in discarded} == {"operator"}
     assert len(read_log()) == 2
 
 
-def test_many_are_discarded_by_a_worker(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_records_are_discarded_by_a_worker(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(1, 4):
         make_refused(number)
     keep_counts()
@@ -242,7 +242,7 @@ def test_without_a_broker_nothing_is_discarded_later(operator: Client, settings:
     assert read_log() == []
 
 
-def test_the_open_records_of_a_selection_are_counted_up_to_a_bound() -> None:
+def test_the_open_records_of_a_selection_are_counted_up_to_a_limit() -> None:
     for number in range(1, 4):
         make_refused(number)
     assert quarantine.count_open(Selection(source="wares"), most=2) == 2
@@ -259,7 +259,7 @@ def test_a_paused_source_is_not_due_until_it_is_resumed(operator: Client) -> Non
     assert [entry[1] for entry in read_log()] == ["idle", "idle"]
 
 
-def test_pausing_tells_beat() -> None:
+def test_beat_notices_a_changed_schedule() -> None:
     from django_celery_beat.models import PeriodicTasks
 
     source_operations.pause("idle")
@@ -273,17 +273,17 @@ def test_a_source_that_is_not_configured_cannot_be_paused() -> None:
         source_operations.pause("gone")
 
 
-def test_releasing_asks_first_and_says_what_it_does(operator: Client) -> None:
+def test_releasing_asks_for_confirmation_and_explains_itself(operator: Client) -> None:
     started = starting.start_at_terminal("wares")
     assert isinstance(started, starting.Started)
     address = reverse("admin:etl_checkpoint_press", args=["wares", "release"])
     text = operator.get(address).content.decode()
     assert f"ends the ownership of run {started.run.pk}" in text
-    assert "writes nothing more" in text
+    assert "writes nothing further" in text
     assert Run.objects.get(pk=started.run.pk).status == "running"
 
 
-def test_a_released_run_is_closed_and_writes_nothing_more(operator: Client) -> None:
+def test_a_released_run_is_closed_and_writes_nothing_further(operator: Client) -> None:
     started = starting.start_at_terminal("wares")
     assert isinstance(started, starting.Started)
     before = Checkpoint.objects.get(source="wares")
@@ -298,25 +298,25 @@ def test_a_released_run_is_closed_and_writes_nothing_more(operator: Client) -> N
     assert (after.owner, after.owner_run_id, after.lease_expires_at) == ("", None, None)
     with pytest.raises(Overtaken):
         ending.end(started.claim, ending.finished(Status.SUCCESS))
-    assert Run.objects.count() == 1  # nobody succeeds it
+    assert Run.objects.count() == 1  # it has no successor
     assert ingest_here(Wares()).status == "partial"  # and the source is free
     assert read_log()[0][2] == f"The lease of wares is released; run {run.pk} is closed as failed (released)."
 
 
-def test_releasing_a_source_that_nobody_holds_is_not_offered(operator: Client) -> None:
+def test_a_free_source_can_not_be_released(operator: Client) -> None:
     ingest_here(Wares())
     assert "release" not in operator.get("/admin/etl/checkpoint/wares/change/").content.decode()
     assert source_operations.release("wares", by="a test") is None
     assert set(Run.objects.values_list("status", flat=True)) == {"partial"}
 
 
-def test_a_source_that_never_ran_has_its_line_and_its_page(viewer: Client) -> None:
+def test_a_source_that_has_never_run_has_its_row_and_its_page(viewer: Client) -> None:
     assert "never run" in viewer.get("/admin/etl/checkpoint/").content.decode()
     assert "It has never run." in viewer.get("/admin/etl/checkpoint/idle/change/").content.decode()
     assert not Checkpoint.objects.exists()
 
 
-def test_only_who_may_edit_schedules_is_led_there(operator: Client) -> None:
+def test_only_users_who_may_edit_schedules_get_the_link(operator: Client) -> None:
     source_operations.resume("idle")
     from tests.admin.people import make_client
 
@@ -325,17 +325,17 @@ def test_only_who_may_edit_schedules_is_led_there(operator: Client) -> None:
     assert "periodictask" in make_client("superuser").get(address).content.decode()
 
 
-def test_a_run_tells_its_story_its_advice_and_its_kin(viewer: Client) -> None:
+def test_a_run_shows_its_error_its_advice_and_its_neighbours(viewer: Client) -> None:
     first = make_run(status="failed", reason="abandoned", error="Its process was gone.")
     successor = make_run(key=f"successor:{first.pk}", started_at=timezone.now() - timedelta(seconds=5))
     text = viewer.get(f"{RUNS}{first.pk}/change/").content.decode()
     assert "Its process was gone." in text
     assert "docs/runbook.md, “abandoned”" in text
     assert f"Run {successor.pk}, its successor" in text
-    assert f"Run {first.pk}, which it succeeds" in viewer.get(f"{RUNS}{successor.pk}/change/").content.decode()
+    assert f"Run {first.pk}, its predecessor" in viewer.get(f"{RUNS}{successor.pk}/change/").content.decode()
 
 
-def test_who_did_what_with_a_row_is_on_its_page(operator: Client, viewer: Client) -> None:
+def test_the_actions_on_a_row_are_on_its_page(operator: Client, viewer: Client) -> None:
     press(operator, "checkpoint", "idle", "pause")
     text = viewer.get("/admin/etl/checkpoint/idle/history/").content.decode()
     assert "<strong>operator</strong>" in text

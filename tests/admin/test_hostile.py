@@ -1,4 +1,4 @@
-"""What a source sends is shown and does nothing, on any page."""
+"""Hostile strings of a source are shown on every page and do nothing."""
 
 import json
 from hashlib import sha256
@@ -30,7 +30,7 @@ def list_addresses() -> list[str]:
     return pages
 
 
-def test_no_page_lets_it_through() -> None:
+def test_no_page_shows_hostile_strings_unescaped() -> None:
     client = make_client("superuser")
     for address in list_addresses():
         response = client.get(address)
@@ -44,20 +44,20 @@ def test_no_page_lets_it_through() -> None:
     "filters", [f"q={quote(HOSTILE)}", "source=%3Cscript%3Ealert(1)", "code=%00", "run=%3Cscript%3E"]
 )
 @pytest.mark.parametrize("name", ["run", "quarantinedrecord", "unifiedrecord", "rawcsvrecord"])
-def test_no_filter_of_an_address_breaks_a_list(name: str, filters: str, viewer: Client) -> None:
+def test_no_hostile_filter_breaks_a_list(name: str, filters: str, viewer: Client) -> None:
     response = viewer.get(f"{reverse(f'admin:etl_{name}_changelist')}?{filters}", follow=True)
     assert response.status_code in (200, 400)
     assert "<script>alert" not in response.content.decode()
 
 
 @pytest.mark.parametrize("address", ["run/99999999999999999999999/", "run/x/", "checkpoint/%00/", "unifiedrecord/0/"])
-def test_a_row_that_is_not_there_is_said_so(address: str, viewer: Client) -> None:
+def test_a_missing_row_is_reported(address: str, viewer: Client) -> None:
     response = viewer.get(f"/admin/etl/{address}change/", follow=True)
     assert response.status_code == 200
     assert "There is no such" in response.content.decode()
 
 
-def test_a_refused_record_shows_its_cell_its_place_and_its_original(viewer: Client) -> None:
+def test_a_refused_record_shows_its_cell_its_position_and_its_original(viewer: Client) -> None:
     ingest_here(Wares())
     refused = QuarantinedRecord.objects.get()
     text = viewer.get(reverse("admin:etl_quarantinedrecord_change", args=[refused.pk])).content.decode()
@@ -68,39 +68,39 @@ def test_a_refused_record_shows_its_cell_its_place_and_its_original(viewer: Clie
     assert bytes(refused.original_sha256).hex() in text
 
 
-def test_a_column_that_is_missing_is_marked(viewer: Client) -> None:
+def test_a_missing_column_is_marked(viewer: Client) -> None:
     refused = make_refused(column_name="price.amount", code="missing", payload='{"id": "1"}')
     text = viewer.get(reverse("admin:etl_quarantinedrecord_change", args=[refused.pk])).content.decode()
-    assert '<mark class="etl-cell">(not there)</mark>' in text
+    assert '<mark class="etl-cell">(missing)</mark>' in text
 
 
-def test_an_original_that_was_cut_says_how_long_it_was(viewer: Client) -> None:
+def test_a_truncated_original_shows_its_full_length(viewer: Client) -> None:
     refused = make_refused(original=b"abc", original_length=70_000, original_sha256=sha256(b"long").digest())
     text = viewer.get(reverse("admin:etl_quarantinedrecord_change", args=[refused.pk])).content.decode()
-    assert "70,000 bytes, the first 3 of them kept" in text
+    assert "70,000 bytes, of which the first 3 are stored" in text
 
 
-def test_characters_that_cannot_be_seen_become_signs() -> None:
+def test_invisible_characters_become_visible_signs() -> None:
     assert make_visible("a\x1b\u202e\x7f\ud800b") == "a␛⟨U+202E⟩⟨U+007F⟩⟨U+D800⟩b"
     assert make_visible("Ünï – 漢字") == "Ünï – 漢字"
     assert show_original(b"a\xff\r\n\x00") == "a\\xff␍␊\n␀"
 
 
 @pytest.mark.parametrize("payload", ["[" * 100_000, "{", "nul", '"' + "x" * 70_000 + '"', None])
-def test_a_payload_that_cannot_be_laid_out_is_none(payload: str | None) -> None:
+def test_an_invalid_or_long_payload_has_no_fields(payload: str | None) -> None:
     assert flatten(payload) is None
 
 
-def test_a_payload_keeps_its_numbers_and_tells_texts_from_them() -> None:
+def test_a_payload_keeps_its_numbers_and_distinguishes_strings_from_them() -> None:
     payload = json.dumps({"a": {"b": ["1", 1]}, "c": None, "d": {}, "e": []})[:-1] + ', "f": 1.50e99999}'
     expected = {"a.b[0]": '"1"', "a.b[1]": "1", "c": "null", "d": "{}", "e": "[]", "f": "1.50e99999"}
     assert flatten(payload) == expected
 
 
-def test_what_a_hostile_run_tells_is_in_the_log_too(operator: Client) -> None:
+def test_hostile_strings_are_harmless_in_the_action_log(operator: Client) -> None:
     run = Run.objects.create(source="wares", key="k", trigger="api", status="queued", options={"full": True})
     run_operations.cancel(run.pk, by=HOSTILE)
     operator.post(reverse("admin:etl_run_press", args=[run.pk, "again"]))
     text = make_client("superuser").get(reverse("admin:admin_logentry_changelist")).content.decode()
-    assert f"Run {run.pk} of wares is wanted again" in text
+    assert f"Run {run.pk} of wares was queued again" in text
     assert "<script>alert" not in text

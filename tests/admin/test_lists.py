@@ -1,4 +1,4 @@
-"""What the pages cost: queries that don't grow with the tables, plans by an index, and no other way in."""
+"""The cost of pages: their queries don't grow with the tables and use an index; other filters are refused."""
 
 import re
 
@@ -43,20 +43,20 @@ def many(two_sources: None) -> None:
 
 
 def list_plans(client: Client, address: str) -> list[str]:
-    """The plan of each question that a page asks of a big table."""
-    with CaptureQueriesContext(connection) as asked:
+    """The plan of each query that a page runs on a big table."""
+    with CaptureQueriesContext(connection) as captured:
         response = client.get(address)
     assert response.status_code == 200
     plans = []
     with connection.cursor() as cursor:
-        for each in asked.captured_queries:
+        for each in captured.captured_queries:
             if each["sql"].startswith("SELECT") and any(f'FROM "{table}"' in each["sql"] for table in BIG):
                 cursor.execute(f"EXPLAIN {each['sql']}")
                 plans.append("\n".join(row[0] for row in cursor.fetchall()))
     return plans
 
 
-def test_each_list_and_page_is_read_by_an_index(many: None, viewer: Client) -> None:
+def test_each_list_and_page_uses_an_index(many: None, viewer: Client) -> None:
     row, raw = UnifiedRecord.objects.values_list("pk", "raw_id").get(external_id="e777")
     addresses = [
         *(f"unifiedrecord/{query}" for query in ("", "?source=idle", "?source=wares&p=99", "?q=e777", "?o=4.-3")),
@@ -70,23 +70,23 @@ def test_each_list_and_page_is_read_by_an_index(many: None, viewer: Client) -> N
         for plan in plans:
             assert "Index" in plan, (address, plan)
             scanned = re.findall(r"Seq Scan on (\w+)", plan)
-            # Empty tables are read whole, which costs nothing.
+            # Sequential scans of empty tables cost nothing.
             assert not set(scanned) - {"raw_api_data", "raw_third_source_data"}, (address, plan)
 
 
-def test_a_list_counts_no_further_than_it_shows(many: None, viewer: Client) -> None:
+def test_a_list_counts_only_the_rows_that_it_can_show(many: None, viewer: Client) -> None:
     text = viewer.get("/admin/etl/unifiedrecord/").content.decode()
     assert f"About {ROWS:,} rows in all" in text
     assert "5000 unified records" in text
     assert viewer.get("/admin/etl/unifiedrecord/?p=101").status_code == 302
 
 
-def test_no_other_condition_gets_into_a_list(viewer: Client) -> None:
+def test_a_list_refuses_other_filters(viewer: Client) -> None:
     for name in ("unifiedrecord", "rawcsvrecord", "quarantinedrecord", "run"):
         assert viewer.get(f"/admin/etl/{name}/?source__icontains=a").status_code == 400
 
 
-def test_a_search_finds_the_whole_id_in_any_source(viewer: Client) -> None:
+def test_a_search_finds_a_complete_id_in_any_source(viewer: Client) -> None:
     ingest_here(Wares([make_item("a-1"), make_item("a-12")]))
     text = viewer.get("/admin/etl/unifiedrecord/?q=a-1").content.decode()
     assert "1 unified record" in text
@@ -94,14 +94,14 @@ def test_a_search_finds_the_whole_id_in_any_source(viewer: Client) -> None:
 
 
 def count_queries(client: Client, address: str) -> int:
-    with CaptureQueriesContext(connection) as asked:
+    with CaptureQueriesContext(connection) as captured:
         assert client.get(address).status_code == 200
-    return len(asked)
+    return len(captured)
 
 
-def test_home_asks_at_most_ten_questions_however_many_runs_there_are(viewer: Client) -> None:
+def test_the_overview_runs_at_most_ten_queries_regardless_of_the_number_of_runs(viewer: Client) -> None:
     ingest_here(Wares([make_item(1)]))
-    viewer.get("/admin/")  # content types and the like are remembered from here on
+    viewer.get("/admin/")  # content types and the like are cached from here on
     few = count_queries(viewer, "/admin/")
     for source in ("wares", "idle"):
         Run.objects.bulk_create(
@@ -118,7 +118,7 @@ def test_home_asks_at_most_ten_questions_however_many_runs_there_are(viewer: Cli
 
 
 @pytest.mark.parametrize("address", ["run/", "quarantinedrecord/", "unifiedrecord/", "checkpoint/", "rawapirecord/"])
-def test_a_list_asks_as_many_questions_for_many_rows_as_for_one(address: str, viewer: Client) -> None:
+def test_a_list_runs_as_many_queries_for_many_rows_as_for_one(address: str, viewer: Client) -> None:
     ingest_here(Wares([make_item(1), make_item("")]))
     viewer.get(f"/admin/etl/{address}")
     few = count_queries(viewer, f"/admin/etl/{address}")
@@ -129,14 +129,14 @@ def test_a_list_asks_as_many_questions_for_many_rows_as_for_one(address: str, vi
     assert count_queries(viewer, f"/admin/etl/{address}") == few
 
 
-def test_a_record_tells_what_each_version_changed(viewer: Client) -> None:
+def test_a_record_shows_the_changes_of_each_version(viewer: Client) -> None:
     for price in ("1.50", "2.50"):
         ingest_here(Wares([make_item(1, price=price)]))
     record = UnifiedRecord.objects.get()
     text = viewer.get(f"/admin/etl/unifiedrecord/{record.pk}/change/").content.decode()
     assert "<td><bdi>&quot;1.50&quot;</bdi></td><td><bdi>&quot;2.50&quot;</bdi></td>" in text
     assert "The first one." in text
-    assert text.count("As it came") == 2
+    assert text.count("As received") == 2
 
 
 @pytest.mark.parametrize(("stored", "shown"), [("1.500000000000000000", "1.5"), ("100", "100"), ("0E-18", "0")])
@@ -155,5 +155,5 @@ def test_each_reason_has_its_advice_and_its_heading_in_the_runbook() -> None:
     assert find_advice("of another version") is None
 
 
-def test_a_source_without_runs_is_a_line_of_home(viewer: Client) -> None:
+def test_the_overview_shows_a_source_without_runs(viewer: Client) -> None:
     assert Idle.name in viewer.get("/admin/").content.decode()

@@ -1,4 +1,4 @@
-"""Who sees and does what: every address of the desk, for everybody."""
+"""Permissions: every address of the admin, for every kind of user."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from etl.models import Checkpoint, QuarantinedRecord, Run, SchemaChange
 from tests.admin.people import KINDS, make_client
 from tests.admin.rows import Shown, make_hostile, make_refused, make_run
 
-MAY_LOOK = {"viewer", "operator", "superuser"}
+MAY_VIEW = {"viewer", "operator", "superuser"}
 MAY_ACT = {"operator", "superuser"}
 ACTIONS = {
     "run": ("run_again", "cancel", "compare"),
@@ -31,7 +31,7 @@ BUTTONS = {
 
 
 def expect(kind: str, allowed: set[str], status: int = 200) -> int:
-    """The status that this kind of user gets where only `allowed` ones get in."""
+    """The status for this kind of user at an address that only `allowed` kinds may use."""
     if kind in ("anonymous", "outsider"):
         return 302
     return status if kind in allowed else 403
@@ -43,19 +43,19 @@ def shown() -> Shown:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_lists_and_pages_are_for_whoever_may_view(kind: str, shown: Shown) -> None:
+def test_lists_and_pages_require_the_permission_to_view(kind: str, shown: Shown) -> None:
     client = make_client(kind)
     for row in shown.rows:
         name = row._meta.model_name
         for page, arguments in (("changelist", []), ("change", [quote(row.pk)]), ("history", [quote(row.pk)])):
             response = client.get(reverse(f"admin:etl_{name}_{page}", args=arguments))
-            assert response.status_code == expect(kind, MAY_LOOK), (name, page)
+            assert response.status_code == expect(kind, MAY_VIEW), (name, page)
     compare = client.get(reverse("admin:etl_run_compare"), {"a": shown.run.pk, "b": make_run().pk})
-    assert compare.status_code == expect(kind, MAY_LOOK)
+    assert compare.status_code == expect(kind, MAY_VIEW)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nobody_adds_changes_or_deletes_what_the_pipeline_wrote(kind: str, shown: Shown) -> None:
+def test_no_user_can_add_change_or_delete_rows_of_the_pipeline(kind: str, shown: Shown) -> None:
     client = make_client(kind)
     before = [type(row).objects.filter(pk=row.pk).values().get() for row in shown.rows]
     for row in shown.rows:
@@ -74,7 +74,7 @@ def test_nobody_adds_changes_or_deletes_what_the_pipeline_wrote(kind: str, shown
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_actions_are_for_operators_also_when_made_by_hand(kind: str) -> None:
+def test_actions_require_an_operator_even_if_the_request_is_made_by_hand(kind: str) -> None:
     client = make_client(kind)
     run, refused, other = make_run(status="queued", started_at=None, finished_at=None), make_refused(), make_run()
     for name, actions in ACTIONS.items():
@@ -93,7 +93,7 @@ def test_actions_are_for_operators_also_when_made_by_hand(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_buttons_are_for_operators_also_when_made_by_hand(kind: str, shown: Shown) -> None:
+def test_buttons_require_an_operator_even_if_the_request_is_made_by_hand(kind: str, shown: Shown) -> None:
     client = make_client(kind)
     for name, buttons in BUTTONS.items():
         row = next(row for row in shown.rows if row._meta.model_name == name)
@@ -110,11 +110,11 @@ def test_buttons_are_for_operators_also_when_made_by_hand(kind: str, shown: Show
         assert Checkpoint.objects.get(pk=shown.checkpoint.pk).owner
 
 
-def test_every_address_of_the_desk_is_in_these_tests() -> None:
+def test_every_address_of_the_admin_is_in_these_tests() -> None:
     pages = {"changelist", "change", "history", "add", "delete", "press"}
     known = {f"{model._meta.app_label}_{model._meta.model_name}_{page}" for model in PAGES for page in pages}
-    desks = tuple(f"{model._meta.app_label}_{model._meta.model_name}_" for model in PAGES)
-    names = {str(each.name) for each in _list_patterns(admin.site.urls[0]) if str(each.name).startswith(desks)}
+    prefixes = tuple(f"{model._meta.app_label}_{model._meta.model_name}_" for model in PAGES)
+    names = {str(each.name) for each in _list_patterns(admin.site.urls[0]) if str(each.name).startswith(prefixes)}
     assert names == known | {"etl_run_compare"}
 
 
@@ -125,7 +125,7 @@ def _list_patterns(patterns: Any) -> list[Any]:
     return found
 
 
-def test_the_actions_and_buttons_of_these_tests_are_all_there_are(shown: Shown) -> None:
+def test_these_tests_cover_all_actions(shown: Shown) -> None:
     assert {model._meta.model_name: page.actions for model, page in PAGES.items() if page.actions} == ACTIONS
 
 
@@ -144,7 +144,7 @@ def test_a_viewer_sees_no_buttons_at_a_source(shown: Shown, viewer: Client, oper
     assert "/press/" in operator.get(address).content.decode()
 
 
-def test_a_button_needs_the_token_of_its_page(operator: Client) -> None:
+def test_a_button_needs_the_csrf_token_of_its_page(operator: Client) -> None:
     strict = Client(SERVER_NAME="localhost", enforce_csrf_checks=True)
     strict.cookies = operator.cookies
     address = reverse("admin:etl_checkpoint_press", args=["wares", "run"])
@@ -153,6 +153,6 @@ def test_a_button_needs_the_token_of_its_page(operator: Client) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_who_did_what_is_for_superusers(kind: str) -> None:
+def test_the_action_log_requires_a_superuser(kind: str) -> None:
     response = make_client(kind).get(reverse("admin:admin_logentry_changelist"))
     assert response.status_code == expect(kind, {"superuser"})

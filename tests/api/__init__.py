@@ -1,1 +1,1 @@
-"""The laws of the window, most of them over HTTP against real gunicorn processes."""
+"""The laws of the API, most of them tested over HTTP against real gunicorn processes."""

@@ -1,4 +1,4 @@
-"""The project's settings, with a folder of the test's own for collected static files."""
+"""The project's settings, with the test's own folder for collected static files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One gunicorn for all tests that need no settings of their own; people with tokens of each kind."""
+"""One gunicorn shared by the tests that need no special settings, and users with tokens of each kind."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ from tests.execution.test_workers import valkey, workers  # noqa: F401  (fixture
 
 
 @pytest.fixture(scope="session")
-def standing_web(
+def shared_web(
     django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Web]:
     with django_db_blocker.unblock(), start_web(tmp_path_factory.mktemp("web")) as web:
@@ -21,17 +21,17 @@ def standing_web(
 
 
 @pytest.fixture(autouse=True)
-def window(transactional_db: None, settings: Any) -> None:
-    """The tables as migrations leave them (a flushed database has no groups), and the web processes' key."""
+def prepared(transactional_db: None, settings: Any) -> None:
+    """Restore the groups that migrations create, and use the web processes' key."""
     settings.SECRET_KEY = SECRET_KEY
     make_groups(apps)
 
 
 @pytest.fixture
-def web(standing_web: Web, window: None) -> Web:
-    return standing_web
+def web(shared_web: Web, prepared: None) -> Web:
+    return shared_web
 
 
 @pytest.fixture
-def people(window: None) -> People:
+def people(prepared: None) -> People:
     return make_people()

@@ -1,4 +1,4 @@
-"""Something of everything in the tables, brought in by real runs."""
+"""Rows of each kind, landed by real runs."""
 
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ class Landed:
     refused: int
 
     def fill(self, route: str) -> str:
-        """The address of a route, its `{pk}` filled in with a row that exists."""
+        """The address of a route, with `{pk}` replaced by the id of an existing row."""
         kind = route.removeprefix("/api/v1/").split("/")[0]
         row = {
             "data": self.record,
@@ -38,7 +38,7 @@ class Landed:
 
 
 def land() -> Landed:
-    """Two records and a refused one, then one with a further field, which is drift; and a run that waits."""
+    """Land two records and refuse one, then add a field, which is drift; and queue a run."""
     source = Listed([make_item(1), make_item(2), make_item(3, price="free")])
     ingest_here(source)
     source.records = [make_item(1, colour="red"), make_item(2, colour="blue"), make_item(3, price="free", colour="x")]

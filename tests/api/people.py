@@ -1,4 +1,4 @@
-"""Who asks: tokens of each kind, and sessions of the browsable API."""
+"""Users for tests: tokens of each kind, and sessions of the browsable API."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,7 +17,7 @@ CSRF = "c" * 32
 
 @dataclass(frozen=True)
 class People:
-    """Tokens by what they may do."""
+    """One token of a viewer and one of an operator."""
 
     viewer: str
     operator: str

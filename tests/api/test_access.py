@@ -1,4 +1,4 @@
-"""Who may do what: every address of the URLconf, with every kind of credentials."""
+"""Access: every address of the URLconf, with every kind of credentials."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -27,22 +27,22 @@ def walk(resolver: Any, before: str = "") -> Iterator[tuple[str, Any]]:
             yield f"/{route}", entry.callback
 
 
-def list_doors(*, of_admin: bool = False) -> list[tuple[str, str]]:
-    """Method and route of everything there is."""
-    doors = []
+def list_endpoints(*, of_admin: bool = False) -> list[tuple[str, str]]:
+    """Method and route of all endpoints."""
+    endpoints = []
     for route, view in walk(get_resolver()):
         if route.startswith("/admin") is of_admin and not route.startswith("/api(/|"):
             actions = getattr(view, "actions", None) or {"get": ""}
-            doors += [(method.upper(), route) for method in actions if method != "head"]  # DRF adds it when asked
-    return doors
+            endpoints += [(method.upper(), route) for method in actions if method != "head"]  # DRF adds HEAD to GET
+    return endpoints
 
 
 def ask_all(
-    web: Web, landed: Landed, doors: list[tuple[str, str]], headers: Mapping[str, str]
+    web: Web, landed: Landed, endpoints: list[tuple[str, str]], headers: Mapping[str, str]
 ) -> dict[tuple[str, str], int]:
-    """What each door answers; 409 counts as let in, as what was asked for may be done already."""
+    """The status of each endpoint; 409 counts as permitted, because the action may have been done already."""
     answers = {}
-    for method, route in doors:
+    for method, route in endpoints:
         content = ORDERS.get(route.rpartition("/")[2]) if method == "POST" else None
         status = web.ask(landed.fill(route), method=method, headers=headers, content=content).status
         answers[method, route] = 200 if status in (200, 202, 409) else status
@@ -53,8 +53,10 @@ OPEN = {"/health", "/api/v1/health", "/health/live", "/api/v1/health/live", "/ap
 FOR_ALL_KNOWN = {"/api/v1/", "/api/schema", "/api/docs/"}
 
 
-def expect(doors: list[tuple[str, str]], *, reading: int, operating: int, known: int = 200, opened: int = 200) -> Any:
-    """The status of each door for one kind of credentials."""
+def expect(
+    endpoints: list[tuple[str, str]], *, reading: int, operating: int, known: int = 200, opened: int = 200
+) -> Any:
+    """The expected status of each endpoint for one kind of credentials."""
     return {
         (method, route): (
             200
@@ -67,18 +69,18 @@ def expect(doors: list[tuple[str, str]], *, reading: int, operating: int, known:
             if method == "GET"
             else operating
         )
-        for method, route in doors
+        for method, route in endpoints
     }
 
 
-def list_doors_of_api() -> list[tuple[str, str]]:
-    """Without the two that only lead on: they are open."""
-    return [door for door in list_doors() if door[1] not in ("/api/session/logout/", "/favicon.ico")]
+def list_api_endpoints() -> list[tuple[str, str]]:
+    """All endpoints except two open ones that only redirect."""
+    return [endpoint for endpoint in list_endpoints() if endpoint[1] not in ("/api/session/logout/", "/favicon.ico")]
 
 
-def test_every_address_lets_in_whom_it_should_and_nobody_else(web: Web, people: People) -> None:
-    landed, doors = land(), list_doors_of_api()
-    assert len(doors) > 30
+def test_every_address_permits_exactly_the_right_credentials(web: Web, people: People) -> None:
+    landed, endpoints = land(), list_api_endpoints()
+    assert len(endpoints) > 30
     nothing = make_token("gone")
     User.objects.get(username="gone").groups.clear()
     inactive = make_token("ina", scope="operate")
@@ -97,33 +99,33 @@ def test_every_address_lets_in_whom_it_should_and_nobody_else(web: Web, people: 
         {"Authorization": "Token wrong", **make_session("olga")},
     ]
     kinds = [
-        ({}, expect(doors, reading=401, operating=401, known=401)),
-        *((headers, expect(doors, reading=401, operating=401, known=401, opened=401)) for headers in wrong),
-        ({"Authorization": f"Token {people.viewer}"}, expect(doors, reading=200, operating=403)),
-        ({"X-API-Key": people.viewer}, expect(doors, reading=200, operating=403)),
-        ({"X-API-Key": make_token("olga", scope="read")}, expect(doors, reading=200, operating=403)),
-        ({"Authorization": f"Token {nothing}"}, expect(doors, reading=403, operating=403)),
-        (make_session("vera", has_csrf=True), expect(doors, reading=200, operating=403)),
-        (make_session("olga"), expect(doors, reading=200, operating=403)),
-        (make_session("nobody", has_csrf=True), expect(doors, reading=403, operating=403)),
-        ({"Cookie": "sessionid=forged"}, expect(doors, reading=401, operating=401, known=401)),
-        (make_session("olga", has_csrf=True), expect(doors, reading=200, operating=200)),
-        ({"Authorization": f"Token {people.operator}"}, expect(doors, reading=200, operating=200)),
-        ({"Authorization": f"TOKEN  {people.operator} "}, expect(doors, reading=200, operating=200)),
+        ({}, expect(endpoints, reading=401, operating=401, known=401)),
+        *((headers, expect(endpoints, reading=401, operating=401, known=401, opened=401)) for headers in wrong),
+        ({"Authorization": f"Token {people.viewer}"}, expect(endpoints, reading=200, operating=403)),
+        ({"X-API-Key": people.viewer}, expect(endpoints, reading=200, operating=403)),
+        ({"X-API-Key": make_token("olga", scope="read")}, expect(endpoints, reading=200, operating=403)),
+        ({"Authorization": f"Token {nothing}"}, expect(endpoints, reading=403, operating=403)),
+        (make_session("vera", has_csrf=True), expect(endpoints, reading=200, operating=403)),
+        (make_session("olga"), expect(endpoints, reading=200, operating=403)),
+        (make_session("nobody", has_csrf=True), expect(endpoints, reading=403, operating=403)),
+        ({"Cookie": "sessionid=forged"}, expect(endpoints, reading=401, operating=401, known=401)),
+        (make_session("olga", has_csrf=True), expect(endpoints, reading=200, operating=200)),
+        ({"Authorization": f"Token {people.operator}"}, expect(endpoints, reading=200, operating=200)),
+        ({"Authorization": f"TOKEN  {people.operator} "}, expect(endpoints, reading=200, operating=200)),
     ]
     for headers, expected in kinds:
-        assert ask_all(web, landed, doors, headers) == expected, headers
+        assert ask_all(web, landed, endpoints, headers) == expected, headers
 
 
-def test_a_token_is_no_way_into_the_admin(web: Web, people: People) -> None:
+def test_a_token_does_not_open_the_admin(web: Web, people: People) -> None:
     User.objects.filter(username="olga").update(is_staff=True, is_superuser=True)
-    doors = [route for _, route in list_doors(of_admin=True) if not re.search(r"<|\(|login", route)]
-    assert len(doors) > 10
+    routes = [route for _, route in list_endpoints(of_admin=True) if not re.search(r"<|\(|login", route)]
+    assert len(routes) > 10
     for headers in ({}, {"X-API-Key": people.operator}, {"Authorization": f"Token {people.operator}"}):
-        assert {route: web.ask(route, headers=headers).status for route in doors} == dict.fromkeys(doors, 302)
+        assert {route: web.ask(route, headers=headers).status for route in routes} == dict.fromkeys(routes, 302)
 
 
-def test_refusals_say_how_to_be_let_in_and_carry_the_requests_id(web: Web, people: People) -> None:
+def test_refusals_name_the_scheme_and_the_requests_id(web: Web, people: People) -> None:
     for path, token, status in (("/data", None, 401), ("/data", "wrong", 401), ("/api/v1/nowhere", None, 404)):
         answer = web.ask(path, token=token, headers={"X-Request-ID": "mine"})
         assert (answer.status, answer.content_type) == (status, "application/problem+json")
@@ -133,7 +135,7 @@ def test_refusals_say_how_to_be_let_in_and_carry_the_requests_id(web: Web, peopl
 
 def test_docs_and_metrics_are_as_open_as_they_are_configured(people: People, tmp_path: Path) -> None:
     with serving(tmp_path, API_DOCS_OPEN="on", METRICS_ACCESS="private") as web:
-        opened = {route for method, route in list_doors_of_api() if method == "GET" and web.ask(route).status == 200}
+        opened = {route for method, route in list_api_endpoints() if method == "GET" and web.ask(route).status == 200}
     assert opened == OPEN | {"/api/schema", "/api/docs/", "/metrics", "/api/v1/metrics"}
 
 

@@ -1,4 +1,4 @@
-"""The change feed: each change once, in commit order, whatever dies and however late a transaction commits."""
+"""The change feed: each change once, in commit order, even if processes are killed and transactions commit late."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from tests.processes import Project, test_database_url, wait_until
 
 
 class Mirror:
-    """A consumer that knows a source only through its feed, and stores its position."""
+    """A consumer that knows a source only through its feed and stores its position."""
 
     def __init__(self, web: Web, token: str, source: str) -> None:
         self.web, self.token, self.source = web, token, source
@@ -39,7 +39,7 @@ class Mirror:
         return rows
 
     def follow(self, limit: int = 100) -> int:
-        """Take in one page; how many rows it had."""
+        """Apply one page. Returns its number of rows."""
         rows = self.ask(limit)
         places = [(row["sequence"], row["id"]) for row in rows]
         assert places == sorted(set(places))
@@ -89,11 +89,11 @@ def test_a_mirror_fed_while_ingests_are_killed_equals_the_table(web: Web, people
                 kills += 1
     mirror.catch_up()
     assert kills >= 2
-    assert mirror.read > 1600  # updates came too
+    assert mirror.read > 1600  # including updates
     assert mirror.digest() == digest_table("products_csv")
 
 
-def test_reading_again_with_a_stored_position_repeats_nothing(web: Web, people: People) -> None:
+def test_reading_on_from_a_stored_position_repeats_nothing(web: Web, people: People) -> None:
     land()
     mirror = Mirror(web, people.viewer, SOURCE)
     mirror.catch_up()
@@ -107,7 +107,7 @@ def test_reading_again_with_a_stored_position_repeats_nothing(web: Web, people: 
 
 
 def test_a_change_that_is_committed_late_is_not_missed(web: Web, people: People, project: Project) -> None:
-    """A batch of one source hangs in the middle of its transaction, while another source goes on."""
+    """A batch hangs in the middle of its transaction while the feed is read."""
     rows = list(make_products(60))
     path = write_products(
         project.folder / "products.csv", [*rows[:30], (99, "Refused", "Things", "free", "x"), *rows[30:]]
@@ -146,7 +146,7 @@ def test_lines_of_ndjson_are_the_same_rows(web: Web, people: People) -> None:
 
 
 @pytest.mark.parametrize("source", ["nobody", "LISTED", "a%00b", "x" * 3000, "%20listed", "%ED%A0%80"])
-def test_a_source_that_does_not_exist_is_told_with_those_that_do(web: Web, people: People, source: str) -> None:
+def test_an_unknown_source_is_refused_with_the_known_ones(web: Web, people: People, source: str) -> None:
     land()
     answer = web.ask(f"/api/v1/changes?source={source}", token=people.viewer)
     assert (answer.status, answer.content_type) == (400, "application/problem+json")
@@ -159,7 +159,7 @@ def test_a_source_that_has_never_run_has_an_empty_feed(web: Web, people: People)
     assert web.ask(f"/api/v1/changes?source=products_csv&after={page['after']}", token=people.viewer).status == 200
 
 
-def test_a_position_of_another_feed_is_told(web: Web, people: People) -> None:
+def test_a_position_of_another_feed_is_refused(web: Web, people: People) -> None:
     land()
     after = web.ask(f"/api/v1/changes?source={SOURCE}", token=people.viewer).json()["after"]
     assert web.ask(f"/api/v1/changes?source=products_csv&after={after}", token=people.viewer).status == 400

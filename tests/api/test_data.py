@@ -1,4 +1,4 @@
-"""The unified records: the envelope, the pages, the filters, the counts."""
+"""The unified records: envelope, pages, filters and counts."""
 
 import json
 import random
@@ -37,7 +37,7 @@ HOSTILE = (
 
 
 def insert_unified(count: int, *, source: str = "many") -> None:
-    """So many records in one statement, with names in a few kinds."""
+    """Insert `count` records in one statement, with three different names."""
     fetch(
         "INSERT INTO unified_records (source, external_id, name, category, value, currency, event_timestamp,"
         " ingested_at, updated_at, content_hash, sequence, raw_id)"
@@ -49,7 +49,7 @@ def insert_unified(count: int, *, source: str = "many") -> None:
     )
 
 
-def test_the_envelope_is_the_documented_one(web: Web, people: People) -> None:
+def test_the_envelope_is_as_documented(web: Web, people: People) -> None:
     land()
     answer = web.ask("/api/v1/data", token=people.viewer, headers={"X-Request-ID": "mine"})
     assert answer.content_type == "application/json"
@@ -113,7 +113,7 @@ ORDERS = {
 }
 
 
-def test_walks_both_ways_over_every_ordering_and_filter_give_each_row_once(web: Web, people: People) -> None:
+def test_walks_in_both_directions_return_each_row_once_for_every_ordering_and_filter(web: Web, people: People) -> None:
     insert_unified(23)
     insert_unified(8, source="many more")
     for given, where in FILTERS.items():
@@ -131,7 +131,7 @@ def test_walks_both_ways_over_every_ordering_and_filter_give_each_row_once(web: 
                 assert back[::-1] == pages, (given, ordering)
 
 
-def test_a_page_of_all_there_is_has_no_links(web: Web, people: People) -> None:
+def test_a_page_with_all_rows_has_no_links(web: Web, people: People) -> None:
     insert_unified(8)
     page = web.ask("/data?limit=8", token=people.viewer).json()
     assert (len(page["data"]), page["next"], page["previous"]) == (8, None, None)
@@ -139,7 +139,7 @@ def test_a_page_of_all_there_is_has_no_links(web: Web, people: People) -> None:
     assert [len(page) for page in last] == [4, 4]
 
 
-def test_the_default_order_of_a_source_is_its_index(web: Web, people: People) -> None:
+def test_the_default_order_of_a_source_is_by_external_id(web: Web, people: People) -> None:
     insert_unified(12)
     rows = web.ask("/data?source=many", token=people.viewer).json()["data"]
     assert [row["external_id"] for row in rows] == [
@@ -147,7 +147,7 @@ def test_the_default_order_of_a_source_is_its_index(web: Web, people: People) ->
     ]
 
 
-def test_limits_and_offsets_have_bounds(web: Web, people: People) -> None:
+def test_limits_and_offsets_are_bounded(web: Web, people: People) -> None:
     insert_unified(1005)
     for given, rows in (
         ("limit=1", 1),
@@ -162,7 +162,7 @@ def test_limits_and_offsets_have_bounds(web: Web, people: People) -> None:
     assert "cursor" in web.ask("/data?offset=10001", token=people.viewer).json()["detail"]
 
 
-def test_an_old_client_walks_by_offset_and_is_led_on_by_the_cursor(web: Web, people: People) -> None:
+def test_an_old_client_walks_by_offset_and_continues_by_cursor(web: Web, people: People) -> None:
     insert_unified(12_500)
     rows = walk_rows(web, "/data?limit=1000&offset=500", people.viewer)
     assert [row["id"] for row in rows] == [
@@ -175,9 +175,9 @@ def test_an_old_client_walks_by_offset_and_is_led_on_by_the_cursor(web: Web, peo
     assert "offset=0" in first["previous"]
 
 
-def test_a_count_is_there_where_it_is_free_or_asked_for(web: Web, people: People) -> None:
+def test_a_count_is_given_if_it_is_free_or_requested(web: Web, people: People) -> None:
     land()
-    insert_unified(7)  # behind the pipeline's back: the kept counts don't know them
+    insert_unified(7)  # bypasses the pipeline, so the stored counts don't include them
     counts: dict[str, int | None] = {
         "": 2,
         f"source={SOURCE}": 2,
@@ -200,7 +200,7 @@ def test_a_count_is_there_where_it_is_free_or_asked_for(web: Web, people: People
     assert len(pages) == 2
 
 
-def test_blanks_of_a_filter_count(web: Web, people: People) -> None:
+def test_blanks_in_a_filter_are_significant(web: Web, people: People) -> None:
     ingest_here(Listed([make_item(1, name=" x "), make_item(" 7")]))
     found = {
         given: [row["external_id"] for row in web.ask(f"/data?{given}", token=people.viewer).json()["data"]]
@@ -216,7 +216,7 @@ def test_blanks_of_a_filter_count(web: Web, people: People) -> None:
 
 
 class Finder(HTMLParser):
-    """What in a page would run or be fetched."""
+    """Finds the parts of a page that would run or be fetched."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -240,7 +240,7 @@ class Finder(HTMLParser):
             self.found.append(data)
 
 
-def test_hostile_strings_come_back_as_they_are_and_inert(web: Web, people: People) -> None:
+def test_hostile_strings_are_returned_unchanged_and_inert(web: Web, people: People) -> None:
     items = [make_item(f"{number}{text}", name=text) for number, text in enumerate(HOSTILE)]
     items += [make_item(f"bad {text}", name=text, price=text) for text in HOSTILE]
     ingest_here(Listed(items))
@@ -286,7 +286,7 @@ def test_walks_while_ingests_write_and_are_killed_skip_and_repeat_nothing(
     path = write_products(project.folder / "products.csv", list(make_products(400, start=1001)))
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": "20"}
     project.ingest("products_csv")
-    there = {str(number) for number in range(1001, 1401)}
+    existing = {str(number) for number in range(1001, 1401)}
     write_products(path, [(i, f"New {n}", c, p, x) for i, n, c, p, x in make_products(2400)])
     moments = random.Random(20261122)
     process = project.start("ingest", "products_csv")
@@ -306,6 +306,6 @@ def test_walks_while_ingests_write_and_are_killed_skip_and_repeat_nothing(
             rows += [row["external_id"] for row in page["data"]]
             following = page["next"]
         assert len(rows) == len(set(rows)), (ordering, "repeated")
-        assert there <= set(rows), (ordering, "skipped")
+        assert existing <= set(rows), (ordering, "skipped")
     assert kills >= 2
     assert len(walk_rows(web, "/data?source=products_csv&limit=1000", people.viewer)) == 2400

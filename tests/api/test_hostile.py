@@ -1,4 +1,4 @@
-"""Every parameter, header and body with values that mean harm: a precise 4xx or a right answer, and never a 5xx."""
+"""Every parameter, header and body with hostile values: a precise 4xx or a correct response, and never a 5xx."""
 
 import json
 from collections.abc import Iterator
@@ -72,14 +72,14 @@ def list_parameters(route: str) -> list[str]:
 
 
 def add(landed: Landed, route: str, name: str, value: str) -> str:
-    """The address with this parameter, and whatever else the route needs."""
+    """The address with this parameter and the others that the route requires."""
     address, _, needed = landed.fill(route).partition("?")
     given = [pair for pair in needed.split("&") if pair and not pair.startswith(f"{name}=")]
     return f"{address}?{'&'.join([*given, f'{name}={value}'])}"
 
 
 def assert_precise(answer: Answer, about: object, statuses: tuple[int, ...] = (400,)) -> None:
-    """A problem with the request's id, of one of these statuses."""
+    """Assert that the response is a problem with the request's id and one of these statuses."""
     assert answer.status in statuses, (about, answer.status, answer.body[:300])
     assert answer.content_type == "application/problem+json", about
     problem = answer.json()
@@ -109,7 +109,7 @@ def test_no_value_of_any_parameter_breaks_a_list(web: Web, people: People) -> No
         assert refused >= 3, (route, name)
 
 
-def test_unknown_and_repeated_parameters_are_told(web: Web, people: People) -> None:
+def test_unknown_and_repeated_parameters_are_refused(web: Web, people: People) -> None:
     landed = land()
     for route in VIEWS:
         for name in ("nonsense", "format", "source%00", "%ED%A0%80", "", "Limit", "limit%5B%5D", "x" * 3000):
@@ -122,7 +122,7 @@ def test_unknown_and_repeated_parameters_are_told(web: Web, people: People) -> N
         assert answer.json()["errors"][0]["parameter"] == name
 
 
-def test_a_path_id_is_found_or_not_whatever_it_is(web: Web, people: People) -> None:
+def test_no_id_in_a_path_breaks_an_address(web: Web, people: People) -> None:
     landed = land()
     details = ("data/{}", "data/{}/history", "runs/{}", "runs/{}/events", "schema-snapshots/{}", "schema-changes/{}")
     for route in (*details, "quarantine/{}"):
@@ -139,7 +139,7 @@ def test_a_path_id_is_found_or_not_whatever_it_is(web: Web, people: People) -> N
 
 
 def list_bodies() -> Iterator[tuple[bytes, int]]:
-    """Bodies for POST /runs, and what each deserves."""
+    """Bodies for POST /runs, each with the expected status."""
     value: object
     for value in (None, 1, -1, 2**63, 1.5, True, [], {}, [1], "", "abc", "x" * 5000, "\x00", "a\x00b", "🦄", "\u202e"):
         yield json.dumps({"source": value}).encode(), 400
@@ -166,7 +166,7 @@ def list_bodies() -> Iterator[tuple[bytes, int]]:
     yield b'{"source": "' + b"x" * 3_000_000 + b'"}', 413
 
 
-def test_no_body_breaks_an_order(web: Web, people: People) -> None:
+def test_no_body_breaks_a_run_request(web: Web, people: People) -> None:
     for body, status in list_bodies():
         answer = web.ask(
             "/api/v1/runs",
@@ -178,7 +178,7 @@ def test_no_body_breaks_an_order(web: Web, people: People) -> None:
         assert_precise(answer, body[:60], (status,))
 
 
-def test_a_body_that_is_no_json_is_not_taken(web: Web, people: People) -> None:
+def test_only_json_bodies_are_accepted(web: Web, people: People) -> None:
     body = '{"source": "products_csv"}'
     for kind in (
         "text/plain",
@@ -198,7 +198,7 @@ def test_a_body_that_is_no_json_is_not_taken(web: Web, people: People) -> None:
         assert answer.status in (202, 400, 415), kind
 
 
-def test_no_header_breaks_an_answer(web: Web, people: People) -> None:
+def test_no_header_breaks_a_response(web: Web, people: People) -> None:
     hostile = (
         *("", " ", "x" * 5000, "a b", "\t", "é", "\xff", "\x80", '"', "<script>", "a,b", "Token", "Token \xff"),
         *(
@@ -223,13 +223,13 @@ def test_no_header_breaks_an_answer(web: Web, people: People) -> None:
             content={"source": "products_csv"},
             headers={"Idempotency-Key": value},
         )
-        is_taken = (
+        is_accepted = (
             value.strip(" \t").isascii()
             and value.strip(" \t").isprintable()
             and 0 < len(value.strip(" \t")) <= 200
             and " " not in value.strip()
         )
-        assert key.status == (202 if is_taken else 400), (value[:50], key.body)
+        assert key.status == (202 if is_accepted else 400), (value[:50], key.body)
 
 
 def test_a_forged_host_is_refused_as_a_problem(web: Web) -> None:
@@ -240,7 +240,7 @@ def test_a_forged_host_is_refused_as_a_problem(web: Web) -> None:
             assert b"evil.test" not in answer.body
 
 
-def test_other_methods_are_answered(web: Web, people: People) -> None:
+def test_other_methods_get_a_precise_response(web: Web, people: People) -> None:
     landed = land()
     others = ("/api/v1/quarantine/{pk}/replay", "/health", "/health/live", "/data", "/api/v1/nowhere")
     for route in (*VIEWS, *others):
@@ -254,7 +254,7 @@ def test_other_methods_are_answered(web: Web, people: People) -> None:
         assert web.ask(address.partition("?")[0], method="OPTIONS", token=people.viewer).status in (200, 404), route
 
 
-def test_what_is_no_http_is_refused(web: Web) -> None:
+def test_malformed_http_is_refused(web: Web) -> None:
     for request in (
         b"GET /health HTTP/9.9\r\n\r\n",
         b"nonsense\r\n\r\n",
@@ -271,7 +271,7 @@ def test_what_is_no_http_is_refused(web: Web) -> None:
 
 
 def list_lists(landed: Landed) -> dict[str, str]:
-    """Addresses whose pages give cursors, each of another list."""
+    """Addresses of different lists, each with a cursor to its next page."""
     return {
         "data": "/api/v1/data?limit=1",
         "data by external id": "/api/v1/data?limit=1&ordering=external_id",
@@ -287,7 +287,7 @@ def list_lists(landed: Landed) -> dict[str, str]:
     }
 
 
-def test_a_cursor_of_another_list_is_told(web: Web, people: People) -> None:
+def test_a_cursor_of_another_list_is_refused(web: Web, people: People) -> None:
     lists = list_lists(land())
     cursors = {}
     for name, address in lists.items():
@@ -304,7 +304,7 @@ def test_a_cursor_of_another_list_is_told(web: Web, people: People) -> None:
                 assert "cursor" in answer.json()["detail"]
 
 
-def test_a_tampered_cursor_is_told(web: Web, people: People) -> None:
+def test_a_tampered_cursor_is_refused(web: Web, people: People) -> None:
     land()
     following = web.ask("/api/v1/data?limit=1", token=people.viewer).json()["next"]
     address, _, rest = following.partition("cursor=")

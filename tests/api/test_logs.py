@@ -1,4 +1,4 @@
-"""Log lines: the ids that tie request, task and run; and nothing that is nobody's business, here or anywhere."""
+"""Log lines: ids connect request, task and run; no log, response or table reveals secrets or payloads."""
 
 import json
 import re
@@ -24,7 +24,7 @@ from tests.processes import Project, test_database_url, wait_until
 UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}")
 
 
-def test_a_well_formed_request_id_is_taken_and_given_back(web: Web, people: People) -> None:
+def test_a_well_formed_request_id_is_kept_and_returned(web: Web, people: People) -> None:
     for given in ("mine", "A.b_c-9", "x" * 128, "3953e6cc-a911-4934-9709-c63ca0468f76"):
         answer = web.ask("/data", token=people.viewer, headers={"X-Request-ID": given})
         assert answer.headers["x-request-id"] == answer.json()["request_id"] == given
@@ -41,7 +41,7 @@ def test_a_well_formed_request_id_is_taken_and_given_back(web: Web, people: Peop
     assert "canary-correlation" not in web.log.read_text()
 
 
-def test_a_request_leaves_one_line_that_says_who_asked_for_what(web: Web, people: People) -> None:
+def test_a_request_leaves_one_line_with_its_user_and_its_path(web: Web, people: People) -> None:
     web.ask("/data?name=canary", token=people.viewer, headers={"X-Request-ID": "one-line"})
     web.ask("/api/v1/runs/7", headers={"X-Request-ID": "another"} | make_session("olga"))
     web.ask("/api/v1/%0aforged%1b[31m%ED%A0%80", headers={"X-Request-ID": "forged"})
@@ -53,7 +53,7 @@ def test_a_request_leaves_one_line_that_says_who_asked_for_what(web: Web, people
     assert len([line for line in web.read_log() if line.get("request_id") == "forged"]) == 1
 
 
-def test_request_task_and_run_are_tied_by_their_ids(
+def test_request_task_and_run_are_connected_by_their_ids(
     people: People,
     workers: Project,
     valkey: Servers,
@@ -93,7 +93,7 @@ def test_request_task_and_run_are_tied_by_their_ids(
 
 @contextmanager
 def broken(table: str, column: str) -> Iterator[None]:
-    """A table that lacks a column."""
+    """Rename a column of a table within this context."""
     fetch(f"ALTER TABLE {table} RENAME COLUMN {column} TO other; SELECT 1")
     try:
         yield
@@ -119,7 +119,7 @@ def dump(table: str) -> str:
 
 
 def ask_for_trouble(web: Web, people: People) -> Iterator[str]:
-    """Requests that carry canaries, well and badly; the bodies of the answers that have no business to show them."""
+    """Send valid and invalid requests with canaries, and yield the bodies of responses that must not show them."""
     payload, session = CANARIES["payload"], make_session("olga", has_csrf=True)
     secret = make_token("vera")
     wrong = f"kasparro_{CANARIES['header']}"
@@ -153,7 +153,7 @@ def ask_for_trouble(web: Web, people: People) -> Iterator[str]:
     yield web.ask("/api/session/login/", method="POST", headers=session, body=f"username=olga&password={payload}").text
 
 
-def test_no_secret_and_no_payload_is_where_it_does_not_belong(people: People, project: Project, tmp_path: Path) -> None:
+def test_no_secret_and_no_payload_leaks(people: People, project: Project, tmp_path: Path) -> None:
     payload = CANARIES["payload"]
     path = project.folder / "products.csv"
     variables = {
@@ -185,7 +185,7 @@ def test_no_secret_and_no_payload_is_where_it_does_not_belong(people: People, pr
     assert payload in dump("unified_records")
     places: dict[str, str] = {
         **{f"log {number}": log for number, log in enumerate(logs)},
-        **{f"answer {number}": text for number, text in enumerate(shown)},
+        **{f"response {number}": text for number, text in enumerate(shown)},
         **{table: dump(table) for table in SILENT_TABLES},
     }
     secrets: dict[str, str] = {**CANARIES, "viewer": people.viewer, "operator": people.operator}
@@ -194,7 +194,7 @@ def test_no_secret_and_no_payload_is_where_it_does_not_belong(people: People, pr
             assert canary not in text, (place, name, text[max(0, text.find(canary) - 300) :][:600])
 
 
-def test_a_defect_is_a_500_that_says_nothing_and_a_line_that_says_where(web: Web, people: People) -> None:
+def test_a_bug_is_a_500_without_details_and_a_log_line_with_its_place(web: Web, people: People) -> None:
     land()
     with broken("unified_records", "category"):
         answer = web.ask("/data?name=canary", token=people.viewer, headers={"X-Request-ID": "defect"})
@@ -204,14 +204,14 @@ def test_a_defect_is_a_500_that_says_nothing_and_a_line_that_says_where(web: Web
     assert not any(word in answer.text for word in ("category", "SELECT", "psycopg2", "Traceback", "canary"))
     (line,) = (line for line in web.read_log() if line.get("request_id") == "defect")
     assert (line["event"], line["exception"]) == ("request_failed", "ProgrammingError")
-    assert any("records.py" in place for place in line["places"])
+    assert any("record_queries.py" in place for place in line["places"])
     assert web.ask("/data", token=people.viewer).status == 200
 
 
-def test_a_line_for_people_shows_where_it_broke_and_no_variables(people: People, tmp_path: Path) -> None:
+def test_a_log_line_for_operators_has_a_traceback_without_variables(people: People, tmp_path: Path) -> None:
     with serving(tmp_path, LOG_FORMAT="line") as web, broken("unified_records", "category"):
         assert web.ask("/data?external_id=canary-of-a-filter", token=people.viewer).status == 500
         log = web.log.read_text()
     assert "Traceback" in log
-    assert "records.py" in log
+    assert "record_queries.py" in log
     assert not any(word in log for word in ("canary-of-a-filter", people.viewer, SECRET_KEY, "locals"))

@@ -1,4 +1,4 @@
-"""One truth in /metrics: the pipeline's figures are the database's, the web's are those of all its processes."""
+"""/metrics is consistent: the pipeline's figures equal the database's, the web's cover all its processes."""
 
 import os
 import signal
@@ -24,7 +24,7 @@ def scrape(web: Web, token: str) -> list[Sample]:
     assert (answer.status, answer.content_type) == (200, "text/plain; version=0.0.4; charset=utf-8"), answer.text
     families = list(text_string_to_metric_families(answer.text))
     names = [family.name for family in families]
-    assert len(names) == len(set(names)), "a family comes twice"
+    assert len(names) == len(set(names)), "a family appears twice"
     return [sample for family in families for sample in family.samples]
 
 
@@ -70,7 +70,7 @@ def count_requests(samples: list[Sample], view: str = "stats") -> float:
     return find(samples, "django_http_responses_total_by_status_view_method_total", view=view)
 
 
-def test_two_web_processes_and_a_worker_tell_one_truth(
+def test_two_web_processes_and_a_worker_report_the_same_figures(
     two: Web,
     people: People,
     workers: Project,
@@ -92,10 +92,10 @@ def test_two_web_processes_and_a_worker_tell_one_truth(
     wait_until(lambda: first not in two.list_processes() and len(two.list_processes()) == 2)
     wait_until(lambda: two.log.read_text().count("Booting worker") == 3)
     after = [scrape(two, people.viewer) for _ in range(8)]
-    assert {count_requests(samples) for samples in after} == {60}, "what a dead process counted is not lost"
+    assert {count_requests(samples) for samples in after} == {60}, "the counts of a dead process are not lost"
 
 
-def test_labels_are_bounded_whatever_is_asked_for(web: Web, people: People) -> None:
+def test_labels_are_bounded_regardless_of_the_requests(web: Web, people: People) -> None:
     landed = land()
 
     def list_series() -> set[tuple[str, frozenset[tuple[str, str]]]]:
@@ -121,7 +121,7 @@ def test_labels_are_bounded_whatever_is_asked_for(web: Web, people: People) -> N
     assert landed.record
 
 
-def test_after_a_process_its_folder_is_gone(tmp_path: Path, people: People) -> None:
+def test_a_stopped_server_leaves_no_metrics_folder(tmp_path: Path, people: People) -> None:
     with serving(tmp_path, WEB_PROCESSES="2", TMPDIR=str(tmp_path)) as web:
         scrape(web, people.viewer)
         assert list(tmp_path.glob("kasparro-metrics-*/*.db"))

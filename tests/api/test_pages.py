@@ -1,4 +1,4 @@
-"""What browsers get: the docs, the browsable API, static files, and HTTPS."""
+"""Pages for browsers: the docs, the browsable API, static files, and HTTPS."""
 
 import re
 from html import unescape
@@ -17,12 +17,12 @@ LOADED = re.compile(r"""(?:src|href|action)\s*=\s*["']([^"'>]+)|url\(["']?([^"')
 
 
 def list_loaded(page: str) -> set[str]:
-    """Addresses that the page loads or leads to."""
+    """Addresses that the page loads or links to."""
     return {unescape(first or second) for first, second in LOADED.findall(page)}
 
 
 def list_foreign(page: str) -> set[str]:
-    """Addresses of other hosts, wherever they stand; the names of XML's namespaces are none."""
+    """Addresses of other hosts, anywhere in the page; names of XML namespaces don't count."""
     found = set(re.findall(r"https?://[^\s\"'<>\\)]+", page))
     return {address for address in found if urlsplit(address).hostname not in ("127.0.0.1", "www.w3.org")}
 
@@ -37,8 +37,8 @@ BROWSED = (
 )
 
 
-def assert_pages_are_whole(web: Web) -> None:
-    """The docs and the browsable API ask no other host for anything, and each file that they need is there."""
+def assert_pages_are_complete(web: Web) -> None:
+    """Assert that the docs and the browsable API load nothing from other hosts, and that all their files exist."""
     browser = make_session("olga") | {"Accept": "text/html"}
     loaded = set()
     for path in ("/api/docs/", *BROWSED):
@@ -55,13 +55,13 @@ def assert_pages_are_whole(web: Web) -> None:
     assert schema.json()["openapi"].startswith("3.")
 
 
-def test_pages_are_whole_in_development(people: People, tmp_path: Path) -> None:
+def test_pages_are_complete_in_development(people: People, tmp_path: Path) -> None:
     land()
     with serving(tmp_path, DEBUG="on") as web:
-        assert_pages_are_whole(web)
+        assert_pages_are_complete(web)
 
 
-def test_pages_are_whole_in_production_once_static_files_are_collected(
+def test_pages_are_complete_in_production_once_static_files_are_collected(
     people: People, project: Project, tmp_path: Path
 ) -> None:
     land()
@@ -70,17 +70,17 @@ def test_pages_are_whole_in_production_once_static_files_are_collected(
     done = project.run("collectstatic", "--noinput", "-v0", **collected, **production)
     assert done.returncode == 0, done.stderr
     with serving(tmp_path, **collected) as web:
-        assert_pages_are_whole(web)
+        assert_pages_are_complete(web)
         assert "UserWarning" not in web.log.read_text()
 
 
 @pytest.fixture(scope="module")
-def secure(standing_web: Web, tmp_path_factory: pytest.TempPathFactory) -> object:
+def secure(shared_web: Web, tmp_path_factory: pytest.TempPathFactory) -> object:
     with serving(tmp_path_factory.mktemp("secure"), HTTPS="on", TRUSTED_PROXIES="127.0.0.1") as web:
         yield web
 
 
-def test_with_https_everything_but_health_and_metrics_is_led_there(secure: Web, people: People) -> None:
+def test_everything_but_health_and_metrics_redirects_to_https(secure: Web, people: People) -> None:
     for path in ("/data", "/api/v1/runs", "/admin/", "/api/docs/", "/stats", "/api/v1/nowhere"):
         answer = secure.ask(path, token=people.viewer)
         assert (answer.status, answer.headers["location"]) == (301, f"https://127.0.0.1:{secure.port}{path}"), path
@@ -90,7 +90,7 @@ def test_with_https_everything_but_health_and_metrics_is_led_there(secure: Web, 
     assert secure.ask("/healthy", token=people.viewer).status == 301
 
 
-def test_behind_a_proxy_that_speaks_https_answers_are_strict(secure: Web, people: People) -> None:
+def test_responses_through_an_https_proxy_have_strict_headers(secure: Web, people: People) -> None:
     forwarded = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "8.8.8.8"}
     answer = secure.ask("/data?limit=1", token=people.viewer, headers=forwarded)
     assert answer.status == 200
@@ -103,20 +103,20 @@ def test_behind_a_proxy_that_speaks_https_answers_are_strict(secure: Web, people
     assert following.startswith(f"https://127.0.0.1:{secure.port}/data?")
 
 
-def test_a_stranger_cannot_claim_https(people: People, tmp_path: Path) -> None:
+def test_an_untrusted_client_can_not_claim_https(people: People, tmp_path: Path) -> None:
     with serving(tmp_path, HTTPS="on") as web:
         for name in ("X-Forwarded-Proto", "X-Forwarded-Ssl", "X-Forwarded-Protocol", "Forwarded"):
             value = {"X-Forwarded-Ssl": "on", "Forwarded": "proto=https"}.get(name, "https")
             assert web.ask("/data", token=people.viewer, headers={name: value}).status == 301, name
 
 
-def test_a_deployment_as_documented_has_nothing_to_complain_of(project: Project) -> None:
-    production = {"DEBUG": "off", "SECRET_KEY": SECRET_KEY, "ALLOWED_HOSTS": "window.test", "HTTPS": "on"}
+def test_a_documented_deployment_passes_djangos_checks(project: Project) -> None:
+    production = {"DEBUG": "off", "SECRET_KEY": SECRET_KEY, "ALLOWED_HOSTS": "kasparro.test", "HTTPS": "on"}
     done = project.run("check", "--deploy", "--fail-level", "WARNING", **production)
     assert (done.returncode, "no issues" in done.stdout) == (0, True), done.stderr
 
 
-def test_the_browsable_api_offers_only_what_one_may(web: Web, people: People) -> None:
+def test_the_browsable_api_offers_only_permitted_forms(web: Web, people: People) -> None:
     land()
     html = {"Accept": "text/html"}
     operator = web.ask("/api/v1/runs", headers=make_session("olga") | html).text

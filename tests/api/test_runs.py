@@ -1,4 +1,4 @@
-"""Runs that are wanted, cancelled and replayed over HTTP."""
+"""Runs are requested, cancelled and compared over HTTP; refused records are replayed and discarded."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ def post(web: Web, people: People, address: str) -> Answer:
     return web.ask(f"/api/v1/{address}", method="POST", token=people.operator)
 
 
-def test_a_wanted_run_is_queued_and_its_address_given(web: Web, people: People) -> None:
+def test_a_requested_run_is_queued_and_its_address_returned(web: Web, people: People) -> None:
     answer = order(web, people)
     assert answer.status == 202
     run = Run.objects.get()
@@ -44,7 +44,7 @@ def test_a_wanted_run_is_queued_and_its_address_given(web: Web, people: People) 
     assert (event["kind"], "olga" in event["message"]) == ("queued", True)
 
 
-def test_twenty_orders_at_once_with_one_key_are_one_run(web: Web, people: People) -> None:
+def test_twenty_concurrent_requests_with_one_key_are_one_run(web: Web, people: People) -> None:
     content = {"source": "products_csv", "full": True}
     with ThreadPoolExecutor(20) as pool:
         answers = list(pool.map(lambda _: order(web, people, content, "the-key"), range(20)))
@@ -53,7 +53,7 @@ def test_twenty_orders_at_once_with_one_key_are_one_run(web: Web, people: People
     assert Run.objects.get().key == "api:the-key"
 
 
-def test_a_key_is_for_one_order(web: Web, people: People) -> None:
+def test_a_key_is_for_one_request(web: Web, people: People) -> None:
     first = order(web, people, key="k")
     assert order(web, people, {"source": "products_csv", "full": False}, key="k").json()["id"] == first.json()["id"]
     for other in ({"source": "products_csv", "full": True}, {"source": "vendors_csv"}):
@@ -62,7 +62,7 @@ def test_a_key_is_for_one_order(web: Web, people: People) -> None:
     assert Run.objects.count() == 1
 
 
-def test_a_key_keeps_its_answer_when_the_run_is_closed(web: Web, people: People) -> None:
+def test_a_key_returns_its_run_even_after_it_is_closed(web: Web, people: People) -> None:
     first = order(web, people, key="k").json()["id"]
     assert post(web, people, f"runs/{first}/cancel").status == 200
     assert order(web, people, key="k").json() | {"address": ""} == (
@@ -71,13 +71,13 @@ def test_a_key_keeps_its_answer_when_the_run_is_closed(web: Web, people: People)
     assert order(web, people, key="another").json()["id"] != first
 
 
-def test_a_plain_order_meets_the_run_that_waits_and_a_full_one_is_its_own(web: Web, people: People) -> None:
+def test_a_plain_request_returns_the_waiting_run_and_a_full_one_queues_a_new_run(web: Web, people: People) -> None:
     plain = [order(web, people).json()["id"] for _ in range(3)]
     full = [order(web, people, {"source": "products_csv", "full": True}).json()["id"] for _ in range(2)]
     assert (len(set(plain)), len(set(full))) == (1, 2)
 
 
-def test_without_a_broker_a_run_is_queued_all_the_same(people: People, tmp_path: Path) -> None:
+def test_without_a_broker_a_run_is_still_queued(people: People, tmp_path: Path) -> None:
     with serving(tmp_path, REDIS_URL="redis://127.0.0.1:1/0") as web:
         began = time.monotonic()
         assert order(web, people).status == 202
@@ -93,7 +93,7 @@ def test_a_waiting_run_is_cancelled_and_a_closed_one_is_not(web: Web, people: Pe
     assert post(web, people, "runs/999999/cancel").status == 404
 
 
-def test_a_running_run_is_cancelled_within_a_batch_and_gives_its_source_up(
+def test_a_running_run_is_cancelled_within_a_batch_and_releases_its_source(
     web: Web, people: People, project: Project
 ) -> None:
     products_file(project)
@@ -109,7 +109,7 @@ def test_a_running_run_is_cancelled_within_a_batch_and_gives_its_source_up(
     assert verify() == []
 
 
-def test_a_cancel_waits_for_the_batch_that_is_landing_and_keeps_nobody_else(
+def test_a_cancel_waits_for_the_current_batch_and_blocks_no_other_request(
     web: Web, people: People, project: Project
 ) -> None:
     write_products(project.folder / "products.csv", list(make_products(3)))
@@ -125,7 +125,7 @@ def test_a_cancel_waits_for_the_batch_that_is_landing_and_keeps_nobody_else(
         assert cancelling.result().json()["reason"] == "cancelled"
 
 
-def test_a_refused_record_is_replayed_in_a_run_of_its_own(web: Web, people: People, settings: Any) -> None:
+def test_a_refused_record_is_replayed_in_its_own_run(web: Web, people: People, settings: Any) -> None:
     settings.ETL_SOURCES = ["tests.listed_source.Listed"]
     landed = land()
     Run.objects.filter(pk=landed.queued).delete()
@@ -153,7 +153,7 @@ def test_a_refused_record_is_discarded_once_and_counted(web: Web, people: People
     assert verify() == []
 
 
-def test_the_first_acknowledgement_stands(web: Web, people: People) -> None:
+def test_only_the_first_acknowledgement_is_kept(web: Web, people: People) -> None:
     landed = land()
     first = post(web, people, f"schema-changes/{landed.change}/acknowledge")
     assert (first.status, first.json()["acknowledged_by"]) == (200, "olga")

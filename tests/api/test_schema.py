@@ -1,4 +1,4 @@
-"""The generated schema is true: what it says is accepted and answered, and nothing that it says makes a 5xx."""
+"""The generated schema is correct: requests that it describes get the responses that it describes, and never a 5xx."""
 
 from contextlib import suppress
 from typing import Any
@@ -20,7 +20,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.api.landed import land
 from tests.api.people import People
-from tests.api.test_access import list_doors_of_api
+from tests.api.test_access import list_api_endpoints
 from tests.api.web import Web
 
 EXAMPLES = 5
@@ -36,13 +36,13 @@ def test_the_schema_is_valid_and_complete(capsys: Any) -> None:
     described = {
         (method.upper(), path.replace("{id}", "{pk}")) for path, item in schema["paths"].items() for method in item
     }
-    doors = {
-        (method, path) for method, path in list_doors_of_api() if path.startswith("/api/v1/") and path != "/api/v1/"
+    endpoints = {
+        (method, path) for method, path in list_api_endpoints() if path.startswith("/api/v1/") and path != "/api/v1/"
     }
-    assert described == doors
+    assert described == endpoints
 
 
-def test_whatever_the_schema_allows_is_answered_as_it_says(web: Web, people: People) -> None:
+def test_responses_conform_to_the_schema(web: Web, people: People) -> None:
     landed = land()
     document = web.ask("/api/schema", token=people.viewer, headers={"Accept": "application/json"})
     assert document.status == 200, document.text
@@ -54,14 +54,14 @@ def test_whatever_the_schema_allows_is_answered_as_it_says(web: Web, people: Peo
         ask_examples(web, operation, GenerationMode.POSITIVE, token=people.operator, row=landed.refused)
     wrong = 0
     for operation in operations:
-        with suppress(Unsatisfiable):  # of those that take nothing that could be wrong
+        with suppress(Unsatisfiable):  # operations without any input that could be wrong
             ask_examples(web, operation, GenerationMode.NEGATIVE, token=people.operator, row=landed.refused)
             wrong += 1
     assert wrong > 15
 
 
 def ask_examples(web: Web, operation: Any, mode: GenerationMode, *, token: str, row: int) -> None:
-    """Ask with examples of one operation, good ones or bad ones, also about a row that exists; all must conform."""
+    """Send valid or invalid examples of one operation, some about an existing row; all responses must conform."""
 
     @settings(
         max_examples=EXAMPLES,
@@ -76,7 +76,7 @@ def ask_examples(web: Web, operation: Any, mode: GenerationMode, *, token: str, 
         if is_of_row and "id" in case.path_parameters:
             case.path_parameters["id"] = row
         answer = case.call(base_url=f"http://127.0.0.1:{web.port}", headers={"X-API-Key": token}, timeout=30)
-        if answer.status_code != 414:  # an address too long for gunicorn, which has not heard of problems
+        if answer.status_code != 414:  # gunicorn itself refuses an address that is too long, without a problem
             case.validate_response(answer, checks=CHECKS)
 
     ask()

@@ -1,4 +1,4 @@
-"""How often one may ask: counted once for all web processes, by token or by address."""
+"""Request limits, counted once for all web processes, by token or by address."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from tests.api.web import Answer, Web, serving
 
 @pytest.fixture
 def counting(tmp_path: Path, valkey: Servers) -> Iterator[Web]:
-    """Two web processes that count in a Valkey of this test's own, behind a proxy that they trust."""
+    """Two web processes that count in this test's own Valkey and trust a proxy."""
     with serving(
         tmp_path,
         WEB_PROCESSES="2",
@@ -36,8 +36,8 @@ def ask_often(
         return Counter(pool.map(lambda _: web.ask("/stats", token=token, headers=headers).status, range(times)))
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(counting: Web, people: People) -> None:
-    """Of so many at once, to both processes, exactly as many pass as may."""
+def test_requests_beyond_the_limit_get_a_429_with_retry_after(counting: Web, people: People) -> None:
+    """Both processes together let exactly the permitted number of concurrent requests pass."""
     assert ask_often(counting, 40, token=people.viewer) == {200: 15, 429: 25}
     assert ask_often(counting, 3, headers={"X-API-Key": people.viewer}) == {429: 3}
     assert ask_often(counting, 20, token=make_token("vera")) == {200: 15, 429: 5}
@@ -58,7 +58,7 @@ def test_who_asks_too_often_is_told_when_to_come_back(counting: Web, people: Peo
     assert [counting.ask("/stats", headers=headers).status for headers in forged] == [401, 401, 401, 401, 429]
     others = [via(hop) for hop in ("2001:db8::1", "9.9.9.8, ", "unknown, 9.9.9.7", "9.9.9.9, 9.9.9.6")]
     assert [counting.ask("/stats", headers=headers).status for headers in others] == [401] * 4
-    # What is no address stands for the proxy that sent it.
+    # An invalid address counts for the proxy that sent it.
     unknown = [via(hop) for hop in ("", ",", "nonsense", "9.9.9.5:80", "' OR 1=1", "x" * 3000)]
     assert [counting.ask("/stats", headers=headers).status for headers in unknown] == [401] * 4 + [429] * 2
 
@@ -67,7 +67,9 @@ def via(addresses: str) -> dict[str, str]:
     return {"X-Forwarded-For": addresses}
 
 
-def test_whoever_is_no_proxy_is_not_believed_and_a_window_ends(tmp_path: Path, people: People) -> None:
+def test_forwarded_addresses_of_an_untrusted_client_are_ignored_and_a_window_ends(
+    tmp_path: Path, people: People
+) -> None:
     with serving(tmp_path, API_THROTTLE_ADDRESS="3/3 second", TRUSTED_PROXIES="10.0.0.0/8") as web:
         headers = [
             via(f"7.7.7.{number}") | {"Forwarded": f"for=7.7.7.{number}", "X-Real-IP": "7.7.7.7"} for number in range(5)

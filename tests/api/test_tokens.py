@@ -1,4 +1,4 @@
-"""Tokens: printed once, stored as a hash, listed, revoked, expired."""
+"""Tokens: printed once, stored as a hash, listed, revoked and expired."""
 
 import re
 from datetime import timedelta
@@ -26,7 +26,7 @@ def run(project: Project, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_a_made_token_alone_is_printed_once_and_works_until_it_is_revoked(web: Web, project: Project) -> None:
+def test_a_token_is_printed_once_and_works_until_it_is_revoked(web: Web, project: Project) -> None:
     status, secret, _ = run(project, "create", "vera")
     assert status == 0
     assert SECRET.fullmatch(secret.removesuffix("\n"))
@@ -51,7 +51,7 @@ def test_an_operators_token_may_expire_and_joins_the_group(project: Project) -> 
     assert tokens.find(secret.strip()) is not None
 
 
-def test_a_wrong_order_for_a_token_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_arguments_of_the_command_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (
         *(("create", ""), ("create", "a b"), ("create", "x" * 151), ("create", "a\nb"), ("create",), ("revoke",)),
         *(("create", "v", "--expires", days) for days in ("0", "-1", "x", "1e9", "99999999999")),
@@ -64,7 +64,7 @@ def test_a_wrong_order_for_a_token_is_refused(capsys: pytest.CaptureFixture[str]
     assert not User.objects.exists()
 
 
-def test_an_ambiguous_beginning_revokes_nothing() -> None:
+def test_ambiguous_first_characters_revoke_nothing() -> None:
     make_token("vera")
     make_token("vera")
     assert tokens.revoke("kasparro_") == 2
@@ -81,14 +81,14 @@ def test_only_a_keyed_hash_is_stored() -> None:
     assert not any(secret in column or secret[15:] in column for column in columns)
 
 
-def test_with_another_key_a_token_is_worth_nothing(settings: object) -> None:
+def test_with_another_secret_key_a_token_is_invalid(settings: object) -> None:
     secret = make_token("vera")
     assert tokens.find(secret) is not None
     settings.SECRET_KEY = "another"  # type: ignore[attr-defined]
     assert tokens.find(secret) is None
 
 
-def test_its_use_is_noted_to_the_minute(web: Web) -> None:
+def test_the_use_of_a_token_is_recorded_to_the_minute(web: Web) -> None:
     secret = make_token("vera")
     assert Token.objects.get().last_used_at is None
     web.ask("/data", token=secret)
@@ -98,20 +98,20 @@ def test_its_use_is_noted_to_the_minute(web: Web) -> None:
     assert Token.objects.get().last_used_at == first
 
 
-def test_the_admin_makes_a_token_shows_it_once_and_revokes_it(tmp_path: Path) -> None:
-    """On a web process of its own: one that keeps content types from before a flush can't log what is done."""
+def test_the_admin_creates_a_token_shows_it_once_and_revokes_it(tmp_path: Path) -> None:
+    """Uses its own web process: one that cached content types before a flush can't write the admin's log."""
     User.objects.create_superuser("root")
     user = User.objects.create(username="vera")
     browser = make_session("root", has_csrf=True)
     form = {"Content-Type": "application/x-www-form-urlencoded", **browser}
-    wanted = f"user={user.pk}&scope=operate&expires_at_0=2099-01-01&expires_at_1=00:00:00&_save=Save"
+    fields = f"user={user.pk}&scope=operate&expires_at_0=2099-01-01&expires_at_1=00:00:00&_save=Save"
     with serving(tmp_path) as web:
 
         def post(address: str, fields: str) -> Answer:
             body = f"csrfmiddlewaretoken={CSRF}&{fields}"
             return web.ask(f"/admin/api/token/{address}", method="POST", headers=form, body=body)
 
-        made = post("add/", wanted)
+        made = post("add/", fields)
         assert made.status == 302, made.text[:2000]
         message = made.headers["set-cookie"].partition(";")[0]
         shown = web.ask("/admin/api/token/", headers={"Cookie": f"{browser['Cookie']}; {message}"})
@@ -127,6 +127,7 @@ def test_the_admin_makes_a_token_shows_it_once_and_revokes_it(tmp_path: Path) ->
         assert web.ask("/data", token=secret).status == 401
 
 
+<<<<<<< HEAD
 def may(secret: str, permission: str) -> bool:
     key, _ = tokens.find(secret) or pytest.fail("It is not found.")
     return key.may(permission)
@@ -148,13 +149,21 @@ def test_a_token_carries_its_users_permissions_and_those_of_its_groups() -> None
 
 
 def test_what_a_token_may_do_is_looked_up_each_time(django_assert_num_queries: Any) -> None:
+=======
+def test_the_permissions_of_a_token_are_read_for_each_request(django_assert_num_queries: Any) -> None:
+>>>>>>> h/prose4
     secret, token = tokens.make("vera", scope=Scope.READ)
-    assert tokens.find(secret) is not None  # notes the use
+    assert tokens.find(secret) is not None  # records the use
     with django_assert_num_queries(1):
-        key, user = tokens.find(secret) or pytest.fail("It is not found.")
+        key, user = tokens.find(secret) or pytest.fail("The token is not found.")
     assert (key.id, key.may("view_run"), user.pk, user.username) == (token.pk, True, token.user_id, "vera")
     token.user.groups.clear()
+<<<<<<< HEAD
     assert not may(secret, "view_run")
+=======
+    key, _ = tokens.find(secret) or pytest.fail("The token is not found.")
+    assert not key.may("view_run")
+>>>>>>> h/prose4
     User.objects.update(is_active=False)
     assert tokens.find(secret) is None
     User.objects.update(is_active=True)

@@ -1,4 +1,4 @@
-"""When the database is slow, locked, frozen or gone: a precise 503 in time, and all is well again afterwards."""
+"""If the database is slow, locked, frozen or down, requests get a precise 503 in time and succeed afterwards."""
 
 import os
 import signal
@@ -26,8 +26,8 @@ SESSION = "a" * 32
 
 
 @pytest.fixture(scope="module")
-def impatient(standing_web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
-    """A web process that gives a statement one second."""
+def impatient(shared_web: Web, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    """A web process with a statement timeout of one second."""
     with start_web(tmp_path_factory.mktemp("impatient"), API_STATEMENT_SECONDS=str(SECONDS)) as web:
         yield web
 
@@ -49,7 +49,7 @@ def assert_unavailable(answer: Answer, code: str) -> None:
 
 @contextmanager
 def slow_records() -> Iterator[None]:
-    """Each record takes half a minute to read."""
+    """Make each record take half a minute to read."""
     fetch("ALTER TABLE unified_records RENAME TO kept_records; SELECT 1")
     fetch(
         "CREATE VIEW unified_records AS SELECT kept_records.* FROM kept_records,"
@@ -61,7 +61,7 @@ def slow_records() -> Iterator[None]:
         fetch("DROP VIEW unified_records; ALTER TABLE kept_records RENAME TO unified_records; SELECT 1")
 
 
-def test_a_slow_query_ends_with_advice_and_keeps_nobody_else(impatient: Web, people: People) -> None:
+def test_a_slow_query_ends_with_advice_and_blocks_no_other_request(impatient: Web, people: People) -> None:
     land()
     with slow_records(), ThreadPoolExecutor(8) as pool:
         slow = [
@@ -87,7 +87,7 @@ def test_a_locked_table_is_not_waited_for(impatient: Web, people: People) -> Non
             answer = ask_in_time(impatient, path, SECONDS + 2, people.viewer)
             assert answer.status == 503, path
             assert answer.json()["type"] in ("urn:kasparro:problem:busy", "urn:kasparro:problem:too_slow")
-        wanted = ask_in_time(
+        ordered = ask_in_time(
             impatient,
             "/api/v1/runs",
             SECONDS + 2,
@@ -96,7 +96,7 @@ def test_a_locked_table_is_not_waited_for(impatient: Web, people: People) -> Non
             body='{"source": "products_csv"}',
             headers={"Content-Type": "application/json"},
         )
-        assert wanted.status == 503
+        assert ordered.status == 503
         scrape = ask_in_time(impatient, "/metrics", 2 * SECONDS + 2, people.viewer)
         assert (scrape.status, "\netl_up 0.0\n" in scrape.text) == (200, True)
         session.rollback()
@@ -113,7 +113,7 @@ def test_a_session_that_the_server_ends_is_replaced(impatient: Web, people: Peop
     assert {ask_in_time(impatient, "/health", 2).status for _ in range(6)} == {200}
     statuses = [impatient.ask("/data", token=people.viewer).status for _ in range(12)]
     assert set(statuses) <= {200, 503}
-    assert statuses.count(503) <= 4  # one for each thread, at most
+    assert statuses.count(503) <= 4  # at most one per thread
 
 
 def list_backends(postmaster: int) -> list[int]:
@@ -123,7 +123,7 @@ def list_backends(postmaster: int) -> list[int]:
 
 @contextmanager
 def frozen(postmaster: int) -> Iterator[None]:
-    """All processes of PostgreSQL stand still."""
+    """Suspend all processes of PostgreSQL."""
     stopped: set[int] = set()
     while more := set(list_backends(postmaster)) - stopped:
         for process in more:
@@ -141,7 +141,7 @@ def assert_health(web: Web, status: int, word: str, token: str | None = None) ->
     assert (answer.status, answer.json()["status"]) == (status, word), answer.text
 
 
-def test_a_frozen_or_killed_database_is_told_in_time_and_comes_back(
+def test_a_frozen_or_killed_database_is_reported_in_time_and_recovers(
     own_servers: Servers, project: Project, tmp_path: Path
 ) -> None:
     own = {
@@ -166,7 +166,7 @@ def test_a_frozen_or_killed_database_is_told_in_time_and_comes_back(
                 assert ask_in_time(web, "/health/live", 0.5).status == 200
                 assert ask_in_time(web, "/health/live", 0.5, headers={"Cookie": f"sessionid={SESSION}"}).status == 200
             hanging += [pool.submit(ask_in_time, web, "/data", 3 * SECONDS + 3, token) for _ in range(8)]
-            assert ask_in_time(web, "/health/live", 0.5).status == 200  # also with more requests than threads
+            assert ask_in_time(web, "/health/live", 0.5).status == 200  # even with more requests than threads
             assert_health(web, 503, "error")
             for each in hanging:
                 assert_unavailable(each.result(), "no_database")
@@ -190,34 +190,34 @@ def test_a_frozen_or_killed_database_is_told_in_time_and_comes_back(
         assert_health(web, 200, "degraded", token)
 
 
-def test_health_tells_strangers_little_and_whoever_has_a_token_more(web: Web, people: People) -> None:
+def test_health_shows_more_with_a_token(web: Web, people: People) -> None:
     land()
     fields = {"status", "database", "redis", "workers", "beat"}
     assert web.ask("/health").json().keys() == fields
     assert web.ask("/health", headers=make_session("olga")).json().keys() == fields
-    told = web.ask("/health", token=people.viewer).json()
-    assert told.keys() == fields | {"workers_seen", "beat_age_s", "sources"}
-    (listed,) = (source for source in told["sources"] if source["source"] == "listed")
+    details = web.ask("/health", token=people.viewer).json()
+    assert details.keys() == fields | {"workers_seen", "beat_age_s", "sources"}
+    (listed,) = (source for source in details["sources"] if source["source"] == "listed")
     assert (listed["last_reading_run"]["status"], listed["lag_s"]) == ("partial", None)
-    assert (told["workers"], told["beat"], told["status"]) == ("none seen", "not seen", "degraded")
+    assert (details["workers"], details["beat"], details["status"]) == ("none seen", "not seen", "degraded")
 
 
-def test_with_a_worker_and_beat_all_is_well_until_they_die(
+def test_health_is_ok_with_a_worker_and_beat_until_they_die(
     people: People, workers: Project, valkey: Servers, tmp_path: Path
 ) -> None:
     with serving(tmp_path, REDIS_URL=valkey.redis_url()) as web:
         worker, beat = start_worker(workers), workers.start_python(*BEAT)
         wait_until(lambda: web.ask("/health").json()["status"] == "ok")
-        told = web.ask("/health", token=people.viewer).json()
-        assert len(told["workers_seen"]) == 1
-        assert 0 <= told["beat_age_s"] < 10
+        details = web.ask("/health", token=people.viewer).json()
+        assert len(details["workers_seen"]) == 1
+        assert 0 <= details["beat_age_s"] < 10
         for process in (worker, beat):
             process.send_signal(signal.SIGTERM)
         wait_until(lambda: web.ask("/health").json()["workers"] == "none seen")
         assert web.ask("/health").status == 200
 
 
-def test_live_touches_nothing(people: People, tmp_path: Path) -> None:
+def test_live_needs_neither_database_nor_redis(people: People, tmp_path: Path) -> None:
     nowhere = {"DATABASE_URL": "postgres://x:y@127.0.0.1:1/z", "REDIS_URL": "redis://127.0.0.1:1/0"}
     with serving(tmp_path, **nowhere) as web:
         for headers in ({}, {"Authorization": "Token x"}, {"Cookie": f"sessionid={SESSION}"}):
@@ -241,7 +241,7 @@ def ask_for_one(session: Session) -> None:
 
 
 def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: Any) -> None:
-    """Also that of a commit."""
+    """This includes commits."""
     settings.API_STATEMENT_SECONDS = 0.5
     postmaster = own_servers.list_used()[0].find_process()
     assert postmaster is not None
@@ -264,7 +264,7 @@ def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: A
     ask_for_one(open_session(own_servers))
 
 
-def test_one_lost_session_does_not_make_a_silent_server(own_servers: Servers, settings: Any) -> None:
+def test_one_lost_session_does_not_make_the_server_count_as_silent(own_servers: Servers, settings: Any) -> None:
     settings.API_STATEMENT_SECONDS = 0.5
     lost, other = open_session(own_servers), open_session(own_servers)
     backend = lost.info.backend_pid
@@ -277,6 +277,6 @@ def test_one_lost_session_does_not_make_a_silent_server(own_servers: Servers, se
                 time.sleep(0.05)
             with pytest.raises(psycopg2.OperationalError):
                 waiting.result()
-        other.cursor().execute("SELECT pg_sleep(0.8)")  # a silent server would have been given half a second
+        other.cursor().execute("SELECT pg_sleep(0.8)")  # would fail if the server counted as silent
     finally:
         os.kill(backend, signal.SIGCONT)

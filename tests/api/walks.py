@@ -6,7 +6,7 @@ from tests.api.web import Web
 
 
 def walk(web: Web, address: str, token: str, *, by: str = "next") -> list[list[dict[str, Any]]]:
-    """The rows of each page, from this one to the last (with `by="previous"`: to the first)."""
+    """The rows of each page, from this one to the last, or to the first with `by="previous"`."""
     pages = []
     following: str | None = address
     while following is not None:
@@ -15,7 +15,7 @@ def walk(web: Web, address: str, token: str, *, by: str = "next") -> list[list[d
         page = answer.json()
         pages.append(page["data"])
         following = page[by]
-        assert len(pages) < 5000, "it never ends"
+        assert len(pages) < 5000, "the walk never ends"
     return pages
 
 

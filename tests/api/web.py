@@ -1,4 +1,4 @@
-"""The web process as gunicorn runs it, on the test's database, and plain HTTP to it: nothing is mended on the way."""
+"""The web process as gunicorn runs it, on the test's database, and plain HTTP requests to it, sent unchanged."""
 
 import http.client
 import json
@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 
 from tests.processes import Project, wait_until
 
-SECRET_KEY = "a-key-of-the-tests-that-is-long-enough-to-be-taken-and-that-no-answer-and-no-log-line-may-show"
-STANDING_VARIABLES = {
+SECRET_KEY = "a-key-of-the-tests-that-is-long-enough-to-be-accepted-and-that-no-response-and-no-log-line-may-show"
+DEFAULT_VARIABLES = {
     "DEBUG": "off",
     "HTTPS": "off",
     "SECRET_KEY": SECRET_KEY,
-    "ALLOWED_HOSTS": "127.0.0.1,window.test",
+    "ALLOWED_HOSTS": "127.0.0.1,kasparro.test",
     "LOG_FORMAT": "json",
     "WEB_PROCESSES": "1",
     "ETL_SOURCES": "etl.sources.products.ProductsCsv,etl.sources.vendors.VendorsCsv,tests.listed_source.Listed",
@@ -32,7 +32,7 @@ STANDING_VARIABLES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back: the headers' names are in lower case."""
+    """A response, with its headers' names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -51,12 +51,12 @@ class Answer:
 
 
 def _refuse_constant(name: str) -> None:
-    raise AssertionError(f"{name} is no JSON")
+    raise AssertionError(f"{name} is not valid JSON")
 
 
 @dataclass
 class Web:
-    """A gunicorn master and its processes; `log` is what they wrote to standard error."""
+    """A gunicorn master and its processes; `log` is the file of their standard error."""
 
     port: int
     log: Path
@@ -73,7 +73,7 @@ class Web:
         content: Any = None,
         seconds: float = 30,
     ) -> Answer:
-        """One request on a connection of its own; `content` is sent as JSON, `path` as it is."""
+        """Send one request on its own connection, with `content` as JSON and `path` unchanged."""
         sent = dict(headers or {})
         if token is not None:
             sent["Authorization"] = f"Token {token}"
@@ -89,23 +89,23 @@ class Web:
             connection.close()
 
     def follow(self, address: str, **how: Any) -> Answer:
-        """Ask for an address that an answer gave."""
+        """Request an address that a response contained."""
         parts = urlsplit(address)
         return self.ask(f"{parts.path}?{parts.query}" if parts.query else parts.path, **how)
 
     def send_raw(self, request: bytes) -> bytes:
-        """These very bytes, and whatever comes back until the other side closes."""
+        """Send exactly these bytes and return all that is received until the server closes."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=30) as connection:
             connection.sendall(request)
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
     def read_log(self) -> list[dict[str, Any]]:
-        """What the application logged (gunicorn's own lines, of starting and stopping, are no JSON)."""
+        """The application's log lines, without gunicorn's own lines, which are not JSON."""
         return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
 
     def list_processes(self) -> list[int]:
-        """The ids of the processes that answer."""
+        """The ids of the processes that serve requests."""
         return [
             int(pid) for pid in Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         ]
@@ -127,8 +127,8 @@ class Web:
 
 
 def start_web(folder: Path, **environment: str) -> Web:
-    """Start gunicorn as its configuration says, on a free port, and wait until it answers."""
-    project = Project(folder, environment=STANDING_VARIABLES)
+    """Start gunicorn with its configuration, on a free port, and wait until it responds."""
+    project = Project(folder, environment=DEFAULT_VARIABLES)
     log = folder / f"web-{len(list(folder.iterdir()))}.log"
     with socket.create_server(("127.0.0.1", 0), backlog=256) as listening, log.open("wb") as errors:
         process = subprocess.Popen(

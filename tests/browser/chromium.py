@@ -1,4 +1,4 @@
-"""Which browser, and how it is kept from talking to anybody but us."""
+"""The browser for tests, and the options that keep it from contacting other hosts."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""A real browser before a real stack: gunicorn, a worker, a broker of the test's own. Skipped without Chromium."""
+"""A real browser on a real stack: gunicorn, a worker and the test's own broker. Skipped without Chromium."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    # Playwright's loop runs in this thread while its calls wait; Django would take that for asynchronous code.
+    # Playwright's event loop runs in this thread while its calls wait; Django would refuse to work inside it.
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
@@ -44,14 +44,14 @@ def broker() -> Iterator[Servers]:
 
 @pytest.fixture
 def stack(project: Project, broker: Servers) -> Project:
-    """The project's processes on that broker, where the groups are as migrations leave them."""
+    """The project's processes on that broker, with the groups that migrations create."""
     make_groups(apps)
     project.environment |= {"REDIS_URL": broker.redis_url(), "ALLOWED_HOSTS": "127.0.0.1", "HTTPS": "off"}
     return project
 
 
 class AdminPage:
-    """The admin as one person sees it; whatever a page complains of, or asks of another host, is noted."""
+    """The admin as one user sees it. Records each error of a page and each request to another host."""
 
     def __init__(self, browser: Browser, web: Web, **context: Any) -> None:
         self.address = f"http://127.0.0.1:{web.port}"
@@ -66,9 +66,9 @@ class AdminPage:
         if message.type == "error":
             self.complaints.append(message.text)
 
-    def _note_request(self, asked: Request) -> None:
-        if not asked.url.startswith((self.address, "data:")):
-            self.complaints.append(f"left this host: {asked.url}")
+    def _note_request(self, request: Request) -> None:
+        if not request.url.startswith((self.address, "data:")):
+            self.complaints.append(f"request to another host: {request.url}")
 
     def log_in(self, name: str) -> None:
         self.page.goto(f"{self.address}/admin/")
@@ -78,14 +78,14 @@ class AdminPage:
         self.page.wait_for_selector("#overview")
 
     def visit(self, path: str) -> Page:
-        """A page, looked at by axe-core too."""
+        """Open a page and check it."""
         self.page.goto(f"{self.address}{path}")
         self.check()
         return self.page
 
     def check(self) -> None:
-        """The page that is shown is accessible, and nothing was complained of so far."""
-        # The search field of Django's lists has a picture for its label, which its own text describes.
+        """Assert that the shown page is accessible by axe-core, and that there were no complaints so far."""
+        # An image is the label of the search field in Django's lists; its help text describes it.
         found = Axe().run(self.page, options={"rules": {"label-title-only": {"enabled": False}}})
         assert found.violations_count == 0, f"{self.page.url}\n{found.generate_report()}"
         assert self.complaints == []
@@ -97,5 +97,5 @@ def make_person(name: str, group: str) -> None:
 
 
 def open_web(stack: Project, **environment: str) -> Web:
-    """gunicorn with the stack's settings; with DEBUG on, static files need not be collected."""
+    """Start gunicorn with the stack's settings. DEBUG serves static files without collecting them."""
     return start_web(stack.folder, DEBUG="true", **{**stack.environment, **environment})

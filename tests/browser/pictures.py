@@ -1,6 +1,6 @@
-"""Takes the pictures of the README from a running stack: `python -m tests.browser.pictures USER PASSWORD [BASE_URL]`.
+"""Takes the README's pictures of a running stack: `python -m tests.browser.pictures USER PASSWORD [BASE_URL]`.
 
-The stack should have run its sources, with something refused and something drifted.
+The stack should have run its sources, with some records refused and some drift.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The operator's admin in a real browser: what an operator does there, start to end."""
+"""The admin in a real browser: an operator's tasks from start to finish."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ LONG = 30_000
 
 @pytest.fixture
 def four_sources(stack: Project) -> Project:
-    """The demo's files; CoinGecko is never asked."""
+    """The demo's files; no request is sent to CoinGecko."""
     names = ("coingecko.CoinGecko", "products.ProductsCsv", "vendors.VendorsCsv", "listings.Listings")
     sources = ",".join(f"etl.sources.{name}" for name in names)
     stack.environment |= {"ETL_SOURCES": sources, "COINGECKO_BASE_URL": "http://127.0.0.1:9"}
@@ -27,7 +27,7 @@ def four_sources(stack: Project) -> Project:
 
 @pytest.fixture
 def products(stack: Project) -> Project:
-    """Products alone, from a file of the test's own."""
+    """Only products, from the test's own file."""
     stack.environment |= {
         "ETL_SOURCES": "etl.sources.products.ProductsCsv",
         "PRODUCTS_CSV": str(stack.folder / "products.csv"),
@@ -37,9 +37,9 @@ def products(stack: Project) -> Project:
 
 @pytest.fixture
 def opened(browser: Browser) -> Iterator[list[AdminPage]]:
-    desks: list[AdminPage] = []
-    yield desks
-    for admin in desks:
+    pages: list[AdminPage] = []
+    yield pages
+    for admin in pages:
         admin.context.close()
 
 
@@ -75,10 +75,10 @@ def test_the_overview_is_legible_in_the_dark_and_on_a_phone(
         admin.log_in("vera")
         admin.check()
         width = admin.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert width == 0, "the page can be pushed sideways"
+        assert width == 0, "the page scrolls sideways"
 
 
-def test_a_run_is_started_seen_to_move_and_to_finish(
+def test_a_run_is_started_and_watched_until_it_finishes(
     browser: Browser, products: Project, opened: list[AdminPage]
 ) -> None:
     make_person("olga", "operator")
@@ -95,7 +95,7 @@ def test_a_run_is_started_seen_to_move_and_to_finish(
         expect(live).to_contain_text("products_csv", timeout=LONG)
         first = live.inner_text()
         expect(live).not_to_have_text(first, timeout=LONG)
-        expect(page.get_by_text("Nothing runs.")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Nothing is running.")).to_be_visible(timeout=60_000)
         expect(page.locator("table.etl-sources")).to_contain_text("60,000", timeout=LONG)
         admin.check()
     assert {run.status for run in Run.objects.all()} == {"success"}

@@ -1,4 +1,4 @@
-"""Laws of the HTTP reader, against the sandbox and against servers that speak in raw bytes."""
+"""Laws of etl.http, tested against the sandbox and against servers that send raw bytes."""
 
 import gzip
 import logging
@@ -30,16 +30,16 @@ from etl.vocabulary import Reason
 from sandbox.server import DEFAULT_LIST, Sandbox
 from tests.fakes import RecordingContext
 
-KEY = "k3y-that-nobody-may-see"
+KEY = "k3y-that-stays-secret"
 LIST = b'[{"id": "a"}, {"id": "b"}]'
 
 Answer = bytes | Callable[[socket.socket], None]
 
 
 class RawServer:
-    """Answers each connection with the next of `answers` (the last one again and again), byte by byte as told.
+    """Sends the next of `answers`, byte for byte, to each connection, and repeats the last one.
 
-    `requests` are the heads that came in.
+    `requests` holds the received heads.
     """
 
     def __init__(self, *answers: Answer) -> None:
@@ -77,10 +77,10 @@ class RawServer:
                 else:
                     answer(connection)
             except OSError:
-                pass  # the client has had enough
+                pass  # the client has disconnected
 
     def trickle(self, head: bytes, piece: bytes) -> Answer:
-        """Send the head, then the piece again and again, for some seconds: a test that fails shall end."""
+        """Send the head, then the piece repeatedly, for at most 5 s so that a failing test ends."""
 
         def send(connection: socket.socket) -> None:
             connection.sendall(head)
@@ -93,7 +93,7 @@ class RawServer:
 
 
 def answer(body: bytes = LIST, status: str = "200 OK", **headers: str) -> bytes:
-    """A whole answer whose length is announced; `_` in a header's name stands for `-`."""
+    """A complete response with its length; `_` in a header's name becomes `-`."""
     lines = [f"HTTP/1.1 {status}", "Connection: close"]
     fields = {"Content_Length": str(len(body)), **headers}
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
@@ -107,7 +107,7 @@ def get(
     headers: Mapping[str, str] | None = None,
     validators: Mapping[str, str] | None = None,
 ) -> tuple[bytes, Mapping[str, str]] | None:
-    """Body and validators, or None if the address says that nothing was modified."""
+    """Body and validators, or None if the server responds that nothing was modified."""
     request, known = Request(url, headers or {}), validators or {}
     with open_body(request, known, watch or RecordingContext(), looks_cut) as body:
         if body is None:
@@ -135,13 +135,13 @@ def coins(sandbox: Sandbox) -> str:
 
 # --- retries --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("fault", ["429", "500", "502", "503", "504", "reset", "cut"])
-def test_a_passing_failure_is_retried_until_the_body_is_whole(sandbox: Sandbox, coins: str, fault: str) -> None:
+def test_a_temporary_failure_is_retried_until_the_body_is_complete(sandbox: Sandbox, coins: str, fault: str) -> None:
     sandbox.plan(f"{fault},{fault}")
     assert get_body(coins) == DEFAULT_LIST.read_bytes()
     assert len(sandbox.requests) == 3
 
 
-def test_a_retry_is_told_in_one_exact_form(sandbox: Sandbox, coins: str) -> None:
+def test_a_retry_is_reported_in_one_exact_form(sandbox: Sandbox, coins: str) -> None:
     sandbox.plan("503:0.5,429:2.17")
     watch = RecordingContext()
     get(coins, watch)
@@ -188,7 +188,7 @@ def test_a_tls_error_is_not_retried() -> None:
     assert len(server.requests) == 1
 
 
-def test_a_connection_cut_in_the_tls_greeting_is_retried(settings: Settings) -> None:
+def test_a_connection_cut_off_in_the_tls_handshake_is_retried(settings: Settings) -> None:
     with RawServer(b"") as server, pytest.raises(TransientSourceError):
         get(server.origin.replace("http:", "https:"))
     assert len(server.requests) == 1 + settings.ETL_HTTP_RETRIES
@@ -247,7 +247,7 @@ def test_a_retry_after_shorter_than_the_backoff_does_not_shorten_it(
 
 
 @pytest.mark.parametrize("text", ["1m0s", "", "-5", "nan", "inf", "1e9", "soon", "٣", "60, 60", "1,000", "0x10"])
-def test_a_retry_after_that_is_rubbish_is_ignored(settings: Settings, text: str) -> None:
+def test_an_invalid_retry_after_is_ignored(settings: Settings, text: str) -> None:
     refusal = answer(status="429 Too Many Requests", Retry_After=text.encode().decode("latin-1"))
     watch = RecordingContext()
     with RawServer(refusal, answer()) as server:
@@ -271,7 +271,7 @@ def test_retry_after_is_capped_at_a_day(sandbox: Sandbox, coins: str, text: str)
 
 
 @pytest.mark.parametrize("retries", [4, 0])
-def test_a_wait_beyond_the_longest_ends_the_read_with_the_time_to_come_back(
+def test_a_wait_beyond_the_longest_ends_the_read_with_the_time_to_retry(
     sandbox: Sandbox, coins: str, settings: Settings, retries: int
 ) -> None:
     settings.ETL_HTTP_RETRIES = retries
@@ -279,8 +279,8 @@ def test_a_wait_beyond_the_longest_ends_the_read_with_the_time_to_come_back(
     watch, before = RecordingContext(max_wait_seconds=60), datetime.now(UTC)
     with pytest.raises(RateLimited) as caught:
         get(coins, watch)
-    wanted = timedelta(seconds=61)
-    assert before + wanted <= caught.value.retry_at <= datetime.now(UTC) + wanted
+    requested = timedelta(seconds=61)
+    assert before + requested <= caught.value.retry_at <= datetime.now(UTC) + requested
     assert f"{caught.value.retry_at:%Y-%m-%d %H:%M:%S} UTC" in str(caught.value)
     assert caught.value.reason is Reason.RATE_LIMITED
     assert watch.waits == []
@@ -310,18 +310,18 @@ def test_validators_of_another_address_are_not_sent(sandbox: Sandbox, coins: str
     assert "if-none-match" not in sandbox.requests[-1][2]
 
 
-def test_validators_hold_no_address_in_clear(coins: str) -> None:
+def test_validators_do_not_reveal_the_address(coins: str) -> None:
     first = get(f"{coins}?key={KEY}")
     assert first is not None
     assert KEY not in repr(first[1])
 
 
-def test_not_modified_without_having_asked_is_no_answer() -> None:
+def test_not_modified_in_response_to_an_unconditional_request_is_refused() -> None:
     with RawServer(answer(b"", "304 Not Modified")) as server, pytest.raises(SourceError, match="304 Not Modified"):
         get(server.origin)
 
 
-def test_a_validator_that_could_not_be_sent_back_is_not_kept() -> None:
+def test_a_validator_that_can_not_be_sent_back_is_not_kept() -> None:
     with RawServer(answer(ETag='"one\r\n two"')) as server:
         first = get(server.origin)
         assert first is not None
@@ -336,7 +336,7 @@ def test_a_slow_body_ends_at_the_deadline(sandbox: Sandbox, coins: str, settings
     with pytest.raises(TransientSourceError, match=re.escape("not complete after 0.3 s")):
         get(coins, watch)
     assert 0.6 <= time.monotonic() - begin < 1.5
-    assert "the answer was not complete after 0.3 s" in watch.notes[0]
+    assert "the response was not complete after 0.3 s" in watch.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_no_trickle_outlives_the_deadline(settings: Settings, head: bytes, piece
 def test_a_trickle_over_tls_ends_at_the_deadline(settings: Settings) -> None:
     settings.ETL_HTTP_DEADLINE_SECONDS, settings.ETL_HTTP_RETRIES = 0.3, 0
     with RawServer() as server:
-        server.answers.append(server.trickle(b"\x16\x03\x03\x40\x00", b"\x02"))  # a greeting that goes on and on
+        server.answers.append(server.trickle(b"\x16\x03\x03\x40\x00", b"\x02"))  # a handshake that never ends
         begin = time.monotonic()
         with pytest.raises(TransientSourceError):
             get(server.origin.replace("http:", "https:"))
@@ -382,7 +382,7 @@ def test_an_endless_body_ends_at_the_cap(sandbox: Sandbox, coins: str, settings:
     assert len(sandbox.requests) == 1
 
 
-def test_a_body_of_exactly_the_cap_is_taken(settings: Settings) -> None:
+def test_a_body_of_exactly_the_cap_is_accepted(settings: Settings) -> None:
     settings.ETL_HTTP_MAX_BYTES = len(LIST)
     with RawServer(answer()) as server:
         assert get_body(server.origin) == LIST
@@ -401,7 +401,7 @@ def test_a_body_of_exactly_the_cap_is_taken(settings: Settings) -> None:
     ],
     ids=["length", "chunk", "last-chunk", "array", "lines", "gzip", "headers"],
 )
-def test_a_cut_body_is_asked_for_again(cut: bytes) -> None:
+def test_a_truncated_body_is_requested_again(cut: bytes) -> None:
     watch = RecordingContext()
     with RawServer(cut, answer()) as server:
         assert get_body(server.origin, watch) == LIST
@@ -413,7 +413,7 @@ def test_a_compressed_body_is_read() -> None:
         assert get_body(server.origin) == LIST
 
 
-def test_a_compressed_body_is_capped_by_what_it_unpacks_to(settings: Settings) -> None:
+def test_a_compressed_body_is_capped_by_its_unpacked_size(settings: Settings) -> None:
     settings.ETL_HTTP_MAX_BYTES = 1 << 20
     bomb = answer(gzip.compress(b" " * (64 << 20)), Content_Encoding="gzip")
     tracemalloc.start()
@@ -426,12 +426,12 @@ def test_a_compressed_body_is_capped_by_what_it_unpacks_to(settings: Settings) -
     assert peak < 8 << 20
 
 
-def test_a_body_that_finds_no_room_is_one_sentence() -> None:
+def test_a_body_that_does_not_fit_on_the_disk_is_an_error_of_one_sentence() -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     with RawServer(answer(b" " * (1 << 20))) as server:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, limits[1]))
         try:
-            with pytest.raises(SourceError, match=r"can't be kept in .*: File too large") as caught:
+            with pytest.raises(SourceError, match=r"can't be stored in .*: File too large") as caught:
                 get(server.origin)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -444,7 +444,7 @@ def redirect(to: str) -> bytes:
     return answer(b"", "302 Found", Location=to)
 
 
-def test_the_key_goes_to_its_own_origin() -> None:
+def test_the_key_is_sent_to_its_own_origin() -> None:
     with RawServer(redirect("/moved"), answer()) as server:
         get(server.origin, headers={"x-cg-demo-api-key": KEY})
     assert [KEY in request for request in server.requests] == [True, True]
@@ -460,7 +460,7 @@ def test_credentials_are_not_sent_to_another_origin() -> None:
     assert "authorization" in server.requests[0].lower()
 
 
-def test_credentials_do_not_come_back_by_a_second_redirect() -> None:
+def test_credentials_are_not_restored_by_a_second_redirect() -> None:
     with RawServer() as server, RawServer() as other:
         server.answers += [redirect(other.origin), answer()]
         other.answers.append(redirect(f"{server.origin}/back"))
@@ -469,7 +469,7 @@ def test_credentials_do_not_come_back_by_a_second_redirect() -> None:
     assert KEY not in server.requests[1]
 
 
-def test_redirects_in_a_circle_end() -> None:
+def test_circular_redirects_end() -> None:
     with RawServer(redirect("/")) as server, pytest.raises(SourceError, match="TooManyRedirects") as caught:
         get(server.origin)
     assert caught.type is SourceError
@@ -523,11 +523,11 @@ def test_credentials_appear_in_no_message(caplog: pytest.LogCaptureFixture, url:
         address = address.format(origin=origin, key=KEY) + ("" if "?key=" in address else f"?key={KEY}")
         with pytest.raises(SourceError) as caught:
             get(address, watch, headers={"x-cg-demo-api-key": KEY})
-    told = [*traceback.format_exception(caught.value), *watch.notes, *caplog.messages, caplog.text]
-    assert not [text for text in told if KEY in text]
+    shown = [*traceback.format_exception(caught.value), *watch.notes, *caplog.messages, caplog.text]
+    assert not [text for text in shown if KEY in text]
 
 
-def test_a_key_that_is_no_header_is_not_shown(sandbox: Sandbox, coins: str) -> None:
+def test_a_key_that_is_not_a_valid_header_is_not_shown(sandbox: Sandbox, coins: str) -> None:
     with pytest.raises(SourceError, match="InvalidHeader") as caught:
         get(coins, headers={"x-cg-demo-api-key": f"{KEY}\nX: y"})
     assert KEY not in "".join(traceback.format_exception(caught.value))
@@ -556,7 +556,7 @@ class Coins(JsonApiSource):
     headers: ClassVar[Mapping[str, str]] = {"x-cg-demo-api-key": KEY}
 
 
-def test_a_json_api_is_asked_with_its_headers_and_read(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_json_api_is_requested_with_its_headers_and_read(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Coins, "base_url", sandbox.url, raising=False)
     with Coins().open(Opening(), RecordingContext()) as content:
         assert content is not None

@@ -13,17 +13,17 @@ COLUMNS = ("id", "token", "user", "scope", "created", "expires", "last used")
 
 
 class Command(BaseCommand):
-    help = "Make, list and revoke tokens of the API."
+    help = "Create, list and revoke API tokens."
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True)
-        create = actions.add_parser("create", help="print a new token, once; the user is made if missing")
+        create = actions.add_parser("create", help="print a new token once; the user is created if missing")
         create.add_argument("user")
         create.add_argument("--scope", choices=Scope.values, default=Scope.READ, help="what it may do (default read)")
-        create.add_argument("--expires", type=int, metavar="DAYS", help="after so many days (default never)")
-        actions.add_parser("list", help="all tokens, by their first characters")
-        actions.add_parser("revoke", help="end a token").add_argument(
-            "token", help="its id, its first characters as listed, or the whole of it"
+        create.add_argument("--expires", type=int, metavar="DAYS", help="days until it expires (default never)")
+        actions.add_parser("list", help="list all tokens by their first characters")
+        actions.add_parser("revoke", help="revoke a token").add_argument(
+            "token", help="its id, its first characters as listed, or the entire token"
         )
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
@@ -35,7 +35,7 @@ class Command(BaseCommand):
             secret, token = tokens.make(user, scope=Scope(scope), days=expires)
         except ValueError as error:
             raise CommandError(str(error), returncode=ExitStatus.USAGE) from error
-        self.stderr.write(f"Token {token.pk} of {user} may {scope}. It is shown this once:")
+        self.stderr.write(f"Token {token.pk} of {user} may {scope}. It is shown only once:")
         self.stdout.write(secret)
 
     def _list(self, **options: Any) -> None:
@@ -51,9 +51,9 @@ class Command(BaseCommand):
     def _revoke(self, *, token: str, **options: Any) -> None:
         revoked = tokens.revoke(token)
         if not revoked:
-            raise CommandError("No token has this id or begins like this: see `token list`.")
+            raise CommandError("No token has this id or these first characters. See `token list`.")
         if revoked > 1:
-            raise CommandError("More than one token begins like this: give its id.")
+            raise CommandError("Several tokens have these first characters. Give the id.")
         self.stderr.write("Revoked.")
 
 
