@@ -127,7 +127,6 @@ def test_the_admin_creates_a_token_shows_it_once_and_revokes_it(tmp_path: Path) 
         assert web.ask("/data", token=secret).status == 401
 
 
-<<<<<<< HEAD
 def may(secret: str, permission: str) -> bool:
     key, _ = tokens.find(secret) or pytest.fail("It is not found.")
     return key.may(permission)
@@ -148,22 +147,14 @@ def test_a_token_carries_its_users_permissions_and_those_of_its_groups() -> None
     assert may(secret, "view_checkpoint")
 
 
-def test_what_a_token_may_do_is_looked_up_each_time(django_assert_num_queries: Any) -> None:
-=======
 def test_the_permissions_of_a_token_are_read_for_each_request(django_assert_num_queries: Any) -> None:
->>>>>>> h/prose4
     secret, token = tokens.make("vera", scope=Scope.READ)
     assert tokens.find(secret) is not None  # records the use
     with django_assert_num_queries(1):
         key, user = tokens.find(secret) or pytest.fail("The token is not found.")
     assert (key.id, key.may("view_run"), user.pk, user.username) == (token.pk, True, token.user_id, "vera")
     token.user.groups.clear()
-<<<<<<< HEAD
     assert not may(secret, "view_run")
-=======
-    key, _ = tokens.find(secret) or pytest.fail("The token is not found.")
-    assert not key.may("view_run")
->>>>>>> h/prose4
     User.objects.update(is_active=False)
     assert tokens.find(secret) is None
     User.objects.update(is_active=True)
