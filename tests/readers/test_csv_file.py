@@ -369,7 +369,7 @@ def _make_below_a_file(path: Path) -> None:
         (_make_dangling_link, "does not exist"),
         (_make_below_a_file, "can't be read"),
         (Path.mkdir, "can't be read"),
-        (os.mkfifo, "is no regular file"),
+        (os.mkfifo, "is not a regular file"),
     ],
 )
 def test_path_without_a_file_is_a_clear_error(tmp_path: Path, make: Callable[[Path], None], complaint: str) -> None:
@@ -381,7 +381,7 @@ def test_path_without_a_file_is_a_clear_error(tmp_path: Path, make: Callable[[Pa
 
 
 def test_special_file_is_a_clear_error() -> None:
-    with pytest.raises(SourceError, match="/dev/zero is no regular file"), copy_file(Path("/dev/zero")):
+    with pytest.raises(SourceError, match="/dev/zero is not a regular file"), copy_file(Path("/dev/zero")):
         pass
 
 
