@@ -186,7 +186,7 @@ def test_refused_record_does_not_make_the_next_one_a_duplicate() -> None:
 
 
 def test_refused_records_keep_their_place_and_their_original() -> None:
-    refusal = Refusal(3, 9, Breach(BreachCode.MALFORMED, "is no JSON"), None, Original.of(b"{"))
+    refusal = Refusal(3, 9, Breach(BreachCode.MALFORMED, "is not valid JSON"), None, Original.of(b"{"))
     batch = Shelf(Things()).land([Record(2, 7, {"id": "A"}, '{"id":"A"}', b"original"), refusal])
     missing = Breach(BreachCode.MISSING, "name is missing", "name")
     assert batch.refusals == [Refusal(2, 7, missing, '{"id":"A"}', Original.of(b"original")), refusal]
