@@ -95,4 +95,4 @@ def _compare_counts(source: str, numbers: list[int]) -> Iterator[Finding]:
     names = ("record_count", "raw_count", "open_quarantine_count")
     for name, kept, counted in zip(names, numbers[::2], numbers[1::2], strict=True):
         if kept != counted:
-            yield Finding(f"{source}: {name} is kept as {kept}, counted are {counted}", is_count=True)
+            yield Finding(f"{source}: {name} is stored as {kept} but should be {counted}", is_count=True)

@@ -42,7 +42,7 @@ def make_missing_entry(source: Source) -> None:
     """An entry for a source that has none; one that exists is never changed."""
     name = name_entry(source)
     if not PeriodicTask.objects.filter(name=name).exists():
-        defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_rhythm(source)}
+        defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_timing(source)}
         PeriodicTask.objects.get_or_create(name=name, defaults=defaults)
 
 
@@ -61,7 +61,7 @@ def switch(source: Source, *, is_enabled: bool) -> None:
     entry.save()  # not `update`: its signal tells beat
 
 
-def _make_rhythm(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
+def _make_timing(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
     if isinstance(source.every, timedelta):
         seconds = max(1, round(source.every.total_seconds()))
         rhythm = {"every": seconds, "period": IntervalSchedule.SECONDS}

@@ -172,7 +172,7 @@ def test_verify_finds_a_wrong_count_and_repairs_it(project: Project) -> None:
     project.ingest("products_csv")
     Checkpoint.objects.update(record_count=99)
     found = project.run("verify")
-    assert (found.returncode, "record_count is kept as 99, counted are 3" in found.stdout) == (1, True)
+    assert (found.returncode, "record_count is stored as 99 but should be 3" in found.stdout) == (1, True)
     assert project.run("verify", "--repair").returncode == 0
     assert Checkpoint.objects.get().record_count == 3
 
