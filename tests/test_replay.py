@@ -395,7 +395,7 @@ def test_a_record_that_is_discarded_while_its_page_is_prepared_does_not_land(mon
 
 
 def leave_a_read_open() -> None:
-    """A read was cut behind its first batch."""
+    """Leave a read that was interrupted after its first batch."""
     Checkpoint.objects.update(is_reading=True, cursor={"position": 1, "offset": 1})
 
 
@@ -407,7 +407,7 @@ def test_a_replay_in_a_worker_waits_for_an_open_read() -> None:
     run.refresh_from_db()
     assert (run.status, statuses()) == ("queued", ["open"])
     assert run.not_before is not None
-    assert "Read 1 of listed was cut" in run.events.get(kind="handed_over").message
+    assert "Read 1 of listed was interrupted" in run.events.get(kind="handed_over").message
 
 
 def test_a_replay_in_a_terminal_fails_while_a_read_is_open() -> None:
