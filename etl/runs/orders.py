@@ -1,6 +1,6 @@
-"""Asking for a run: the row is the order, the message about it only a hint.
+"""Requests runs: the row is the order, the message about it is only a hint.
 
-Asking twice with the same key gives the same run; asking for a plain run while one waits gives that one.
+Two requests with the same key give the same run. A request for a plain run while one is queued gives the queued run.
 """
 
 import logging
@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 RUN_TASK = "etl.tasks.run"
 RESEND_SECONDS = 300
 IS_DUE = Q(not_before=None) | Q(not_before__lte=NOW)
-"""Of a queued run: its time has come."""
+"""The condition that a queued run is due."""
 
 
 def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Options = PLAIN, attempt: int = 1) -> Run:
-    """The run that answers this key: an earlier answer, the source's waiting plain run, or a new one.
+    """Return the run for this key: the one it gave earlier, the source's queued plain run, or a new one.
 
-    Without a key each call is a request of its own. `by` says who asks, for the audit log. Full reads and replays are
-    never merged. The message goes out after the commit.
+    Without a key, each call is a separate request. `by` names the requester, for the audit log. Full reads and replays
+    are never merged. The message is sent after the commit.
     """
     key = key or f"{trigger}:{uuid.uuid4()}"
     with transaction.atomic(), connection.cursor() as cursor:
@@ -62,15 +62,15 @@ def _find_answer(key: str) -> Run | None:
 
 
 def _find_waiting(source: str) -> Run | None:
-    # Locked: it can't be started, and so stop waiting, before this answer stands.
+    # Locked, so that it can't be started before this answer is committed.
     waiting = Run.objects.select_for_update().filter(source=source, status=Status.QUEUED, options={})
     return waiting.order_by("pk").first()
 
 
 def send(run_id: int) -> bool:
-    """Send the message about a queued run that is due, at most every five minutes; False if there is no need.
+    """Send the message about a queued run that is due, at most every five minutes. False if none was sent.
 
-    Without a broker nothing is lost: the sweeper sends what has not been sent.
+    Without a broker nothing is lost: the sweeper sends the unsent messages.
     """
     unsent = Q(sent_at=None) | Q(sent_at__lt=from_now(-RESEND_SECONDS))
     if not Run.objects.filter(IS_DUE, unsent, pk=run_id, status=Status.QUEUED).update(sent_at=NOW):
@@ -78,28 +78,28 @@ def send(run_id: int) -> bool:
     try:
         current_app.send_task(RUN_TASK, args=[run_id], retry=False)
     except (BrokerError, OSError) as error:
-        logger.warning("The message about run %d could not be sent (%s): the sweeper will.", run_id, error)
+        logger.warning("The message about run %d could not be sent (%s); the sweeper will send it.", run_id, error)
         Run.objects.filter(pk=run_id).update(sent_at=None)
         return False
     return True
 
 
 def forget_sending(run_id: int) -> None:
-    """The message about a run came to nothing: another may be sent at once."""
+    """Allow another message about the run to be sent at once, because the last one had no effect."""
     Run.objects.filter(pk=run_id, status=Status.QUEUED).update(sent_at=None)
 
 
 def send_waiting() -> int:
-    """Send the messages of all queued runs that are due and have not been sent lately; how many."""
+    """Send the messages about all queued runs that are due, unless sent recently. Returns their number."""
     return _send_all(Q())
 
 
 def send_waiting_of(source: str) -> None:
-    """Send the messages of what waits for this source, which has just been released; never raises."""
+    """Send the messages about the runs queued for this source, which has just been released. Never raises."""
     try:
         _send_all(Q(source=source))
     except Error as error:
-        logger.warning("The messages of what waits for %s were not sent: %s", source, describe(error))
+        logger.warning("The messages about the runs queued for %s were not sent: %s", source, describe(error))
 
 
 def _send_all(condition: Q) -> int:
