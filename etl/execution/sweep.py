@@ -1,4 +1,4 @@
-"""The sweep: each minute it puts right what may have been missed, source by source."""
+"""The sweep repairs every minute, source by source, what may have been missed."""
 
 import logging
 
@@ -15,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 
 def sweep() -> None:
-    """Make missing schedule entries, queue due runs, close abandoned ones, send unsent messages.
+    """Create missing schedule entries, queue due runs, close abandoned runs and send unsent messages.
 
-    Each source by itself: one that fails does not keep the others from being swept. One sweep at a time: a
-    second one leaves it to the first.
+    Each source is swept separately, so that one failure does not stop the others. Only one sweep runs at a time; a
+    second one returns at once.
     """
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_lock(hashtext('kasparro sweep'))")
@@ -44,7 +44,7 @@ def _sweep() -> None:
 
 
 def queue_due(source_name: str) -> None:
-    """Queue the source's run for its latest due instant, unless that has been asked for already."""
+    """Queue the source's run for its latest due instant, unless it has already been requested."""
     source = find_source(source_name)
     due = schedule.find_due(source, read_clock()) if source is not None else None
     if due is not None:
