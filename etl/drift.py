@@ -1,6 +1,6 @@
 """A source's shape, counted over its records, and how it differs from the last snapshot. Pure; needs no database.
 
-Counts add up, so neither the order of the records nor the size of the batches matters. A shape is bounded to MAX_PATHS
+Counts add up, so neither the order of the records nor the size of the batches matters. A shape is limited to MAX_PATHS
 field paths of at most MAX_PATH_CHARACTERS and MAX_DEPTH levels; anything beyond is not observed. docs/decisions/0008
 explains which outliers the judgement tolerates, and why.
 """
@@ -346,7 +346,7 @@ def _judge_type(tally: Tally, before: Field | None, *, is_lexical: bool) -> str:
 
 
 def _is_beyond(outliers: int, records: int, *, is_so: bool) -> bool:
-    """Hysteresis: a claim becomes true beyond the tolerance, and false again only without any outlier."""
+    """Hysteresis: a property becomes true beyond the tolerance, and false again only without any outlier."""
     return outliers > (0 if is_so else _tolerate(records, of=records))
 
 

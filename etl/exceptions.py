@@ -22,7 +22,7 @@ class SourceError(RunError):
 
 
 class TransientSourceError(SourceError):
-    """The source failed this time (connection, 429, 5xx, truncated body); worth a retry within the run."""
+    """The source can't be read this time (connection, 429, 5xx, truncated body); worth a retry within the run."""
 
     reason = Reason.SOURCE_UNREACHABLE
 

@@ -201,7 +201,7 @@ class _Pruning:
     def _find_events(self, before: datetime, behind: int) -> tuple[dict[str, list[int]], int, bool]:
         """Return the next page's events to remove by source, the page's last id, and whether any event is old enough.
 
-        Ids and times grow together, so no page after one without an old event has an old event.
+        Ids and times grow together: after a page without an old event, no later page has one.
         """
         values: dict[str, Any] = {"behind": behind, "most": self.batch, "before": before, "sources": list(self.sources)}
         with transaction.atomic(), connection.cursor() as cursor:
@@ -262,9 +262,9 @@ class _Pruning:
 
 
 def _list_kept_runs(source: str, keep: int) -> set[int]:
-    """Return the runs to keep regardless of age: the newest, those that give the source's standing, and the last due.
+    """Return the runs to keep regardless of age: the newest, those that give the standing, and the last scheduled one.
 
-    Without the run for the last due instant, the sweeper would queue that instant again.
+    Without the run for the latest due instant, the sweeper would queue one for that instant again.
     """
     closed = Run.objects.filter(source=source, finished_at__isnull=False).order_by("-finished_at")
     conditions = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), REFLECTS_SOURCE)

@@ -87,7 +87,7 @@ def _execute_queued(run: Run) -> None:
 
 
 def _start(run: Run, lock: SourceLock) -> Started | None:
-    """Start the run; None if it can't be started now."""
+    """Start the run. Returns None if it can't be started now."""
     if lock.is_held():
         note_lock_held(run.source)
         return None

@@ -1,4 +1,4 @@
-"""The sweep repairs every minute, source by source, what may have been missed."""
+"""The sweep: every minute it repairs, source by source, missed entries, runs and messages."""
 
 import logging
 

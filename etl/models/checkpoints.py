@@ -68,8 +68,8 @@ class Checkpoint(models.Model):
 class ReadMark(models.Model):
     """The rows that a source's last read found: a bitmap over the ids of one table, with one block per row.
 
-    They are unchanged records (those that the read wrote are known by their sequence) and refused ones. Marks are kept
-    until the next read begins.
+    They are unchanged records and refused ones; the records that the read wrote are known by their sequence. Marks are
+    kept until the next read begins.
     """
 
     source = models.TextField()

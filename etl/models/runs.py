@@ -108,7 +108,7 @@ class Run(models.Model):
 
 
 class RunKey(models.Model):
-    """A further key that an existing run answered; it keeps that answer."""
+    """A further key whose request an existing run answered. Repeating the request gives the same run."""
 
     key = models.TextField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="further_keys")

@@ -47,7 +47,7 @@ class CsvSource(Source):
             yield CsvContent(copy, self.location)
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
-        """Revive a record from its columns. A row with too few or too many is a list, and its header is not stored."""
+        """Revive a record from its columns; None for a row of too few or too many, whose column names are unknown."""
         values = json.loads(stored.payload) if stored.payload is not None else None
         if not isinstance(values, dict):
             return None

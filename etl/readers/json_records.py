@@ -234,7 +234,7 @@ class _Array:
         while self._go_to_next():
             start, line = self.index, self.line
             value, end = decoder.decode_at(self.text, start)
-            if end is None or end - start > MAX_RECORD_BYTES:  # independent of the window's end
+            if end is None or end - start > MAX_RECORD_BYTES:  # the result must not depend on the window's end
                 end = self._find_end(start)
             self._move_to(end)
             self.position += 1

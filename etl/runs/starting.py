@@ -117,7 +117,7 @@ def _insert(source: str, trigger: Trigger, options: Options, columns: dict[str, 
 
 
 def _take_queued(source: str, options: Options, columns: dict[str, Any]) -> int | None:
-    """Start the source's queued plain run here; None if there is none or the request is not plain."""
+    """Start the source's queued plain run here. Returns its id, or None if there is no such run or it does not fit."""
     if not options.is_plain:
         return None
     queued = Run.objects.filter(source=source, status=Status.QUEUED, options={}).order_by("pk")

@@ -55,7 +55,7 @@ _REMOVE = "DELETE FROM {table} AS old WHERE id = ANY(%(ids)s) AND {condition} RE
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The rows to remove: of these sources, closed or settled `before`; not the newest `keep` versions of a record.
+    """The rows to remove: in these sources, closed or settled `before`, except a record's newest `keep` versions.
 
     `foreseen` are ids of refused records that a dry run treats as removed.
     """

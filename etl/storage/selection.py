@@ -9,7 +9,7 @@ from django.db.models import Q
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The records that match all given criteria. No criteria at all raise ValueError, unless `everything` is set."""
+    """The records that match all given criteria, or `everything`. Raises ValueError for neither or both."""
 
     ids: tuple[int, ...] = ()
     source: str = ""

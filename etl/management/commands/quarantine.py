@@ -121,7 +121,7 @@ def _choose_selection(
     try:
         selection = Selection(tuple(dict.fromkeys(ids)), source, code, run, everything=everything)
     except ValueError:
-        message = "Name one or more ids, --source, ---code or --run, or give --all."
+        message = "Name one or more ids, --source, --code or --run, or give --all."
         raise CommandError(message, returncode=ExitStatus.USAGE) from None
     known = {known.name for known in list_sources()}
     if source and source not in known and not QuarantinedRecord.objects.filter(source=source).exists():
