@@ -1,4 +1,4 @@
-"""How an execution ended: its run's row, or why there is none; and what an error means for its run."""
+"""Describes how an execution ended, by its run's row or by the run that holds the source, and explains errors."""
 
 import logging
 import traceback
@@ -16,7 +16,7 @@ from etl.vocabulary import COUNTERS, Reason, Status
 logger = logging.getLogger(__name__)
 
 REFUSED = "refused"
-"""The status of an ingest that found its source held: no run, so not one of vocabulary.Status."""
+"""The status of an ingest that found its source held. It has no run, so this is not a vocabulary.Status."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +36,24 @@ class Outcome:
     was_queued: bool = False
 
     def __str__(self) -> str:
-        """In one line."""
+        """Describe the outcome in one line."""
         name = f"{self.status} ({self.reason})" if self.reason else self.status
         counted = ", ".join(f"{number:,} {counter}" for counter, number in self.counters.items() if number)
         return f"{name}: {counted}" if counted else name
 
     def as_json(self) -> dict[str, object]:
-        """The object that `ingest --json` prints."""
+        """Return the object that `ingest --json` prints."""
         described = {"run": self.run, "source": self.source, "status": self.status, "reason": self.reason}
         return described | self.counters | {"duration_s": self.duration_s}
 
 
 def describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
-    """The outcome by the run's row; where the row can't be read, by the error that ended the run."""
+    """Return the outcome from the run's row or, if the row can't be read, from the error that ended the run."""
     try:
         run = Run.objects.get(pk=claim.run_id)
     except Error:
         connection.close()
-        reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is gone.")
+        reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is unavailable.")
         return Outcome(claim.run_id, claim.source, Status.FAILED, reason, message=text)
     counters = {name: getattr(run, name) for name in COUNTERS}
     is_open = run.status == Status.RUNNING
@@ -67,7 +67,7 @@ def describe_queued(run: Run) -> Outcome:
 
 
 def describe_refusal(source: str, holder: Holder) -> Outcome:
-    """The outcome of an ingest whose source another run holds."""
+    """Return the outcome of an ingest whose source another run holds."""
     message = (
         f"{source} is held by run {holder.run_id} ({holder.owner});"
         f" its lease ends at {holder.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is renewed."
@@ -76,7 +76,7 @@ def describe_refusal(source: str, holder: Holder) -> Outcome:
 
 
 def explain(error: BaseException) -> tuple[Reason, str]:
-    """Reason and text of what ended a run; texts of unknown errors are left out, since they may show a secret."""
+    """Return reason and message for the error that ended a run. An unknown error's own message may show a secret."""
     if isinstance(error, RunError):
         return error.reason, str(error)
     if isinstance(error, Interrupted):
@@ -89,5 +89,5 @@ def explain(error: BaseException) -> tuple[Reason, str]:
         return Reason.OUT_OF_MEMORY, "Out of memory; a smaller ETL_BATCH_SIZE needs less."
     frame = traceback.extract_tb(error.__traceback__)[-1]
     where = f"{type(error).__name__} in {frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
-    logger.error("A defect: %s", where, exc_info=error)
-    return Reason.INTERNAL_ERROR, f"{where}: a defect of the source's code or of Kasparro's; the log has more."
+    logger.error("A bug: %s", where, exc_info=error)
+    return Reason.INTERNAL_ERROR, f"{where}: a bug in the source's code or in Kasparro; the log has the details."

@@ -1,4 +1,4 @@
-"""The sweep: each minute it puts right what may have been missed, source by source."""
+"""The sweep: every minute it repairs, source by source, missed entries, runs and messages."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -22,10 +22,10 @@ LEASE_SECONDS = 60
 
 
 def sweep() -> None:
-    """Make missing schedule entries, queue due runs, close abandoned ones, send unsent messages.
+    """Create missing schedule entries, queue due runs, close abandoned runs and send unsent messages.
 
-    Each source by itself: one that fails does not keep the others from being swept. One sweep at a time: a
-    second one leaves it to the first while that one's lease lives.
+    Each source is swept separately, so that one failure does not stop the others. Only one sweep runs at a time: a
+    second one returns at once while the first one's lease lives.
     """
     held = task_leases.take(LEASE, owner=describe_process(), seconds=LEASE_SECONDS)
     if held is None:
@@ -55,7 +55,7 @@ def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
 
 
 def queue_due(source_name: str) -> None:
-    """Queue the source's run for its latest due instant, unless that was asked for already or backs off."""
+    """Queue the source's run for its latest due instant, unless it was requested already or the source backs off."""
     source = find_source(source_name)
     now = read_clock()
     due = schedule.find_due(source, now) if source is not None else None

@@ -1,4 +1,4 @@
-"""How commands that run sources here and now go through them, show how each ended, and end themselves."""
+"""For commands that run sources: goes through the sources, shows how each run ended, and chooses the exit status."""
 
 import json
 import sys
@@ -18,7 +18,7 @@ Work = Callable[[Source, Interruption, Callable[[Progress], None]], Outcome]
 
 
 def run_here(sources: Sequence[Source], work: Work, *, as_json: bool, verbosity: int) -> list[Outcome]:
-    """Do the work for each source, one after the other, until a signal comes."""
+    """Do the work for each source, one after the other, until a signal arrives."""
     interruption = Interruption()
     outcomes: list[Outcome] = []
     with interruption.listen(), ProgressDisplay(verbosity=0 if as_json else verbosity) as display:
@@ -37,7 +37,7 @@ def run_here(sources: Sequence[Source], work: Work, *, as_json: bool, verbosity:
 
 
 def show_queued(outcomes: list[Outcome], *, as_json: bool) -> list[Outcome]:
-    """Runs that were only queued."""
+    """Show runs that were only queued."""
     if as_json:
         for outcome in outcomes:
             print(json.dumps(outcome.as_json()))
@@ -45,7 +45,7 @@ def show_queued(outcomes: list[Outcome], *, as_json: bool) -> list[Outcome]:
 
 
 def finish(sources: Sequence[Source], outcomes: Sequence[Outcome], *, as_json: bool) -> None:
-    """Print the table of all runs unless each was printed as JSON, and end with the exit status."""
+    """Print the table of all runs, unless each was printed as JSON, and exit with the right status."""
     if not as_json:
         print_outcomes(outcomes)
     left = [source.name for source in sources[len(outcomes) :]]
@@ -55,7 +55,7 @@ def finish(sources: Sequence[Source], outcomes: Sequence[Outcome], *, as_json: b
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """The table of all runs."""
+    """Print the table of all runs."""
     rows = [
         (o.run, o.source, o.status, o.reason, *(f"{o.counters[name]:,}" for name in COUNTERS), f"{o.duration_s:.2f}")
         for o in outcomes
@@ -64,7 +64,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def choose_exit_status(outcomes: Sequence[Outcome]) -> ExitStatus:
-    """The first that applies: failed, refused, partial, success."""
+    """Return the first that applies: failed, refused, partial, success."""
     return min((_choose_exit_status(outcome) for outcome in outcomes), key=_ORDER.index, default=ExitStatus.SUCCESS)
 
 
@@ -72,7 +72,7 @@ _ORDER = (ExitStatus.FAILED, ExitStatus.REFUSED, ExitStatus.PARTIAL, ExitStatus.
 
 
 def _choose_exit_status(outcome: Outcome) -> ExitStatus:
-    """Whatever is neither success nor one of the known other ends is a failure, also a run that could not be closed."""
+    """Return the exit status of one outcome. Any other status, as of a run that could not be closed, is a failure."""
     known = {
         Status.SUCCESS.value: ExitStatus.SUCCESS,
         Status.PARTIAL.value: ExitStatus.PARTIAL,

@@ -1,6 +1,6 @@
-"""The tables, with the laws that the database itself keeps: unique and check constraints, all of them named.
+"""The tables, with the laws that the database itself enforces: unique and check constraints, all of them named.
 
-Only the pipeline writes here. Times that decide anything come from the database's clock.
+Only the pipeline writes to these tables. All times that a decision depends on come from the database's clock.
 """
 
 from etl.models.checkpoints import Checkpoint, ReadMark

@@ -1,4 +1,4 @@
-"""Where each source's reading stands and who owns it, and which rows its last read has met."""
+"""The state of each source's reading, its owner, and the rows that its last read has found."""
 
 from django.db import models
 from django.db.models import Q
@@ -10,9 +10,9 @@ from etl.vocabulary import MarkKind
 
 
 class Checkpoint(models.Model):
-    """One source: where its reading stands, who owns it, and the counts kept with each batch.
+    """One source: the state of its reading, its owner, and the counts updated with each batch.
 
-    `batch_number` and `epoch` are the fence: a batch lands only if both are still what its run knows.
+    `batch_number` and `epoch` are the fence: a batch lands only if both still have the values that its run knows.
     The columns `read_*` and `cursor` belong to the read that is open while `is_reading`.
     """
 
@@ -39,7 +39,7 @@ class Checkpoint(models.Model):
     # the fence's batch, and the change feed's sequence
     batch_number = models.BigIntegerField(default=0)
     sequence = models.BigIntegerField(default=0)
-    # counts kept with each batch
+    # counts updated with each batch
     record_count = models.BigIntegerField(default=0)
     raw_count = models.BigIntegerField(default=0)
     open_quarantine_count = models.BigIntegerField(default=0)
@@ -66,10 +66,10 @@ class Checkpoint(models.Model):
 
 
 class ReadMark(models.Model):
-    """What a source's last read has met: a bitmap of the ids of one table, one block a row.
+    """The rows that a source's last read found: a bitmap over the ids of one table, with one block per row.
 
-    Records that it found unchanged (those it wrote are told by their sequence) and refused ones. Kept until the
-    next read begins.
+    They are unchanged records and refused ones; the records that the read wrote are known by their sequence. Marks are
+    kept until the next read begins.
     """
 
     source = models.TextField()

@@ -21,7 +21,7 @@ from etl.vocabulary import SourceKind
 class JsonLinesSource(Source):
     """NDJSON or one JSON array at `path`: a file (relative to the project's folder) or an http(s) address.
 
-    Kept in `raw_third_source_data`.
+    Raw records are kept in `raw_third_source_data`.
     """
 
     kind = SourceKind.THIRD

@@ -1,4 +1,4 @@
-"""How each source stands: its last runs and its lag. The cost does not grow with any table."""
+"""The standing of each source: its last runs and its lag. The cost does not grow with any table."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from etl.runs import schedule
 from etl.runs.backoff import find_next_tries
 from etl.sources.registry import list_sources
 
-# The newest closed run, the newest that read something, and whether what was due has been done: all by index, and
-# the last looks at no more runs than have ended since it was due. A row for each of the two runs.
+# Finds the newest closed run, the newest run that read something, and whether the due run has been done. All of it
+# goes by index, and the last part checks only runs that have ended since the due instant. One row for each run.
 _FIND_RUNS = """
     SELECT run.*, asked.source AS asked_source,
         EXISTS (
@@ -36,11 +36,11 @@ _FIND_RUNS = """
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How a source does: its last closed run, the last that read something, and its lag.
+    """A source's last closed run, its last run that read something, and its lag.
 
-    `lag_s`: for how many seconds its latest due instant has waited for a run that ended well. 0 if there is one, None
-    without an enabled schedule. `next_try_at`: when it is asked next if it keeps failing (UTC), from which on it can
-    lag.
+    `lag_s`: for how many seconds the latest due instant has waited for a successful or partial run. 0 if there is such
+    a run, None without an enabled schedule. `next_try_at`: when a source that keeps failing is asked next (UTC); it
+    lags only from then on.
     """
 
     source: str
@@ -51,12 +51,12 @@ class Standing:
 
 
 def load_checkpoints(names: Sequence[str]) -> dict[str, Checkpoint]:
-    """The checkpoints of these sources, with the runs that own them, by source; none for one that has never run."""
+    """Return the checkpoints of these sources by source, with the owning runs. A source that never ran is missing."""
     return Checkpoint.objects.select_related("owner_run").defer("read_shape").in_bulk(names)
 
 
 def read_standings(names: Sequence[str] | None = None) -> list[Standing]:
-    """The standing of these sources, or of those of ETL_SOURCES, in their order; four statements for all of them."""
+    """Return the standings of these sources, or those of ETL_SOURCES, in their order, in four statements for all."""
     names = list_configured() if names is None else names
     now = read_clock()
     due = schedule.find_all_due(list_sources(), now)
@@ -75,7 +75,7 @@ def read_standings(names: Sequence[str] | None = None) -> list[Standing]:
 def _find_runs(
     names: Iterable[str], due: Mapping[str, schedule.Due]
 ) -> tuple[dict[str, Run], dict[str, Run], set[str]]:
-    """By source, its last run and its last reading run; and the sources whose latest due instant is served."""
+    """Return last run and last reading run by source, and the sources whose latest due instant is served."""
     asked = [(name, due.get(name)) for name in names]
     values: dict[str, Any] = {
         "sources": [name for name, _ in asked],

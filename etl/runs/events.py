@@ -16,5 +16,5 @@ def add_event(run_id: int, kind: EventKind, message: str) -> None:
 
 
 def describe_process() -> str:
-    """This process, for the log: host and pid."""
+    """Name this process for the log, by host and pid."""
     return f"{socket.gethostname()}:{os.getpid()}"

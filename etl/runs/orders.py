@@ -1,6 +1,6 @@
-"""Asking for a run: the row is the order, the message about it only a hint.
+"""Requests runs: the row is the order, the message about it is only a hint.
 
-Asking twice with the same key gives the same run; asking for a plain run while one waits gives that one.
+Two requests with the same key give the same run. A request for a plain run while one is queued gives the queued run.
 """
 
 import logging
@@ -31,7 +31,7 @@ LOCK_SECONDS = 3
 """How long a request waits for another one, and how long one whose process is frozen keeps others waiting."""
 
 IS_DUE = Q(not_before=None) | Q(not_before__lte=NOW)
-"""Of a queued run: its time has come."""
+"""The condition that a queued run is due."""
 
 _FIND_LOCK_HOLDER = """
     SELECT session.pid, session.state, extract(epoch FROM clock_timestamp() - session.xact_start)
@@ -47,10 +47,11 @@ class RequestsLocked(OperationalError):
 
 
 def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Options = PLAIN, attempt: int = 1) -> Run:
-    """The run that answers this key: an earlier answer, the source's waiting plain run, or a new one.
+    """Return the run for this key: the one it gave earlier, the source's queued plain run, or a new one.
 
-    Without a key each call is a request of its own. `by` says who asks, for the audit log. Full reads and replays are
-    never merged. The message goes out after the commit. Raises RequestsLocked.
+    Without a key, each call is a separate request. `by` names the requester, for the audit log. Full reads and replays
+    are never merged. The message is sent after the commit. Raises
+    RequestsLocked.
     """
     key = key or f"{trigger}:{uuid.uuid4()}"
     locks = (f"kasparro key {key}", f"kasparro source {source}")  # in this order: two requests can't deadlock
@@ -73,8 +74,8 @@ def _find_answer(key: str) -> Run | None:
 
 
 def _merge(source: str, key: str, attempt: int) -> Run | None:
-    """The source's plain run that waits already, which answers this key too."""
-    # Locked: it can't be started, and so stop waiting, before this answer stands.
+    """Let the source's queued plain run answer this key too. Returns it, or None if there is none."""
+    # Locked, so that it can't be started before this answer is committed.
     waiting = Run.objects.select_for_update().filter(source=source, status=Status.QUEUED, options={})
     run = waiting.order_by("pk").first()
     if run is not None:
@@ -105,10 +106,10 @@ def _describe_lock(source: str, locks: Sequence[str]) -> str:
 
 
 def send(run_id: int) -> bool:
-    """Send the message about a queued run that is due; False if there is no need.
+    """Send the message about a queued run that is due; False if none was sent.
 
-    Again after ETL_RESEND_SECONDS, after ten messages after five times as long: one that was lost delays the run by no
-    more than that. Without a broker nothing is lost either: the sweeper sends what has not been sent.
+    It is sent again after ETL_RESEND_SECONDS, and after ten messages after five times as long, so that a lost message
+    delays the run by no more than that. Without a broker nothing is lost: the sweeper sends the unsent messages.
     """
     unsent = Q(sent_at=None) | Q(sent_at__lt=from_now(-conf.ETL_RESEND_SECONDS), sends__lt=MANY_SENDS)
     unsent |= Q(sent_at__lt=from_now(-conf.ETL_RESEND_SECONDS * SELDOM))
@@ -119,29 +120,29 @@ def send(run_id: int) -> bool:
     try:
         current_app.send_task(RUN_TASK, args=[run_id], retry=False)
     except (BrokerError, OSError) as error:
-        logger.warning("The message about run %d could not be sent (%s): the sweeper will.", run_id, error)
+        logger.warning("The message about run %d could not be sent (%s); the sweeper will send it.", run_id, error)
         forget_sending(run_id)
         return False
     return True
 
 
 def forget_sending(run_id: int) -> None:
-    """The message about a run came to nothing: another may be sent at once."""
+    """Allow another message about the run to be sent at once, because the last one had no effect."""
     with bounded_transaction():
         Run.objects.filter(pk=run_id, status=Status.QUEUED).update(sent_at=None)
 
 
 def list_waiting(source: str | None = None) -> list[int]:
-    """The queued runs, of one source or all, oldest first."""
+    """Return the ids of the queued runs, of one source or all, oldest first."""
     waiting = Run.objects.filter(status=Status.QUEUED).order_by("pk")
     of_source = waiting if source is None else waiting.filter(source=source)
     return list(of_source.values_list("pk", flat=True))
 
 
 def send_waiting_of(source: str) -> None:
-    """Send the messages of what waits for this source, which has just been released; never raises."""
+    """Send the messages about the runs queued for this source, which has just been released. Never raises."""
     try:
         for run_id in list_waiting(source):
             send(run_id)
     except Error as error:
-        logger.warning("The messages of what waits for %s were not sent: %s", source, describe(error))
+        logger.warning("The messages about the runs queued for %s were not sent: %s", source, describe(error))

@@ -1,4 +1,4 @@
-"""What each reason of a run means and what to do about it, in two sentences; docs/runbook.md has a heading for each."""
+"""The meaning of each reason of a run, and what to do about it. docs/runbook.md has a heading for each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,42 +8,42 @@ from etl.vocabulary import Reason
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """`cause` tells what the reason means, `remedy` what to do, if anything."""
+    """`cause` says what the reason means, `remedy` what to do, if anything."""
 
     cause: str
     remedy: str
 
 
 ADVICE: Mapping[Reason, Advice] = {
-    Reason.UNCHANGED: Advice("The source's content is the one read before.", "Nothing is to be done."),
+    Reason.UNCHANGED: Advice("The source's content is the same as in the last read.", "There is nothing to do."),
     Reason.RECORDS_REFUSED: Advice(
-        "Some records break the source's contract; they wait in quarantine.",
-        "Look at them there: have the source mended, or mend the contract and replay them.",
+        "Some records violate the source's contract; they wait in quarantine.",
+        "Look at them there. Have the source corrected, or correct the contract and replay them.",
     ),
     Reason.ABANDONED: Advice(
-        "The run's process was gone or stood still, so it was closed from outside.",
-        "Nothing, if a successor went on; else run it again. If it happens often, look for restarts and memory.",
+        "The run's process had died or stalled, so another process closed the run.",
+        "Nothing if a successor resumed it; otherwise run it again. If it happens often, check restarts and memory.",
     ),
     Reason.READ_OPEN: Advice(
-        "A replay met a read of its source that was cut and is still open.",
-        "Let a run of the source end that read, then replay again.",
+        "A replay found an interrupted read of its source that is still open.",
+        "Let a run of the source finish that read, then replay again.",
     ),
-    Reason.CANCELLED: Advice("Somebody wanted it to stop.", "Run it again when it is wanted; it goes on from there."),
+    Reason.CANCELLED: Advice("An operator cancelled the run.", "Run it again when you need it; it resumes from there."),
     Reason.RELEASED: Advice(
-        "An operator took the source away from this run.", "Run the source now: it goes on behind the last batch."
+        "An operator took the source away from this run.", "Run the source now: it resumes after the last batch."
     ),
     Reason.LEASE_LOST: Advice(
-        "The run stood still for longer than its lease (ETL_LEASE_SECONDS).",
-        "The next run goes on. If it happens often, look for a machine that is overloaded or put to sleep.",
+        "The run was stalled for longer than its lease (ETL_LEASE_SECONDS).",
+        "The next run resumes it. If it happens often, look for a machine that is overloaded or suspended.",
     ),
-    Reason.INTERRUPTED: Advice("Ctrl-C or SIGTERM stopped it.", "The next run goes on from there."),
+    Reason.INTERRUPTED: Advice("Ctrl-C or SIGTERM stopped the run.", "The next run resumes from there."),
     Reason.RATE_LIMITED: Advice(
         "The source asks for a longer wait than this run could spend.",
-        "Wait until the time that the error names; ask less often, or with a key of your own.",
+        "Wait until the time that the error names. Send fewer requests, or use an API key of your own.",
     ),
     Reason.SOURCE_UNREACHABLE: Advice(
-        "The source did not answer, after all retries.",
-        "Try its address from the worker's machine; the next run tries again by itself.",
+        "The source did not respond, after all retries.",
+        "Try its address from the worker's machine. The next run tries again automatically.",
     ),
     Reason.SOURCE_REFUSED: Advice(
         "The source refused the request (4xx, or TLS).", "Check the address, the credentials and the certificate."
@@ -53,11 +53,11 @@ ADVICE: Mapping[Reason, Advice] = {
         "Look at the file or the address that the error names; `manage.py preview` tries it and writes nothing.",
     ),
     Reason.TIMED_OUT: Advice(
-        "The task hung beyond its time limit.", "The next run goes on. If it happens again, look at the source."
+        "The task exceeded its time limit.", "The next run resumes it. If it happens again, look at the source."
     ),
     Reason.OUT_OF_MEMORY: Advice("The worker had too little memory.", "Give it more, or lower ETL_BATCH_SIZE."),
     Reason.GAVE_UP: Advice(
-        "It was abandoned for the third time in a row; nobody tries again by itself.",
+        "The run was abandoned for the third time in a row; it is not retried automatically.",
         "Find out what ends its workers (memory, restarts), then run it again.",
     ),
     Reason.UNKNOWN_SOURCE: Advice(
@@ -67,12 +67,12 @@ ADVICE: Mapping[Reason, Advice] = {
         "PostgreSQL failed, after all retries.", "Look at its log, its disk and its connections; then run it again."
     ),
     Reason.INTERNAL_ERROR: Advice(
-        "A defect of the source's code or of Kasparro's.", "Find the error in the worker's log and mend it."
+        "There is a bug in the source's code or in Kasparro.", "Find the error in the worker's log and fix it."
     ),
-    Reason.HELD: Advice("Another run holds the source.", "Wait for that one, or release its lease if it is stuck."),
+    Reason.HELD: Advice("Another run holds the source.", "Wait for that run, or release its lease if it is stuck."),
 }
 
 
 def find_advice(reason: str) -> Advice | None:
-    """The advice for a run's reason; None where there is nothing to add."""
+    """Return the advice for a run's reason, or None if there is nothing to add."""
     return ADVICE.get(Reason(reason)) if reason in list(Reason) else None

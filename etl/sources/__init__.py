@@ -1,4 +1,4 @@
-"""What a source needs, in one import: the kinds of sources, the contract's types and the mapping's words."""
+"""Everything that the module of a source imports: the kinds of sources, field types and the mapping's functions."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""How a transaction of the pipeline behaves: its timeouts, and which of its failures are worth another try."""
+"""Sets a transaction's timeouts, and decides which of its failures are worth another attempt."""
 
 import logging
 import random
@@ -49,10 +49,10 @@ def bounded_transaction(
     idle_seconds: float = IDLE_SECONDS,
     durable: bool = False,
 ) -> Iterator[Any]:
-    """A transaction that waits for no lock for ever, and whose own locks are freed if its process stops; its cursor.
+    """Open a transaction that never waits for ever, and whose locks are freed if its process stops. Yields its cursor.
 
-    `by_key`: each statement goes by key; it gets a timeout too, and plans by index only. Inside another transaction
-    this one is a savepoint and has the bounds of that one; `durable` forbids it.
+    `by_key`: every statement finds its rows by key, so each also gets a timeout and a plan that uses only indexes.
+    Inside another transaction this one is a savepoint with the bounds of the outer one; `durable` forbids that.
     """
     is_outermost = not connection.in_atomic_block
     with transaction.atomic(durable=durable), connection.cursor() as cursor:
@@ -62,11 +62,11 @@ def bounded_transaction(
 
 
 def _bound(cursor: Any, *, by_key: bool, lock_seconds: float, idle_seconds: float) -> None:
-    connection.queries_log.clear()  # with DEBUG on Django keeps each statement, with all that was given to it
+    connection.queries_log.clear()  # with DEBUG, Django keeps each statement with its parameters
     values = {
         "lock_timeout": f"{round(lock_seconds * 1000)}ms",
         "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}ms",
-        # So that the server notices a killed client also in the middle of a statement, and frees its locks.
+        # So that the server notices a killed client even during a statement, and releases its locks.
         "client_connection_check_interval": f"{CONNECTION_CHECK_SECONDS}s",
         **(_BY_KEY if by_key else {}),
     }
@@ -74,27 +74,27 @@ def _bound(cursor: Any, *, by_key: bool, lock_seconds: float, idle_seconds: floa
 
 
 def is_lock_timeout(error: Exception) -> bool:
-    """Whether the statement gave up waiting for somebody's lock."""
+    """Whether the statement gave up waiting for another session's lock."""
     return find_code(error) == "55P03"
 
 
 def is_missing_table(error: Exception) -> bool:
-    """Whether a table or column is not there (yet)."""
+    """Whether a table or column does not exist (yet)."""
     return find_code(error) in ("42P01", "42703")
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same transaction may well succeed if tried again (PostgreSQL's error codes, appendix A)."""
+    """Whether the same transaction may succeed if repeated (PostgreSQL's error codes, appendix A)."""
     code = find_code(error)
     if code is not None:
         return code in _TRANSIENT or code.startswith("08")
-    # Without a code no server has spoken: the connection is lost. In some places, COPY among them, psycopg2 says so
-    # with a bare DatabaseError.
+    # Without a code, no server has responded: the connection is lost. In some places, such as COPY, psycopg2 raises a
+    # bare DatabaseError then.
     return isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError
 
 
 class Attempt:
-    """One attempt at a transaction, as a context: a transient error in it is logged, and raised only by the last."""
+    """One attempt at a transaction, as a context manager. A transient error is logged, and raised only by the last."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -112,7 +112,7 @@ class Attempt:
 
 
 def retry_transient(wait: Callable[[float], None]) -> Iterator[Attempt]:
-    """Attempts at one whole transaction that fences itself: another after a transient error, 5 at most.
+    """Yield attempts at one whole transaction that fences itself: another one after a transient error, at most 5.
 
     for attempt in retry_transient(time.sleep):
         with attempt:
@@ -127,12 +127,12 @@ def retry_transient(wait: Callable[[float], None]) -> Iterator[Attempt]:
 
 
 def describe(error: Exception) -> str:
-    """The first line of a database error; the lines behind it (DETAIL, CONTEXT) may show a record's content."""
+    """Return the first line of a database error; the next lines (DETAIL, CONTEXT) may show a record's content."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def find_code(error: Exception) -> str | None:
-    """PostgreSQL's error code; None where no server has spoken."""
+    """Return PostgreSQL's error code, or None if no server has responded."""
     return getattr(error.__cause__, "pgcode", None) or getattr(error, "pgcode", None)
 
 

@@ -1,4 +1,4 @@
-"""Runs as orders: rows first, messages as hints; asking twice is harmless."""
+"""Runs as orders: the row comes first, the message is a hint, and requesting twice is harmless."""
 
 import threading
 import time
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Ordered(Listed):
-    """Found through ETL_SOURCES."""
+    """A source found through ETL_SOURCES."""
 
     content = (make_item(1), make_item(2))
 
@@ -42,7 +42,7 @@ class Other(Ordered):
 
 
 class Breaking(Ordered):
-    """Raises what a test puts into `error`."""
+    """A source that raises the `error` that a test sets."""
 
     error: BaseException
 
@@ -65,7 +65,7 @@ def test_the_same_key_gives_the_same_run() -> None:
     assert queue("k").pk == queue("k").pk
 
 
-def test_asking_again_while_a_plain_run_waits_gives_that_one() -> None:
+def test_asking_while_a_plain_run_is_queued_gives_that_run() -> None:
     first = queue("one")
     assert queue("two").pk == first.pk
     assert RunKey.objects.get().key == "two"
@@ -79,7 +79,7 @@ def test_a_key_keeps_its_answer_when_its_run_is_closed() -> None:
     assert (queue("one").pk, queue("two").pk) == (first.pk, first.pk)
 
 
-def test_a_full_read_is_an_order_of_its_own() -> None:
+def test_a_full_read_is_a_separate_order() -> None:
     assert queue("one").pk != queue("two", options=Options(full=True)).pk
 
 
@@ -89,7 +89,7 @@ def test_asking_while_a_run_is_running_gives_a_new_one() -> None:
     assert queue("one").pk != started.claim.run_id
 
 
-def test_a_run_that_was_handed_over_may_wait_beside_a_new_order() -> None:
+def test_a_run_that_was_handed_over_does_not_block_a_new_order() -> None:
     first = queue("one")
     started = starting.start_queued(first)
     assert isinstance(started, starting.Started)
@@ -99,7 +99,7 @@ def test_a_run_that_was_handed_over_may_wait_beside_a_new_order() -> None:
     assert queue("three").pk == first.pk
 
 
-def test_twenty_that_ask_at_once_get_one_run() -> None:
+def test_twenty_requests_at_once_get_one_run() -> None:
     answers: list[int] = []
 
     def ask(key: str) -> None:
@@ -131,14 +131,14 @@ def test_a_message_about_a_run_that_is_not_due_does_nothing() -> None:
     assert Run.objects.get(pk=run.pk).status == "queued"
 
 
-def test_a_message_about_a_held_source_leaves_the_run_waiting() -> None:
+def test_a_message_about_a_held_source_leaves_the_run_queued() -> None:
     run = queue("one", options=Options(full=True))
     assert isinstance(starting.start_at_terminal("listed"), starting.Started)
     executor.execute_queued(run.pk)
     assert Run.objects.get(pk=run.pk).status == "queued"
 
 
-def test_a_held_lock_saves_a_start_and_is_told(settings: Any) -> None:
+def test_a_held_lock_prevents_a_start_and_is_logged(settings: Any) -> None:
     run = queue("one", options=Options(full=True))
     holder = starting.start_at_terminal("listed")
     assert isinstance(holder, starting.Started)
@@ -159,7 +159,7 @@ def test_options_are_read_from_the_row() -> None:
     assert Run.objects.get(pk=second.pk).unchanged == 2
 
 
-def test_a_run_of_a_source_that_is_gone_is_closed() -> None:
+def test_a_run_of_a_source_that_is_no_longer_configured_is_closed() -> None:
     run = queue(source="gone")
     executor.execute_queued(run.pk)
     assert Run.objects.get(pk=run.pk).reason == "unknown_source"
@@ -168,7 +168,7 @@ def test_a_run_of_a_source_that_is_gone_is_closed() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"), [(SoftTimeLimitExceeded(), "timed_out"), (MemoryError(), "out_of_memory")]
 )
-def test_a_task_that_hits_its_limits_ends_in_its_reason(settings: Any, error: BaseException, reason: str) -> None:
+def test_a_task_that_hits_its_limits_ends_with_its_reason(settings: Any, error: BaseException, reason: str) -> None:
     settings.ETL_SOURCES = ["tests.runs.test_orders.Breaking"]
     Breaking.error = error
     run = queue()
@@ -281,13 +281,13 @@ def test_a_sweep_is_overdue_until_one_has_begun(monkeypatch: pytest.MonkeyPatch)
     assert sweep_watch.is_overdue()
 
 
-def test_a_run_is_not_sent_for_before_its_time() -> None:
+def test_a_run_is_not_sent_before_it_is_due() -> None:
     run = queue()
     Run.objects.update(sent_at=None, not_before="2999-01-01T00:00:00Z")
     assert not orders.send(run.pk)
 
 
-def test_a_sweep_makes_missing_entries_and_changes_none() -> None:
+def test_a_sweep_creates_missing_entries_and_changes_no_other() -> None:
     sweeping.sweep()
     entry = PeriodicTask.objects.get(name="ingest listed")
     assert (entry.interval.every, entry.interval.period) == (3600, "seconds")
@@ -296,7 +296,7 @@ def test_a_sweep_makes_missing_entries_and_changes_none() -> None:
     assert PeriodicTask.objects.get(name="ingest listed").interval.every == 5
 
 
-def test_a_slot_is_queued_once_however_often_it_is_swept() -> None:
+def test_a_slot_is_queued_once_by_any_number_of_sweeps() -> None:
     for _ in range(3):
         sweeping.sweep()
         sweeping.queue_due("listed")
@@ -312,7 +312,7 @@ def test_slots_that_were_missed_are_caught_up_once(settings: Any) -> None:
     assert [run.key for run in Run.objects.all()] == [due.key]
 
 
-def test_a_source_that_fails_does_not_keep_others_from_being_swept(settings: Any, caplog: Any) -> None:
+def test_a_source_that_fails_does_not_stop_the_sweep_of_others(settings: Any, caplog: Any) -> None:
     settings.ETL_SOURCES = ["tests.runs.test_orders.Ordered", "tests.runs.test_orders.Unscheduled"]
     settings.ETL_SOURCES.reverse()
     sweeping.sweep()

@@ -1,4 +1,4 @@
-"""`manage.py sources`: the sources of ETL_SOURCES and how each stands."""
+"""`manage.py sources`: list the sources of ETL_SOURCES with their standing."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ COLUMNS = (
 
 
 class Command(BaseCommand):
-    help = "List the sources with their last run, their counts and who holds them."
+    help = "List the sources with their last run, their counts and the run that holds them."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_database_errors():
