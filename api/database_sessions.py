@@ -21,7 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 from psycopg2 import extensions
 
-from etl.deadlines import set_deadline
+from etl.socket_deadlines import set_deadline
 
 SESSION_SECONDS = 600
 CONNECT_SECONDS = 2

@@ -11,7 +11,7 @@ from django.utils.module_loading import import_string
 from etl.conf import conf, list_settings
 from etl.contracts import field_types
 from etl.contracts.contract import Contract
-from etl.readers.base import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
+from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
 
 REQUIRED_FIELDS = ("external_id", "name")

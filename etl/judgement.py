@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from etl.contracts.field_types import Number
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.records import Accepted, Breach, Original, Record, Refusal
 
 CONTENT_HASH_BYTES = 16

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from etl.deduplication import Batch
 from etl.fence.batches import Growth, count_batch, count_page, pass_fence, pass_fence_of_replay, require_landed
 from etl.fence.claims import Claim
 from etl.fence.reads import Read
-from etl.readers.base import Source
-from etl.record_outcomes import Batch
+from etl.readers.source import Source
 from etl.records import Breach, Cursor, Stamp
 from etl.runs.progress import add_batch
 from etl.storage.batch import write_batch, write_records

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 from etl import landing
 from etl.conf import conf
+from etl.deduplication import Batch, classify
 from etl.fence.reads import Read, choose_read
 from etl.judgement import Judge
 from etl.models import Checkpoint
-from etl.readers.base import Opening, Source
-from etl.record_outcomes import Batch, classify
+from etl.readers.content import Opening
+from etl.readers.source import Source
 from etl.records import Chunk, Record
 from etl.runs import ending
 from etl.runs.ending import ReadEnd

@@ -5,7 +5,8 @@ import time
 
 from etl.http import rate_limits
 from etl.judgement import Judge
-from etl.readers.base import Opening, Source
+from etl.readers.content import Opening
+from etl.readers.source import Source
 from etl.records import Accepted, Chunk, Refusal
 
 logger = logging.getLogger(__name__)

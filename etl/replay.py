@@ -14,13 +14,13 @@ from dataclasses import asdict
 
 from etl import landing
 from etl.conf import conf
+from etl.deduplication import classify_replayed
 from etl.exceptions import ReadOpen
 from etl.judgement import Judge
 from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
 from etl.pipeline import Progress, describe_end, end_run
-from etl.readers.base import Source
-from etl.record_outcomes import classify_replayed
+from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.runs.starting import Started

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from etl.local_copy import LocalCopy
-from etl.readers.base import Content
+from etl.readers.content import Content
 from etl.records import Cursor, Record, Refusal
 
 PRODUCT_HEADER = ("product_id", "name", "category", "price", "extra_col")

@@ -15,7 +15,7 @@ django.setup()
 from django.core.management import execute_from_command_line  # noqa: E402
 
 from etl import pipeline  # noqa: E402
-from etl.storage import copy  # noqa: E402
+from etl.storage import bulk_copy as copy  # noqa: E402
 
 FREEZE_AT = 4
 place, *arguments = sys.argv[1:]

@@ -13,7 +13,8 @@ from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome
 from etl.judgement import Judge
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening, Source
+from etl.readers.content import Content, Opening
+from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.sources import Contract, NonBlank, PositiveDecimal, ZonedTime

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import Number
+from etl.deduplication import Batch, Version, classify
 from etl.judgement import Judge
-from etl.readers.base import Source
-from etl.record_outcomes import Batch, Version, classify
+from etl.readers.source import Source
 from etl.records import Accepted, Breach, Counters, Original, Record, Refusal, UnifiedFields
 from etl.sources import NonBlank, ZonedTime, lower
 from etl.vocabulary import BreachCode

@@ -22,7 +22,7 @@ from etl.models import Checkpoint, QuarantinedRecord, RawApiRecord, Run, SchemaC
 from etl.operations import quarantine
 from etl.operations import runs as run_operations
 from etl.operations.drift import acknowledge
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
 from etl.reports.verification import verify
 from etl.runs import orders, starting

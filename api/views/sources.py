@@ -16,7 +16,7 @@ from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerialize
 from api.views.base import ApiViewSet, find_or_404, find_user
 from etl.models import Checkpoint, SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.reports.known_sources import list_known
 from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.sources.registry import list_sources

@@ -9,24 +9,26 @@ from structlog.contextvars import bound_contextvars
 
 from etl.conf import conf
 from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, ReadOpen, RunError
+from etl.execution.failure_reasons import explain
 from etl.execution.garbage_collection import relaxed_garbage_collection
-from etl.execution.outcomes import Outcome, describe_refusal, describe_run, explain
+from etl.execution.outcomes import Outcome, describe_refusal, describe_run
 from etl.fence.claims import Claim, Holder
 from etl.fence.redis_lock import SourceLock
 from etl.models import Run
 from etl.pipeline import Progress, run_source
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.replay import run_replay
 from etl.runs import ending, orders
+from etl.runs.audit_log import add_event
 from etl.runs.ending import Ending, end_unstartable
-from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source
 from etl.storage.transactions import describe, retry_transient
+from etl.supervision.hand_over import TaskContext
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
-from etl.supervision.run_context import RunContext, TaskContext
+from etl.supervision.run_context import RunContext
 from etl.vocabulary import EventKind, Reason, Status, Trigger
 
 logger = logging.getLogger(__name__)

@@ -1,19 +1,13 @@
-"""Describes how an execution ended, by its run's row or by the run that holds the source, and explains errors."""
+"""How an execution ended, as a command shows it: its run's row, or why there is none."""
 
-import logging
-import traceback
 from dataclasses import dataclass, field
 
-from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import Error, connection
 
-from etl.exceptions import Interrupted, RunError
+from etl.execution.failure_reasons import explain
 from etl.fence.claims import Claim, Holder
 from etl.models import Run
-from etl.storage.transactions import describe
 from etl.vocabulary import COUNTERS, Reason, Status
-
-logger = logging.getLogger(__name__)
 
 REFUSED = "refused"
 """The status of an ingest that found its source held. It has no run, so this is not a vocabulary.Status."""
@@ -73,21 +67,3 @@ def describe_refusal(source: str, holder: Holder) -> Outcome:
         f" its lease ends at {holder.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is renewed."
     )
     return Outcome(holder.run_id, source, REFUSED, Reason.HELD, message=message)
-
-
-def explain(error: BaseException) -> tuple[Reason, str]:
-    """Return reason and message for the error that ended a run. An unknown error's own message may show a secret."""
-    if isinstance(error, RunError):
-        return error.reason, str(error)
-    if isinstance(error, Interrupted):
-        return Reason.INTERRUPTED, "Stopped by Ctrl-C or SIGTERM; the next run resumes here."
-    if isinstance(error, Error):
-        return Reason.DATABASE_ERROR, describe(error)
-    if isinstance(error, SoftTimeLimitExceeded):
-        return Reason.TIMED_OUT, "The task's soft time limit was reached; the next run resumes here."
-    if isinstance(error, MemoryError):
-        return Reason.OUT_OF_MEMORY, "Out of memory; a smaller ETL_BATCH_SIZE needs less."
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{type(error).__name__} in {frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
-    logger.error("A bug: %s", where, exc_info=error)
-    return Reason.INTERNAL_ERROR, f"{where}: a bug in the source's code or in Kasparro; the log has the details."

@@ -2,25 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import IntEnum
 
 from django.core.management.base import CommandError
 from django.db import Error, ProgrammingError
 
 from etl.exceptions import NotFound, NotPossible
-from etl.readers.base import Source
+from etl.management.exit_status import ExitStatus
+from etl.readers.source import Source
 from etl.sources.registry import list_sources
 from etl.storage.transactions import describe, is_missing_table
-
-
-class ExitStatus(IntEnum):
-    """The exit statuses of `ingest`, the first that applies in the order usage, failed, refused, partial."""
-
-    SUCCESS = 0
-    FAILED = 1
-    USAGE = 2
-    PARTIAL = 3
-    REFUSED = 4
 
 
 def choose_sources(names: Sequence[str], *, all_of_them: bool) -> list[Source]:

@@ -3,10 +3,11 @@
 Only the pipeline writes to these tables. All times that a decision depends on come from the database's clock.
 """
 
-from etl.models.checkpoints import Checkpoint, ReadMark
+from etl.models.checkpoints import Checkpoint
 from etl.models.columns import JsonTextField
 from etl.models.leases import TaskLease
 from etl.models.quarantine import QuarantinedRecord
+from etl.models.read_marks import ReadMark
 from etl.models.records import (
     RAW_MODELS,
     AnyRawRecord,

@@ -1,12 +1,10 @@
-"""The state of each source's reading, its owner, and the rows that its last read has found."""
+"""Where each source's reading stands and who owns it."""
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from etl.models.columns import choices_of, known_words
 from etl.models.runs import Run
-from etl.vocabulary import MarkKind
 
 
 class Checkpoint(models.Model):
@@ -63,29 +61,3 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return self.source
-
-
-class ReadMark(models.Model):
-    """The rows that a source's last read found: a bitmap over the ids of one table, with one block per row.
-
-    They are unchanged records and refused ones; the records that the read wrote are known by their sequence. Marks are
-    kept until the next read begins.
-    """
-
-    source = models.TextField()
-    read_number = models.BigIntegerField()
-    kind = models.TextField(choices=choices_of(MarkKind), default=MarkKind.RECORD)
-    block = models.BigIntegerField()
-    bits = models.BinaryField()
-
-    class Meta:
-        db_table = "etl_read_marks"
-        constraints = (
-            models.UniqueConstraint(
-                fields=("source", "read_number", "kind", "block"), name="etl_read_marks_one_a_block"
-            ),
-            known_words("kind", MarkKind, "etl_read_marks"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.source} read {self.read_number} block {self.block}"

@@ -14,7 +14,8 @@ from etl.conf import find_base
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
-from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, Source, gather_chunks
+from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, gather_chunks
+from etl.readers.source import Source
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode, SourceKind
 

@@ -12,8 +12,9 @@ from etl.http.client import open_body
 from etl.http.request import Request
 from etl.local_copy import copy_file, find_change
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening, Source
+from etl.readers.content import Content, Opening
 from etl.readers.json_records import JsonContent, looks_cut, revive
+from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
 

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from etl.contracts.field_types import Number
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
-from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
+from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode
 

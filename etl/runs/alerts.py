@@ -13,7 +13,7 @@ from django.dispatch import receiver
 
 from etl.models import Run
 from etl.runs.announcements import REFLECTS_SOURCE, find_previous
-from etl.runs.reasons import find_advice
+from etl.runs.reason_advice import find_advice
 from etl.signals import run_closed
 from etl.vocabulary import COUNTERS, Status
 

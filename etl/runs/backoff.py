@@ -10,7 +10,7 @@ from typing import Any
 
 from django.db import connection
 
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.runs.schedule import Due
 from etl.vocabulary import Reason, Status, Trigger
 

@@ -18,7 +18,7 @@ from etl.fence.reads import end_read
 from etl.models import Run
 from etl.runs import orders
 from etl.runs.announcements import announce
-from etl.runs.events import add_event, describe_process
+from etl.runs.audit_log import add_event, describe_process
 from etl.runs.options import Options
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from etl.clock import NOW, from_now
 from etl.conf import conf
 from etl.models import Run, RunKey
-from etl.runs.events import add_event
+from etl.runs.audit_log import add_event
 from etl.runs.options import PLAIN, Options
 from etl.storage.transactions import bounded_transaction, describe, is_lock_timeout
 from etl.vocabulary import EventKind, Status, Trigger

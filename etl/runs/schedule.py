@@ -12,7 +12,7 @@ from typing import Any
 
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.storage.transactions import bounded_transaction
 
 QUEUE_TASK = "etl.tasks.queue_due"

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import FieldType, NonBlank, PositiveDecimal, PositiveInt, ZonedTime
-from etl.readers.base import Source, lower, setting
 from etl.readers.csv_file import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
+from etl.readers.source import Source, lower, setting
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 

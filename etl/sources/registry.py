@@ -3,7 +3,7 @@
 from django.utils.module_loading import import_string
 
 from etl.conf import conf
-from etl.readers.base import Source
+from etl.readers.source import Source
 
 
 def list_sources() -> list[Source]:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from etl.deduplication import Batch
 from etl.models import RAW_MODELS
-from etl.record_outcomes import Batch
 from etl.records import Accepted, Stamp
-from etl.storage.copy import copy_rows
+from etl.storage.bulk_copy import copy_rows
 from etl.storage.marks import mark_met
 from etl.storage.refusals import write_refusals
 

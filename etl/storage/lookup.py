@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any
 
-from etl.readers.base import Source
-from etl.record_outcomes import Version
+from etl.deduplication import Version
+from etl.readers.source import Source
 from etl.records import Accepted, Refusal
 from etl.storage.marks import find_met, is_marked, load_marks
 from etl.storage.transactions import bounded_transaction

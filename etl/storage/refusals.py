@@ -10,9 +10,9 @@ from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from etl.models import QuarantinedRecord
-from etl.readers.base import CHUNK_BYTES
+from etl.readers.content import CHUNK_BYTES
 from etl.records import Breach, Refusal, Stamp, StoredRefusal
-from etl.storage.copy import copy_rows
+from etl.storage.bulk_copy import copy_rows
 from etl.storage.marks import mark_met
 from etl.storage.selection import Selection
 from etl.storage.texts import make_storable

@@ -1,15 +1,11 @@
 """The context in which a run reads: its waits end early when the run must stop, and events go to its audit log."""
 
 import logging
-import time
 from contextlib import AbstractContextManager
 
-from etl.conf import conf
-from etl.exceptions import HandedOver
 from etl.fence.reads import Read
 from etl.http import rate_limits
-from etl.runs.events import add_event
-from etl.supervision import shutdown
+from etl.runs.audit_log import add_event
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
@@ -18,9 +14,6 @@ logger = logging.getLogger(__name__)
 
 MAX_WAIT_SECONDS = 60
 """The longest time that a run in a terminal waits for its source before it fails."""
-
-LOOK_SECONDS = 0.2
-"""How often a waiting task checks whether its worker is to stop."""
 
 
 class RunContext:
@@ -69,34 +62,3 @@ class RunContext:
     def _add_event(self, kind: EventKind, message: str) -> None:
         with self.shield():
             add_event(self.lease.claim.run_id, kind, message)
-
-
-class TaskContext(RunContext):
-    """The context of a run in a worker, which hands over when its task's time is up or its worker is to stop."""
-
-    def __init__(self, lease: Lease, interruption: Interruption) -> None:
-        super().__init__(lease, interruption)
-        self._ends_at = time.monotonic() + conf.ETL_TASK_SECONDS
-
-    @property
-    def max_wait_seconds(self) -> float:  # type: ignore[override]
-        """The seconds left of the task's time."""
-        return max(0.0, self._ends_at - time.monotonic())
-
-    def wait(self, seconds: float) -> None:
-        if seconds > self.max_wait_seconds:
-            raise HandedOver(f"Waiting {seconds:.0f} s, which is longer than the task's time.", seconds)
-        ends_at = time.monotonic() + seconds
-        while (left := ends_at - time.monotonic()) > 0:
-            self._hand_over_if_stopping()
-            super().wait(min(left, LOOK_SECONDS))
-
-    def note_batch(self) -> None:
-        super().note_batch()
-        self._hand_over_if_stopping()
-        if not self.max_wait_seconds:
-            raise HandedOver(f"The task's time (ETL_TASK_SECONDS={conf.ETL_TASK_SECONDS:g}) is up.")
-
-    def _hand_over_if_stopping(self) -> None:
-        if shutdown.has_begun():
-            raise HandedOver("The worker stops.")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import VALUE_DECIMALS, VALUE_DIGITS, Number
-from etl.readers.base import TEXT_LIMITS, Source
+from etl.readers.source import TEXT_LIMITS, Source
 from etl.records import Breach, UnifiedFields
 from etl.sources import NonBlank, PositiveDecimal, PositiveInt, ZonedTime, lower
 from etl.vocabulary import BreachCode

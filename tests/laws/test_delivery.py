@@ -10,13 +10,13 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import landing
+from etl.deduplication import classify
 from etl.exceptions import LeaseLost, Overtaken
 from etl.execution.executor import execute_here
 from etl.fence import locking, reads
 from etl.fence.claims import Holder
 from etl.judgement import Judge
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run
-from etl.record_outcomes import classify
 from etl.reports.verification import verify
 from etl.runs import ending, starting
 from etl.runs.options import Options

@@ -3,8 +3,7 @@
 import pytest
 
 from etl.execution.outcomes import REFUSED, Outcome
-from etl.management.command_line import ExitStatus
-from etl.management.outcomes import choose_exit_status
+from etl.management.exit_status import ExitStatus, choose_exit_status
 
 
 def make_outcome(status: str, *, was_queued: bool = False) -> Outcome:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from etl.contracts.field_types import Number
 from etl.exceptions import SourceError
-from etl.readers.base import MAX_RECORD_BYTES
+from etl.readers.content import MAX_RECORD_BYTES
 from etl.readers.json_records import MAX_DEPTH, JsonContent, looks_cut
 from etl.records import ORIGINAL_BYTES, Cursor, Original, Record, Refusal
 from etl.vocabulary import BreachCode

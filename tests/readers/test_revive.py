@@ -4,9 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from etl.readers.base import Content, Source
+from etl.readers.content import Content
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
+from etl.readers.source import Source
 from etl.records import ORIGINAL_BYTES, Breach, Record, Refusal, StoredRefusal
 from etl.sources import Contract, CsvSource, JsonApiSource, JsonLinesSource, NonBlank
 from etl.vocabulary import BreachCode

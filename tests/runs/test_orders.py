@@ -18,7 +18,7 @@ from etl.fence import task_leases
 from etl.fence.redis_lock import SourceLock
 from etl.models import Checkpoint, Run, RunKey, TaskLease
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening
+from etl.readers.content import Content, Opening
 from etl.runs import ending, orders, schedule, starting
 from etl.runs.options import Options
 from etl.supervision import sweep_watch

@@ -15,7 +15,7 @@ from django.db.models import Max
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot, Total
 from etl.reports.verification import verify
 from etl.runs import ending, orders, progress, starting
-from etl.runs.events import add_event
+from etl.runs.audit_log import add_event
 from etl.runs.starting import Started
 from etl.storage.totals import find_wrong, repair_totals
 from etl.vocabulary import DURATION_BOUNDS, OUTCOMES, EventKind, Reason, Status, Trigger

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from etl.drift import Snapshot
 from etl.management.command_line import choose_sources, clear_database_errors
-from etl.management.terminal import print_table
+from etl.management.tables import print_table
 from etl.models import SchemaSnapshot
 
 COLUMNS = ("source", "snapshot", "created", "run", "path", "kind", "before", "after", "acknowledged")

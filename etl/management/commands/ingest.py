@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
 from etl.management.command_line import choose_sources, clear_database_errors
-from etl.management.outcomes import finish, run_here, show_queued
+from etl.management.foreground_runs import finish, run_here, show_queued
 from etl.pipeline import Progress
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.runs import orders
-from etl.runs.events import describe_process
+from etl.runs.audit_log import describe_process
 from etl.runs.options import Options
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Trigger

@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.exceptions import SourceError
 from etl.management.command_line import choose_sources
-from etl.management.terminal import print_table
+from etl.management.tables import print_table
 from etl.preview import preview
 from etl.records import Refusal
 

@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.conf import conf
-from etl.management.command_line import ExitStatus, clear_database_errors
-from etl.management.terminal import print_table
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
+from etl.management.tables import print_table
 from etl.pruning import BATCH, Policy, Pruned, prune, read_policy
 from etl.reports.known_sources import list_known
 

@@ -8,14 +8,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
-from etl.management.command_line import ExitStatus, clear_database_errors
-from etl.management.outcomes import finish, run_here, show_queued
-from etl.management.terminal import clean, print_table
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
+from etl.management.foreground_runs import finish, run_here, show_queued
+from etl.management.tables import clean, print_table
 from etl.models import QuarantinedRecord, Run
 from etl.operations.quarantine import discard, list_sources_of, replay
 from etl.pipeline import Progress
-from etl.readers.base import Source
-from etl.runs.events import describe_process
+from etl.readers.source import Source
+from etl.runs.audit_log import describe_process
 from etl.runs.options import Options
 from etl.sources.registry import list_sources
 from etl.storage.selection import Selection

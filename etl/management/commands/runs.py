@@ -6,11 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from etl.management.command_line import ExitStatus, clear_database_errors
-from etl.management.terminal import clean, print_table
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
+from etl.management.tables import clean, print_table
 from etl.models import Run, RunEvent
 from etl.operations.runs import cancel as cancel_run
-from etl.runs.events import describe_process
+from etl.runs.audit_log import describe_process
 from etl.vocabulary import COUNTERS
 
 FOLLOW_SECONDS = 0.5

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from etl.management.command_line import clear_database_errors
-from etl.management.terminal import print_table
+from etl.management.tables import print_table
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.sources.registry import list_sources
 

@@ -6,7 +6,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from etl.fence.counts import repair_counts
-from etl.management.command_line import ExitStatus, clear_database_errors
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
 from etl.reports.verification import verify
 from etl.storage.totals import repair_totals
 

@@ -5,26 +5,22 @@ Readers know nothing about tables: they get the last read's validators (`Opening
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol, overload
+from typing import Any, ClassVar, overload
 
 from django.conf import settings
 
 from etl.conf import Settings, conf
 from etl.contracts.contract import CONTRACT_FORMAT, Contract
 from etl.contracts.unified import find_misfit
-from etl.exceptions import SourceError
 from etl.read_context import ReadContext
-from etl.records import Breach, Chunk, Cursor, Record, Refusal, StoredRefusal, UnifiedFields
+from etl.readers.content import Content, Opening
+from etl.records import Breach, Record, Refusal, StoredRefusal, UnifiedFields
 from etl.vocabulary import BreachCode, SourceKind
-
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_RECORD_BYTES = 1 << 20
-"""A longer record is refused: in CSV its cause is nearly always a quote that is never closed."""
 
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
 """The most characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
@@ -54,58 +50,6 @@ class setting:  # noqa: N801  (reads as a word in a source's body)
     def __get__(self, instance: object, owner: type) -> str: ...
     def __get__(self, instance: object | None, owner: type) -> str:
         return str(getattr(conf if hasattr(Settings, self.name) else settings, self.name))
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """The server's validators from the last finished read, for a conditional request; empty to force a body."""
-
-    validators: Mapping[str, str] = field(default_factory=dict)
-
-
-CHUNK_BYTES = 16 << 20
-"""A chunk ends at this size even with fewer records than a batch may have: wide records must not fill the memory."""
-
-
-def gather_chunks(
-    items: Iterable[Record | Refusal], batch_size: int, describe_cursor: Callable[[int], Cursor]
-) -> Iterator[Chunk]:
-    """Yield the items in chunks of at most `batch_size`. Items before a SourceError are valid and are yielded first.
-
-    `describe_cursor` takes the position of the last item taken and returns the cursor after that item.
-    """
-    gathered: list[Record | Refusal] = []
-    size = 0
-    try:
-        for item in items:
-            gathered.append(item)
-            size += len(item.original) if isinstance(item, Record) else len(item.original.head)
-            if len(gathered) == batch_size or size >= CHUNK_BYTES:
-                yield Chunk(gathered, describe_cursor(gathered[-1].position))
-                gathered, size = [], 0
-    except SourceError:
-        if gathered:
-            yield Chunk(gathered, describe_cursor(gathered[-1].position))
-        raise
-    if gathered:
-        yield Chunk(gathered, describe_cursor(gathered[-1].position))
-
-
-class Content(Protocol):
-    """A source's content, which can't change while it is read.
-
-    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes.
-    """
-
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def validators(self) -> Mapping[str, str]: ...
-    @property
-    def size(self) -> int: ...
-
-    def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
-        """Yield chunks of at most `batch_size` items, starting after the cursor. A cursor's `offset` counts bytes."""
 
 
 class Source:

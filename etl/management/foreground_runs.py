@@ -4,13 +4,14 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 
-from etl.execution.outcomes import REFUSED, Outcome
-from etl.management.command_line import ExitStatus
-from etl.management.terminal import ProgressDisplay, clean, print_table
+from etl.execution.outcomes import Outcome
+from etl.management.exit_status import ExitStatus, choose_exit_status
+from etl.management.progress import ProgressDisplay
+from etl.management.tables import clean, print_table
 from etl.pipeline import Progress
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.supervision.os_signals import Interruption
-from etl.vocabulary import COUNTERS, Status
+from etl.vocabulary import COUNTERS
 
 COLUMNS = ("run", "source", "status", "reason", *COUNTERS, "seconds")
 
@@ -61,23 +62,3 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
         for o in outcomes
     ]
     print_table(COLUMNS, rows, numbers=("run", *COUNTERS, "seconds"))
-
-
-def choose_exit_status(outcomes: Sequence[Outcome]) -> ExitStatus:
-    """Return the first that applies: failed, refused, partial, success."""
-    return min((_choose_exit_status(outcome) for outcome in outcomes), key=_ORDER.index, default=ExitStatus.SUCCESS)
-
-
-_ORDER = (ExitStatus.FAILED, ExitStatus.REFUSED, ExitStatus.PARTIAL, ExitStatus.SUCCESS)
-
-
-def _choose_exit_status(outcome: Outcome) -> ExitStatus:
-    """Return the exit status of one outcome. Any other status, as of a run that could not be closed, is a failure."""
-    known = {
-        Status.SUCCESS.value: ExitStatus.SUCCESS,
-        Status.PARTIAL.value: ExitStatus.PARTIAL,
-        REFUSED: ExitStatus.REFUSED,
-    }
-    if outcome.was_queued:
-        return ExitStatus.SUCCESS
-    return known.get(outcome.status, ExitStatus.FAILED)
