@@ -77,6 +77,7 @@ try:
     redis.connection.parse_url(REDIS_URL)  # type: ignore[no-untyped-call]
 except ValueError:
     env.problems.append(Problem("REDIS_URL", "REDIS_URL is not a Redis URL", "Use redis://:PASSWORD@HOST:PORT/0."))
+    REDIS_URL = "redis://unusable"  # so that etl.E007 does not report it again
 # Messages and locks refer to rows of one database, so databases that share a Redis need different prefixes.
 REDIS_KEY_PREFIX = f"kasparro:{DATABASES['default']['NAME']}:"
 
