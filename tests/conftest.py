@@ -1,4 +1,4 @@
-"""A run and its end, and what every test may use: real `manage.py` processes on its database, servers to kill."""
+"""Start and end of a test run, and fixtures for all tests: real `manage.py` processes, and servers to kill."""
 
 import os
 import shutil
@@ -16,30 +16,30 @@ from kasparro.embedded import Servers
 from tests.processes import Project, end_processes, run_servers
 from tests.settings import RUN_FOLDER
 
-# A busy machine is no failure; in CI the same examples each time.
+# No deadline: a slow machine must not fail a test. CI runs the same examples each time.
 hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("kasparro")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Make the run's folder; SIGTERM ends the run as Ctrl-C does, so that fixtures clean up."""
+    """Create the run's folder, and let SIGTERM end the run like Ctrl-C, so that fixtures clean up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        session.shouldstop = "ended by SIGTERM"  # where a test catches the exception
+        session.shouldstop = "ended by SIGTERM"  # in case a test catches the exception
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
     RUN_FOLDER.mkdir()
-    RUN_FOLDER.chmod(0o711)  # the servers' user passes through
+    RUN_FOLDER.chmod(0o711)  # the servers' user must be able to enter
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish() -> Generator[None, None, None]:
-    """Leave no process and no folder, however the run ends."""
+    """Remove all processes and the folder of the run, regardless of how it ends."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        return (yield)  # fixtures that an interrupted run left open are torn down here
+        return (yield)  # tears down the fixtures that an interrupted run left open
     finally:
         connections.close_all()
         end_processes(RUN_FOLDER)
@@ -49,7 +49,7 @@ def pytest_sessionfinish() -> Generator[None, None, None]:
 
 @pytest.fixture
 def project(transactional_db: None, tmp_path: Path) -> Iterator[Project]:
-    """`manage.py` as users run it, in processes of its own, on the test's database; `folder` for input files."""
+    """`manage.py` in real processes, as users run it, on the test's database; `folder` is for input files."""
     running = Project(tmp_path)
     yield running
     running.kill_all()

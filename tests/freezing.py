@@ -1,4 +1,4 @@
-"""`manage.py`, but it stops itself (SIGSTOP) once: `python -m tests.freezing between_batches|inside_copy ARGUMENTS`."""
+"""`manage.py` that freezes itself once by SIGSTOP: `python -m tests.freezing between_batches|inside_copy ARGUMENTS`."""
 
 import io
 import os
@@ -19,18 +19,18 @@ from etl.storage import copy  # noqa: E402
 
 FREEZE_AT = 4
 place, *arguments = sys.argv[1:]
-met = 0
+calls = 0
 
 
 def freeze_once() -> None:
-    global met  # noqa: PLW0603
-    met += 1
-    if met == FREEZE_AT:
+    global calls  # noqa: PLW0603
+    calls += 1
+    if calls == FREEZE_AT:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class FreezingText(io.StringIO):
-    """Stops the process when COPY has taken a part of it."""
+    """A text that freezes the process after COPY has read a part of it."""
 
     def read(self, size: int | None = -1) -> str:
         text = super().read(min(size or 100, 100) if size and size > 0 else size)

@@ -38,7 +38,7 @@ def make_record(position: int, values: Mapping[str, Any]) -> Record:
 
 @dataclass
 class ListedContent:
-    """Records as a reader would give them; the cursor's offset counts records."""
+    """Records as a reader would yield them; the cursor's offset counts records."""
 
     records: Sequence[Mapping[str, Any]]
     fingerprint: str
@@ -88,7 +88,7 @@ def make_item(number: object, *, name: str = "Thing", price: object = "1.5", **m
 
 
 def ingest_here(source: Source, *, full: bool = False) -> Outcome:
-    """A run in this process, as the command `ingest` makes it."""
+    """Execute a run in this process, as the command `ingest` does."""
     return execute_here(source, Options(full=full), interruption=Interruption(), report=lambda progress: None)
 
 
@@ -103,7 +103,7 @@ def fetch(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 
 def dump_unified(source: str) -> list[tuple[Any, ...]]:
-    """What landed, without ids, times and sequence, which differ from run to run."""
+    """Return the unified records without ids, times and sequence, which differ from run to run."""
     return fetch(
         "SELECT external_id, name, category, value, currency FROM unified_records WHERE source = %s"
         ' ORDER BY external_id COLLATE "C"',

@@ -1,12 +1,12 @@
-"""The project's settings for a test run: development, with servers and a folder of its own."""
+"""The project's settings for a test run: as in development, but with separate servers and a separate folder."""
 
 import os
 import secrets
 from pathlib import Path
 
 os.environ.setdefault("DEBUG", "true")
-# Everything that a run makes is in this folder, and every process that it starts has the folder's name in its
-# environment or command line (conftest.py makes it, ends them, removes it). In /tmp paths of sockets stay short.
+# Contains all files of a run. Every process that the run starts has the folder's name in its environment or command
+# line, so that conftest.py can end them before it removes the folder. /tmp keeps the paths of sockets short.
 RUN_FOLDER = Path(f"/tmp/kasparro-test-{secrets.token_hex(4)}")
 os.environ["TMPDIR"] = str(RUN_FOLDER)
 os.environ["KASPARRO_HOME"] = str(RUN_FOLDER / "home")
