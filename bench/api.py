@@ -1,7 +1,7 @@
-"""`make bench-api`: how fast the API answers, beside a plain FastAPI service and beside bare Django views.
+"""`make bench-api`: the speed of the API, compared with a plain FastAPI service and with bare Django views.
 
-Fills a database of its own by a real ingest, loads one contestant at a time in interleaved rounds, and writes what
-it has found into docs/benchmarks.md. README.md tells what each figure means.
+It fills its own database by a real ingest, loads one contestant at a time in interleaved rounds, and writes the
+results to docs/benchmarks.md. README.md explains each figure.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
-os.environ["DEBUG"] = "true"  # of this process alone: it starts the embedded servers; the contestants run without
+os.environ["DEBUG"] = "true"  # only for this process, which starts the embedded servers; the contestants run without
 
 import django
 
@@ -39,14 +39,14 @@ DEPTH = 900_000
 THREADS = (1, 2, 3, 4, 8)
 WARM_UP_SECONDS = 2
 SETTLE_SECONDS = 2
-"""After each load: the last one's statements run to their end, a deep OFFSET for half a second and more."""
+"""The pause after each load, because its last statements still run: a deep OFFSET takes half a second or more."""
 
 Measures = Mapping[str, Sequence[Measure]]
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One address under load."""
+    """One URL under load."""
 
     url: str
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure with its floor (or, `is_ceiling`, the most it may be) and what we aim at."""
+    """One figure with its floor and aim; with `is_ceiling`, both are upper limits."""
 
     name: str
     value: float
@@ -76,11 +76,11 @@ class Figure:
 
 
 def main() -> None:
-    """Everything, in one command; the exit status is 1 if a floor is missed."""
+    """Run the whole benchmark; the exit status is 1 if a floor is missed."""
     options = _read_options()
     find_wrk()
     if not options.peer.exists():
-        sys.exit(f"The peer's packages are not there ({options.peer}): type `make bench-api`.")
+        sys.exit(f"The peer's packages are not installed ({options.peer}). Run `make bench-api`.")
     settings.EMBEDDED_SERVERS.start()
     with tempfile.TemporaryDirectory(prefix="kasparro-bench-") as name:
         folder = Path(name)
@@ -99,21 +99,21 @@ def main() -> None:
 
 
 def _read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.api", description="The benchmark of the API.")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=int, default=5, help="of each case in each round")
-    parser.add_argument("--peer", type=Path, default=ROOT / "bench/.venv/bin/python", help="the peer's Python")
-    parser.add_argument("--threads", action="store_true", help=f"only: which of {THREADS} threads serve best")
-    parser.add_argument("--keep", action="store_true", help="keep the database, and use the one that was kept")
-    parser.add_argument("--dry", action="store_true", help="print, and leave docs/benchmarks.md alone")
+    parser = argparse.ArgumentParser(prog="python -m bench.api", description="Benchmark the API.")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default 7)")
+    parser.add_argument("--seconds", type=int, default=5, help="length of a load in seconds (default 5)")
+    parser.add_argument("--peer", type=Path, default=ROOT / "bench/.venv/bin/python", help="Python of the peer")
+    parser.add_argument("--threads", action="store_true", help=f"only compare {THREADS} threads")
+    parser.add_argument("--keep", action="store_true", help="keep the database, and reuse one that was kept")
+    parser.add_argument("--dry", action="store_true", help="print the results, but don't write docs/benchmarks.md")
     return parser.parse_args()
 
 
 def fill(database: Database, folder: Path, options: argparse.Namespace) -> None:
-    """A million products and ten thousand offers, by the pipeline itself."""
+    """Ingest a million products and ten thousand offers."""
     try:
         is_kept = options.keep and database.execute("SELECT count(*) FROM unified_records") == [(PRODUCTS + OFFERS,)]
-    except Exception:  # noqa: BLE001  (no such database, or another one's tables: then it is made)
+    except Exception:  # noqa: BLE001  (no such database, or other tables: then it is created)
         is_kept = False
     if is_kept:
         database.manage("migrate", "-v0")
@@ -127,12 +127,12 @@ def fill(database: Database, folder: Path, options: argparse.Namespace) -> None:
 
 
 def say(text: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 def run(database: Database, folder: Path, options: argparse.Namespace) -> tuple[list[Figure], Measures]:
-    """All rounds, then the load while an ingest runs, then the memory."""
+    """Measure all rounds, then the load while an ingest runs, then the memory."""
     headers = {"Authorization": f"Token {database.manage('token', 'create', 'bench').strip()}"}
     with ExitStack() as stack:
         ours = stack.enter_context(serve_ours(database, folder / "ours.log"))
@@ -151,7 +151,7 @@ def run(database: Database, folder: Path, options: argparse.Namespace) -> tuple[
 def list_cases(
     database: Database, headers: Mapping[str, str], ours: Contestant, bare: Contestant, peer: Contestant
 ) -> dict[str, Case]:
-    """Every address, by name: ours, the peer's same four pages, and the bare views."""
+    """Return every case by name: Kasparro's, the peer's same four pages, and the bare views."""
     (last,) = database.execute("SELECT id FROM unified_records ORDER BY id LIMIT 1 OFFSET %s", DEPTH - 1)
     (last_of_source,) = database.execute(
         "SELECT source, external_id FROM unified_records WHERE source = %s ORDER BY external_id LIMIT 1 OFFSET %s",
@@ -161,20 +161,20 @@ def list_cases(
     deep = cursors.encode(name_list("data", {}, "id"), ("after", *last))
     deep_of_source = cursors.encode(name_list("data", {"source": SOURCE}, "external_id"), ("after", *last_of_source))
     data, peers = f"{ours.url}/api/v1/data?limit=50", f"{peer.url}/data?limit=50"
-    # What is compared stands side by side: the machine's other work disturbs both.
+    # Cases that are compared run next to each other, so that other work on the machine disturbs both.
     return {
         "data: first page": Case(data, headers),
         "peer: first page": Case(peers, {}),
-        "bare: our page's bytes": Case(f"{bare.url}/page", {}),
-        "bare: our page's rows, read": Case(f"{bare.url}/read-page", {}),
-        f"data: behind record {DEPTH:,}": Case(f"{data}&cursor={deep}", headers),
-        f"peer: behind record {DEPTH:,}": Case(f"{peers}&offset={DEPTH}", {}),
+        "bare: our page from memory": Case(f"{bare.url}/page", {}),
+        "bare: our page's rows from the database": Case(f"{bare.url}/read-page", {}),
+        f"data: after record {DEPTH:,}": Case(f"{data}&cursor={deep}", headers),
+        f"peer: after record {DEPTH:,}": Case(f"{peers}&offset={DEPTH}", {}),
         "data, one source: first page": Case(f"{data}&source={SOURCE}", headers),
-        f"data, one source: behind record {DEPTH:,}": Case(f"{data}&source={SOURCE}&cursor={deep_of_source}", headers),
+        f"data, one source: after record {DEPTH:,}": Case(f"{data}&source={SOURCE}&cursor={deep_of_source}", headers),
         "peer, one source: first page": Case(f"{peers}&source={SOURCE}", {}),
-        f"peer, one source: behind record {DEPTH:,}": Case(f"{peers}&source={SOURCE}&offset={DEPTH}", {}),
+        f"peer, one source: after record {DEPTH:,}": Case(f"{peers}&source={SOURCE}&offset={DEPTH}", {}),
         "stats": Case(f"{ours.url}/api/v1/stats", headers),
-        "bare: one row, read": Case(f"{bare.url}/row", {}),
+        "bare: one row from the database": Case(f"{bare.url}/row", {}),
     }
 
 
@@ -185,18 +185,18 @@ def fetch(case: Case) -> bytes:
 
 
 def compare_pages(cases: Mapping[str, Case]) -> None:
-    """Ours and the peer's pages must hold the same records."""
+    """End the benchmark unless Kasparro's and the peer's pages contain the same records."""
     for name in cases:
         if not name.startswith("data"):
             continue
         peers = name.replace("data", "peer", 1)
         ours, theirs = ([row["id"] for row in json.loads(fetch(cases[each]))["data"]] for each in (name, peers))
         if ours != theirs:
-            sys.exit(f"{name} and {peers} are not the same page.")
+            sys.exit(f"The pages of {name!r} and {peers!r} differ.")
 
 
 def measure_rounds(cases: Mapping[str, Case], options: argparse.Namespace) -> dict[str, list[Measure]]:
-    """Each case in each round, one at a time; the first load of each is thrown away."""
+    """Load each case once per round, one at a time. A first load of each case is discarded."""
     for case in cases.values():
         measure(case.url, WARM_UP_SECONDS, case.headers)
     time.sleep(SETTLE_SECONDS)
@@ -212,30 +212,30 @@ def measure_rounds(cases: Mapping[str, Case], options: argparse.Namespace) -> di
 def measure_while_ingesting(
     database: Database, folder: Path, case: Case, options: argparse.Namespace
 ) -> tuple[list[Measure], list[Measure]]:
-    """The case idle, and in as many loads as fit into an ingest that changes every one of the million records."""
+    """Load the case on an idle server, and then repeatedly during an ingest that changes all of the million records."""
     idle = [measure(case.url, options.seconds, case.headers) for _ in range(options.rounds)]
-    write_products(folder / "products.csv", PRODUCTS, dearer=int(time.time()))  # a kept database may have the last one
+    write_products(folder / "products.csv", PRODUCTS, dearer=int(time.time()))  # other prices than in a kept database
     busy = []
     with database.ingesting(SOURCE) as process:
         while process.poll() is None:
             busy.append(measure(case.url, options.seconds, case.headers))
-        told = json.loads((process.stdout.read() if process.stdout else "") or "{}")
-    if told.get("updated") != PRODUCTS:
-        sys.exit(f"The ingest under load did not change every record: {told}")
-    say(f"the ingest under load took {told['duration_s']:.0f} s")
-    return idle, busy[1:-1] or busy  # the first began before it read, and the last went on after it
+        outcome = json.loads((process.stdout.read() if process.stdout else "") or "{}")
+    if outcome.get("updated") != PRODUCTS:
+        sys.exit(f"The ingest under load did not change every record: {outcome}")
+    say(f"the ingest under load took {outcome['duration_s']:.0f} s")
+    return idle, busy[1:-1] or busy  # the first load began before the read, and the last ended after it
 
 
 def list_figures(
     measures: Measures, idle: Sequence[Measure], busy: Sequence[Measure], memory: tuple[float, float]
 ) -> list[Figure]:
-    """The figures of the issue, with its floors."""
+    """Return the figures with their floors."""
 
     def compare(ours: str, theirs: str) -> float:
         return median(a.rate / b.rate for a, b in zip(measures[ours], measures[theirs], strict=True))
 
-    first, deep = "data: first page", f"data: behind record {DEPTH:,}"
-    narrowed, narrowed_deep = "data, one source: first page", f"data, one source: behind record {DEPTH:,}"
+    first, deep = "data: first page", f"data: after record {DEPTH:,}"
+    narrowed, narrowed_deep = "data, one source: first page", f"data, one source: after record {DEPTH:,}"
     tails = [
         Figure(f"{name}: p99 / median", _find_p99(measures[name]) / _find_median(measures[name]), 3, is_ceiling=True)
         for name in (first, deep, narrowed, narrowed_deep, "stats")
@@ -244,20 +244,27 @@ def list_figures(
         Figure("first page / FastAPI's", compare(first, "peer: first page"), 0.8, 1.0),
         Figure(
             "first page / a bare view that reads the same rows",
-            compare(first, "bare: our page's rows, read"),
+            compare(first, "bare: our page's rows from the database"),
             0.6,
             0.75,
         ),
-        Figure("first page / a bare view that has the bytes in memory", compare(first, "bare: our page's bytes")),
-        Figure(f"behind record {DEPTH:,} / our first page", compare(deep, first), 0.9),
-        Figure("… FastAPI's / its first page", compare(f"peer: behind record {DEPTH:,}", "peer: first page")),
-        Figure("first page of one source / FastAPI's", compare(narrowed, "peer, one source: first page"), 1.0, 1.5),
-        Figure(f"of one source behind {DEPTH:,} / our first page of it", compare(narrowed_deep, narrowed), 0.9),
+        Figure("first page / a bare view that has the bytes in memory", compare(first, "bare: our page from memory")),
+        Figure(f"after record {DEPTH:,} / our first page", compare(deep, first), 0.9),
         Figure(
-            "… FastAPI's / its first page of it",
-            compare(f"peer, one source: behind record {DEPTH:,}", "peer, one source: first page"),
+            f"FastAPI after record {DEPTH:,} / FastAPI's first page",
+            compare(f"peer: after record {DEPTH:,}", "peer: first page"),
         ),
-        Figure("stats / a bare view that reads one row", compare("stats", "bare: one row, read"), 0.6, 0.75),
+        Figure("first page of one source / FastAPI's", compare(narrowed, "peer, one source: first page"), 1.0, 1.5),
+        Figure(
+            f"one source after record {DEPTH:,} / our first page of that source", compare(narrowed_deep, narrowed), 0.9
+        ),
+        Figure(
+            f"FastAPI, one source after record {DEPTH:,} / FastAPI's first page of that source",
+            compare(f"peer, one source: after record {DEPTH:,}", "peer, one source: first page"),
+        ),
+        Figure(
+            "stats / a bare view that reads one row", compare("stats", "bare: one row from the database"), 0.6, 0.75
+        ),
         *tails,
         Figure(
             "first page while an ingest changes 1,000,000 records: p99 / idle p99",
@@ -265,8 +272,8 @@ def list_figures(
             4,
             is_ceiling=True,
         ),
-        Figure("memory of the worker process after all that, MiB resident", memory[0], 150, is_ceiling=True),
-        Figure("… proportional (shared pages by share)", memory[1]),
+        Figure("resident memory of the worker process after all loads, MiB", memory[0], 150, is_ceiling=True),
+        Figure("proportional memory (shared pages divided among their processes), MiB", memory[1]),
     ]
 
 
@@ -279,7 +286,7 @@ def _find_median(measures: Sequence[Measure]) -> float:
 
 
 def describe(database: Database, figures: Sequence[Figure], measures: Measures, options: argparse.Namespace) -> str:
-    """The section of docs/benchmarks.md."""
+    """Return the section of docs/benchmarks.md."""
     ((version,),) = database.execute("SHOW server_version")
     load = os.getloadavg()[2]
     loads = [
@@ -287,16 +294,16 @@ def describe(database: Database, figures: Sequence[Figure], measures: Measures, 
         for name, found in measures.items()
     ]
     return (
-        f"{describe_machine(version)}; {options.rounds} interleaved rounds of {options.seconds} s a case; load average"
-        f" {load:.1f}.\n\n"
+        f"{describe_machine(version)}; {options.rounds} interleaved rounds of {options.seconds} s per case;"
+        f" load average {load:.1f}.\n\n"
         + make_table(("figure", "measured", "floor", "aim", ""), [figure.as_row() for figure in figures])
         + "\n\n"
-        + make_table(("case", "answers a second", "median, ms", "p99, ms"), loads)
+        + make_table(("case", "responses per second", "median, ms", "p99, ms"), loads)
     )
 
 
 def try_threads(database: Database, folder: Path, options: argparse.Namespace) -> None:
-    """The first page and the statistics with each number of threads, in interleaved rounds."""
+    """Compare the first page and the statistics with each number of threads, in interleaved rounds."""
     headers = {"Authorization": f"Token {database.manage('token', 'create', 'bench').strip()}"}
     with ExitStack() as stack:
         cases = {}
@@ -315,7 +322,7 @@ def try_threads(database: Database, folder: Path, options: argparse.Namespace) -
         )
         for name, found in measures.items()
     ]
-    print(make_table(("case", "answers a second", "median, ms", "p99, ms", "p99 / median"), rows))
+    print(make_table(("case", "responses per second", "median, ms", "p99, ms", "p99 / median"), rows))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What Django itself costs behind our middleware: views that do nothing but answer, with no token and no throttle."""
+"""Bare views without token and throttle, which show the cost of Django itself after our middleware."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _COLUMNS = ("id", "source", "external_id", "name")
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    """The very bytes of our page, from memory."""
+    """The bytes of our page, from memory."""
     return HttpResponse(_PAGE, content_type="application/json")
 
 

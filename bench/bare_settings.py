@@ -1,4 +1,4 @@
-"""The project's own settings and middleware, with the bare views of bare.py as its only addresses."""
+"""The project's own settings and middleware, with the bare views of bare.py as the only URLs."""
 
 import os
 
@@ -6,4 +6,4 @@ from kasparro.settings import *  # noqa: F403
 
 ROOT_URLCONF = "bench.bare"
 BENCH_PAGE = os.environ["BENCH_PAGE"]
-"""The file with the bytes of a page of ours."""
+"""A file with the bytes of one page of our API."""

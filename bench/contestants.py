@@ -1,4 +1,4 @@
-"""The three servers of the benchmark, one process each: ours, the peer, and bare views behind our middleware."""
+"""The three servers of the benchmark, one process each: Kasparro, the peer, and bare views with our middleware."""
 
 import socket
 import subprocess
@@ -17,13 +17,13 @@ PEER = "fastapi_service:app"
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """A running server: its address, and the process that answers."""
+    """A running server: its URL, and the process that responds."""
 
     url: str
     pid: int
 
     def read_memory_mib(self) -> tuple[float, float]:
-        """Resident and proportional memory of the process that answers (Linux alone tells)."""
+        """Return the resident and proportional memory of the process that responds; only on Linux."""
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         kib = {line.split(":")[0]: int(line.split()[1]) for line in lines[1:]}
         return kib["Rss"] / 1024, kib["Pss"] / 1024
@@ -31,7 +31,7 @@ class Contestant:
 
 @contextmanager
 def serve_ours(database: Database, log: Path, *, threads: int | None = None) -> Iterator[Contestant]:
-    """The project as in production: one process, token, throttle, metrics and a line a request."""
+    """Serve the project as in production: one process, token, throttle, metrics and one log line per request."""
     extra = {"WEB_PROCESSES": "1", "API_THROTTLE_TOKEN": "240000/minute"}
     if threads is not None:
         extra["WEB_THREADS"] = str(threads)
@@ -41,7 +41,7 @@ def serve_ours(database: Database, log: Path, *, threads: int | None = None) -> 
 
 @contextmanager
 def serve_bare(database: Database, log: Path, page: Path) -> Iterator[Contestant]:
-    """The same server and middleware around the views of bare.py; `page` is what they answer."""
+    """Serve the views of bare.py by the same server and middleware; `page` is a file with the response."""
     extra = {"WEB_PROCESSES": "1", "DJANGO_SETTINGS_MODULE": "bench.bare_settings", "BENCH_PAGE": str(page)}
     with _run_gunicorn(database.environment | extra, log) as contestant:
         yield contestant
@@ -49,7 +49,7 @@ def serve_bare(database: Database, log: Path, page: Path) -> Iterator[Contestant
 
 @contextmanager
 def serve_peer(database: Database, log: Path, python: Path) -> Iterator[Contestant]:
-    """FastAPI under uvicorn, with the faster of its loops and parsers, and no line a request."""
+    """Serve FastAPI by uvicorn, with its faster loop and parser, and no log line per request."""
     url = database.url.replace("postgresql://", "postgresql+asyncpg://", 1)
     environment = {"PATH": database.environment["PATH"], "BENCH_DATABASE_URL": url}
     port = _find_port()
@@ -88,7 +88,7 @@ def _await(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
-                time.sleep(2)  # gunicorn listens before its worker is there
+                time.sleep(2)  # gunicorn listens before its worker has started
                 return
         time.sleep(0.1)
     sys.exit(f"{' '.join(process.args)} does not start: {log.read_text(errors='replace')[-1000:]}")  # type: ignore[arg-type]

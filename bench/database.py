@@ -1,4 +1,4 @@
-"""The benchmark's own databases on the embedded server: made, filled by real ingests of generated files, dropped."""
+"""The benchmark's own databases on the embedded server, filled by real ingests of generated files."""
 
 import json
 import os
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 900
 
 
 def write_products(path: Path, count: int, *, dearer: int = 0) -> Path:
-    """A products file, always the same for the same arguments; `dearer` is added to every price."""
+    """Write a products file, always the same for the same arguments; `dearer` is added to every price."""
     dice = random.Random(7)
     with path.open("w", encoding="utf-8") as file:
         file.write("product_id,name,category,price,extra_col\n")
@@ -34,7 +34,7 @@ def write_products(path: Path, count: int, *, dearer: int = 0) -> Path:
 
 
 def write_offers(path: Path, count: int) -> Path:
-    """A vendors file: the second source, so that a filter by source leaves something out."""
+    """Write a vendors file, the second source, so that a filter by source excludes some records."""
     with path.open("w", encoding="utf-8") as file:
         file.write("vendor_id,product_name,group,amount\n")
         for number in range(1, count + 1):
@@ -43,7 +43,7 @@ def write_offers(path: Path, count: int) -> Path:
 
 
 class Database:
-    """A database of its own, and the environment of a production process that uses it."""
+    """A database, and the environment of a production process that uses it."""
 
     def __init__(self, servers: Any, name: str, folder: Path) -> None:
         self.server_url = servers.database_url()
@@ -62,7 +62,7 @@ class Database:
         }
 
     def make(self) -> None:
-        """Make it anew, empty but migrated."""
+        """Recreate the database, empty but migrated."""
         self.drop()
         self._command_server("CREATE DATABASE {}")
         self.manage("migrate", "-v0")
@@ -76,14 +76,14 @@ class Database:
             cursor.execute(sql.SQL(statement).format(sql.Identifier(self.name)))
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        """The rows of a statement, in a session of its own; outside a transaction, for VACUUM and its like."""
+        """Run a statement in a new session and return its rows; without a transaction, which VACUUM does not allow."""
         with closing(psycopg2.connect(self.url)) as session, session.cursor() as cursor:
             session.autocommit = True
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description is not None else []
 
     def manage(self, *arguments: str) -> str:
-        """Type a command of the project; its standard output. Ends the benchmark if it fails."""
+        """Run a command of the project and return its standard output. End the benchmark if it fails."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *arguments],
             cwd=ROOT,
@@ -94,17 +94,17 @@ class Database:
             timeout=PATIENCE_SECONDS,
         )
         if done.returncode != 0:
-            sys.exit(f"`manage.py {' '.join(arguments)}` ended with {done.returncode}: {done.stderr.strip()[-500:]}")
+            sys.exit(f"`manage.py {' '.join(arguments)}` exited with {done.returncode}: {done.stderr.strip()[-500:]}")
         return done.stdout
 
     def ingest(self, source: str) -> dict[str, Any]:
-        """A run in a process of its own: its outcome, with `duration_s`."""
+        """Execute a run in its own process and return its outcome, with `duration_s`."""
         outcome: dict[str, Any] = json.loads(self.manage("ingest", source, "--json"))
         return outcome
 
     @contextmanager
     def ingesting(self, source: str) -> Iterator["subprocess.Popen[str]"]:
-        """A run that goes on meanwhile; its outcome is what the process prints."""
+        """Execute a run in the background; the process prints its outcome."""
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), "ingest", source, "--json"],
             cwd=ROOT,

@@ -1,7 +1,7 @@
-"""The peer: a plain FastAPI and async SQLAlchemy service over the same table, as its tutorials write one.
+"""The peer: a plain FastAPI and async SQLAlchemy service over the same table, as in their tutorials.
 
-It has what costs it nothing here and lacks what would: a pool, a response model; no token, no throttle, no metrics,
-no line a request, no count.
+It has a pool and a response model, but none of the features that would cost it time: no token, throttle, metrics,
+log line per request or count.
 """
 
 import os
@@ -16,7 +16,7 @@ from sqlalchemy import BigInteger, DateTime, Numeric, select
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-POOL = 8  # a session for each of the benchmark's clients
+POOL = 8  # one session per client of the benchmark
 
 engine = create_async_engine(os.environ["BENCH_DATABASE_URL"], pool_size=POOL, max_overflow=0)
 make_session = async_sessionmaker(engine, expire_on_commit=False)
@@ -77,7 +77,7 @@ async def list_records(
     offset: Annotated[int, Query(ge=0)] = 0,
     source: str | None = None,
 ) -> dict[str, Any]:
-    """Ordered as ours are: by id; those of one source by external_id."""
+    """Return a page in the same order as Kasparro: by id, or by external_id for one source."""
     query = select(UnifiedRecord)
     if source is not None:
         query = query.where(UnifiedRecord.source == source).order_by(UnifiedRecord.external_id)

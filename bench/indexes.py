@@ -1,8 +1,8 @@
-"""`make bench-indexes`: what each index on the unified records costs a first load of a million records.
+"""`make bench-indexes`: the cost of each index on the unified records in a first load of a million records.
 
-First the change feed's index, which everyone has: without it and with it, also for a read that changes every record.
-Then those that a team may add for its filters. Seconds are those of real runs; the server's own processor time,
-which other programs disturb less, stands beside them.
+First the change feed's index, which every installation has: with and without it, and for a read that changes every
+record too. Then the indexes that a team may add for its filters. Each figure has the seconds of a real run and the
+processor time of the server, which other programs disturb less.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
-os.environ["DEBUG"] = "true"  # of this process alone: it starts the embedded servers
+os.environ["DEBUG"] = "true"  # only for this process, which starts the embedded servers
 
 import django
 
@@ -38,7 +38,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """An index for a filter: what it is on, the filter's parameter, and a condition like the one that it makes."""
+    """An index for a filter: the indexed columns, the filter's parameters, and an example of its condition."""
 
     name: str
     on: str
@@ -79,7 +79,7 @@ INDEXES = (
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """A run's seconds, and the processor seconds of the server's sessions meanwhile."""
+    """The seconds of a run, and the processor seconds of the server's sessions in that time."""
 
     seconds: float
     server_seconds: float
@@ -108,17 +108,17 @@ def main() -> None:
 
 
 def _read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.indexes", description="The price of indexes.")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--added-rounds", type=int, default=3, help="of the indexes that a team may add")
-    parser.add_argument("--dry", action="store_true", help="print, and leave the docs alone")
+    parser = argparse.ArgumentParser(prog="python -m bench.indexes", description="Benchmark the cost of indexes.")
+    parser.add_argument("--rounds", type=int, default=3, help="number of rounds (default 3)")
+    parser.add_argument("--added-rounds", type=int, default=3, help="number of rounds with indexes that a team may add")
+    parser.add_argument("--dry", action="store_true", help="print the results, but don't write the docs")
     return parser.parse_args()
 
 
 def measure_rounds(
     database: Database, folder: Path, rounds: int, added_rounds: int
 ) -> tuple[Costs, Costs, dict[str, int], dict[str, tuple[float, float, str]]]:
-    """First loads by variant, reads that change everything, sizes in MiB, and how each filter is answered."""
+    """Measure first loads by variant, reads that change everything, sizes in MiB, and the plan of each filter."""
     loads: Costs = {}
     changes: Costs = {}
     sizes: dict[str, int] = {}
@@ -141,9 +141,9 @@ def measure_rounds(
 
 
 def load(database: Database, folder: Path, costs: list[Cost], statements: Sequence[str]) -> None:
-    """A first load into a new database, after these statements."""
+    """Load the records into a new database, after running these statements."""
     database.make()
-    for table in ("unified_records", "raw_csv_data"):  # a vacuum comes when it likes, and would disturb some runs
+    for table in ("unified_records", "raw_csv_data"):  # autovacuum would disturb some runs and not others
         database.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
     for statement in statements:
         database.execute(statement)
@@ -152,7 +152,7 @@ def load(database: Database, folder: Path, costs: list[Cost], statements: Sequen
 
 
 def run(database: Database, counter: str) -> Cost:
-    """An ingest of the million, from a checkpoint of the server on."""
+    """Ingest the million records, right after a CHECKPOINT of the server."""
     database.execute("CHECKPOINT")
     seconds: dict[int, float] = {}
     with database.ingesting(SOURCE) as process:
@@ -168,12 +168,12 @@ def run(database: Database, counter: str) -> Cost:
 
 
 def say(text: str) -> None:
-    """A line of progress."""
+    """Print a line of progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 def read_session_seconds(database: Database) -> dict[int, float]:
-    """The processor time of each session of this database so far, from Linux's accounts of its process."""
+    """Return the processor time that each session of this database has used so far, from /proc."""
     seconds = {}
     for (pid,) in database.execute(
         "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
@@ -186,18 +186,18 @@ def read_session_seconds(database: Database) -> dict[int, float]:
 
 
 def read_size(database: Database, name: str) -> int:
-    """MiB of an index."""
+    """Return the size of an index in MiB."""
     ((size,),) = database.execute("SELECT pg_relation_size(%s::regclass) >> 20", name)
     return int(size)
 
 
 def compare_plans(database: Database, index: Index) -> tuple[float, float, str]:
-    """A page with the filter: milliseconds without the index and with it, and whether the plan names it."""
+    """Read a page with the filter: milliseconds without and with the index, and whether the plan uses the index."""
     database.execute("VACUUM ANALYZE unified_records")
     ((newest,),) = database.execute(
         "SELECT quote_literal(max(updated_at) + interval '1 microsecond') FROM unified_records"
     )
-    condition = index.condition.replace("{newest}", newest)  # who asks for news mostly finds none
+    condition = index.condition.replace("{newest}", newest)  # most such requests return no record
     page = f"SELECT {FIELDS} FROM unified_records WHERE {condition} ORDER BY id ASC LIMIT 51 OFFSET 0"
     fast, plan = _explain(database, page)
     database.execute(f"DROP INDEX {index.name}")
@@ -206,9 +206,9 @@ def compare_plans(database: Database, index: Index) -> tuple[float, float, str]:
 
 
 def _explain(database: Database, statement: str) -> tuple[float, str]:
-    """Milliseconds of the second of two times, and the plan."""
-    told = [database.execute(f"EXPLAIN (ANALYZE) {statement}") for _ in range(2)]
-    lines = [line for (line,) in told[-1]]
+    """Run the statement twice; return the milliseconds of the second time, and the plan."""
+    plans = [database.execute(f"EXPLAIN (ANALYZE) {statement}") for _ in range(2)]
+    lines = [line for (line,) in plans[-1]]
     return float(lines[-1].split()[2]), "\n".join(lines)
 
 
@@ -242,7 +242,7 @@ def describe_added(loads: Costs, sizes: dict[str, int], plans: dict[str, tuple[f
                 is_used,
             )
         )
-    head = ("statement", "serves", "price of a first load", "size", "rare or no matches: a page", "used by our query")
+    head = ("statement", "serves", "price of a first load", "size", "page with rare or no matches", "used by our query")
     base = f"{_find_seconds(shipped):.1f} s ({_find_server_seconds(shipped):.1f} s)"
     return f"A first load of 1,000,000 records without them: {base}.\n\n{make_table(head, rows)}"
 

@@ -1,4 +1,4 @@
-"""`make bench-overview`: what the desk's home costs over few rows, and over a million records and 10,000 runs."""
+"""`make bench-overview`: cost of the admin's index page for few rows, and for a million records and 10,000 runs."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
-os.environ["DEBUG"] = "true"  # of this process alone: it starts the embedded servers
+os.environ["DEBUG"] = "true"  # only for this process, which starts the embedded servers
 
 import django
 from django.conf import settings
@@ -16,10 +16,10 @@ from bench.database import PRODUCTS, ROOT, Database, write_products
 from bench.report import describe_machine, make_table, replace_section
 
 FEW = 1_000
-"""Records and runs: more runs than the page draws."""
+"""Number of records and of runs; more runs than the page shows."""
 
 RUNS = 10_000
-# Of a source that has a row; older by a minute each, as a schedule leaves them.
+# Runs of a source that has a row, one minute apart, as a schedule creates them.
 _ADD_RUNS = """
     INSERT INTO etl_runs (source, key, trigger, status, reason, attempt, at_terminal, options, created_at, started_at,
         heartbeat_at, finished_at, epoch, seen, new, updated, unchanged, duplicate, quarantined, error)
@@ -49,7 +49,7 @@ print(json.dumps({"queries": queries, "ms": statistics.median(times)}))
 
 
 def main() -> None:
-    """Fill, measure, fill more, measure again; the figures go into docs/benchmarks.md."""
+    """Fill, measure, fill more, measure again, and write the figures to docs/benchmarks.md."""
     django.setup()
     settings.EMBEDDED_SERVERS.start()
     with tempfile.TemporaryDirectory(prefix="kasparro-bench-") as name:
@@ -66,13 +66,13 @@ def main() -> None:
         (f"{FEW:,} records, {FEW:,} runs", str(few["queries"]), f"{few['ms']:.1f}"),
         (f"{PRODUCTS:,} records, {RUNS:,} runs", str(many["queries"]), f"{many['ms']:.1f}"),
     ]
-    text = f"{describe_machine(version)}.\n\n{make_table(('over', 'queries', 'median of a page, ms'), rows)}"
+    text = f"{describe_machine(version)}.\n\n{make_table(('rows', 'queries', 'median per page, ms'), rows)}"
     print(text)
     replace_section(ROOT / "docs" / "benchmarks.md", "overview", text)
 
 
 def fill_and_measure(database: Database, folder: Path, count: int) -> dict[str, Any]:
-    """Land so many products, and look at the page; its queries count the two of the session and its user."""
+    """Land `count` products and measure the page; its queries include two for the session and its user."""
     write_products(folder / "products.csv", count)
     database.ingest("products_csv")
     measured: dict[str, Any] = json.loads(database.manage("shell", "-v0", "-c", _MEASURE).splitlines()[-1])

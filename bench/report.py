@@ -1,4 +1,4 @@
-"""What a benchmark has found, in the docs: between two marks, everything else left as it is."""
+"""Writes the results of a benchmark into the docs, between two marks, and changes nothing else there."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def describe_machine(server_version: str) -> str:
-    """When and on what, without names."""
+    """Describe the date, the hardware and the versions, without the machine's name."""
     with Path("/proc/cpuinfo").open() as file:
         models = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     packages = ", ".join(f"{name} {version(name)}" for name in ("Django", "djangorestframework", "gunicorn"))
@@ -21,13 +21,13 @@ def describe_machine(server_version: str) -> str:
 
 
 def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
+    """Format a table in Markdown."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def replace_section(path: Path, name: str, text: str) -> None:
-    """Put `text` between the marks of this name in the file, which must be there."""
+    """Put `text` between the marks of this name in the file; raise ValueError if it has no such marks."""
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     found = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
     whole = path.read_text()

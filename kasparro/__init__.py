@@ -1,1 +1,1 @@
-"""The Django project: settings, addresses, and the servers that start by themselves in development."""
+"""The Django project: its settings, its URLs, and the servers that start automatically in development."""

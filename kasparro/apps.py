@@ -1,4 +1,4 @@
-"""The project as a Django app (commands, checks of the environment), and its admin."""
+"""The project as a Django app, with its commands and environment checks, and the config of its admin."""
 
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
@@ -12,6 +12,6 @@ class KasparroConfig(AppConfig):
 
 
 class PipelineAdminConfig(AdminConfig):
-    """Django's admin, with the operator's desk for its site."""
+    """Django's admin with the pipeline's admin site as the default site."""
 
     default_site = "etl.admin.site.PipelineAdminSite"

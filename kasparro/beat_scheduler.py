@@ -1,4 +1,4 @@
-"""Beat as this project runs it: django-celery-beat's schedule in the database, and a sign that it is alive."""
+"""The scheduler of beat: django-celery-beat's schedule in the database, plus reports that beat is alive."""
 
 from django_celery_beat.schedulers import DatabaseScheduler
 
@@ -6,7 +6,7 @@ from etl.supervision import liveness
 
 
 class SigningScheduler(DatabaseScheduler):  # type: ignore[misc]
-    """Signs with each tick, which comes every CELERY_BEAT_MAX_LOOP_INTERVAL seconds at least."""
+    """Reports with each tick that beat is alive. Ticks are at most CELERY_BEAT_MAX_LOOP_INTERVAL seconds apart."""
 
     def tick(self, *args: object, **kwargs: object) -> float:
         liveness.sign(liveness.BEAT)

@@ -28,37 +28,37 @@ _sweep_watch = SweepWatch()
 app = Celery("kasparro")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["etl"])
-app.steps["worker"].add(DjangoStructLogInitStep)  # without it a worker's lines have no ids
+app.steps["worker"].add(DjangoStructLogInitStep)  # without it a worker's log lines have no ids
 
 
 @worker_init.connect
 @beat_init.connect
 def _prepare(**kwargs: Any) -> None:
-    """Refuse to start on a wrong setting, as every command does; see to it that the embedded servers run."""
+    """Refuse to start with a wrong setting, as every command does, and start embedded servers that are down."""
     call_command("check", stdout=io.StringIO())
     settings.EMBEDDED_SERVERS.start_missing()
 
 
 @setup_logging.connect
 def _keep_logging(**kwargs: Any) -> None:
-    """Logs go where settings.LOGGING says: with a receiver for this signal Celery sets up none of its own."""
+    """Keep the logging of settings.LOGGING. If this signal has a receiver, Celery does not set up its own logging."""
 
 
 @worker_ready.connect
 def _sweep_once(**kwargs: Any) -> None:
-    """The ETL runs at start-up: whatever is due is queued as soon as there is a worker for it."""
+    """Run the ETL at start-up: queue all due runs as soon as there is a worker for them."""
     app.send_task("etl.tasks.sweep")
 
 
 @worker_shutting_down.connect
-def _tell_tasks(**kwargs: Any) -> None:
-    """Celery's warm shutdown waits for its tasks but tells them nothing."""
+def _notify_tasks(**kwargs: Any) -> None:
+    """Notify running tasks, because Celery's warm shutdown only waits for them."""
     shutdown.begin()
 
 
 @heartbeat_sent.connect
 def _sign(sender: Any, **kwargs: Any) -> None:
-    """Every two seconds, in the worker's parent process, whether or not a task runs."""
+    """Runs every two seconds in the worker's parent process, even while no task runs."""
     liveness.sign(liveness.name_worker(sender.eventer.hostname))
     _sweep_watch.tick()
 

@@ -1,4 +1,4 @@
-"""System checks of the environment: each wrong variable is one error with a hint."""
+"""System check of the environment: one error with a hint per wrong variable."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error, register
 
 @register()
 def check_environment(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """kasparro.E001: an environment variable has a value that can't be used."""
+    """kasparro.E001: the value of an environment variable can't be used."""
     return [
         Error(problem.complaint, hint=problem.hint, id="kasparro.E001") for problem in settings.ENVIRONMENT_PROBLEMS
     ]

@@ -1,7 +1,7 @@
-"""Typed reading of environment variables that collects what is wrong instead of stopping at the first mistake.
+"""Reads environment variables with types, and collects all mistakes instead of stopping at the first.
 
-Only settings.py calls it. A wrong value falls back to the default and becomes a `Problem`, which
-`manage.py check` (and so every command, and wsgi.py) reports with an id and a hint.
+Only settings.py uses it. A wrong value is replaced by the default and recorded as a `Problem`, which
+`manage.py check`, and so every command and wsgi.py, reports with an id and a hint.
 """
 
 import re
@@ -21,7 +21,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One environment variable whose value can't be used."""
+    """An environment variable with a value that can't be used."""
 
     name: str
     complaint: str
@@ -30,14 +30,14 @@ class Problem:
 
 @dataclass(slots=True)
 class Environment:
-    """The process environment, read with types; `problems` is what was wrong with it."""
+    """The process environment, read with types; `problems` lists the values that can't be used."""
 
     variables: environ.Env = field(default_factory=environ.Env)
     problems: list[Problem] = field(default_factory=list)
 
     def text(self, name: str, default: str = "") -> str:
-        """The value without surrounding blanks; an empty variable is an unset one."""
-        # Not variables.str(): that takes a value that begins with $, as a key may, for another variable's name.
+        """Return the value without surrounding blanks. An empty variable counts as unset."""
+        # Not variables.str(), which treats a value that begins with $ as the name of another variable.
         return str(self.variables.ENVIRON.get(name, "")).strip() or default
 
     def boolean(self, name: str, *, default: bool) -> bool:
@@ -57,11 +57,11 @@ class Environment:
         return self._parsed(name, default, parse, f"Use a number of seconds, {least:g} or more.")
 
     def read(self, setting: Setting[Value]) -> Value:
-        """A setting of the pipeline: the variable of its name, or its default."""
+        """Return a setting of the pipeline: the variable of that name, or the setting's default."""
         return self._parsed(setting.name, setting.default, setting.parse, setting.hint)
 
     def items(self, name: str, default: list[str]) -> list[str]:
-        """A comma-separated list; blanks around items and empty items are dropped."""
+        """Split a comma-separated list; blanks around items and empty items are dropped."""
         return [item.strip() for item in self.text(name).split(",") if item.strip()] or default
 
     def choice(self, name: str, default: str, choices: Sequence[str]) -> str:
@@ -70,7 +70,7 @@ class Environment:
         )
 
     def networks(self, name: str) -> list[IPv4Network | IPv6Network]:
-        """A comma-separated list of addresses and networks; empty without one."""
+        """Parse a comma-separated list of addresses and networks; empty if the variable is unset."""
 
         def parse(text: str) -> list[IPv4Network | IPv6Network]:
             return [ip_network(item.strip()) for item in text.split(",") if item.strip()]
@@ -78,15 +78,15 @@ class Environment:
         return self._parsed(name, [], parse, "Use addresses or networks such as 10.0.0.0/8, separated by commas.")
 
     def people(self, name: str) -> list[tuple[str, str]]:
-        """Names with their mail addresses, `Ann <ann@example.org>, bob@example.org`; empty without one."""
+        """Parse names with mail addresses, `Ann <ann@example.org>, bob@example.org`; empty if unset."""
 
         def parse(text: str) -> list[tuple[str, str]]:
             return [_parse_person(item.strip()) for item in text.split(",") if item.strip()]
 
-        return self._parsed(name, [], parse, "Use such as Ann <ann@example.org>, bob@example.org.")
+        return self._parsed(name, [], parse, "Use, for example, Ann <ann@example.org>, bob@example.org.")
 
     def checked(self, name: str, default: str, check: Callable[[str], object], hint: str) -> str:
-        """A text that `check` takes without a ValueError."""
+        """Return a string that `check` accepts without a ValueError."""
 
         def parse(text: str) -> str:
             check(text)

@@ -1,6 +1,6 @@
-"""How gunicorn serves the web process: `gunicorn --config python:kasparro.gunicorn kasparro.wsgi`.
+"""The configuration of gunicorn: `gunicorn --config python:kasparro.gunicorn kasparro.wsgi`.
 
-Several processes share what django-prometheus counts through a folder of their own.
+If there are several web processes, they share django-prometheus' counters through a temporary folder.
 """
 
 import gc
@@ -19,9 +19,9 @@ worker_class = "gthread"
 timeout = 60
 graceful_timeout = 25
 keepalive = 30
-limit_request_line = 8190  # the most it takes: 5,000 characters are told by us what is wrong with them
+limit_request_line = 8190  # gunicorn's maximum, so that the API itself can say what is wrong with a long query
 accesslog = None  # api/middleware.py logs the line of a request
-control_socket_disable = True  # a door that nobody uses, in a home that a container has not
+control_socket_disable = True  # unused, and a container has no home folder for it
 forwarded_allow_ips = ""  # api/middleware.py knows which proxies to believe
 _folder = None
 if workers > 1:
@@ -29,9 +29,10 @@ if workers > 1:
 
 
 def post_worker_init(worker: Any) -> None:
-    """What is there before the first request stays: the collector need not look at it each time.
+    """Tune Python's garbage collector.
 
-    Requests leave few cycles behind: it looks seldom.
+    Objects created before the first request stay, so it need not scan them. Requests create few cycles, so it runs
+    rarely.
     """
     gc.collect()
     gc.freeze()
@@ -39,7 +40,7 @@ def post_worker_init(worker: Any) -> None:
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    """Forget a process's gauges; its counters stay."""
+    """Remove the gauges of a process that has ended; its counters stay."""
     if _folder is not None:
         from prometheus_client.multiprocess import mark_process_dead  # noqa: PLC0415  (it reads the variable above)
 
@@ -47,6 +48,6 @@ def child_exit(server: Any, worker: Any) -> None:
 
 
 def on_exit(server: Any) -> None:
-    """Leave no folder behind."""
+    """Remove the folder of the counters."""
     if _folder is not None:
         shutil.rmtree(_folder, ignore_errors=True)

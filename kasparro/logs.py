@@ -1,4 +1,4 @@
-"""Where log lines go, and how they look: a line for people, or JSON with the ids that tie request, task and run."""
+"""The format and destination of log lines: human-readable lines, or JSON with the ids of request, task and run."""
 
 import logging
 import sys
@@ -12,7 +12,7 @@ MOST_PLACES = 12
 
 
 class StandardErrorHandler(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is at that moment: progress bars replace it while they are shown."""
+    """Writes to the current sys.stderr, because progress bars replace it while they are shown."""
 
     def __init__(self) -> None:
         logging.Handler.__init__(self)
@@ -23,11 +23,11 @@ class StandardErrorHandler(logging.StreamHandler[TextIO]):
 
 
 def _describe_exception(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """An exception as its type and places: its text may show a record or a secret."""
+    """Log an exception as its type and places only, because its message may show a record or a secret."""
     given: Any = event.pop("exc_info", None)
     error = sys.exception() if given is True else given[1] if isinstance(given, tuple) else given
     if isinstance(error, BaseException):
-        event.pop("error", None)  # django-structlog's copy of that text
+        event.pop("error", None)  # django-structlog's copy of the message
         event["exception"] = type(error).__name__
         event["places"] = _list_places(error.__traceback__)
     return event
@@ -43,7 +43,7 @@ def _list_places(traceback: TracebackType | None) -> list[str]:
 
 
 def _shorten_time(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
-    """For people who look on: the time of day."""
+    """Keep only the time of day, for reading in a terminal."""
     event["timestamp"] = event["timestamp"][11:19]
     return event
 
@@ -57,7 +57,7 @@ _FIRST: list[Processor] = [
 ]
 _REMOVE_META = structlog.stdlib.ProcessorFormatter.remove_processors_meta
 
-# By default a traceback shows local variables: records, tokens, settings.
+# structlog's default traceback shows local variables, and so records, tokens and settings.
 _LINE = structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
 
 FORMATTERS: dict[str, dict[str, Any]] = {
@@ -75,7 +75,7 @@ FORMATTERS: dict[str, dict[str, Any]] = {
 
 
 def configure_structlog() -> None:
-    """Lines logged through structlog take the same way as those of Python's own logging."""
+    """Send lines logged through structlog to Python's own logging."""
     structlog.configure(
         processors=[structlog.stdlib.filter_by_level, *_FIRST, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

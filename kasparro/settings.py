@@ -1,7 +1,7 @@
-"""The one settings file, and the only place that reads the environment (.env.example lists every variable).
+"""The only settings file, and the only place that reads the environment (.env.example lists every variable).
 
-With DEBUG on, an unset DATABASE_URL or REDIS_URL means the servers of kasparro/embedded: here only their addresses
-are computed, and the first connection starts them. With DEBUG off, an unset one stops the process.
+With DEBUG on, the servers of kasparro/embedded are used if DATABASE_URL or REDIS_URL is unset: only their addresses
+are computed here, and the first connection starts them. With DEBUG off, an unset URL stops the process.
 """
 
 import logging
@@ -23,7 +23,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(str(BASE_DIR / ".env"))
 env = Environment()
 
-# --- who we are ---------------------------------------------------------------------------------
+# --- this deployment ----------------------------------------------------------------------------
 DEBUG = env.boolean("DEBUG", default=False)
 _DEVELOPMENT_KEY = "development-only-key-that-signs-nothing-of-value-and-is-refused-with-DEBUG-off"
 SECRET_KEY = env.text("SECRET_KEY", _DEVELOPMENT_KEY if DEBUG else "")
@@ -41,7 +41,7 @@ if not DEBUG:
         if value in ("", _DEVELOPMENT_KEY)
     ]
     if _missing:
-        # A DEBUG that can't be read counts as off, which alone would be a riddle.
+        # A DEBUG that can't be read counts as off, so the message says that too.
         _wrong = "".join(f"{problem.complaint} (kasparro.E001). {problem.hint} " for problem in env.problems)
         raise ImproperlyConfigured(
             f"{_wrong}{', '.join(_missing)} must be set when DEBUG is off. Set them in the environment or in .env;"
@@ -66,12 +66,13 @@ def _database() -> dict[str, Any]:
     if not _DATABASE_URL:
         return EMBEDDED_SERVERS.database_settings()
     database: dict[str, Any] = {}
-    if _DATABASE_URL.lower().startswith(("postgres://", "postgresql://")):  # of others it would warn, password and all
+    # For other schemes django-environ would log a warning that shows the password.
+    if _DATABASE_URL.lower().startswith(("postgres://", "postgresql://")):
         with suppress(ValueError, ImproperlyConfigured):
             database = environ.Env.db_url_config(_DATABASE_URL)
     if not (database.get("NAME") or database.get("OPTIONS", {}).get("service")):
         # The value is not shown: it may hold a password.
-        complaint, hint = "DATABASE_URL is no PostgreSQL address", "Use postgres://USER:PASSWORD@HOST:PORT/NAME."
+        complaint, hint = "DATABASE_URL is not a PostgreSQL URL", "Use postgres://USER:PASSWORD@HOST:PORT/NAME."
         env.problems.append(Problem("DATABASE_URL", complaint, hint))
         return {"ENGINE": "django.db.backends.postgresql", "NAME": "unusable"}
     if EMBEDDED_SERVERS.runs_valkey:
@@ -86,11 +87,12 @@ REDIS_URL = REDIS_URL or EMBEDDED_SERVERS.redis_url()
 try:
     redis.connection.parse_url(REDIS_URL)  # type: ignore[no-untyped-call]
 except ValueError:
-    env.problems.append(Problem("REDIS_URL", "REDIS_URL is no Redis address", "Use redis://:PASSWORD@HOST:PORT/0."))
-# Messages and locks are about the rows of one database: two that share a Redis must not mix them up.
+    env.problems.append(Problem("REDIS_URL", "REDIS_URL is not a Redis URL", "Use redis://:PASSWORD@HOST:PORT/0."))
+    REDIS_URL = "redis://unusable"  # so that etl.E007 does not report it again
+# Messages and locks refer to rows of one database, so databases that share a Redis need different prefixes.
 REDIS_KEY_PREFIX = f"kasparro:{DATABASES['default']['NAME']}:"
 
-# --- the pipeline: etl/conf.py has each setting with its default -----------------------------------
+# --- the pipeline: etl/conf.py defines each setting with its default --------------------------------
 for _setting in list_settings():
     if _setting.name not in ("REDIS_URL", "REDIS_KEY_PREFIX"):
         globals()[_setting.name] = env.read(_setting)
@@ -103,9 +105,9 @@ ETL_SOURCES: list[str] = globals()["ETL_SOURCES"] or [
 ETL_TASK_SECONDS: float = globals()["ETL_TASK_SECONDS"]
 ETL_BATCH_DEADLINE_SECONDS: float = globals()["ETL_BATCH_DEADLINE_SECONDS"]
 if "//api.coingecko.com/" not in globals()["COINGECKO_BASE_URL"] and not env.text("ETL_RATE_LIMIT_COINGECKO"):
-    ETL_RATE_LIMIT_COINGECKO = ""  # the limit is that of the public address; a stand-in has none unless one is set
+    ETL_RATE_LIMIT_COINGECKO = ""  # the default limit is for the public address only
 
-# --- mail: when a source fails for the first time, and when it is well again ---------------------
+# --- mail: when a source starts to fail, and when it recovers -------------------------------------
 ADMINS = env.people("ADMINS")
 EMAIL_FROM = env.text("EMAIL_FROM", "kasparro@localhost")
 SERVER_EMAIL = DEFAULT_FROM_EMAIL = EMAIL_FROM
@@ -119,16 +121,16 @@ def _mail() -> dict[str, Any]:
     except (ValueError, KeyError, ImproperlyConfigured):
         # The value is not shown: it may hold a password.
         hint = "Use smtp+tls://USER:PASSWORD@HOST:587 (or smtp://, smtp+ssl://)."
-        env.problems.append(Problem("EMAIL_URL", "EMAIL_URL is no address of a mail server", hint))
+        env.problems.append(Problem("EMAIL_URL", "EMAIL_URL is not the URL of a mail server", hint))
         return {}
 
 
 globals().update(_mail())
 
 # --- the API ------------------------------------------------------------------------------------
-API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use such as 1200/minute.")
-API_THROTTLE_ADDRESS = env.checked("API_THROTTLE_ADDRESS", "120/minute", limits.parse, "Use such as 120/minute.")
-API_THROTTLE_LOGIN = env.checked("API_THROTTLE_LOGIN", "10/5 minutes", limits.parse, "Use such as 10/5 minutes.")
+API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use, for example, 1200/minute.")
+API_THROTTLE_ADDRESS = env.checked("API_THROTTLE_ADDRESS", "120/minute", limits.parse, "Use, for example, 120/minute.")
+API_THROTTLE_LOGIN = env.checked("API_THROTTLE_LOGIN", "10/5 minutes", limits.parse, "Use, for example, 10/5 minutes.")
 API_STATEMENT_SECONDS = env.seconds("API_STATEMENT_SECONDS", 5, least=0.1)
 API_DOCS_OPEN = env.boolean("API_DOCS_OPEN", default=DEBUG)
 METRICS_ACCESS = env.choice("METRICS_ACCESS", "private" if DEBUG else "token", ("token", "private"))
@@ -151,10 +153,10 @@ REST_FRAMEWORK = {
 SPECTACULAR_SETTINGS = {
     "TITLE": "Kasparro",
     "DESCRIPTION": (
-        "What was brought in from outside, and how that went.\n\n"
-        "**Credentials**: a token of `manage.py token create`, as `Authorization: Token …` or `X-API-Key: …`.\n\n"
-        "**Lists** come in pages: follow `next`, and don't build cursors yourself.\n\n"
-        "**Errors** are problems by RFC 9457, with the request's id. Unknown parameters are errors."
+        "The data collected from outside sources, and the runs that collected it.\n\n"
+        "**Credentials**: a token from `manage.py token create`, as `Authorization: Token …` or `X-API-Key: …`.\n\n"
+        "**Lists** are paged: follow `next`, and don't build cursors yourself.\n\n"
+        "**Errors** are RFC 9457 problem details with the request's id. Unknown parameters are errors."
     ),
     "VERSION": "1",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -172,8 +174,8 @@ CELERY_BROKER_URL = (
     if REDIS_URL.startswith("unix://")
     else REDIS_URL
 )
-# A task gives its run back after ETL_TASK_SECONDS by itself; these limits only catch one that hangs. A message
-# comes again when its worker is gone for longer than the visibility timeout: it must exceed the hard limit.
+# A task hands its run over after ETL_TASK_SECONDS; these limits only stop a task that hangs. A message is delivered
+# again if it is not acknowledged within the visibility timeout, which must therefore exceed the hard limit.
 CELERY_TASK_SOFT_TIME_LIMIT = ETL_TASK_SECONDS + ETL_BATCH_DEADLINE_SECONDS
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
@@ -181,7 +183,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "socket_connect_timeout": 2,
     "socket_timeout": 30,
     "socket_keepalive": True,
-    "max_retries": 1,  # of who sends: a request that wants a run would wait for seconds, and the sweeper sends too
+    "max_retries": 1,  # more would delay the sender (a request for a run) by seconds; the sweeper re-sends anyway
     "interval_start": 0.1,
     "global_keyprefix": REDIS_KEY_PREFIX,
 }
@@ -256,17 +258,17 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^(api/v1/)?(health|health/live|metrics)$"]  # a balancer and a monitor ask within the house
+SECURE_REDIRECT_EXEMPT = [r"^(api/v1/)?(health|health/live|metrics)$"]  # requested over HTTP on the internal network
 SESSION_COOKIE_SECURE = HTTPS
 CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
 
-# Logs go to standard error: standard output belongs to a command's answer (`ingest --json`).
+# Logs go to standard error; standard output is for a command's result (`ingest --json`).
 LOG_FORMAT = env.choice("LOG_FORMAT", "line" if DEBUG else "json", ("line", "json"))
 DJANGO_STRUCTLOG_CELERY_ENABLED = True
-# A request, a task and a run each have one line, when they end.
+# One line per request, task and run, when it ends.
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
 logs.configure_structlog()
 LOGGING = {
@@ -285,13 +287,13 @@ LOGGING = {
                 *(("celery", "WARNING"), ("django", "WARNING")),
             )
         },
-        # Its warnings repeat what the line of the request says, and its errors what `request_failed` says.
+        # Its warnings repeat the request's own line, and its errors repeat `request_failed`.
         "django.request": {"handlers": ["nowhere"], "propagate": False},
-        # Shows the text of what a task failed by; `task_failed` says the same without it.
+        # Shows the message of the exception that ended a task; `task_failed` reports it without the message.
         "celery.app.trace": {"handlers": ["nowhere"], "propagate": False},
-        # What a receiver raised is logged by its type (etl/runs.py): its text may show a secret.
+        # etl/runs logs a receiver's exception by its type only, because its message may show a secret.
         "django.dispatch": {"handlers": ["nowhere"], "propagate": False},
-        "urllib3": {"level": "ERROR"},  # its lines show addresses with their queries, which may be credentials
+        "urllib3": {"level": "ERROR"},  # its lines show URLs with their queries, which may contain credentials
     },
 }
 

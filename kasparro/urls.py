@@ -1,4 +1,4 @@
-"""The addresses of the web process."""
+"""The URLs of the web process."""
 
 from django.conf import settings
 from django.contrib import admin

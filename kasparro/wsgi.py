@@ -1,4 +1,4 @@
-"""The web process: refuses to start on a wrong setting, as every command does; waits for no database for ever."""
+"""The web process. It refuses to start with a wrong setting, as every command does, and limits database waits."""
 
 import io
 import os

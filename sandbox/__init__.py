@@ -1,1 +1,1 @@
-"""A local stand-in for the outside APIs, for the demo and the tests; never part of a production run."""
+"""A local stand-in for the outside APIs, for the demo and tests; never used in production."""

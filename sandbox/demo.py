@@ -1,7 +1,7 @@
-"""`make demo`: brings four sources through the real pipeline, twice, and shows that nothing is written twice.
+"""`make demo`: takes four sources through the real pipeline, several times, and shows that nothing is written twice.
 
-It types the commands that a user would type, in processes of their own, on a database of its own
-(`kasparro_demo` beside the project's), which it empties first.
+It runs the commands that a user would type, each in its own process, on its own database `kasparro_demo` on the
+project's server. It recreates that database first.
 """
 
 import os
@@ -25,11 +25,11 @@ ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "kasparro_demo"
 TABLES = ("raw_api_data", "raw_csv_data", "raw_third_source_data", "unified_records", "etl_quarantine")
 PATIENCE_SECONDS = 120
-EXPECTED = (0, 3)  # `ingest` ends with 3 where records were refused, and here some are
+EXPECTED = (0, 3)  # `ingest` exits with 3 if records were refused, and the demo's sources have some
 
 
 def main() -> None:
-    """Run the demo; the exit status is 0 if every step ended as it should."""
+    """Run the demo; the exit status is 0 if every step ended as expected."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
     os.environ["PYTHONWARNINGS"] = ""
     django.setup()
@@ -43,41 +43,41 @@ def main() -> None:
 
 
 def run_steps(url: str, environment: dict[str, str]) -> None:
-    """The steps of the demo, told as they go."""
+    """Run the steps of the demo and explain each one."""
     manage("migrate", "-v0", environment=environment)
     say("1. Queue a run for each of four sources (an API, two CSV files, a JSON feed), and start a worker.")
-    print("   CoinGecko is played by a local stand-in (sandbox/), which answers 429 once: watch it being waited out.")
-    print("   For the real one, type `manage.py ingest coingecko_api` as shown below.\n", flush=True)
+    print("   A local stand-in (sandbox/) replaces CoinGecko. It responds with 429 once; the run waits and retries.")
+    print("   For the real CoinGecko, run `manage.py ingest coingecko_api` as shown at the end.\n", flush=True)
     manage("ingest", "--all", "--queue", environment=environment)
     with start_worker(environment):
         show_until_done(url)
     manage("runs", environment=environment)
-    say("2. What was refused, where, and why: kept, not lost.")
+    say("2. Refused records are kept, with the place and the reason.")
     manage("quarantine", "list", environment=environment)
-    say("3. What landed: one unified table.")
+    say("3. Accepted records of all sources land in one unified table.")
     show_unified(url)
     before = count_rows(url)
-    say("4. All of it again, here in the terminal: what has not changed is not even read.")
+    say("4. Ingest everything again, here in the terminal: unchanged sources are not even read.")
     manage("ingest", "--all", environment=environment)
-    say("5. And again with --full: everything is read, and only differences would be written.")
+    say("5. Ingest once again with --full: everything is read, but only differences would be written.")
     manage("ingest", "--all", "--full", environment=environment)
-    say("6. Nothing was written twice, and everything is where it belongs.")
+    say("6. Nothing was written twice, and `verify` finds no problem.")
     after = count_rows(url)
     for table in TABLES:
         print(f"   {table:<24}{before[table]:>6} rows before,{after[table]:>6} after")
     manage("verify", environment=environment)
     if before != after:
-        sys.exit("make demo: rows were written twice. That is a bug: please report it.")
+        sys.exit("make demo: rows were written twice. That is a bug; please report it.")
     show_next_steps()
 
 
 def say(text: str) -> None:
-    """A heading."""
+    """Print a heading."""
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
 def manage(*arguments: str, environment: dict[str, str]) -> None:
-    """Type a command; ends the demo if it fails."""
+    """Show and run a command; end the demo if it fails."""
     if arguments[0] != "migrate":
         print(f"   $ manage.py {' '.join(arguments)}", flush=True)
     done = subprocess.run(
@@ -89,7 +89,7 @@ def manage(*arguments: str, environment: dict[str, str]) -> None:
 
 @contextmanager
 def start_worker(environment: dict[str, str]) -> Iterator[None]:
-    """A real Celery worker, stopped at the end."""
+    """Run a real Celery worker and stop it at the end."""
     worker = subprocess.Popen(
         [
             sys.executable,
@@ -110,7 +110,7 @@ def start_worker(environment: dict[str, str]) -> Iterator[None]:
         cwd=ROOT,
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
-        start_new_session=True,  # Ctrl-C is for us; the worker is told below
+        start_new_session=True,  # Ctrl-C reaches only this process, which then stops the worker
     )
     try:
         yield
@@ -120,7 +120,7 @@ def start_worker(environment: dict[str, str]) -> Iterator[None]:
 
 
 def show_until_done(url: str) -> None:
-    """What happens to the runs, line by line, until none waits or runs."""
+    """Print the events of the runs, one per line, until no run is queued or running."""
     deadline, shown = time.monotonic() + PATIENCE_SECONDS, 0
     with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
         session.autocommit = True
@@ -138,13 +138,13 @@ def show_until_done(url: str) -> None:
             if not open_runs:
                 break
             if time.monotonic() > deadline:
-                sys.exit(f"make demo: the runs were not through after {PATIENCE_SECONDS} s.")
+                sys.exit(f"make demo: the runs had not finished after {PATIENCE_SECONDS} s.")
             time.sleep(0.1)
     print()
 
 
 def make_database() -> str:
-    """An empty database for the demo on the project's server; gives its URL. Raises psycopg2.Error."""
+    """Create an empty database for the demo on the project's server and return its URL. Raise psycopg2.Error."""
     project_url = os.environ.get("DATABASE_URL") or settings.EMBEDDED_SERVERS.database_url()
     session = psycopg2.connect(project_url)
     try:
@@ -159,7 +159,7 @@ def make_database() -> str:
 
 
 def count_rows(url: str) -> dict[str, int]:
-    """Rows of each table that records land in."""
+    """Count the rows of each table that stores records."""
     with psycopg2.connect(url) as session, session.cursor() as cursor:
         counts = {}
         for table in TABLES:
@@ -169,7 +169,7 @@ def count_rows(url: str) -> dict[str, int]:
 
 
 def show_unified(url: str) -> None:
-    """The count of each source, and its first records."""
+    """Print each source's number of records and its first two."""
     with psycopg2.connect(url) as session, session.cursor() as cursor:
         query = "SELECT source, COUNT(*) FROM unified_records GROUP BY source ORDER BY source"
         print(f"   {query};")
@@ -188,17 +188,17 @@ def show_unified(url: str) -> None:
 
 
 def show_next_steps() -> None:
-    """What to type next; the demo's database stays, the project's own is another."""
+    """Print the next commands. They use the project's own database, not the demo's, which stays."""
     say("Next, with the project's own database:")
     python = Path(sys.executable)
     shown = python.relative_to(ROOT) if python.is_relative_to(ROOT) else python
     steps = {
-        "migrate": "make the tables",
-        "preview products_csv": "what a source would give, writing nothing",
-        "ingest products_csv vendors_csv listings_json": "the files",
-        "ingest coingecko_api": "the real CoinGecko",
-        "up": "web, worker and beat: everything by itself (or: make up)",
-        "runs": "what has run",
+        "migrate": "create the tables",
+        "preview products_csv": "show a source's records and write nothing",
+        "ingest products_csv vendors_csv listings_json": "ingest the files",
+        "ingest coingecko_api": "ingest the real CoinGecko",
+        "up": "start web, worker and beat, which run the sources on schedule (or: make up)",
+        "runs": "list the runs",
         "servers stop": "stop the embedded PostgreSQL and Valkey (or: make down)",
     }
     for command, meaning in steps.items():

@@ -1,13 +1,13 @@
-"""A stand-in for CoinGecko over real HTTP: serves a list of coins with an ETag, and misbehaves when told to.
+"""A stand-in for CoinGecko over real HTTP: serves a list of coins with an ETag, and misbehaves as planned.
 
     python -m sandbox.server --list sandbox/coins.json --port 8900 --plan 429:2,503
 
-A plan is a list of faults, one for each coming request; then the server is well again. `PUT /plan` with such
-a list as its body sets a new one.
+A plan is a list of faults, one per request; after the last fault the server behaves normally. `PUT /plan` with
+such a list as its body sets a new plan.
 
-    429:SECONDS   429 with that Retry-After (any text)     slow:SECONDS  a few bytes, then a pause, and so on
-    500, 404 …    that status                              cut           the first half, then the connection ends
-    reset         no answer at all                         endless       an array that never ends
+    429:SECONDS   429 with that Retry-After (any string)   slow:SECONDS  the body in small pieces with pauses
+    500, 404 …    that status                              cut           half of the body, then the connection ends
+    reset         no response                              endless       an array that never ends
 """
 
 import argparse
@@ -29,10 +29,10 @@ SLOW_BYTES = 64
 
 
 class Sandbox:
-    """The server in a thread of this process, as a context; `url` is what COINGECKO_BASE_URL takes.
+    """The server in a thread of this process, as a context manager; `url` is a value for COINGECKO_BASE_URL.
 
-    `requests` logs what came in: method, path and headers (names in lower case). More than `most_per_second`
-    requests within a second are answered with 429 and counted in `refused` (0: no limit).
+    `requests` records every request: method, path and headers (names in lower case). Requests beyond
+    `most_per_second` within a second get a 429 and are counted in `refused` (0: no limit).
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Sandbox:
         self.url = f"http://{host}:{self.server.server_port}"
 
     def plan(self, text: str) -> None:
-        """Set the faults of the coming requests."""
+        """Set the faults of the next requests."""
         self.faults = deque(fault.strip() for fault in text.split(",") if fault.strip())
 
     def is_too_fast(self) -> bool:
-        """Note a request; whether it is one too many within this second."""
+        """Record a request and return whether it exceeds the limit of this second."""
         now = time.monotonic()
         while self.recent and self.recent[0] <= now - 1:
             self.recent.popleft()
@@ -85,7 +85,7 @@ class _Server(ThreadingHTTPServer):
     sandbox: Sandbox
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that leaves early is nothing to tell of; anything else is."""
+        """Report errors, unless a client just closed its connection early."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
@@ -106,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif fault == "reset":
             self.close_connection = True
         elif self.path.partition("?")[0] != PATH:
-            self._answer(HTTPStatus.NOT_FOUND, b'{"error": "only /coins/list is here"}', {})
+            self._answer(HTTPStatus.NOT_FOUND, b'{"error": "only /coins/list exists"}', {})
         elif fault:
             self._misbehave(fault, float(detail or 1))
         else:
@@ -135,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def _misbehave(self, fault: str, seconds: float) -> None:
-        """Send a body whose length is not announced, so that only its end tells whether it is whole."""
+        """Send a body without a Content-Length, so that only its content shows whether it is complete."""
         self.close_connection = True
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", "application/json")
@@ -145,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             for piece in self._cut_up(fault, seconds):
                 self.wfile.write(piece)
         except OSError:
-            pass  # the client has had enough
+            pass  # the client closed the connection
 
     def _cut_up(self, fault: str, seconds: float) -> Iterator[bytes]:
         body = self.server.sandbox.list_path.read_bytes()
@@ -167,16 +167,16 @@ class _Handler(BaseHTTPRequestHandler):
             raise ValueError(f"unknown fault {fault!r}")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the parent's name)
-        """Say nothing: the client's log tells the story."""
+        """Log nothing, because the client logs its requests."""
 
 
 def main() -> None:
     """Serve until stopped."""
     parser = argparse.ArgumentParser(description="A stand-in for CoinGecko's /coins/list.")
-    parser.add_argument("--list", type=Path, default=DEFAULT_LIST, help="the list to serve (a JSON file)")
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (0.0.0.0: all)")
-    parser.add_argument("--port", type=int, default=8900)
-    parser.add_argument("--most-per-second", type=int, default=0, help="answer 429 beyond so many requests")
+    parser.add_argument("--list", type=Path, default=DEFAULT_LIST, help="JSON file with the list to serve")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (0.0.0.0: all)")
+    parser.add_argument("--port", type=int, default=8900, help="port to listen on (default 8900)")
+    parser.add_argument("--most-per-second", type=int, default=0, help="respond with 429 above this rate (0: never)")
     parser.add_argument("--plan", default="", help="faults of the first requests, such as 429:2,503,cut")
     arguments = parser.parse_args()
     with Sandbox(

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Writes into .env the secrets that docker-compose.yml wants and .env lacks; what is there stays as it is: a database
-# keeps the password with which it was made. Needs nothing but a shell.
+# Adds to .env the secrets that docker-compose.yml needs and .env lacks. Existing values stay, because a database keeps
+# the password with which it was created. Needs only a shell.
 set -eu
 cd "$(dirname "$0")/.."
 umask 077
@@ -11,9 +11,9 @@ for name in SECRET_KEY POSTGRES_PASSWORD REDIS_PASSWORD; do
     { grep -v "^$name=" .env || true; echo "$name=$secret"; } > .env.new
     cat .env.new > .env
     rm .env.new
-    echo "$name: made"
+    echo "$name: generated"
   else
-    echo "$name: is there"
+    echo "$name: already set"
   fi
 done
 chmod 600 .env

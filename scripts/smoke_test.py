@@ -1,15 +1,15 @@
-"""Proves that a running stack works, end to end and over HTTP alone: scripts/smoke_test.sh [BASE_URL].
+"""Proves that a running stack works, end to end and only over HTTP: scripts/smoke_test.sh [BASE_URL].
 
-It brings each source up to date twice, through Celery, and looks at what that did. From the environment:
+It runs each source twice through Celery and checks the results. Environment variables:
 
-    TOKEN                a token that may operate; without it one is made by manage.py, for an hour's work, and revoked
-    SANDBOX_URL          where the stack's CoinGecko is the sandbox (sandbox/server.py): its faults are set by PUT /plan
-    KILL_WORKER_COMMAND  kills the worker, however that is done here: docker compose kill -s KILL worker
-    WORKER_PID           or its process, on this host; its whole process group is killed if it leads one
-    SMOKE_SECONDS        how long each wait may take at most (120)
+    TOKEN                token with the scope operate; if unset, manage.py creates one and the script revokes it
+    SANDBOX_URL          URL of the sandbox (sandbox/server.py) if that is the stack's CoinGecko; PUT /plan sets faults
+    KILL_WORKER_COMMAND  command that kills the worker, for example docker compose kill -s KILL worker
+    WORKER_PID           instead of the command: a worker on this host, killed with its process group if it leads one
+    SMOKE_SECONDS        longest wait for each condition (120)
 
-What can't be looked at here is said to be skipped. Exit status: 0 if every check passed, 1 if one failed, 2 if the
-stack can't be asked at all.
+Checks that are not possible here are reported as skipped. Exit status: 0 if every check passed, 1 if one failed, 2 if
+the stack can't be reached at all.
 """
 
 import json
@@ -37,31 +37,31 @@ MOST_SUCCESSORS = 3
 
 
 class Failed(Exception):
-    """A check did not pass; the text says what was seen."""
+    """A check failed; the message says what was observed."""
 
 
 class Skipped(Exception):
-    """A check can't be made here; the text says why."""
+    """A check is not possible here; the message says why."""
 
 
 def expect(claim: object, seen: str) -> None:
-    """Fail the check unless the claim holds."""
+    """Fail the check unless the claim is true."""
     if not claim:
         raise Failed(seen)
 
 
 class Stack:
-    """The stack at a base URL, asked with a token."""
+    """The stack at a base URL, used with a token."""
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url.rstrip("/")
         self.token = token
         self.patience = float(os.environ.get("SMOKE_SECONDS", "120"))
         self.session = requests.Session()
-        self.session.trust_env = False  # no proxy stands between us and the stack
+        self.session.trust_env = False  # no proxy between this script and the stack
 
     def ask(self, method: str, path: str, *, token: str | None = None, **more: Any) -> requests.Response:
-        """One request; `token` another one than ours, empty for none. Redirects are not followed."""
+        """Send one request without following redirects. `token` replaces the stack's token; empty: no token."""
         token = self.token if token is None else token
         headers = {"Authorization": f"Token {token}"} if token else {}
         address = path if path.startswith("http") else f"{self.url}{path}"
@@ -73,22 +73,22 @@ class Stack:
             raise Failed(f"{method} {path}: {type(error).__name__}") from error
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """The JSON of a GET that succeeds."""
+        """Return the JSON of a GET; fail the check if its status is not 200."""
         answer = self.ask("GET", path, params=parameters)
-        expect(answer.status_code == 200, f"GET {path} was answered with {answer.status_code}: {answer.text[:200]}")
+        expect(answer.status_code == 200, f"GET {path} returned {answer.status_code}: {answer.text[:200]}")
         return answer.json()
 
     def start(self, source: str, *, full: bool = False) -> int:
-        """Queue a run; its id."""
+        """Queue a run and return its id."""
         answer = self.ask("POST", "/api/v1/runs", json={"source": source, "full": full})
-        expect(answer.status_code == 202, f"POST /runs was answered with {answer.status_code}: {answer.text[:200]}")
+        expect(answer.status_code == 202, f"POST /runs returned {answer.status_code}: {answer.text[:200]}")
         return int(find_row(answer.json())["id"])
 
     def read_run(self, run_id: int) -> dict[str, Any]:
         return find_row(self.get(f"/api/v1/runs/{run_id}"))
 
     def wait_for(self, what: str, look: Callable[[], Any]) -> Any:
-        """What `look` gives once it is something."""
+        """Call `look` until its result is true, and return that result."""
         deadline = time.monotonic() + self.patience
         while time.monotonic() < deadline:
             if found := look():
@@ -97,7 +97,7 @@ class Stack:
         raise Failed(f"not within {self.patience:g} s: {what}")
 
     def finish(self, run_id: int) -> dict[str, Any]:
-        """The run, once it is closed."""
+        """Wait until the run is closed, and return it."""
 
         def look() -> dict[str, Any] | None:
             run = self.read_run(run_id)
@@ -106,7 +106,7 @@ class Stack:
         return self.wait_for(f"run {run_id} is closed", look)  # type: ignore[no-any-return]
 
     def finish_well(self, run_id: int) -> dict[str, Any]:
-        """The same, where it must have ended well."""
+        """Like `finish`, but fail the check unless the run succeeded and its counters add up."""
         run = self.finish(run_id)
         expect(run["status"] in ENDED_WELL, f"run {run_id} ended {run['status']}/{run['reason']}: {run['error']}")
         outcomes = ("new", "updated", "unchanged", "duplicate", "quarantined")
@@ -114,26 +114,26 @@ class Stack:
         return run
 
     def count_records(self) -> dict[str, tuple[int, int]]:
-        """Records and raw records of each source."""
+        """Return the numbers of records and raw records per source."""
         rows = self.get("/api/v1/sources")["data"]
         return {row["source"]: (row["records"], row["raw_records"]) for row in rows}
 
 
 def find_row(answer: dict[str, Any]) -> dict[str, Any]:
-    """One row, with or without an envelope around it."""
+    """Return the row of a response, with or without an envelope around it."""
     row = answer.get("data", answer)
     return row if isinstance(row, dict) else answer
 
 
 class Report:
-    """Each check as a line, and how many there were."""
+    """Prints one line per check, and counts the checks."""
 
     def __init__(self) -> None:
         self.passed, self.failed, self.skipped = 0, 0, 0
 
     @contextmanager
     def check(self, name: str) -> Iterator[list[str]]:
-        """A check: fails with whatever is raised inside; what is put into the list is told if it passes."""
+        """Run a check, which fails if an error is raised inside. If it passes, the notes in the list are printed."""
         notes: list[str] = []
         try:
             yield notes
@@ -151,7 +151,7 @@ class Report:
         print(f"{outcome:<5}{name}{': ' + text if text else ''}", flush=True)
 
     def end(self) -> int:
-        """The last line and the exit status."""
+        """Print the last line and return the exit status."""
         count = self.passed + self.failed
         skipped = f", {self.skipped} skipped" if self.skipped else ""
         print(f"\n{self.passed} of {count} checks passed{skipped}.", flush=True)
@@ -159,11 +159,11 @@ class Report:
 
 
 def check_health(stack: Stack, report: Report) -> None:
-    with report.check("the web process answers"):
+    with report.check("the web process responds"):
         answer = stack.ask("GET", "/health/live", token="")
-        hint = " (with HTTPS on, ask where TLS ends)" if answer.is_redirect else ""
-        expect(answer.status_code == 200, f"/health/live was answered with {answer.status_code}{hint}")
-    with report.check("database, Redis, worker and beat are well") as notes:
+        hint = " (with HTTPS on, use the URL of the TLS proxy)" if answer.is_redirect else ""
+        expect(answer.status_code == 200, f"/health/live returned {answer.status_code}{hint}")
+    with report.check("database, Redis, worker and beat are healthy") as notes:
 
         def look() -> bool:
             notes[:] = [stack.ask("GET", "/health", token="").text[:200]]
@@ -172,24 +172,24 @@ def check_health(stack: Stack, report: Report) -> None:
         try:
             stack.wait_for("/health is ok", look)
         except Failed as error:
-            raise Failed(f"{error}; it is {''.join(notes)}") from error
+            raise Failed(f"{error}; last response: {''.join(notes)}") from error
         notes.clear()
 
 
 def check_access(stack: Stack, report: Report) -> None:
-    with report.check("without a token, or with a wrong one, nothing is shown") as notes:
+    with report.check("without a valid token nothing is shown") as notes:
         for path in ("/api/v1/data", "/api/v1/runs", "/api/v1/quarantine", "/api/v1/stats"):
             for token in ("", "no-such-token"):
                 status = stack.ask("GET", path, token=token).status_code
-                expect(status == 401, f"GET {path} was answered with {status}")
+                expect(status == 401, f"GET {path} returned {status}")
                 notes[:] = ["401"]
-    with report.check("and nothing is started"):
+    with report.check("without a token no run is started"):
         status = stack.ask("POST", "/api/v1/runs", token="", json={"source": "any"}).status_code
-        expect(status == 401, f"POST /runs was answered with {status}")
+        expect(status == 401, f"POST /runs returned {status}")
 
 
 def check_first_runs(stack: Stack, report: Report, sources: list[str]) -> None:
-    with report.check("/stats and /data before"):
+    with report.check("/stats and /data before the runs"):
         before = stack.get("/stats")
         stack.get("/data", limit=1)
     started: dict[str, int] = {}
@@ -199,9 +199,9 @@ def check_first_runs(stack: Stack, report: Report, sources: list[str]) -> None:
             run = stack.finish_well(started[source])
             ending = "/".join(filter(None, (run["status"], run["reason"])))
             notes.append(f"run {run['id']} {ending}, {run['seen']} seen, {run['new']} new")
-    with report.check("/stats and /data after") as notes:
+    with report.check("/stats and /data after the runs") as notes:
         after = stack.get("/stats")
-        expect(after["total_runs"] >= before["total_runs"], "the number of runs has fallen")
+        expect(after["total_runs"] >= before["total_runs"], "the number of runs has decreased")
         for source in started:
             records = after["records_by_source"][source]
             page = stack.get("/data", source=source, limit=1)
@@ -212,29 +212,29 @@ def check_first_runs(stack: Stack, report: Report, sources: list[str]) -> None:
 
 def check_second_runs(stack: Stack, report: Report, sources: list[str]) -> None:
     for source in sources:
-        with report.check(f"{source}: everything read again, and nothing written") as notes:
+        with report.check(f"{source}: a full run reads everything and writes nothing") as notes:
             before = stack.count_records()[source]
             run = stack.finish_well(stack.start(source, full=True))
             expect(not run["new"] + run["updated"], f"run {run['id']}: {run['new']} new, {run['updated']} updated")
             after = stack.count_records()[source]
-            expect(before == after, f"records and raw records were {before}, and are {after}")
+            expect(before == after, f"records and raw records changed from {before} to {after}")
             notes.append(f"{run['seen']} seen, {run['unchanged']} unchanged")
 
 
 def check_quarantine(stack: Stack, report: Report) -> None:
-    with report.check("bad rows are in quarantine, with reason and place") as notes:
+    with report.check("refused rows are in quarantine, with reason and place") as notes:
         waiting = stack.get("/stats")["quarantined_by_source"]
         if not sum(waiting.values()):
-            raise Skipped("no source has sent a bad row")
+            raise Skipped("no row was refused")
         row = stack.get("/api/v1/quarantine", status="open", limit=1)["data"][0]
         expect(row["code"] and row["message"] and row["line"] >= 1, f"without reason or place: {row}")
         whole = find_row(stack.get(f"/api/v1/quarantine/{row['id']}"))
         expect(whole["original"], f"record {row['id']} has no original")
-        notes.append(f"{sum(waiting.values())}, such as line {row['line']} of {row['source']}: {row['message']}")
+        notes.append(f"{sum(waiting.values())} open, e.g. line {row['line']} of {row['source']}: {row['message']}")
 
 
 def check_retry(stack: Stack, report: Report, sources: list[str]) -> None:
-    with report.check("a 429 is waited out and told") as notes:
+    with report.check("a run retries after a 429 and records the retry") as notes:
         set_plan("429:1", sources)
         try:
             run = stack.finish_well(stack.start(SANDBOX_SOURCE, full=True))
@@ -242,25 +242,25 @@ def check_retry(stack: Stack, report: Report, sources: list[str]) -> None:
             set_plan("", sources)
         events = stack.get(f"/api/v1/runs/{run['id']}/events")["data"]
         retries = [event["message"] for event in events if event["kind"] == "retry"]
-        expect(retries, f"run {run['id']} tells of no retry")
+        expect(retries, f"run {run['id']} has no event of a retry")
         notes.append(retries[0])
 
 
 def set_plan(faults: str, sources: list[str]) -> None:
-    """Let the sandbox misbehave; skips the check where there is none."""
+    """Set the faults of the sandbox; skip the check if there is no sandbox."""
     url = os.environ.get("SANDBOX_URL", "")
     if not url or SANDBOX_SOURCE not in sources:
         raise Skipped("needs SANDBOX_URL")
     try:
         requests.put(f"{url.rstrip('/')}/plan", data=faults, timeout=ANSWER_SECONDS).raise_for_status()
     except requests.RequestException as error:
-        raise Failed(f"the sandbox at SANDBOX_URL takes no plan: {type(error).__name__}") from error
+        raise Failed(f"the sandbox at SANDBOX_URL did not accept the plan: {type(error).__name__}") from error
 
 
 def check_metrics(stack: Stack, report: Report, sources: list[str]) -> None:
-    with report.check("metrics are scraped and parsed") as notes:
+    with report.check("metrics can be scraped and parsed") as notes:
         answer = stack.ask("GET", "/metrics")
-        expect(answer.status_code == 200, f"/metrics was answered with {answer.status_code}")
+        expect(answer.status_code == 200, f"/metrics returned {answer.status_code}")
         families = {family.name: family for family in text_string_to_metric_families(answer.text)}
         (up,) = families["etl_up"].samples
         expect(up.value == 1, "etl_up is not 1")
@@ -270,17 +270,17 @@ def check_metrics(stack: Stack, report: Report, sources: list[str]) -> None:
             if sample.labels["status"] in ENDED_WELL and sample.value
         }
         missing = [source for source in sources if source not in counted]
-        expect(not missing, f"no run is counted of {', '.join(missing)}")
+        expect(not missing, f"no runs are counted for {', '.join(missing)}")
         notes.append(f"{len(families)} families")
 
 
 def check_recovery(stack: Stack, report: Report, sources: list[str]) -> None:
-    with report.check("a worker is killed, and what it had in hand is carried out") as notes:
+    with report.check("after a worker is killed, its runs are completed") as notes:
         if not (os.environ.get("KILL_WORKER_COMMAND") or os.environ.get("WORKER_PID")):
             raise Skipped("needs KILL_WORKER_COMMAND or WORKER_PID")
         before = stack.count_records()
         if os.environ.get("SANDBOX_URL") and SANDBOX_SOURCE in sources:
-            set_plan("slow:0.1", sources)  # so that the worker dies in the middle
+            set_plan("slow:0.1", sources)  # so that the worker dies in the middle of the run
             run_ids = [stack.start(SANDBOX_SOURCE, full=True)]
             stack.wait_for("the run is running", lambda: stack.read_run(run_ids[0])["status"] == "running")
         else:
@@ -289,38 +289,38 @@ def check_recovery(stack: Stack, report: Report, sources: list[str]) -> None:
         for run_id in run_ids:
             notes.append(follow(stack, run_id))
         after = stack.count_records()
-        expect(before == after, f"records and raw records were {before}, and are {after}")
+        expect(before == after, f"records and raw records changed from {before} to {after}")
 
 
 def kill_worker() -> None:
     command = os.environ.get("KILL_WORKER_COMMAND")
     if command:
-        done = subprocess.run(command, shell=True, check=False)  # noqa: S602  (whoever starts us says how)
-        expect(done.returncode == 0, f"KILL_WORKER_COMMAND ended with {done.returncode}")
+        done = subprocess.run(command, shell=True, check=False)  # noqa: S602  (the caller's own command)
+        expect(done.returncode == 0, f"KILL_WORKER_COMMAND exited with {done.returncode}")
         return
     pid = int(os.environ["WORKER_PID"])
     try:
         leads_group = os.getpgid(pid) == pid
-        (os.killpg if leads_group else os.kill)(pid, signal.SIGKILL)  # its pool's processes too: they would go on
+        (os.killpg if leads_group else os.kill)(pid, signal.SIGKILL)  # includes its pool, which would continue
     except OSError as error:
         raise Failed(f"WORKER_PID={pid} can't be killed: {error.strerror}") from error
 
 
 def follow(stack: Stack, run_id: int) -> str:
-    """Wait until the order is carried out, by the run or by a successor of it."""
-    told = f"run {run_id}"
+    """Wait until the run or one of its successors succeeds, and return their history."""
+    history = f"run {run_id}"
     for _ in range(MOST_SUCCESSORS):
         run = stack.finish(run_id)
         if run["status"] in ENDED_WELL:
-            return f"{told} {run['status']}"
+            return f"{history} {run['status']}"
         expect(run["reason"] == "abandoned", f"run {run_id} ended {run['status']}/{run['reason']}: {run['error']}")
         run_id = find_successor(stack, run)
-        told += f" abandoned, run {run_id}"
-    raise Failed(f"{told}: no end")
+        history += f" abandoned, run {run_id}"
+    raise Failed(f"{history}: none of them succeeded")
 
 
 def find_successor(stack: Stack, run: dict[str, Any]) -> int:
-    """The run that whoever found this one abandoned has queued: full runs are orders of their own."""
+    """Return the id of the run that was queued to succeed an abandoned run. It is found by its key."""
 
     def look() -> int | None:
         rows = stack.get("/api/v1/runs", source=run["source"], limit=20)["data"]
@@ -331,14 +331,15 @@ def find_successor(stack: Stack, run: dict[str, Any]) -> int:
 
 @contextmanager
 def borrow_token() -> Iterator[str]:
-    """TOKEN, or one that manage.py makes and revokes."""
+    """Yield TOKEN, or a token that manage.py creates and then revokes."""
     if given := os.environ.get("TOKEN"):
         yield given
         return
     made = manage("token", "create", "smoke-test", "--scope", "operate", "--expires", "1")
     number = re.search(r"Token (\d+) of", made.stderr)
     if made.returncode or number is None:
-        sys.exit(f"No TOKEN is given, and manage.py makes none: {(made.stderr.strip().splitlines() or ['?'])[-1]}")
+        reason = (made.stderr.strip().splitlines() or ["?"])[-1]
+        sys.exit(f"TOKEN is not set, and manage.py could not create a token: {reason}")
     try:
         yield made.stdout.strip()
     finally:
@@ -352,18 +353,18 @@ def manage(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def main() -> int:
-    """All checks, in the order in which they read."""
+    """Run all checks and return the exit status."""
     url = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("BASE_URL", "http://127.0.0.1:8000")
     report = Report()
     with borrow_token() as token:
         stack = Stack(url, token)
-        print(f"The stack at {stack.url}\n", flush=True)
+        print(f"Checking the stack at {stack.url}\n", flush=True)
         try:
             check_health(stack, report)
             check_access(stack, report)
             rows = stack.get("/api/v1/sources")["data"]
         except Failed as error:
-            print(f"It can't be asked: {error}", flush=True)
+            print(f"The stack can't be used: {error}", flush=True)
             report.end()
             return 2
         sources = [row["source"] for row in rows if row["is_configured"]]

@@ -1,4 +1,4 @@
-"""The start and end of a test run, and the shared fixtures: real `manage.py` processes on its database, and servers."""
+"""Start and end of a test run, and fixtures for all tests: real `manage.py` processes, and servers to kill."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("kasparro")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Make the run's folder. SIGTERM ends the run like Ctrl-C, so that fixtures clean up."""
+    """Create the run's folder, and let SIGTERM end the run like Ctrl-C, so that fixtures clean up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -32,12 +32,12 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
     signal.signal(signal.SIGTERM, interrupt)
     RUN_FOLDER.mkdir()
-    RUN_FOLDER.chmod(0o711)  # the servers' user must be able to enter it
+    RUN_FOLDER.chmod(0o711)  # the servers' user must be able to enter
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish() -> Generator[None, None, None]:
-    """Leave no process and no folder, for any way in which the run ends."""
+    """Remove all processes and the folder of the run, regardless of how it ends."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
         return (yield)  # tears down the fixtures that an interrupted run left open
@@ -61,7 +61,7 @@ def bounded_waits(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def project(transactional_db: None, tmp_path: Path) -> Iterator[Project]:
-    """`manage.py` as users run it, in separate processes on the test's database; `folder` is for input files."""
+    """`manage.py` in real processes, as users run it, on the test's database; `folder` is for input files."""
     running = Project(tmp_path)
     yield running
     running.kill_all()

@@ -1,7 +1,7 @@
-"""PostgreSQL and Valkey from their wheels, for development and tests; not used where both URLs are set.
+"""PostgreSQL and Valkey from their wheels, for development and tests; not used if both URLs are set.
 
-Both servers outlive the process that started them, keep their data in one folder of mode 0700 and listen on unix
-sockets only. Why the wheels' own launchers don't serve: docs/decisions/0021-launching-the-embedded-servers.md.
+Both servers outlive the process that started them, keep their data in one folder of mode 0700 and listen only on
+unix sockets. docs/decisions/0021-launching-the-embedded-servers.md says why the wheels' own launchers are not used.
 """
 
 import logging
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The embedded servers of one home folder, and which of the two this process uses."""
+    """The embedded servers of one home folder, and which of them this process uses."""
 
     home: Path
     runs_postgresql: bool = True
@@ -33,11 +33,11 @@ class Servers:
 
     @property
     def folder(self) -> Path:
-        """Where the servers' data is: `home`, or the folder that the link `home/location` leads to."""
+        """The folder of the servers' data: `home`, or the target of the link `home/location`."""
         return locate(self.home)
 
     def database_settings(self) -> dict[str, Any]:
-        """The entry of Django's DATABASES; its engine starts the servers when it finds them down."""
+        """Return an entry for Django's DATABASES. Its engine starts the servers if they are down."""
         host = str(find_sockets(self.folder))
         return {"ENGINE": DATABASE_ENGINE, "NAME": DATABASE_NAME, "USER": DATABASE_NAME, "HOST": host}
 
@@ -48,21 +48,21 @@ class Servers:
         return f"unix://{Valkey(self.folder).socket}?db=0"
 
     def list_used(self) -> list[Server]:
-        """PostgreSQL and Valkey, as far as this process uses them, in the order in which they start."""
+        """Return the servers that this process uses, in the order in which they start."""
         postgresql, valkey = PostgreSQL(self.folder), Valkey(self.folder)
         return [*([postgresql] if self.runs_postgresql else []), *([valkey] if self.runs_valkey else [])]
 
     def start(self) -> None:
-        """Start what does not answer and wait until it does; raises EmbeddedError with one sentence."""
+        """Start every server that does not respond and wait until it does; raise EmbeddedError if one fails."""
         if used := self.list_used():
             with folders.hold(self.home, self.folder):
                 for server in used:
                     starting.start(server)
 
     def start_missing(self, *, is_recovering: bool = False) -> None:
-        """`start`, but only if a server does not answer, and without Valkey rather than not at all.
+        """Like `start`, but do nothing if both servers respond, and continue without Valkey if it fails to start.
 
-        `is_recovering`: one answers but takes no queries yet; wait until it does.
+        `is_recovering`: a server responds but accepts no queries yet; wait until it does.
         """
         used = self.list_used()
         if not is_recovering and all(server.answers() for server in used):
@@ -77,7 +77,7 @@ class Servers:
                     logger.warning("%s", error)
 
     def stop(self) -> None:
-        """Stop both; PostgreSQL rolls back what is open. Raises EmbeddedError with one sentence."""
+        """Stop both servers; PostgreSQL rolls back open transactions. Raise EmbeddedError if one does not stop."""
         if self.folder.exists():
             with folders.hold(self.home, self.folder):
                 for server in reversed(self.list_used()):

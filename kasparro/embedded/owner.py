@@ -1,4 +1,4 @@
-"""The user that runs the embedded servers: ours, or `nobody` where we are root (PostgreSQL refuses to run as root)."""
+"""The user of the embedded servers: the current one, or `nobody` if that is root, as whom PostgreSQL refuses to run."""
 
 import os
 import pwd
@@ -14,7 +14,7 @@ def is_root() -> bool:
 
 
 def find_ids() -> tuple[int, int]:
-    """User and group of the servers."""
+    """Return the ids of the servers' user and group."""
     if not is_root():
         return os.geteuid(), os.getegid()
     entry = pwd.getpwnam(SERVER_USER)
@@ -27,7 +27,7 @@ def give(path: Path) -> None:
 
 
 def can_reach(folder: Path) -> bool:
-    """Whether the servers can enter all parents of the folder; a user's own servers always can."""
+    """Return whether the servers' user can enter all parents of the folder; always true unless root starts them."""
     if not is_root():
         return True
     parents = [parent for parent in folder.resolve().parents if parent.exists()]
@@ -35,7 +35,7 @@ def can_reach(folder: Path) -> bool:
 
 
 def run_as_owner(folder: Path) -> dict[str, Any]:
-    """Arguments of `subprocess` that run a program as the servers' user, in this folder, with none of our secrets."""
+    """Return arguments for `subprocess` that run a program in `folder` as the servers' user, without our secrets."""
     kept = {name: os.environ[name] for name in ("PATH", "TZ", "TMPDIR") if name in os.environ}
     arguments: dict[str, Any] = {"cwd": folder, "env": {**kept, "LC_ALL": "C"}, "umask": 0o077}
     if is_root():

@@ -1,4 +1,4 @@
-"""Where the folders and sockets of the embedded servers are; it only computes, and makes nothing."""
+"""The paths of the embedded servers' folders and sockets. It only computes them and creates nothing."""
 
 import hashlib
 import os
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from kasparro.embedded.owner import can_reach
 
-SOCKET_PATH_BYTES = 103  # the shortest limit of the systems we know (macOS; Linux allows 107)
-POSTGRESQL_SOCKET = ".s.PGSQL.5432"  # PostgreSQL's own name for it, the longer of the two
+SOCKET_PATH_BYTES = 103  # macOS; Linux allows 107
+POSTGRESQL_SOCKET = ".s.PGSQL.5432"  # chosen by PostgreSQL; the longer of the two names
 VALKEY_SOCKET = "valkey.sock"
 
 
 def locate(home: Path) -> Path:
-    """`home` itself, unless its servers could not work there: then a folder of its own under /var/tmp."""
+    """Return `home` itself, or a folder under /var/tmp if the servers could not work in `home`."""
     with suppress(OSError):
         return home / (home / "location").readlink()
     if can_reach(home) and fits_socket(home):
@@ -27,5 +27,5 @@ def fits_socket(folder: Path) -> bool:
 
 
 def find_sockets(folder: Path) -> Path:
-    """The folder of both sockets."""
+    """Return the folder of both sockets."""
     return folder / "run"

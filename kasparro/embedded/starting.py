@@ -1,4 +1,4 @@
-"""Starting one embedded server, waiting for it, and stopping it; the caller holds the lock of its folder."""
+"""Starts an embedded server, waits for it and stops it. The caller must hold the lock of the server's folder."""
 
 import os
 import shutil
@@ -17,18 +17,18 @@ RETRY_SECONDS = 15
 STOP_SECONDS = 30
 POLL_SECONDS = 0.02
 
-_launched: "list[subprocess.Popen[bytes]]" = []  # they outlive us: Python warns of a running child that is forgotten
+_launched: "list[subprocess.Popen[bytes]]" = []  # Python warns if a Popen is garbage-collected while its process runs
 
 
 def start(server: Server) -> None:
-    """Return once it takes commands: it does already, it recovers, or it is started."""
+    """Start the server unless it is up or recovering, and return as soon as it accepts commands."""
     with explain_errors(server.base):
         if not _becomes_ready(server, server.answers):
             _launch_until_ready(server)
 
 
 def _launch_until_ready(server: Server) -> None:
-    """Try again for a while: after a kill -9 the old server's children may still hold its memory."""
+    """Retry for a while: after kill -9 the old server's children may still hold its shared memory."""
     deadline = time.monotonic() + RETRY_SECONDS
     while True:
         _check_disk(server)
@@ -45,8 +45,8 @@ def _check_disk(server: Server) -> None:
     free = shutil.disk_usage(server.base).free
     if free < NEEDED_DISK_BYTES:
         raise EmbeddedError(
-            f"{server.name} needs {NEEDED_DISK_BYTES >> 20} MiB of free disk in {server.base},"
-            f" and {free >> 20} MiB are left: free some, or set KASPARRO_HOME to another disk."
+            f"{server.name} needs {NEEDED_DISK_BYTES >> 20} MiB of free disk space in {server.base}, but only"
+            f" {free >> 20} MiB are left. Free some space, or set KASPARRO_HOME to a folder on another disk."
         )
 
 
@@ -55,7 +55,7 @@ def _read_log(server: Server) -> str:
 
 
 def _launch(server: Server) -> bool:
-    """Start the program, in a session of its own (a terminal's Ctrl-C is not for it); whether it became ready."""
+    """Start the program in its own session, so that Ctrl-C does not reach it. Return whether it became ready."""
     command = server.make_command()
     with server.log.open("ab") as log:
         process = subprocess.Popen(  # noqa: S603
@@ -71,7 +71,7 @@ def _launch(server: Server) -> bool:
 
 
 def _becomes_ready(server: Server, is_alive: Callable[[], bool]) -> bool:
-    """Wait until it takes commands (it may be recovering from a crash); False if it ends meanwhile."""
+    """Wait until the server accepts commands; it may be recovering from a crash. Return False if it ends first."""
     deadline = time.monotonic() + START_SECONDS
     while is_alive():
         try:
@@ -86,22 +86,22 @@ def _becomes_ready(server: Server, is_alive: Callable[[], bool]) -> bool:
 
 
 def stop(server: Server) -> None:
-    """Return once its process has ended."""
+    """Stop the server and return as soon as its process has ended."""
     pid = server.find_process()
     if pid is None:
         if server.answers():
-            raise EmbeddedError(f"{server.name} runs, but {server.pid_file} does not name its process: end it by hand.")
+            raise EmbeddedError(f"{server.name} runs, but its pid is not in {server.pid_file}. Stop it yourself.")
         return
     with suppress(ProcessLookupError):  # it has just ended
         os.kill(pid, server.stop_signal)
     deadline = time.monotonic() + STOP_SECONDS
     while server.find_process() is not None:
         if time.monotonic() > deadline:
-            raise EmbeddedError(f"{server.name} (pid {pid}) did not stop within {STOP_SECONDS} s: see {server.log}.")
+            raise EmbeddedError(f"{server.name} (pid {pid}) did not stop within {STOP_SECONDS} s. See {server.log}.")
         time.sleep(POLL_SECONDS)
 
 
 def reap() -> None:
-    """Collect those of our children that have ended."""
+    """Reap the launched processes that have ended, so that none stays a zombie."""
     for process in _launched:
         process.poll()

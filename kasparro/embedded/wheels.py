@@ -1,6 +1,6 @@
-"""Where the servers' programs are: in their wheels, or as root in a copy that the servers' user can read.
+"""Finds the servers' programs: in their wheels, or for root in a copy that the servers' user can read.
 
-The packages are found by their metadata and never imported: production has neither.
+The packages are located by their metadata and never imported, because production has neither of them.
 """
 
 import shutil
@@ -14,7 +14,7 @@ from kasparro.embedded.owner import is_root
 
 
 def find_programs(folder: Path, package: str, parts: Sequence[str]) -> Path:
-    """The folder that holds these parts of a package: site-packages, or as root a copy of them in `folder`."""
+    """Return the folder that holds these parts of a package: site-packages, or for root a copy in `folder`."""
     wheel = _find_wheel(package)
     installed = Path(str(wheel.locate_file(""))).resolve()
     if not is_root():
@@ -30,12 +30,12 @@ def _find_wheel(package: str) -> Distribution:
         return distribution(package)
     except PackageNotFoundError:
         raise EmbeddedError(
-            f"{package} is not installed: pip install -r requirements-dev.txt, or set DATABASE_URL and REDIS_URL."
+            f"{package} is not installed. Run pip install -r requirements-dev.txt, or set DATABASE_URL and REDIS_URL."
         ) from None
 
 
 def _copy(installed: Path, parts: Sequence[str], copy: Path) -> None:
-    """Copy whole or not at all, readable by everybody who can enter the folder."""
+    """Copy the parts completely or not at all, readable by every user who can enter the folder."""
     draft = copy.with_name(f"{copy.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     for part in parts:

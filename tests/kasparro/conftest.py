@@ -1,4 +1,4 @@
-"""Homes of embedded servers: empty, used before, or with servers that tests only look at."""
+"""Homes of embedded servers: empty, used before, or with running servers that tests must not change."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,14 +26,14 @@ def seed() -> Iterator[Path]:
 
 @pytest.fixture
 def used_home(home: Path, seed: Path) -> Path:
-    """A home whose servers ran before: a test that is not about the first start need not wait for it."""
+    """A home whose servers ran before, for tests that are not about the first start and need not wait for it."""
     copy_home(seed, home)
     return home
 
 
 @pytest.fixture(scope="package")
 def running(seed: Path) -> Iterator[Servers]:
-    """Servers that tests only look at."""
+    """Running servers, shared by tests that only read from them."""
     with make_home() as made:
         copy_home(seed, made)
         servers = Servers(made)

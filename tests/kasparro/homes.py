@@ -1,4 +1,4 @@
-"""Home folders of embedded servers, and `manage.py` on them with nothing of the developer's own settings."""
+"""Home folders of embedded servers, and `manage.py` on them without any of the developer's own settings."""
 
 import os
 import re
@@ -18,7 +18,7 @@ from kasparro.embedded import Server, Servers
 from tests.processes import ROOT, end_processes
 from tests.settings import RUN_FOLDER
 
-STRANGER = 12_345  # a user that runs none of the servers
+STRANGER = 12_345  # a user who runs no server
 LOCATED = re.compile(r"/var/tmp/kasparro-\d+-[0-9a-f]{12}")
 DURABLE_ROW = "CREATE TABLE IF NOT EXISTS kept (n int); INSERT INTO kept VALUES (1)"
 SHELL = ("shell", "--verbosity", "0", "--command")
@@ -32,7 +32,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become 
 
 @contextmanager
 def make_home() -> Iterator[Path]:
-    """An empty home folder; what runs on it, or where its `location` leads, is ended and removed."""
+    """An empty home folder. On exit its processes are ended, and it and the target of its `location` are removed."""
     others = set(Path("/var/tmp").iterdir())
     home = Path(tempfile.mkdtemp(prefix="home-", dir=RUN_FOLDER))
     home.chmod(0o755)
@@ -40,7 +40,7 @@ def make_home() -> Iterator[Path]:
         yield home
     finally:
         located = {link.readlink() for link in home.rglob("location")}
-        # The code under test made these: only a folder that is new, and named as ours are, is taken for one.
+        # The code under test created the targets: remove one only if it is new and has the name of such a folder.
         for folder in (home, *(path for path in located - others if LOCATED.fullmatch(str(path)))):
             end_processes(folder)
             shutil.rmtree(folder, ignore_errors=True)
@@ -48,14 +48,14 @@ def make_home() -> Iterator[Path]:
 
 def copy_home(seed: Path, home: Path) -> None:
     for path in seed.iterdir():
-        is_program = "-" in path.name  # never written to: links are enough
+        is_program = "-" in path.name  # hard links are enough, because programs are never written to
         subprocess.run(["cp", "-al" if is_program else "-a", str(path), str(home)], check=True)
 
 
 def start_manage(
     home: Path, *arguments: str, prefix: Sequence[str] = (), **environment: str
 ) -> "subprocess.Popen[str]":
-    """`manage.py ARGUMENTS`; an empty variable is an unset one."""
+    """Start `manage.py ARGUMENTS`. An empty variable counts as unset."""
     unset = dict.fromkeys(("DATABASE_URL", "REDIS_URL", "SECRET_KEY", "ALLOWED_HOSTS", "HTTPS", "ETL_SOURCES"), "")
     path = os.environ.get("PATH", os.defpath)
     known = {"PATH": path, "DEBUG": "true", "KASPARRO_HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1", **unset}
@@ -90,7 +90,7 @@ def run_sql(servers: Servers, sql: str) -> object:
 
 
 def list_servers(folder: Path) -> list[str]:
-    """Names of the server programs that run on this folder (of PostgreSQL the postmaster alone names it)."""
+    """Return the names of the server programs that run on this folder (for PostgreSQL, only the postmaster)."""
     done = subprocess.run(["ps", "-ww", "-eo", "args="], capture_output=True, text=True, check=True)
     programs = [Path(line.split()[0]).name for line in done.stdout.splitlines() if f"{folder}/" in line]
     return sorted(program for program in programs if program in ("postgres", "valkey-server"))

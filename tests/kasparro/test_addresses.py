@@ -1,4 +1,4 @@
-"""Where the servers' folder is, whose it is, and what a person reads when there is no place for it."""
+"""Laws of the servers' folder: where it is, who owns it, and the message if it can't be created."""
 
 import os
 import pwd
@@ -30,13 +30,13 @@ USER = next(user.pw_uid for user in pwd.getpwall() if user.pw_uid not in (0, os.
 
 
 def check_elsewhere(home: Path, reason: str) -> None:
-    """The servers work in the folder that home/location leads to, which the first command alone says."""
+    """The servers work in the target of home/location, and only the first command says so."""
     first = manage(home, "servers", "start")
     folder = (home / "location").readlink()
     assert first.returncode == 0
     assert folder.parent == Path("/var/tmp")
     assert first.stderr.count("\n") == 1
-    assert f"The embedded servers keep their data in {folder}: {home} {reason}." in first.stderr
+    assert f"The embedded servers keep their data in {folder}, because the path {home} {reason}." in first.stderr
     assert mode_of(folder) == 0o700
     run_sql(Servers(home), DURABLE_ROW)
     second = manage(home, *SHELL, COUNT_KEPT)
@@ -45,24 +45,24 @@ def check_elsewhere(home: Path, reason: str) -> None:
 
 
 def test_a_home_too_long_for_a_socket_works_elsewhere(home: Path) -> None:
-    check_elsewhere(home / ("long" * 25), "is too long a path for a unix socket")
+    check_elsewhere(home / ("long" * 25), "is too long for a unix socket")
 
 
 @needs_root
-def test_a_home_out_of_the_servers_reach_works_elsewhere(home: Path) -> None:
+def test_a_home_that_the_servers_can_not_reach_works_elsewhere(home: Path) -> None:
     home.chmod(0o700)
-    check_elsewhere(home / "inner", "is out of reach for their user")
+    check_elsewhere(home / "inner", "can't be reached by the servers' user")
 
 
-def test_a_location_too_long_for_a_socket_is_one_sentence(home: Path) -> None:
+def test_a_location_too_long_for_a_socket_is_reported_in_one_line(home: Path) -> None:
     (home / "location").symlink_to(home / ("long" * 25))
     done = manage(home, "servers", "start")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "is too long a path for a unix socket (at most 103 bytes" in done.stderr
+    assert "is too long for a unix socket (at most 103 bytes" in done.stderr
 
 
-def test_a_home_that_can_not_be_made_is_one_sentence(home: Path) -> None:
+def test_a_home_that_can_not_be_created_is_reported_in_one_line(home: Path) -> None:
     (home / "file").touch()
     done = manage(home / "file" / "inner", "servers", "start")
     assert done.returncode == 1
@@ -83,14 +83,14 @@ def mount(home: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ("size=64m", "PostgreSQL needs 200 MiB of free disk in"),
+        ("size=64m", "PostgreSQL needs 200 MiB of free disk space in"),
         ("size=400m,nr_inodes=3", "No space left on device"),
         ("size=400m,nr_inodes=100", "No space left on device"),
         ("size=400m,nr_inodes=1300", "No space left on device"),
     ],
     ids=["bytes", "files-for-folders", "files-for-programs", "files-for-data"],
 )
-def test_no_disk_is_one_sentence(home: Path, mount: list[str], options: str, sentence: str) -> None:
+def test_a_full_disk_is_reported_in_one_line(home: Path, mount: list[str], options: str, sentence: str) -> None:
     disk = home / "disk"
     mounted = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"{options},mode=755", "tmpfs", str(disk)], capture_output=True, check=False
@@ -118,13 +118,14 @@ exec setpriv --reuid "$user" --regid "$user" --clear-groups "$@"
 
 @pytest.fixture
 def as_user(home: Path) -> list[str]:
-    """What to put before a command to run it as an ordinary user, by whom Python may be out of reach.
+    """The prefix of a command that runs it as an ordinary user.
 
-    Then the command sees, in a mount namespace of its own, an open folder in place of the closed one.
+    If that user can't reach Python, the command runs in its own mount namespace, with an open folder in place of the
+    closed one.
     """
     python = Path(sys.base_prefix)
     if any(not parent.stat().st_mode & stat.S_IXOTH for parent in (ROOT, *ROOT.parents, *Path(sys.prefix).parents)):
-        pytest.skip(f"{ROOT} is out of an ordinary user's reach")
+        pytest.skip(f"an ordinary user can't reach {ROOT}")
     closed = [str(parent) for parent in reversed(python.parents) if not parent.stat().st_mode & stat.S_IXOTH]
     shelter = home / "python"
     shelter.mkdir()
@@ -132,7 +133,7 @@ def as_user(home: Path) -> list[str]:
     prefix += [str(shelter), *(closed[:1] or [""]), str(python), str(USER)]
     tried = subprocess.run([*prefix, sys.executable, "-c", ""], capture_output=True, text=True, check=False)
     if tried.returncode != 0:
-        pytest.skip(f"Python is out of an ordinary user's reach: {tried.stderr.strip()}")
+        pytest.skip(f"an ordinary user can't reach Python: {tried.stderr.strip()}")
     return prefix
 
 
@@ -168,4 +169,4 @@ def test_a_normal_user_does_not_take_over_the_folder_of_another(home: Path, as_u
     done = manage(inner, "servers", "start", prefix=as_user)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "belongs to somebody else" in done.stderr
+    assert "belongs to another user" in done.stderr

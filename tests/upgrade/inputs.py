@@ -1,14 +1,14 @@
-"""What the four sources send, in three editions. The dump holds what was read of them: never change a byte."""
+"""The content of the four sources, in three editions. The dump was made from it, so no byte of it may change."""
 
 import json
 from pathlib import Path
 
 RECORDS = 1020
-"""Every 51st is refused, so 1,000 are good. Edition 3 adds five; the first two come again at the end."""
+"""Every 51st record is refused, so 1,000 are accepted. Edition 3 adds five. The end repeats the first two."""
 
 
 def write_inputs(folder: Path, edition: int) -> dict[str, str]:
-    """Write the three files, and `coins.json` for the sandbox; returns the settings that name the files."""
+    """Write the three files, and `coins.json` for the sandbox. Return the settings that name the files."""
     numbers = [*range(1, RECORDS + (6 if edition == 3 else 1)), 1, 2]
     contents = {
         "products.csv": ["product_id,name,category,price,extra_col", *(_make_product(n, edition) for n in numbers)],
@@ -23,12 +23,12 @@ def write_inputs(folder: Path, edition: int) -> dict[str, str]:
 
 
 def _has_changed(number: int, edition: int) -> bool:
-    """A twentieth of the records changes in edition 2, another in edition 3."""
+    """A twentieth of the records changes in edition 2, and another twentieth in edition 3."""
     return 2 <= number % 20 <= edition
 
 
 def _make_name(kind: str, number: int) -> str:
-    """Blank in every second record that is refused."""
+    """Return the record's name, which is blank in every second refused record."""
     return f"{kind} {number}" if number % 102 else ""
 
 

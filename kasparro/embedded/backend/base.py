@@ -1,6 +1,6 @@
-"""Django's PostgreSQL backend for development: a connection to a server that is down starts it first.
+"""Django's PostgreSQL backend for development: connecting starts the embedded servers if they are down.
 
-So the first command, worker or web process starts the servers, and none of them needs to know.
+So the first command, worker or web process starts them without any code of its own.
 """
 
 from typing import Any
@@ -10,12 +10,12 @@ from django.db.backends.postgresql import base
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """As its parent, but `get_new_connection` first makes sure that the embedded servers answer."""
+    """Like its parent, but `get_new_connection` first makes sure that the embedded servers respond."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         settings.EMBEDDED_SERVERS.start_missing()
         try:
             return super().get_new_connection(conn_params)
         except self.Database.OperationalError:
-            settings.EMBEDDED_SERVERS.start_missing(is_recovering=True)  # it answers, but takes no queries yet
+            settings.EMBEDDED_SERVERS.start_missing(is_recovering=True)  # it responds, but accepts no queries yet
             return super().get_new_connection(conn_params)

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 
 class Command(BaseCommand):
-    help = "Start, stop or show the embedded PostgreSQL and Valkey (used where DATABASE_URL or REDIS_URL is unset)."
+    help = "Start, stop or show the embedded PostgreSQL and Valkey (used if DATABASE_URL or REDIS_URL is unset)."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=("start", "stop", "status"))
@@ -33,5 +33,5 @@ class Command(BaseCommand):
         if servers.runs_valkey:
             self.stdout.write(f"REDIS_URL={servers.redis_url()}")
         if not used:
-            self.stdout.write("DATABASE_URL and REDIS_URL are set: no embedded server is used.")
+            self.stdout.write("DATABASE_URL and REDIS_URL are set, so no embedded server is used.")
         return all(server.answers() for server in used)

@@ -1,4 +1,4 @@
-"""`manage.py up`: web, worker and beat on the embedded servers, for development, until Ctrl-C."""
+"""`manage.py up`: runs web, worker and beat on the embedded servers until Ctrl-C, for development."""
 
 import os
 import secrets
@@ -21,25 +21,25 @@ STOP_SECONDS = 30
 
 
 class Command(BaseCommand):
-    help = "Start web, worker and beat, start again what dies, and stop them one by one at Ctrl-C."
+    help = "Start web, worker and beat, restart each one that dies, and stop them one by one on Ctrl-C."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, default=8000, help="of the web process (default 8000)")
-        parser.add_argument("--stop", action="store_true", help="stop what another terminal has started")
+        parser.add_argument("--port", type=int, default=8000, help="port of the web process (default 8000)")
+        parser.add_argument("--stop", action="store_true", help="stop an `up` in another terminal")
 
     def handle(self, *args: Any, port: int, stop: bool, **options: Any) -> None:
         self.pid_file = settings.EMBEDDED_HOME / "up.pid"
         if stop:
             return self._stop_other()
         if self._find_other() is not None:
-            raise CommandError("It is up already: `make down` stops it.")
+            raise CommandError("`up` is already running; `make down` stops it.")
         settings.EMBEDDED_SERVERS.start_missing()
         call_command("migrate", verbosity=0)
         self.pid_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.pid_file.write_text(str(os.getpid()))
         self.stdout.write(f"http://127.0.0.1:{port}/admin/ and /api/docs/ (Ctrl-C stops everything)")
         if (password := make_first_superuser()) is not None:
-            self.stdout.write(f"user admin, password {password} (made now, and shown this once)")
+            self.stdout.write(f"user admin, password {password} (just created, shown only once)")
         self.is_stopping = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._receive)
@@ -57,8 +57,8 @@ class Command(BaseCommand):
             while not self.is_stopping:
                 for name, command in programs.items():
                     if name not in running or running[name].poll() is not None:
-                        self.stdout.write(f"{name}: {'starting' if name not in running else 'died, starting again'}")
-                        # In a session of its own: Ctrl-C is for us, and each child is told by itself.
+                        self.stdout.write(f"{name}: {'starting' if name not in running else 'died, restarting'}")
+                        # In its own session: Ctrl-C reaches only this process, which then stops each child.
                         running[name] = subprocess.Popen(command, start_new_session=True)  # noqa: S603
                 settings.EMBEDDED_SERVERS.start_missing()
                 time.sleep(LOOK_SECONDS)
@@ -95,7 +95,7 @@ class Command(BaseCommand):
 
 
 def make_first_superuser() -> str | None:
-    """In development, the user `admin` where nobody is a superuser yet; the password, which is kept nowhere."""
+    """In development, create the user `admin` if there is no superuser yet. Return the password; it is not stored."""
     if not settings.DEBUG or User.objects.filter(Q(is_superuser=True) | Q(username="admin")).exists():
         return None
     password = secrets.token_urlsafe(12)
@@ -104,7 +104,7 @@ def make_first_superuser() -> str | None:
 
 
 def list_programs(port: int) -> dict[str, list[str]]:
-    """The command lines of the three processes, in the order in which they start."""
+    """Return the command lines of the three processes, in the order in which they start."""
     python, project = sys.executable, Path(settings.BASE_DIR)
     celery = [python, "-m", "celery", "--workdir", str(project), "-A", "kasparro"]
     return {
