@@ -10,11 +10,11 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import Group, User
 from django.db import DEFAULT_DB_ALIAS, connection, transaction
-from django.db.models import Func
 from django.utils import timezone
 
 from api.access.groups import GROUPS, OPERATE
 from api.models import Scope, Token
+from etl.clock import NOW
 
 PREFIX = "kasparro_"
 SHOWN_CHARACTERS = len(PREFIX) + 6
@@ -103,7 +103,7 @@ def find(secret: str) -> tuple[Key, User] | None:
         return None
     token_id, scope, is_to_be_noted, permissions, *values = row
     if is_to_be_noted:
-        Token.objects.filter(pk=token_id).update(last_used_at=Func(function="clock_timestamp"))
+        Token.objects.filter(pk=token_id).update(last_used_at=NOW)
     user = User.from_db(DEFAULT_DB_ALIAS, _USER_COLUMNS, values)
     return Key(token_id, scope, frozenset(permissions), user.is_superuser), user
 

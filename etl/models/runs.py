@@ -1,9 +1,10 @@
 """Runs: one order each, with the keys that requested it and its audit log."""
 
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from etl.clock import NOW
 from etl.models.columns import choices_of, known_words
 from etl.vocabulary import Status, Trigger
 
@@ -128,7 +129,7 @@ class RunEvent(models.Model):
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     kind = models.TextField(help_text="One of vocabulary.EventKind.")
     message = models.TextField()
-    created_at = models.DateTimeField(db_default=Func(function="clock_timestamp"))
+    created_at = models.DateTimeField(db_default=NOW)
 
     class Meta:
         db_table = "etl_run_events"
