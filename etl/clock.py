@@ -1,4 +1,4 @@
-"""The database's clock, the only one that decides anything: as an expression for queries, and read."""
+"""The database's clock, the only one that decisions depend on: as an expression for queries, or its current time."""
 
 from datetime import datetime
 
@@ -6,11 +6,11 @@ from django.db import connection
 from django.db.models import Func, Value
 
 NOW = Func(function="clock_timestamp")
-"""Now, within a transaction too."""
+"""The current time, which advances even within a transaction."""
 
 
 def from_now(seconds: float) -> Func:
-    """The time so many seconds from now; negative ones lie in the past."""
+    """Return the time `seconds` from now; a negative number gives a time in the past."""
     return Func(
         Value(seconds),
         function="clock_timestamp",
@@ -19,7 +19,7 @@ def from_now(seconds: float) -> Func:
 
 
 def read_clock() -> datetime:
-    """The database's time, UTC."""
+    """Return the database's time in UTC."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()

@@ -1,4 +1,4 @@
-"""The pipeline's settings, each once: its default, its meaning and its check. A project sets only what differs.
+"""Defines each setting of the pipeline once: default, meaning and check. A project sets only those that differ.
 
 `conf.ETL_BATCH_SIZE` is the project's Django setting of that name, or the default.
 """
@@ -18,7 +18,10 @@ Number = TypeVar("Number", int, float)
 
 @dataclass(slots=True)
 class Setting(Generic[Value]):
-    """One setting. `parse` reads the text of an environment variable; it and `fits` raise ValueError or TypeError."""
+    """One setting. `parse` reads the value of an environment variable.
+
+    Both `parse` and `fits` raise ValueError or TypeError for a value that can't be used.
+    """
 
     default: Value
     meaning: str
@@ -39,7 +42,7 @@ class Setting(Generic[Value]):
         return self if instance is None else getattr(settings, self.name, self.default)
 
     def find_problem(self) -> str | None:
-        """Why the project's value can't be used; None if it can."""
+        """Return why the project's value can't be used, or None if it can."""
         value = getattr(settings, self.name, self.default)
         try:
             self.fits(value)
@@ -92,12 +95,12 @@ def days(default: int | None, meaning: str) -> Setting[int | None]:
 
 
 def text(default: str, meaning: str, *, fits: Callable[[Any], object] = str, hint: str = "") -> Setting[str]:
-    """A text; `fits` raises ValueError for one that can't be used."""
+    """A string; `fits` raises ValueError if it can't be used."""
     return Setting(default, meaning, hint, _checked(str, fits), fits, may_be_secret=True)
 
 
 def items(default: Sequence[str], meaning: str) -> Setting[Sequence[str]]:
-    """A list of texts; in the environment separated by commas."""
+    """A list of strings, separated by commas in the environment."""
 
     def fits(value: Any) -> None:
         if isinstance(value, str) or not all(isinstance(item, str) for item in value):
@@ -106,7 +109,7 @@ def items(default: Sequence[str], meaning: str) -> Setting[Sequence[str]]:
     def parse(text: str) -> list[str]:
         return [item.strip() for item in text.split(",") if item.strip()]
 
-    return Setting(default, meaning, "Use a list of texts.", parse, fits)
+    return Setting(default, meaning, "Use a list of strings.", parse, fits)
 
 
 def _is_rate(value: str) -> None:
@@ -115,54 +118,58 @@ def _is_rate(value: str) -> None:
 
 
 class Settings:
-    """All of them, by name."""
+    """All settings, by name."""
 
     ETL_SOURCES = items((), "Dotted paths of the sources.")
     ETL_BATCH_SIZE = whole(10_000, "Records in one transaction.", least=1)
     ETL_LEASE_SECONDS = seconds(60, "How long a run owns its source without renewing its lease.", least=0.5)
     ETL_TASK_SECONDS = seconds(600, "After this time a worker's task hands its run over to the next task.", least=0.1)
     ETL_BATCH_DEADLINE_SECONDS = seconds(600, "A run that lands no batch for this long loses its source.", least=0.5)
+    ETL_RESEND_SECONDS = seconds(60, "A queued run whose message was lost is sent another after this time.", least=0.1)
 
-    ETL_HTTP_RETRIES = whole(4, "Retries of a request after 429, 5xx, a connection error or a cut body.")
-    ETL_HTTP_BACKOFF_SECONDS = seconds(1, "The wait before the first retry; each next one is twice as long.")
+    ETL_HTTP_RETRIES = whole(4, "Retries of a request after 429, 5xx, a connection error or a truncated body.")
+    ETL_HTTP_BACKOFF_SECONDS = seconds(1, "The wait before the first retry. Each further wait is twice as long.")
     ETL_HTTP_BACKOFF_CAP_SECONDS = seconds(10, "The longest wait between two retries.")
-    ETL_HTTP_TIMEOUT_SECONDS = seconds(30, "The longest silence of a server.", least=0.1)
-    ETL_HTTP_DEADLINE_SECONDS = seconds(300, "The longest time for one whole answer.", least=0.1)
-    ETL_HTTP_MAX_BYTES = whole(1 << 30, "The largest answer, decompressed.", least=1)
+    ETL_HTTP_TIMEOUT_SECONDS = seconds(30, "The longest time without a byte from the server.", least=0.1)
+    ETL_HTTP_DEADLINE_SECONDS = seconds(300, "The longest time for one complete response.", least=0.1)
+    ETL_HTTP_MAX_BYTES = whole(1 << 30, "The largest response, after decompression.", least=1)
 
-    ETL_PRUNE_RAW_DAYS = days(365, "`prune` removes superseded raw records that are older.")
-    ETL_PRUNE_KEEP_VERSIONS = whole(3, "Raw versions of a record that stay at any age.", least=1)
-    ETL_PRUNE_QUARANTINE_DAYS = days(365, "`prune` removes refused records that were resolved before.")
-    ETL_PRUNE_EVENTS_DAYS = days(90, "`prune` removes run events that are older.")
-    ETL_PRUNE_RUNS_DAYS = days(365, "`prune` removes runs that are older.")
-    ETL_PRUNE_KEEP_RUNS = whole(100, "Runs of a source that stay at any age.", least=1)
+    ETL_PRUNE_RAW_DAYS = days(365, "Age at which `prune` removes superseded raw records.")
+    ETL_PRUNE_KEEP_VERSIONS = whole(3, "Number of raw versions of a record to keep regardless of age.", least=1)
+    ETL_PRUNE_QUARANTINE_DAYS = days(365, "Days after which `prune` removes resolved refused records.")
+    ETL_PRUNE_EVENTS_DAYS = days(90, "Age at which `prune` removes run events.")
+    ETL_PRUNE_RUNS_DAYS = days(365, "Age at which `prune` removes runs.")
+    ETL_PRUNE_KEEP_RUNS = whole(100, "Number of runs of a source to keep regardless of age.", least=1)
 
     REDIS_URL = text(
-        "redis://localhost:6379/0", "Locks, rate limits, liveness.", fits=parse_url, hint="Use redis://HOST:PORT/0."
+        "redis://localhost:6379/0",
+        "The Redis server for locks, rate limits and liveness.",
+        fits=parse_url,
+        hint="Use redis://HOST:PORT/0.",
     )
-    REDIS_KEY_PREFIX = text("kasparro:", "Starts every key in Redis; one for each database.")
+    REDIS_KEY_PREFIX = text("kasparro:", "Prefix of every key in Redis. Each database needs its own.")
 
     COINGECKO_BASE_URL = text("https://api.coingecko.com/api/v3", "The address of CoinGecko's API.")
     COINGECKO_API_KEY = text("", "CoinGecko's demo key, sent to that address only.")
     ETL_RATE_LIMIT_COINGECKO = text(
         "10/minute",
-        "Requests to CoinGecko's public address, all workers together.",
+        "Rate limit of requests to CoinGecko's public address, for all workers together.",
         fits=_is_rate,
-        hint="Use 10/minute.",
+        hint="Use a rate such as 10/minute.",
     )
     PRODUCTS_CSV = text("data/products.csv", "The products file.")
     VENDORS_CSV = text("data/vendors.csv", "The vendors file.")
-    LISTINGS_JSON = text("data/listings.ndjson", "The listings: a file, or an http(s) address.")
+    LISTINGS_JSON = text("data/listings.ndjson", "The listings: a file or an http(s) address.")
 
 
 conf = Settings()
 
 
 def list_settings() -> Iterator[Setting[Any]]:
-    """Every setting, in order."""
+    """Return every setting, in the order of definition."""
     return (value for value in vars(Settings).values() if isinstance(value, Setting))
 
 
 def find_base() -> Path:
-    """The folder from which relative paths of sources count: the project's BASE_DIR, or the working directory."""
+    """Return the folder that relative paths of sources start from: the project's BASE_DIR or the working directory."""
     return Path(getattr(settings, "BASE_DIR", "."))

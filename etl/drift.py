@@ -1,8 +1,8 @@
 """A source's shape, counted over its records, and how it differs from the last snapshot. Pure; needs no database.
 
-Counts add up, so neither the order of the records nor the size of the batches matters. Bounded: MAX_PATHS field
-paths of at most MAX_PATH_CHARACTERS and MAX_DEPTH levels; what lies beyond is not observed. docs/decisions/0008
-tells why the judgement tolerates what it tolerates.
+Counts add up, so neither the order of the records nor the size of the batches matters. A shape is limited to MAX_PATHS
+field paths of at most MAX_PATH_CHARACTERS and MAX_DEPTH levels; anything beyond is not observed. docs/decisions/0008
+explains which outliers the judgement tolerates, and why.
 """
 
 import json
@@ -24,9 +24,9 @@ MAX_DEPTH = 16
 
 TOLERATED_PERCENT = 5
 MANY = 3
-"""Among fewer records a bad one can't be told from a good one: nothing is tolerated, each path counts."""
+"""With fewer records, a bad one can't be distinguished from a good one: nothing is tolerated, each path counts."""
 LEAST_RECORDS = 2
-"""So many records must have a new field path, where there are many."""
+"""The number of records that must have a new field path, if there are at least MANY records."""
 SHOWN_CHANGES = 5
 
 NULL, TEXT, OBJECT, ARRAY, MIXED = "null", "text", "object", "array", "mixed"
@@ -38,7 +38,7 @@ _JSON_TYPES: Mapping[type, str] = {
     dict: OBJECT,
     list: ARRAY,
 }
-# What a cell of text looks like: the group that matches names it. The numbers are those of contracts.py.
+# Finds what a text cell looks like: the group that matches names the type. Numbers are as in etl/contracts.
 _LEXICAL = re.compile(
     r"(?P<integer>-?[0-9]++\Z)"
     r"|(?P<decimal>-?[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?\Z)"
@@ -49,7 +49,7 @@ _LEXICAL = re.compile(
     r"|(?P<text>)"
 )
 _LEXICAL_TYPES = ("integer", "decimal", "boolean", "time", TEXT)
-"""From the narrowest on; each cell of text is covered by the last one."""
+"""From the narrowest to the widest; the last one covers every text cell."""
 _COVERED: Mapping[str, Collection[str]] = {"decimal": ("integer", "decimal"), TEXT: _LEXICAL_TYPES}
 
 _PLAIN_NAME = re.compile(r"[^.\[\]\"\\]+")
@@ -58,9 +58,9 @@ _STEP = re.compile(r'"(?:[^"\\]|\\.)*"|\[\]|[^.\[\]"]+')
 
 @dataclass(slots=True)
 class Tally:
-    """How many records have a field path, and how many have each type there, `null` among them.
+    """How many records have a field path, and how many have each type there, including `null`.
 
-    A record counts once for a path, and once for each type that its array elements have there.
+    A record counts once for a path, and once for each type among its array elements there.
     """
 
     present: int = 0
@@ -69,10 +69,10 @@ class Tally:
 
 @dataclass(slots=True)
 class Shape:
-    """What was seen in a number of records: field path (`price.amount`, `tags[]`) → Tally.
+    """The tally of each field path (`price.amount`, `tags[]`) over a number of records.
 
-    `is_lexical`: the values are cells of text, typed by what they look like; `is_cut`: there were more than
-    MAX_PATHS field paths. Those kept are counted in every record, whichever they are.
+    `is_lexical`: the values are text cells, typed by their appearance. `is_cut`: there were more than MAX_PATHS field
+    paths. Every path that was kept is counted in all records.
     """
 
     records: int = 0
@@ -81,20 +81,20 @@ class Shape:
     is_cut: bool = False
 
     def observe(self, records: Sequence[Mapping[str, Any]], *, is_lexical: bool) -> "Shape":
-        """The shape with these records counted too; this one stays as it is."""
+        """Return a shape that also counts these records; this shape does not change."""
         tallies = {path: Tally(tally.present, tally.types.copy()) for path, tally in self.tallies.items()}
         seen = Shape(self.records + len(records), tallies, is_lexical, self.is_cut)
         seen._count_objects("", records, None, depth=1)
         return seen
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` takes."""
+        """Return the form that `from_json` takes."""
         tallies = {path: {"present": tally.present, "types": dict(tally.types)} for path, tally in self.tallies.items()}
         return {"records": self.records, "is_lexical": self.is_lexical, "is_cut": self.is_cut, "tallies": tallies}
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any] | None) -> "Shape":
-        """The shape as it was saved; an empty one if none was."""
+        """Return the saved shape, or an empty one if none was saved."""
         if saved is None:
             return cls()
         tallies = {path: Tally(tally["present"], Counter(tally["types"])) for path, tally in saved["tallies"].items()}
@@ -103,7 +103,7 @@ class Shape:
     def _count_objects(
         self, parent: str, objects: Iterable[Mapping[str, Any]], owners: Iterable[int] | None, *, depth: int
     ) -> None:
-        """Count the fields of objects; `owners` are their records, None where each has its own."""
+        """Count the fields of objects. `owners` gives each object's record; None if each has a record of its own."""
         columns: defaultdict[str, list[Any]] = defaultdict(list)
         owners_by_name: defaultdict[str, list[int]] = defaultdict(list)
         if owners is None:
@@ -147,7 +147,7 @@ class Shape:
                 self._count_column(f"{path}[]", values_of_elements, owners_of_elements, depth=depth + 1)
 
     def _admit(self, path: str) -> Tally | None:
-        """The tally of the path, a new one where there is room."""
+        """Return the tally of the path, a new one if there is room, or None."""
         tally = self.tallies.get(path)
         if tally is not None or len(path) > MAX_PATH_CHARACTERS:
             return tally
@@ -159,13 +159,13 @@ class Shape:
 
 
 def _join(parent: str, name: str) -> str:
-    """The path of a field. A name that could be read otherwise, or is not printable, stands in quotes."""
+    """Return the path of a field. A name that is ambiguous in a path, or not printable, is quoted."""
     shown = name if _PLAIN_NAME.fullmatch(name) and name.isprintable() else json.dumps(name)
     return f"{parent}.{shown}" if parent else shown
 
 
 def _find_parent(path: str) -> str:
-    """The path without its last step; empty for a field of the record itself."""
+    """Return the path without its last step; empty for a field of the record itself."""
     *_, last = _STEP.finditer(path)
     return path[: last.start()].removesuffix(".")
 
@@ -186,7 +186,7 @@ def _name_type(kind: type) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What a snapshot keeps of a field path, outliers aside. `is_optional`: not in every record (or parent object)."""
+    """A field path in a snapshot, ignoring outliers. `is_optional`: not in every record (or parent object)."""
 
     type: str
     is_nullable: bool
@@ -194,7 +194,7 @@ class Field:
 
     @property
     def nullability(self) -> str:
-        """In words; absent counts like null."""
+        """Describe nullability in words; an absent field counts like null."""
         words = [word for word, claim in (("null", self.is_nullable), ("absent", self.is_optional)) if claim]
         return f"sometimes {' or '.join(words)}" if words else "never null"
 
@@ -204,14 +204,14 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """The shape of a source as it is kept, to be compared with the next read's. `records` were read for it."""
+    """A source's shape as stored for comparison with the next read. `records` is the number of records it is from."""
 
     records: int
     fields: Mapping[str, Field]
     is_cut: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """What `from_json` takes, and people read."""
+        """Return the form that `from_json` takes and operators read."""
         fields = {
             path: {"type": kept.type, "nullable": kept.is_nullable, "presence": "some" if kept.is_optional else "every"}
             for path, kept in self.fields.items()
@@ -243,7 +243,7 @@ class Change:
 
 
 def describe_changes(changes: Sequence[Change]) -> str:
-    """The changes in one line, those beyond the first few as a number."""
+    """Describe the changes in one line: the first few in words, the rest as a number."""
     shown = [str(change) for change in changes[:SHOWN_CHANGES]]
     if len(changes) > SHOWN_CHANGES:
         shown.append(f"and {len(changes) - SHOWN_CHANGES} more")
@@ -251,10 +251,10 @@ def describe_changes(changes: Sequence[Change]) -> str:
 
 
 def compare(shape: Shape, former: Snapshot | None) -> tuple[Snapshot, list[Change]]:
-    """The snapshot that a whole read's shape gives after the former one, and the changes between them by path.
+    """Return the snapshot that a whole read's shape gives after the former one, and the changes, sorted by path.
 
-    What still fits the former snapshot stays as it was there. Where one of the two is cut, only what is certain
-    is told: a path is added to a whole snapshot, or removed from a whole shape.
+    A field that still fits the former snapshot stays as it was there. If one of the two is truncated (`is_cut`), only
+    certain changes are reported: a path added to a complete snapshot, or removed from a complete shape.
     """
     kept = former.fields if former is not None else {}
     fields: dict[str, Field] = {}
@@ -265,7 +265,7 @@ def compare(shape: Shape, former: Snapshot | None) -> tuple[Snapshot, list[Chang
             continue
         after = fields[path] = _judge(shape, path, before)
         if former is not None:
-            changes += _list_changes(path, before, after, is_told=not former.is_cut)
+            changes += _list_changes(path, before, after, is_reported=not former.is_cut)
     for path, before in kept.items():
         if path not in shape.tallies:
             if _is_gone(shape, fields, path):
@@ -276,15 +276,15 @@ def compare(shape: Shape, former: Snapshot | None) -> tuple[Snapshot, list[Chang
 
 
 def _is_established(shape: Shape, former: Snapshot | None, path: str) -> bool:
-    """Whether a path that is not in the former snapshot comes into the next."""
-    if former is not None and former.is_cut and shape.is_cut:  # else snapshots would grow with each read
+    """Whether a path that is not in the former snapshot enters the next one."""
+    if former is not None and former.is_cut and shape.is_cut:  # or snapshots would grow with each read
         return False
     return shape.tallies[path].present >= (LEAST_RECORDS if shape.records >= MANY else 1)
 
 
-def _list_changes(path: str, before: Field | None, after: Field, *, is_told: bool) -> Iterable[Change]:
+def _list_changes(path: str, before: Field | None, after: Field, *, is_reported: bool) -> Iterable[Change]:
     if before is None:
-        if is_told:
+        if is_reported:
             yield Change(path, ChangeKind.ADDED, after=str(after))
         return
     if before.type != after.type:
@@ -294,7 +294,7 @@ def _list_changes(path: str, before: Field | None, after: Field, *, is_told: boo
 
 
 def _is_gone(shape: Shape, fields: Mapping[str, Field], path: str) -> bool:
-    """Whether a path that no record has is removed: not where its parent was null or an empty array throughout."""
+    """Whether a path that no record has is removed. It is not if its parent was null or an empty array throughout."""
     if shape.is_cut:
         return False
     parent = _find_parent(path)
@@ -320,13 +320,13 @@ def _judge(shape: Shape, path: str, before: Field | None) -> Field:
 
 
 def _count_parents(shape: Shape, path: str) -> int:
-    """How many records have the object whose field this is."""
+    """Count the records that have the parent object of this field."""
     parent = _find_parent(path)
     return shape.tallies[parent].types[OBJECT] if parent else shape.records
 
 
 def _judge_type(tally: Tally, before: Field | None, *, is_lexical: bool) -> str:
-    """The former type as long as it covers the values, else the narrowest that does; outliers aside."""
+    """Return the former type if it covers the values, otherwise the narrowest that does. Outliers are ignored."""
     values = tally.types.total() - tally.types[NULL]
     tolerated = _tolerate(values, of=tally.present)
 
@@ -340,13 +340,13 @@ def _judge_type(tally: Tally, before: Field | None, *, is_lexical: bool) -> str:
         return before.type
     if not values:
         return NULL
-    tolerated = min(tolerated, (values - 1) // 2)  # the outliers are the fewer: one type at most remains
+    tolerated = min(tolerated, (values - 1) // 2)  # outliers are a minority, so at most one type remains
     candidates = _LEXICAL_TYPES if is_lexical else tally.types
     return next((word for word in candidates if count_outliers(word) <= tolerated), MIXED)
 
 
 def _is_beyond(outliers: int, records: int, *, is_so: bool) -> bool:
-    """Hysteresis: it becomes so beyond the tolerance, and ceases to be so with no outlier at all."""
+    """Hysteresis: a property becomes true beyond the tolerance, and false again only without any outlier."""
     return outliers > (0 if is_so else _tolerate(records, of=records))
 
 

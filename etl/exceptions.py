@@ -1,4 +1,4 @@
-"""What ends a run, told apart by what the caller does about it. A bad record is no exception: it is quarantined."""
+"""Exceptions that end a run, one per reaction of the caller. A bad record raises nothing: it is quarantined."""
 
 from datetime import UTC, datetime
 
@@ -6,7 +6,7 @@ from etl.vocabulary import Reason
 
 
 class RunError(Exception):
-    """Ends a run `failed`; `reason` is the column of that name, the text is for people and free of secrets."""
+    """Ends a run as `failed`. `reason` is the column of that name; the message is for operators and has no secrets."""
 
     reason: Reason = Reason.INTERNAL_ERROR
 
@@ -16,19 +16,19 @@ class RunError(Exception):
 
 
 class SourceError(RunError):
-    """The source can't be read as it is now (missing, refused, malformed); the next run may find it mended."""
+    """The source can't be read now (missing, refused, malformed). A later run may succeed once it is fixed."""
 
     reason = Reason.SOURCE_UNREADABLE
 
 
 class TransientSourceError(SourceError):
-    """The source did not answer this time (connection, 429, 5xx, cut body); worth a retry within the run."""
+    """The source can't be read this time (connection, 429, 5xx, truncated body); worth a retry within the run."""
 
     reason = Reason.SOURCE_UNREACHABLE
 
 
 class RateLimited(SourceError):
-    """The source asks for a longer wait than this run can spend; `retry_at` is when to come back (UTC)."""
+    """The source asks for a longer wait than this run can spend. `retry_at` is when to try again (UTC)."""
 
     reason = Reason.RATE_LIMITED
 
@@ -38,38 +38,38 @@ class RateLimited(SourceError):
 
     @property
     def wait_seconds(self) -> float:
-        """From now."""
+        """Seconds from now until `retry_at`."""
         return max(0.0, (self.retry_at - datetime.now(UTC)).total_seconds())
 
 
 class LeaseLost(RunError):
-    """This run's lease has ended, and nobody has claimed the source yet: it writes nothing more."""
+    """This run's lease has ended, though no other run has claimed the source yet. The run writes nothing further."""
 
     reason = Reason.LEASE_LOST
 
 
 class Overtaken(RunError):
-    """This run was closed from outside: it writes nothing more, and its source may be somebody else's by now."""
+    """This run was closed from outside. It writes nothing further; another run may own its source by now."""
 
     reason = Reason.ABANDONED
 
 
 class ReadOpen(RunError):
-    """A replay can't begin: a read of its source was cut, and would take what it lands for its own."""
+    """A replay can't start: an interrupted read of its source would treat the replay's records as its own."""
 
     reason = Reason.READ_OPEN
 
 
 class NotFound(LookupError):
-    """What an operator names does not exist; the text is one sentence for people."""
+    """An object that an operator named does not exist. The message is one sentence for the operator."""
 
 
 class NotPossible(Exception):
-    """What an operator asks for can't be done as things stand; the text is one sentence for people."""
+    """An operator's request is not possible in the current state. The message is one sentence for the operator."""
 
 
 class HandedOver(Exception):
-    """Ends a task, not its run: the run goes back to `queued`, to be gone on with after `wait_seconds`."""
+    """Ends a task but not its run: the run is queued again, to be resumed after `wait_seconds`."""
 
     def __init__(self, message: str, wait_seconds: float = 0) -> None:
         super().__init__(message)
@@ -77,4 +77,4 @@ class HandedOver(Exception):
 
 
 class Interrupted(BaseException):
-    """Ctrl-C or SIGTERM; no Exception, so that nothing that handles errors swallows it."""
+    """Ctrl-C or SIGTERM. Not an Exception, so that no error handler swallows it."""

@@ -1,4 +1,4 @@
-"""Judging a record: accepted by the contract, with the hash of its content, or refused with its place. Pure."""
+"""Judges records: accepted by the contract, with a hash of the content, or refused, with their place. Pure."""
 
 import hashlib
 import json
@@ -6,13 +6,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from etl.contracts.field_types import Number
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.records import Accepted, Breach, Original, Record, Refusal
 
 CONTENT_HASH_BYTES = 16
 NO_TIME_DIGEST = bytes(4)
-"""In the place of the time mapping's digest where a record has no time: its row holds the time of writing, which can't
-be compared with the source's own times."""
+"""Replaces the time mapping's digest if a record has no time: its row holds the time of writing, which can't be
+compared with the source's own times."""
 
 
 class Judge:
@@ -24,7 +24,7 @@ class Judge:
         self.empty_hash = hashlib.blake2b(digest_size=CONTENT_HASH_BYTES, key=source.digest().encode())
 
     def judge(self, items: Iterable[Record | Refusal]) -> list[Accepted | Refusal]:
-        """Each item's judgement, in their order."""
+        """Return each item's judgement, in the order of the items."""
         return [item if isinstance(item, Refusal) else self._judge(item) for item in items]
 
     def _judge(self, record: Record) -> Accepted | Refusal:
@@ -37,9 +37,9 @@ class Judge:
         return Accepted(record, unified, content_hash)
 
     def hash_content(self, values: Mapping[str, Any]) -> bytes:
-        """20 bytes: 16 of the content in canonical form and the contract, 4 of the mapping of the event time.
+        """Return 20 bytes: 16 of the content in canonical form and the contract, 4 of the mapping of the event time.
 
-        Canonical: keys sorted, numbers and texts as sent.
+        Canonical: keys sorted, numbers and strings as sent.
         """
         content = self.empty_hash.copy()
         content.update(_encode_canonically(values).encode())
@@ -47,7 +47,7 @@ class Judge:
 
 
 def _encode_number(value: Number) -> dict[str, str]:
-    return {"\x00number": value.text}  # a text "1" and a number 1 differ
+    return {"\x00number": value.text}  # the string "1" and the number 1 differ
 
 
 _encode_canonically = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_encode_number).encode

@@ -1,31 +1,29 @@
-"""One batch, one transaction: everything that a batch changes commits together after the fence, or nothing of it."""
+"""Commits each batch in one fenced transaction: all of its changes or none of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from django.db import connection, transaction
-
+from etl.deduplication import Batch
 from etl.fence.batches import Growth, count_batch, count_page, pass_fence, pass_fence_of_replay, require_landed
 from etl.fence.claims import Claim
 from etl.fence.reads import Read
-from etl.readers.base import Source
-from etl.record_outcomes import Batch
+from etl.readers.source import Source
 from etl.records import Breach, Cursor, Stamp
 from etl.runs.progress import add_batch
 from etl.storage.batch import write_batch, write_records
 from etl.storage.marks import drop_marks, mark_met
 from etl.storage.refusals import lock_open, settle
-from etl.storage.transactions import bound_statements, retry_transient
+from etl.storage.transactions import bounded_transaction, retry_transient
 
 
 def land(
     claim: Claim, source: Source, read: Read, batch: Batch, *, reached: Cursor, wait: Callable[[float], None]
 ) -> Read:
-    """Commit the batch and move the checkpoint past it; the read as it stands afterwards.
+    """Commit the batch, advance the checkpoint past it and return the updated read.
 
-    A transient database error sends the whole transaction again, through the same fence. If the answer to a commit
-    was lost, the fence shows it: the batch number has moved on, and nothing is sent twice. Raises Overtaken or
-    LeaseLost with nothing written.
+    After a transient database error the whole transaction is repeated, through the same fence. If the response to a
+    commit was lost, the fence shows that the batch number has advanced, and nothing is written twice. Raises Overtaken
+    or LeaseLost if the run no longer owns the source; nothing is written then.
     """
     following = replace(
         read,
@@ -41,8 +39,7 @@ def land(
 
 
 def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Batch) -> None:
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction(durable=True) as cursor:
         passed = pass_fence(cursor, claim, following, batch_number=read.batch_number)
         if passed is None:
             require_landed(cursor, claim, read.batch_number)
@@ -57,10 +54,10 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A batch out of quarantine, with what becomes of each row there, by its id.
+    """A batch from quarantine, with the outcome of each quarantine row by its id.
 
-    `landed` gives the index in the batch's versions, None where nothing is to be written; `reached` is the place
-    of the last row.
+    `landed` gives the row's index in the batch's versions, or None if nothing is to be written for it. `reached` is the
+    place of the last row.
     """
 
     batch: Batch
@@ -70,7 +67,7 @@ class Page:
 
 
 class PageChanged(Exception):
-    """A row of the page has been discarded since it was loaded: nothing is written, load it again."""
+    """A row of the page has been discarded since the page was loaded. Nothing is written; load the page again."""
 
 
 def land_page(
@@ -83,9 +80,9 @@ def land_page(
     user_id: int | None,
     wait: Callable[[float], None],
 ) -> None:
-    """Commit a page of a replay, as `land` does a batch; `read_number` is that of the source's last read.
+    """Commit a page of a replay, as `land` commits a batch. `read_number` is the number of the source's last read.
 
-    Raises PageChanged, Overtaken or LeaseLost with nothing written.
+    Raises PageChanged, Overtaken or LeaseLost; nothing is written then.
     """
     for attempt in retry_transient(wait):
         with attempt:
@@ -96,14 +93,13 @@ def _commit_page(
     claim: Claim, source: Source, page: Page, read_number: int, batch_number: int, user_id: int | None
 ) -> None:
     batch = page.batch
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        bound_statements(cursor)
+    with bounded_transaction(durable=True) as cursor:
         passed = pass_fence_of_replay(cursor, claim, batch_number=batch_number)
         if passed is None:
             require_landed(cursor, claim, batch_number)
             return
         stamp = Stamp(claim.source, source.kind, claim.run_id, read_number, passed.sequence, passed.now)
-        # Discarding locks the checkpoint first: from here on the rows do not change.
+        # Discarding locks the checkpoint first, so the rows can't change from here on.
         if not lock_open(cursor, page.landed.keys() | page.refused.keys()):
             raise PageChanged
         raw_ids = write_records(cursor, batch, stamp)

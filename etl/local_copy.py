@@ -1,4 +1,4 @@
-"""Bytes held still: a private copy of a file or body, with the hash of exactly those bytes."""
+"""Makes a private copy of a file or body, with the hash of exactly those bytes."""
 
 import hashlib
 import os
@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +19,7 @@ COPY_ATTEMPTS = 3
 
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """An unnamed temporary file and the SHA-256 of its bytes; `size` in bytes."""
+    """An unnamed temporary file, the SHA-256 of its bytes and its size in bytes."""
 
     file: BinaryIO
     fingerprint: str
@@ -27,21 +28,21 @@ class LocalCopy:
 
 @contextmanager
 def open_temporary() -> Iterator[BinaryIO]:
-    """An unnamed temporary file; raises SourceError if there is no place for it."""
+    """Open an unnamed temporary file. Raises SourceError if it can't be created."""
     try:
         file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below, where an error must not hide another)
     except OSError as error:
-        raise SourceError(f"No temporary file can be made in {tempfile.gettempdir()}: {error.strerror}.") from error
+        raise SourceError(f"Can't create a temporary file in {tempfile.gettempdir()}: {error.strerror}.") from error
     try:
         yield file
     finally:
-        with suppress(OSError):  # a full disk has been told of where it was met
+        with suppress(OSError):  # the write that found the disk full has already raised
             file.close()
 
 
 @contextmanager
 def copy_file(path: Path) -> Iterator[LocalCopy]:
-    """A copy of the file as it was at one moment; raises SourceError, or TransientSourceError while it is written."""
+    """Copy the file as it was at one moment. Raises SourceError, or TransientSourceError if it is being written."""
     with open_temporary() as copy, _open_regular(path) as file:
         for _ in range(COPY_ATTEMPTS):
             before = _identify(file)
@@ -52,9 +53,18 @@ def copy_file(path: Path) -> Iterator[LocalCopy]:
         raise TransientSourceError(f"{path} is being written while it is read: try again when it is complete.")
 
 
+def find_change(path: Path) -> datetime | None:
+    """When the file was written or put there (UTC); None if it is missing."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return datetime.fromtimestamp(max(status.st_mtime, status.st_ctime), UTC)
+
+
 def _open_regular(path: Path) -> BinaryIO:
     try:
-        # Without O_NONBLOCK the open of a named pipe would wait for a writer.
+        # Without O_NONBLOCK, opening a named pipe would wait for a writer.
         file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     except FileNotFoundError:
         raise SourceError(f"{path} does not exist: put the file there or change the setting that names it.") from None
@@ -62,7 +72,7 @@ def _open_regular(path: Path) -> BinaryIO:
         raise SourceError(f"{path} can't be read: {error.strerror}.") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise SourceError(f"{path} is no regular file.")
+        raise SourceError(f"{path} is not a regular file.")
     return file
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 
 from etl import landing
 from etl.conf import conf
+from etl.deduplication import Batch, classify
 from etl.fence.reads import Read, choose_read
 from etl.judgement import Judge
 from etl.models import Checkpoint
-from etl.readers.base import Opening, Source
-from etl.record_outcomes import Batch, classify
+from etl.readers.content import Opening
+from etl.readers.source import Source
 from etl.records import Chunk, Record
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
@@ -29,14 +30,14 @@ from etl.vocabulary import Reason, SourceKind, Status
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run has come: records it has seen, and the share of the content's bytes (0 to 1)."""
+    """A run's progress: the number of records seen, and the share of the content's bytes that is read (0 to 1)."""
 
     seen: int
     share: float
 
 
 def run_source(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
-    """Bring the claimed source up to date and close its run; raises what prevents that, with the run still open."""
+    """Bring the claimed source up to date and close its run. If an error prevents that, the run is still open."""
     checkpoint = started.checkpoint
     with source.open(_choose_opening(source, started), context) as content:
         fingerprint = f"{source.digest()}:{content.fingerprint}" if content is not None else checkpoint.fingerprint
@@ -61,14 +62,14 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
 
 
 def describe_end(quarantined: int) -> ending.Ending:
-    """How a run ends that is through, by the number of records it has refused."""
+    """Return how a finished run ends, given the number of records that were refused."""
     if quarantined:
         return ending.finished(Status.PARTIAL, Reason.RECORDS_REFUSED)
     return ending.finished(Status.SUCCESS)
 
 
 def end_run(started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | None = None) -> None:
-    """Close the claimed run, again after a transient error. Raises Overtaken or LeaseLost."""
+    """Close the claimed run, and retry after a transient error. Raises Overtaken or LeaseLost."""
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
@@ -76,7 +77,7 @@ def end_run(started: Started, context: RunContext, how: ending.Ending, read_end:
 
 
 def _choose_opening(source: Source, started: Started) -> Opening:
-    """Ask for the content only if it has changed, unless all of it is wanted or a read of it is open."""
+    """Ask for the content only if it has changed, unless the run is full, a read is open or the contract changed."""
     checkpoint = started.checkpoint
     is_same_contract = checkpoint.fingerprint.startswith(f"{source.digest()}:")
     if started.is_full or checkpoint.is_reading or not is_same_contract:
@@ -85,18 +86,18 @@ def _choose_opening(source: Source, started: Started) -> Opening:
 
 
 def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
-    """Whether the last finished read was of this content, and no other has begun to land since."""
+    """Whether the last finished read was of this content and no other read has landed a batch since."""
     return not read.is_full and not checkpoint.is_reading and read.fingerprint == checkpoint.fingerprint
 
 
 def _observe(source: Source, chunk: Chunk, read: Read) -> Read:
-    """The read with the chunk's records in its shape, including those that the contract will refuse."""
+    """Add the chunk's records to the read's shape, including records that the contract will refuse."""
     records = [item.values for item in chunk.items if isinstance(item, Record)]
     return replace(read, shape=read.shape.observe(records, is_lexical=source.kind is SourceKind.CSV))
 
 
 def _prepare(source: Source, chunk: Chunk, read: Read, context: RunContext) -> Batch:
-    """Judge the chunk's items by the contract, and compare the accepted ones with what is stored."""
+    """Judge the chunk's items by the contract, and compare the accepted ones with the stored records."""
     judged = Judge(source).judge(chunk.items)
     with context.shield():
         for attempt in retry_transient(context.wait):

@@ -1,11 +1,12 @@
-"""What a source would give, without a run: reads and judges the first records, and writes nothing."""
+"""Previews a source without a run: reads and judges its first records, and writes nothing."""
 
 import logging
 import time
 
 from etl.http import rate_limits
 from etl.judgement import Judge
-from etl.readers.base import Opening, Source
+from etl.readers.content import Opening
+from etl.readers.source import Source
 from etl.records import Accepted, Chunk, Refusal
 
 logger = logging.getLogger(__name__)
@@ -13,8 +14,8 @@ logger = logging.getLogger(__name__)
 MAX_WAIT_SECONDS = 60
 
 
-class _Onlooker:
-    """The `Watch` of a read that belongs to no run."""
+class _PreviewContext:
+    """The context of a read that belongs to no run."""
 
     max_wait_seconds: float = MAX_WAIT_SECONDS
 
@@ -29,9 +30,9 @@ class _Onlooker:
 
 
 def preview(source: Source, limit: int) -> list[Accepted | Refusal]:
-    """The first `limit` records, judged by the source's contract. Raises SourceError."""
-    with source.open(Opening(), _Onlooker()) as content:
-        if content is None:  # only an answer to validators, and none were sent
+    """Return the first `limit` records, judged by the source's contract. Raises SourceError."""
+    with source.open(Opening(), _PreviewContext()) as content:
+        if content is None:  # possible only in response to validators, and none were sent
             return []
         first = next(content.read(None, limit), Chunk())
         return Judge(source).judge(first.items)

@@ -1,7 +1,8 @@
-"""Removes what nobody will ask for any more: superseded raw records, settled refusals, old events and old runs.
+"""Removes rows that are no longer needed: superseded raw records, settled refusals, old events and old runs.
 
-In small transactions, each whole in itself: whatever ends it, `verify` finds nothing, and the next one goes on. What
-a batch may need is removed behind its source's checkpoint's lock, held for one such transaction; no epoch is raised.
+Works in small transactions, each complete in itself: however a pass ends, `verify` finds no problem and the next pass
+continues. Rows that a batch may need are removed while the source's checkpoint is locked, for one such transaction at
+a time. No epoch is raised.
 """
 
 import logging
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import F, Q
 
 from etl.clock import read_clock
@@ -28,14 +29,14 @@ from etl.runs.announcements import REFLECTS_SOURCE
 from etl.sources.registry import list_sources
 from etl.storage import pruning as removal
 from etl.storage.pruning import QUARANTINE, RAW_TABLES, Limits
-from etl.storage.transactions import bound_statements, retry_transient
+from etl.storage.transactions import bounded_transaction, retry_transient
 from etl.supervision import shutdown
 from etl.vocabulary import Status
 
 logger = logging.getLogger(__name__)
 
 BATCH = 5000
-"""Rows a transaction looks at: so few are removed in a fraction of a second."""
+"""Number of rows that one transaction examines: few enough to remove in a fraction of a second."""
 
 RUNS, EVENTS = "etl_runs", "etl_run_events"
 
@@ -53,9 +54,9 @@ _LEFT_OF_RUN = F("new") + F("updated") - F("pruned_raw")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What goes is older than so many days (None: nothing goes), and beyond the newest ones that stay at any age.
+    """Rows are removed if they are older than a number of days (None: never) and not among the newest to keep.
 
-    The least age is a day: whoever still works with a run that was closed from outside has noticed by then.
+    The lowest age is one day. By then, every process has noticed that its run was closed from outside.
     """
 
     raw_days: int | None = None
@@ -73,7 +74,7 @@ class Policy:
 
 @dataclass(slots=True)
 class Pruned:
-    """How many rows went, or would go, by table and source; and of which sources some stayed, and why."""
+    """Number of rows removed, or to be removed, by table and source. `left`: the sources left unfinished, and why."""
 
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)
     left: dict[str, str] = field(default_factory=dict)
@@ -81,7 +82,7 @@ class Pruned:
 
 
 def read_policy() -> Policy:
-    """The policy of the settings ETL_PRUNE_*."""
+    """Return the policy that the settings ETL_PRUNE_* define."""
     return Policy(
         raw_days=conf.ETL_PRUNE_RAW_DAYS,
         keep_versions=conf.ETL_PRUNE_KEEP_VERSIONS,
@@ -93,7 +94,7 @@ def read_policy() -> Policy:
 
 
 def prune_in_task() -> None:
-    """Prune by the settings until it is through, the task's time is up, or the worker is to stop."""
+    """Prune by the settings until everything is removed, the task's time is up, or the worker is to stop."""
     ends_at = time.monotonic() + conf.ETL_TASK_SECONDS
     prune(read_policy(), should_stop=lambda: shutdown.has_begun() or time.monotonic() > ends_at)
 
@@ -106,7 +107,7 @@ def prune(
     is_dry_run: bool = False,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Pruned:
-    """Remove what the policy lets go, of these sources or all; a dry run only tells, and takes no lock."""
+    """Remove the rows that the policy selects, of these sources or all. A dry run only counts, and takes no lock."""
     sources = sources if sources is not None else list_known()
     pruning = _Pruning(sources, batch, is_dry_run=is_dry_run, should_stop=should_stop)
     now = read_clock()
@@ -120,14 +121,14 @@ def prune(
         if days is not None:
             step(now - timedelta(days=days))
     pruned = pruning.pruned
-    told = ", ".join(f"{count} of {table} ({source})" for (table, source), count in sorted(pruned.rows.items()))
+    counts = ", ".join(f"{count} of {table} ({source})" for (table, source), count in sorted(pruned.rows.items()))
     if not is_dry_run:
-        logger.info("Pruned: %s", told or "nothing")
+        logger.info("Pruned: %s", counts or "nothing")
     return pruned
 
 
 class _Pruning:
-    """One pass. In a dry run, what earlier steps would have removed is remembered for the later ones."""
+    """One pass. A dry run remembers the rows that earlier steps would have removed, for the later steps."""
 
     def __init__(
         self, sources: Sequence[str], batch: int, *, is_dry_run: bool, should_stop: Callable[[], bool]
@@ -142,7 +143,7 @@ class _Pruning:
         self._prune_table(QUARANTINE, Limits(self.sources, before))
 
     def prune_raw(self, before: datetime, keep: int) -> None:
-        # Without more raw records than unified ones none is superseded, and no table need be looked through.
+        # If there are no more raw than unified records, none is superseded and no table needs to be scanned.
         grown = Checkpoint.objects.filter(source__in=self.sources, raw_count__gt=F("record_count"))
         sources = list(grown.values_list("source", flat=True))
         for table in RAW_TABLES if sources else ():
@@ -174,8 +175,7 @@ class _Pruning:
     def _prune_table(self, table: str, limits: Limits) -> None:
         behind: int | None = 0
         while behind is not None and not self._stops():
-            with transaction.atomic(), connection.cursor() as cursor:  # for its settings alone
-                bound_statements(cursor)
+            with bounded_transaction() as cursor:  # only for its plans
                 found = removal.find(cursor, table, limits, behind=behind, most=self.batch)
             behind = found.end
             for source, rows in found.rows.items():
@@ -198,13 +198,12 @@ class _Pruning:
             self.pruned.rows[table, source] += removed
 
     def _find_events(self, before: datetime, behind: int) -> tuple[dict[str, list[int]], int, bool]:
-        """Of the next page, by source, what goes; where the page ends; whether it has anything that is old enough.
+        """Return the next page's events to remove by source, the page's last id, and whether any event is old enough.
 
-        Ids and times grow together: behind a page without it there is none.
+        Ids and times grow together: after a page without an old event, no later page has one.
         """
         values: dict[str, Any] = {"behind": behind, "most": self.batch, "before": before, "sources": list(self.sources)}
-        with transaction.atomic(), connection.cursor() as cursor:
-            bound_statements(cursor)
+        with bounded_transaction() as cursor:
             cursor.execute(_FIND_EVENTS, values)
             (end, _, has_older), *rows = sorted(cursor.fetchall(), key=lambda row: row[1] is not None)
         found: dict[str, list[int]] = defaultdict(list)
@@ -213,13 +212,13 @@ class _Pruning:
         return found, end or behind, bool(has_older)
 
     def _count_refused(self) -> Counter[int]:
-        """How many refused records each run still has: counted once, as a closed run gains none."""
+        """Count the refused records that each run still has. Once is enough: a closed run gains no refused records."""
         with connection.cursor() as cursor:
             cursor.execute(_COUNT_REFUSED, [list(self.sources)])
             return Counter(dict(cursor.fetchall())) - self.foreseen_of_run[QUARANTINE]
 
     def _list_pages(self, source: str, before: datetime) -> Iterator[list[tuple[int, int]]]:
-        """The source's runs that were closed before, oldest first, each with how many raw records it has left."""
+        """Yield the source's runs closed before that time, oldest first, each with its number of raw records left."""
         old = Run.objects.filter(source=source, finished_at__lt=before).order_by("finished_at", "pk")
         behind = Q()
         while not self._stops():
@@ -231,7 +230,7 @@ class _Pruning:
             behind = Q(finished_at__gt=last_time) | Q(finished_at=last_time, pk__gt=last_id)
 
     def _remove_runs(self, source: str, ids: Sequence[int]) -> bool:
-        """The runs with their events and keys; False if the source's checkpoint stays locked."""
+        """Remove the runs with their events and keys. Returns False if the source's checkpoint stays locked."""
         if self.is_dry_run:
             events = RunEvent.objects.filter(run_id__in=ids)
             if self.events_before is not None:
@@ -247,7 +246,7 @@ class _Pruning:
 
     @contextmanager
     def _noting_a_locked_checkpoint(self, source: str) -> Iterator[None]:
-        """Leave the rest of a source alone if one batch keeps its checkpoint locked for half a minute."""
+        """Skip the rest of a source if a batch keeps its checkpoint locked for half a minute."""
         try:
             yield
         except CheckpointLocked as error:
@@ -261,14 +260,14 @@ class _Pruning:
 
 
 def _list_kept_runs(source: str, keep: int) -> set[int]:
-    """The runs that stay at any age: the newest, those that tell how the source stands, and the answer to its schedule.
+    """Return the runs to keep regardless of age: the newest, those that give the standing, and the last scheduled one.
 
-    Without that answer the sweeper would ask for the same instant once more.
+    Without the run for the latest due instant, the sweeper would queue one for that instant again.
     """
     closed = Run.objects.filter(source=source, finished_at__isnull=False).order_by("-finished_at")
-    telling = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), REFLECTS_SOURCE)
+    conditions = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), REFLECTS_SOURCE)
     kept = set(closed.values_list("pk", flat=True)[: max(keep, 1)])
-    for condition in telling:
+    for condition in conditions:
         kept.update(closed.filter(condition).values_list("pk", flat=True)[:1])
     due = schedule.find_all_due(list_sources(), read_clock()).get(source)
     if due is not None:
@@ -293,7 +292,7 @@ def _remove_rows(table: str, limits: Limits, source: str, rows: Collection[int])
 
 
 def _remove_closed(source: str, ids: Sequence[int]) -> tuple[int, int]:
-    """How many runs went, and how many of their events."""
+    """Remove the runs. Returns how many runs and how many events were removed."""
     with lock_checkpoint(source, attempts=PATIENT_ATTEMPTS) as cursor:
         count, events, new = run_removal.remove_closed(ids)
         count_pruned(cursor, source, new=new)

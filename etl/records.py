@@ -1,4 +1,4 @@
-"""The values that travel through the pipeline: records as sent, refused and accepted ones, counters, chunks."""
+"""The values that pass through the pipeline: records as sent, accepted and refused records, counters, chunks."""
 
 import hashlib
 from collections.abc import Mapping
@@ -10,10 +10,10 @@ from typing import Any, Self
 from etl.vocabulary import BreachCode, SourceKind
 
 ORIGINAL_BYTES = 64 << 10
-"""How much of a refused record quarantine keeps."""
+"""Number of bytes of a refused record that quarantine keeps."""
 
 Cursor = Mapping[str, Any]
-"""A source's position in its content: JSON, understood by that source's reader alone."""
+"""A source's position in its content: JSON that only the source's reader understands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +29,8 @@ class Breach:
 class Record:
     """One item as sent.
 
-    `position` counts the read's records from 1, `line` is the physical line on which it begins, also from 1.
-    `values` are its fields, `payload` its JSON text for the raw table, `original` its bytes.
+    `position` is its number in the read, `line` the physical line on which it begins; both count from 1. `values` are
+    its fields, `payload` is its JSON for the raw table, `original` its bytes.
     """
 
     position: int
@@ -42,7 +42,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """The bytes of a refused item: the first of them, how many there were, and the SHA-256 of all."""
+    """The bytes of a refused item: the first ORIGINAL_BYTES of them, their number, and the SHA-256 of all."""
 
     head: bytes
     length: int
@@ -55,7 +55,7 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused item with its place and reason; `payload` is None where it can't be parsed."""
+    """One refused item with its place and reason; `payload` is None if the item can't be parsed."""
 
     position: int
     line: int
@@ -66,7 +66,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class StoredRefusal:
-    """A refused record as quarantine has it; `original` is None where only its beginning was kept."""
+    """A refused record as stored in quarantine; `original` is None if only its beginning was kept."""
 
     id: int
     position: int
@@ -78,7 +78,7 @@ class StoredRefusal:
 
 @dataclass(frozen=True, slots=True)
 class UnifiedFields:
-    """One record in our fields; None where the source has none."""
+    """One record in the unified fields; a field is None if the source has no value for it."""
 
     external_id: str
     name: str
@@ -90,7 +90,7 @@ class UnifiedFields:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A record that keeps its contract, with what it is in our fields and the hash of its content."""
+    """A record that fulfils its contract, with its unified fields and the hash of its content."""
 
     record: Record
     unified: UnifiedFields
@@ -99,9 +99,9 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What all rows that a batch writes have in common.
+    """The values shared by all rows that a batch writes.
 
-    `now` is the database's time of the batch's transaction; it is also the event time of a record that has none.
+    `now` is the database's time in the batch's transaction. It is also the event time of a record without a time.
     """
 
     source: str
@@ -133,7 +133,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a reader gives for one batch: items in the order of the source, and the cursor behind the last."""
+    """The items of one batch from a reader, in the order of the source, and the cursor after the last item."""
 
     items: list[Record | Refusal] = field(default_factory=list)
     cursor: Cursor = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""The path of a refused record that is tried again, top to bottom: open in quarantine → landed, or refused again.
+"""The path of a refused record that is replayed, top to bottom: open in quarantine → landed, or refused again.
 
 order ─► claim (epoch) ─► for each page: load ─► revive ─► validate ─► classify
                             BEGIN  checkpoint: compare-and-set, or write nothing; the page's rows still open
@@ -6,7 +6,7 @@ order ─► claim (epoch) ─► for each page: load ─► revive ─► valid
                             COMMIT
          ─► close the run, release the source
 
-It changes nothing that the next read compares with: cursor, fingerprint and shape stay (docs/decisions/0012).
+A replay changes nothing that the next read compares with: cursor, fingerprint and shape stay (docs/decisions/0012).
 """
 
 from collections.abc import Callable
@@ -14,13 +14,13 @@ from dataclasses import asdict
 
 from etl import landing
 from etl.conf import conf
+from etl.deduplication import classify_replayed
 from etl.exceptions import ReadOpen
 from etl.judgement import Judge
 from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
 from etl.pipeline import Progress, describe_end, end_run
-from etl.readers.base import Source
-from etl.record_outcomes import classify_replayed
+from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.runs.starting import Started
@@ -33,10 +33,11 @@ from etl.supervision.run_context import RunContext
 
 
 def run_replay(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
-    """Replay what the claimed run selects and close it; raises what prevents that, with the run still open."""
+    """Replay the records that the claimed run selects, and close it. If an error prevents that, it is still open."""
     run, checkpoint, options = started.run, started.checkpoint, Options.from_json(started.run.options)
     if checkpoint.is_reading:
-        raise ReadOpen(f"Read {checkpoint.read_number} of {source.name} was cut: a replay waits until it is finished.")
+        number = checkpoint.read_number
+        raise ReadOpen(f"Read {number} of {source.name} was interrupted. Replays must wait until it has finished.")
     selection = options.selection or Selection(everything=True)
     place = Place(**run.cursor_after) if run.cursor_after else None
     batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined
@@ -63,7 +64,7 @@ def _count(source: Source, selection: Selection, context: RunContext) -> int:
 def _land(
     started: Started, source: Source, page: Page, batch_number: int, user_id: int | None, context: RunContext
 ) -> bool:
-    """False if a row of the page has been discarded meanwhile."""
+    """Land the page. Returns False if a row of the page has been discarded since it was loaded."""
     try:
         with context.shield():
             landing.land_page(
@@ -83,7 +84,7 @@ def _land(
 def _prepare(
     source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None, context: RunContext
 ) -> Page | None:
-    """The next open rows, judged by today's contract and compared with what is stored; None if there are none."""
+    """Return the next open rows, judged by today's contract and compared with the stored records; None at the end."""
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
@@ -113,7 +114,7 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
 
 
 def _revive(source: Source, stored: StoredRefusal) -> Record | Refusal:
-    """What cannot be revived stays refused, for its old reason."""
+    """Revive the stored record; a record that can't be revived stays refused, for its old reason."""
     revived = source.revive(stored)
     if revived is not None:
         return revived

@@ -1,10 +1,11 @@
-"""What other apps can listen to. `run_closed`: a run has been closed, by whomever and however, and that is committed.
+"""Signals for other apps. `run_closed`: a run was closed, by any process in any way, and that is committed.
 
     @receiver(run_closed)
-    def tell(sender, run, **kwargs): ...
+    def notify(sender, run, **kwargs): ...
 
-`sender` is the model Run, `run` its row as of then. A receiver is called in the process that closed the run, once at
-most: not if that dies between commit and call. What it raises is logged by its type, and disturbs nobody.
+`sender` is the model Run, `run` its row at that time. A receiver is called in the process that closed the run, at most
+once: not if that process dies between commit and call. An exception it raises is logged by its type and goes no
+further.
 """
 
 from django.dispatch import Signal

@@ -26,13 +26,13 @@ def queue_due(source: str) -> None:
 
 @shared_task(name="etl.tasks.sweep")
 def sweep() -> None:
-    """Put right what was missed."""
+    """Repair what was missed: schedule entries, due runs, abandoned runs and messages."""
     sweeping.sweep()
 
 
 @shared_task(name="etl.tasks.prune")
 def prune() -> None:
-    """Remove what is older than the settings ETL_PRUNE_* say; its entry in the schedule is disabled at first."""
+    """Remove rows older than the settings ETL_PRUNE_* say. Its entry in the schedule is disabled at first."""
     prune_in_task()
 
 

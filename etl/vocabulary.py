@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a run stands. `partial` is finished, with records refused."""
+    """The status of a run. `partial`: finished, but some records were refused."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -14,19 +14,19 @@ class Status(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a run has its status, for people; empty where there is nothing to add."""
+    """Why a run has its status, for operators; empty if there is nothing to add."""
 
     NONE = ""
-    UNCHANGED = "unchanged"  # success: the content is the one read before
+    UNCHANGED = "unchanged"  # success: the content is the same as in the last read
     RECORDS_REFUSED = "records_refused"  # partial
-    ABANDONED = "abandoned"  # failed: closed from outside, its process was gone or frozen
-    READ_OPEN = "read_open"  # failed: a replay in a terminal met a read that was cut
-    CANCELLED = "cancelled"  # failed: somebody wanted it to stop
-    RELEASED = "released"  # failed: somebody took its source away, for others
-    LEASE_LOST = "lease_lost"  # failed: noticed by itself that its lease had ended
+    ABANDONED = "abandoned"  # failed: closed from outside, because its process had died or was frozen
+    READ_OPEN = "read_open"  # failed: a replay in a terminal found an interrupted read
+    CANCELLED = "cancelled"  # failed: an operator stopped it
+    RELEASED = "released"  # failed: an operator took its source away, for other runs
+    LEASE_LOST = "lease_lost"  # failed: it noticed that its lease had ended
     INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
     RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait
-    SOURCE_UNREACHABLE = "source_unreachable"  # failed: no answer, after all retries
+    SOURCE_UNREACHABLE = "source_unreachable"  # failed: no response, after all retries
     SOURCE_REFUSED = "source_refused"  # failed: 4xx or TLS
     SOURCE_UNREADABLE = "source_unreadable"  # failed: missing, malformed, too large
     TIMED_OUT = "timed_out"  # failed: the task's time limit
@@ -34,14 +34,14 @@ class Reason(StrEnum):
     GAVE_UP = "gave_up"  # failed: abandoned for the third time
     UNKNOWN_SOURCE = "unknown_source"  # failed: no longer in ETL_SOURCES
     DATABASE_ERROR = "database_error"  # failed: after all retries
-    INTERNAL_ERROR = "internal_error"  # failed: a defect of ours or of the source's code
-    HELD = "held"  # of a refused start: another run holds the source
+    INTERNAL_ERROR = "internal_error"  # failed: a bug in Kasparro or in the source's code
+    HELD = "held"  # reason of a refused start, not of a run: another run holds the source
 
 
 class Trigger(StrEnum):
-    """Who wanted a run."""
+    """What requested a run."""
 
-    TERMINAL = "terminal"  # `manage.py ingest`, here and now
+    TERMINAL = "terminal"  # `manage.py ingest` without `--queue`
     COMMAND = "command"
     SCHEDULE = "schedule"
     API = "api"
@@ -50,7 +50,7 @@ class Trigger(StrEnum):
 
 
 class EventKind(StrEnum):
-    """What a line of a run's audit log tells."""
+    """The kind of one event in a run's audit log."""
 
     QUEUED = "queued"
     STARTED = "started"
@@ -65,7 +65,7 @@ class EventKind(StrEnum):
 
 
 class QuarantineStatus(StrEnum):
-    """What became of a refused record."""
+    """The state of a refused record."""
 
     OPEN = "open"
     REPLAYED = "replayed"
@@ -73,7 +73,7 @@ class QuarantineStatus(StrEnum):
 
 
 class MarkKind(StrEnum):
-    """Of which table the rows are that a read has met and marked."""
+    """The table of the rows that a read has found and marked."""
 
     RECORD = "record"  # unified_records: accepted, and found unchanged
     REFUSAL = "refusal"  # etl_quarantine: refused
@@ -112,19 +112,19 @@ class ChangeKind(StrEnum):
 
 
 class TotalName(StrEnum):
-    """What is counted for ever, with what its label says."""
+    """The totals that are counted forever. Each comment says what the total's label is."""
 
     RUNS = "runs"  # closed runs, by status
     FAILURES = "failures"  # failed runs, by reason
     RECORDS = "records"  # by outcome, one of OUTCOMES
-    DURATION = "duration"  # closed runs that were started, by the first of DURATION_BOUNDS that they kept
+    DURATION = "duration"  # closed runs that were started, by the first of DURATION_BOUNDS that they did not exceed
     DURATION_SUM = "duration_sum"  # seconds of those runs, from first start to end
     RETRIES = "retries"
     SCHEMA_CHANGES = "schema_changes"
 
 
 class SourceKind(StrEnum):
-    """Which raw table keeps a source's records."""
+    """The kind of a source, which selects the raw table of its records."""
 
     API = "api"
     CSV = "csv"
@@ -137,4 +137,4 @@ DURATION_BOUNDS = (
     *("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "300.0", "900.0", "3600.0"),
     "+Inf",
 )
-"""Upper bounds of the histogram of run times, seconds, as Prometheus writes them; the triggers know them too."""
+"""Upper bounds of the histogram of run times in seconds, as Prometheus writes them. The triggers contain them too."""

@@ -22,7 +22,9 @@ from django.core.management import call_command
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
 from etl.supervision import liveness, shutdown
+from etl.supervision.sweep_watch import SweepWatch
 
+_sweep_watch = SweepWatch()
 app = Celery("kasparro")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["etl"])
@@ -58,6 +60,7 @@ def _tell_tasks(**kwargs: Any) -> None:
 def _sign(sender: Any, **kwargs: Any) -> None:
     """Every two seconds, in the worker's parent process, whether or not a task runs."""
     liveness.sign(liveness.name_worker(sender.eventer.hostname))
+    _sweep_watch.tick()
 
 
 @worker_shutdown.connect

@@ -52,6 +52,16 @@ EMBEDDED_HOME = Path(env.text("KASPARRO_HOME", str(BASE_DIR / ".kasparro"))).abs
 EMBEDDED_SERVERS = embedded.Servers(home=EMBEDDED_HOME, runs_postgresql=not _DATABASE_URL, runs_valkey=not REDIS_URL)
 
 
+# A connection whose packets vanish is given up within about half a minute; the URL's own parameters win.
+_SILENT_SERVER = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+
+
 def _database() -> dict[str, Any]:
     if not _DATABASE_URL:
         return EMBEDDED_SERVERS.database_settings()
@@ -66,6 +76,7 @@ def _database() -> dict[str, Any]:
         return {"ENGINE": "django.db.backends.postgresql", "NAME": "unusable"}
     if EMBEDDED_SERVERS.runs_valkey:
         database["ENGINE"] = embedded.DATABASE_ENGINE
+    database["OPTIONS"] = {**_SILENT_SERVER, **database.get("OPTIONS", {})}
     return database
 
 
@@ -168,6 +179,8 @@ CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
     "socket_connect_timeout": 2,
+    "socket_timeout": 30,
+    "socket_keepalive": True,
     "max_retries": 1,  # of who sends: a request that wants a run would wait for seconds, and the sweeper sends too
     "interval_start": 0.1,
     "global_keyprefix": REDIS_KEY_PREFIX,

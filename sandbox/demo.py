@@ -100,6 +100,8 @@ def start_worker(environment: dict[str, str]) -> Iterator[None]:
             "-A",
             "kasparro",
             "worker",
+            "--without-gossip",
+            "--without-mingle",
             "--concurrency",
             "2",
             "--loglevel",

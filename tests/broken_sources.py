@@ -13,6 +13,10 @@ class Nameless(CsvSource):
     unified = {"external_id": "product_id", "name": "name"}
 
 
+class LongNamed(Nameless):
+    name = "n" * 194
+
+
 class Unmapped(Nameless):
     name = "unmapped"
     unified = {"external_id": "product_id"}

@@ -1,4 +1,4 @@
-"""A run and its end, and what every test may use: real `manage.py` processes on its database, servers to kill."""
+"""The start and end of a test run, and the shared fixtures: real `manage.py` processes on its database, and servers."""
 
 import os
 import shutil
@@ -10,36 +10,37 @@ from types import FrameType
 import hypothesis
 import pytest
 from django.conf import settings
-from django.db import connections
+from django.db import connection, connections
 
 from kasparro.embedded import Servers
+from tests.laws.bounded import BoundedWaits
 from tests.processes import Project, end_processes, run_servers
 from tests.settings import RUN_FOLDER
 
-# A busy machine is no failure; in CI the same examples each time.
+# No deadline: a slow machine must not fail a test. CI runs the same examples each time.
 hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("kasparro")
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Make the run's folder; SIGTERM ends the run as Ctrl-C does, so that fixtures clean up."""
+    """Make the run's folder. SIGTERM ends the run like Ctrl-C, so that fixtures clean up."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        session.shouldstop = "ended by SIGTERM"  # where a test catches the exception
+        session.shouldstop = "ended by SIGTERM"  # in case a test catches the exception
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, interrupt)
     RUN_FOLDER.mkdir()
-    RUN_FOLDER.chmod(0o711)  # the servers' user passes through
+    RUN_FOLDER.chmod(0o711)  # the servers' user must be able to enter it
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_sessionfinish() -> Generator[None, None, None]:
-    """Leave no process and no folder, however the run ends."""
+    """Leave no process and no folder, for any way in which the run ends."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        return (yield)  # fixtures that an interrupted run left open are torn down here
+        return (yield)  # tears down the fixtures that an interrupted run left open
     finally:
         connections.close_all()
         end_processes(RUN_FOLDER)
@@ -47,9 +48,20 @@ def pytest_sessionfinish() -> Generator[None, None, None]:
         shutil.rmtree(RUN_FOLDER)
 
 
+@pytest.fixture(autouse=True)
+def bounded_waits(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Whatever etl writes in this process stands in a transaction whose waits are bounded."""
+    if "transactional_db" not in request.fixturenames:
+        yield
+        return
+    request.getfixturevalue("transactional_db")
+    with connection.execute_wrapper(BoundedWaits()):
+        yield
+
+
 @pytest.fixture
 def project(transactional_db: None, tmp_path: Path) -> Iterator[Project]:
-    """`manage.py` as users run it, in processes of its own, on the test's database; `folder` for input files."""
+    """`manage.py` as users run it, in separate processes on the test's database; `folder` is for input files."""
     running = Project(tmp_path)
     yield running
     running.kill_all()

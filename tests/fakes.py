@@ -1,4 +1,4 @@
-"""Stand-ins for what a test does not run: verified by type against the protocols that they fill in for."""
+"""Stand-ins for services that a test does not run. The type checker verifies them against the protocols."""
 
 import time
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from etl.read_context import ReadContext
 
 @dataclass
 class RecordingContext:
-    """A `ReadContext` that keeps notes and waits; it sleeps at most `patience` seconds of a wait."""
+    """A `ReadContext` that records notes and waits. It sleeps at most `patience` seconds of a wait."""
 
     max_wait_seconds: float = 60
     patience: float = 0

@@ -1,4 +1,4 @@
-"""`manage.py`, but it stops itself (SIGSTOP) once: `python -m tests.freezing between_batches|inside_copy ARGUMENTS`."""
+"""A `manage.py` that stops itself (SIGSTOP) once: `python -m tests.freezing between_batches|inside_copy ARGUMENTS`."""
 
 import io
 import os
@@ -15,7 +15,7 @@ django.setup()
 from django.core.management import execute_from_command_line  # noqa: E402
 
 from etl import pipeline  # noqa: E402
-from etl.storage import copy  # noqa: E402
+from etl.storage import bulk_copy as copy  # noqa: E402
 
 FREEZE_AT = 4
 place, *arguments = sys.argv[1:]
@@ -30,7 +30,7 @@ def freeze_once() -> None:
 
 
 class FreezingText(io.StringIO):
-    """Stops the process when COPY has taken a part of it."""
+    """Text that stops the process when COPY has read a part of it."""
 
     def read(self, size: int | None = -1) -> str:
         text = super().read(min(size or 100, 100) if size and size > 0 else size)

@@ -1,4 +1,4 @@
-"""A run that waits to be ended, with one of everything that tests start; test_interrupted.py ends it."""
+"""A test run that waits to be ended, with one of every process that tests start; test_interrupted.py ends it."""
 
 import os
 import time
@@ -12,10 +12,10 @@ from tests.processes import Project, wait_until
 from tests.settings import RUN_FOLDER
 
 
-def test_everything_runs_for_ever(project: Project, own_servers: Servers, tmp_path: Path) -> None:
+def test_everything_runs_forever(project: Project, own_servers: Servers, tmp_path: Path) -> None:
     project.environment |= {"REDIS_URL": own_servers.redis_url(), "KASPARRO_HOME": str(own_servers.home)}
     with serving(tmp_path, WEB_PROCESSES="2"):
-        project.start("up", "--port", "0")  # its processes are no children of ours
+        project.start("up", "--port", "0")  # its processes are not children of this process
         wait_until(User.objects.filter(username="admin").exists)
         Path(os.environ["READY_FILE"]).write_text(str(RUN_FOLDER))
         time.sleep(600)

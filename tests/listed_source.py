@@ -1,4 +1,4 @@
-"""A source whose records a test lists, and whole-table views to compare what landed."""
+"""A source whose records a test lists, and dumps of whole tables to compare the landed records."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +13,8 @@ from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome
 from etl.judgement import Judge
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening, Source
+from etl.readers.content import Content, Opening
+from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.sources import Contract, NonBlank, PositiveDecimal, ZonedTime
@@ -38,7 +39,7 @@ def make_record(position: int, values: Mapping[str, Any]) -> Record:
 
 @dataclass
 class ListedContent:
-    """Records as a reader would give them; the cursor's offset counts records."""
+    """Records as a reader would return them. The cursor's offset counts records."""
 
     records: Sequence[Mapping[str, Any]]
     fingerprint: str
@@ -57,7 +58,7 @@ class ListedContent:
 
 
 class Listed(Source):
-    """Reads `records`; a test sets them on an instance."""
+    """A source that reads `records`; a test sets them on an instance."""
 
     name = "listed"
     kind = SourceKind.API
@@ -88,7 +89,7 @@ def make_item(number: object, *, name: str = "Thing", price: object = "1.5", **m
 
 
 def ingest_here(source: Source, *, full: bool = False) -> Outcome:
-    """A run in this process, as the command `ingest` makes it."""
+    """Run the source in this process, like the command `ingest`."""
     return execute_here(source, Options(full=full), interruption=Interruption(), report=lambda progress: None)
 
 
@@ -103,7 +104,7 @@ def fetch(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 
 def dump_unified(source: str) -> list[tuple[Any, ...]]:
-    """What landed, without ids, times and sequence, which differ from run to run."""
+    """Return the landed records without ids, times and sequence, which differ from run to run."""
     return fetch(
         "SELECT external_id, name, category, value, currency FROM unified_records WHERE source = %s"
         ' ORDER BY external_id COLLATE "C"',

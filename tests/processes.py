@@ -1,4 +1,4 @@
-"""Real `manage.py` processes on the test database, that can be watched, frozen and killed."""
+"""Real `manage.py` processes on the test database, which a test can watch, freeze and kill."""
 
 import json
 import os
@@ -26,7 +26,7 @@ PATIENCE_SECONDS = 60
 
 
 def wait_until(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS, every: float = 0.02) -> Any:
-    """What the condition gives once it is true; fails the test if it never is."""
+    """Wait until the condition is true and return its value. Fails the test if it never becomes true."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():
@@ -36,7 +36,7 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECOND
 
 
 def list_processes(folder: Path) -> list[int]:
-    """The processes that name this folder in their command line or environment."""
+    """List the processes that name this folder in their command line or environment."""
     return [
         int(process.name)
         for process in Path("/proc").glob("[0-9]*")
@@ -45,13 +45,13 @@ def list_processes(folder: Path) -> list[int]:
 
 
 def _read(*files: Path) -> bytes:
-    with suppress(OSError):  # it has just ended, or is another user's
+    with suppress(OSError):  # it has just ended, or belongs to another user
         return b"".join(file.read_bytes() for file in files)
     return b""
 
 
 def end_processes(folder: Path, *, patience_seconds: float = 15) -> None:
-    """End the processes that name this folder: interrupted once, and killed if they are still there after a while."""
+    """Interrupt the processes that name this folder, and kill them if they are still running after a while."""
     interrupted: set[int] = set()
     deadline = time.monotonic() + patience_seconds
     while found := list_processes(folder):
@@ -65,7 +65,7 @@ def end_processes(folder: Path, *, patience_seconds: float = 15) -> None:
 
 @contextmanager
 def run_servers(**used: bool) -> Iterator[Servers]:
-    """Embedded servers of a test's own, which it may stop or kill."""
+    """Run separate embedded servers, which a test may stop or kill."""
     home = Path(tempfile.mkdtemp(prefix="own-", dir=RUN_FOLDER))
     servers = Servers(home, **used)
     try:
@@ -77,7 +77,7 @@ def run_servers(**used: bool) -> Iterator[Servers]:
 
 
 def test_database_url() -> str:
-    """The address of the database that this test uses, for another process."""
+    """Return the address of this test's database, for another process."""
     values = connection.settings_dict
     host, query = values["HOST"], dict(values.get("OPTIONS", {}))
     if host.startswith("/"):
@@ -93,14 +93,14 @@ test_database_url.__test__ = False  # type: ignore[attr-defined]
 
 @dataclass
 class Project:
-    """The project's commands as processes; `environment` adds to what they see."""
+    """The project's commands as processes; `environment` adds to their environment variables."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
     processes: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-        """Start `manage.py ARGUMENTS` and don't wait."""
+        """Start `manage.py ARGUMENTS` without waiting."""
         return self.start_python(str(ROOT / "manage.py"), *arguments, **environment)
 
     def start_python(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -118,7 +118,7 @@ class Project:
         return process
 
     def make_environment(self, more: dict[str, str]) -> dict[str, str]:
-        """Only what a command needs, so that nothing of the developer's own settings leaks in."""
+        """Return only the variables that a command needs, so that no setting of the developer leaks in."""
         names = ("PATH", "HOME", "LANG", "TMPDIR", "KASPARRO_HOME")
         kept = {name: os.environ[name] for name in names if name in os.environ}
         return {
@@ -128,7 +128,7 @@ class Project:
             "REDIS_URL": settings.REDIS_URL,
             "ETL_HTTP_BACKOFF_SECONDS": "0.01",
             "PYTHONPATH": str(ROOT),
-            "TEST_FOLDER": str(self.folder),  # names it, for kill_all
+            "TEST_FOLDER": str(self.folder),  # names the folder, for kill_all
             **self.environment,
             **more,
         }
@@ -140,16 +140,16 @@ class Project:
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
 
     def ingest(self, *arguments: str, **environment: str) -> list[dict[str, Any]]:
-        """`manage.py ingest --json`, as the objects it printed."""
+        """Run `manage.py ingest --json` and return the objects that it printed."""
         done = self.run("ingest", "--json", *arguments, **environment)
         assert done.returncode in (0, 1, 3, 4), done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
 
     def kill_all(self) -> None:
-        """End whatever a test has left running."""
+        """End the processes that a test has left running."""
         for process in self.processes:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-        end_processes(self.folder, patience_seconds=0)  # what `up` started is in sessions of its own
+        end_processes(self.folder, patience_seconds=0)  # the processes that `up` started have their own sessions
         for process in self.processes:
             process.communicate()

@@ -1,18 +1,18 @@
-"""The project's settings for a test run: development, with servers and a folder of its own."""
+"""The project's settings for a test run: development, with separate servers and a separate folder."""
 
 import os
 import secrets
 from pathlib import Path
 
 os.environ.setdefault("DEBUG", "true")
-# Everything that a run makes is in this folder, and every process that it starts has the folder's name in its
-# environment or command line (conftest.py makes it, ends them, removes it). In /tmp paths of sockets stay short.
+# Everything that a run creates is in this folder, and every process that it starts has the folder's name in its
+# environment or command line (conftest.py creates it, ends them and removes it). In /tmp, paths of sockets stay short.
 RUN_FOLDER = Path(f"/tmp/kasparro-test-{secrets.token_hex(4)}")
 os.environ["TMPDIR"] = str(RUN_FOLDER)
 os.environ["KASPARRO_HOME"] = str(RUN_FOLDER / "home")
 
 from kasparro.settings import *  # noqa: E402, F403
 
-DEBUG = False  # as in production: with DEBUG on, Django keeps every statement
+DEBUG = False  # as in production: with DEBUG, Django keeps every statement
 ETL_HTTP_BACKOFF_SECONDS = 0.01
 ETL_HTTP_BACKOFF_CAP_SECONDS = 0.05

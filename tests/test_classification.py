@@ -1,6 +1,6 @@
-"""Laws of what becomes of each record: laws 5 and 6 of the design, whatever the batch size and wherever a read was cut.
+"""Laws of each record's outcome (laws 5 and 6), for any batch size and wherever a read is interrupted.
 
-`Shelf` stands for the tables: it keeps what a batch writes, and gives the next one what it would find stored.
+`Shelf` stands for the tables: it keeps the rows that a batch writes, and gives the next batch the stored ones.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import Number
+from etl.deduplication import Batch, Version, classify
 from etl.judgement import Judge
-from etl.readers.base import Source
-from etl.record_outcomes import Batch, Version, classify
+from etl.readers.source import Source
 from etl.records import Accepted, Breach, Counters, Original, Record, Refusal, UnifiedFields
 from etl.sources import NonBlank, ZonedTime, lower
 from etl.vocabulary import BreachCode
@@ -48,7 +48,7 @@ class TimedThings(Source):
 
 
 class SometimesTimed(Source):
-    """Some of its records carry a time, which only code can tell."""
+    """A source of which only some records carry a time, by its own code."""
 
     name = "sometimes_timed"
     contract = Thing
@@ -67,14 +67,14 @@ def make_records(*rows: dict[str, Any]) -> list[Record | Refusal]:
 
 
 def make_thing(external_id: str, name: str = "Desk", hour: int | None = None) -> dict[str, Any]:
-    """With `hour` it carries a time."""
+    """Make a thing; with `hour`, it carries a time."""
     timed = {} if hour is None else {"at": at(hour).isoformat()}
     return {"id": external_id, "name": name} | timed
 
 
 @dataclass(slots=True)
 class Kept:
-    """A row of `unified_records`, as far as it matters here."""
+    """The part of a row of `unified_records` that matters here."""
 
     id: int
     version: Accepted
@@ -83,7 +83,7 @@ class Kept:
 
 @dataclass(slots=True)
 class Shelf:
-    """What is stored of one source; `met` are the rows that the open read has written or marked."""
+    """The stored rows of one source; `met` are the rows that the open read has written or marked."""
 
     source: Source
     rows: dict[str, Kept] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class Shelf:
     met: set[int] = field(default_factory=set)
 
     def read(self, items: Sequence[Record | Refusal], batch_size: int = 1000) -> Counters:
-        """One read; the counters of all its batches together."""
+        """Do one read. Returns the sum of its batches' counters."""
         self.met = set()
         batches = [self.land(items[start : start + batch_size]) for start in range(0, len(items), batch_size)]
         counted = [asdict(batch.counters) for batch in batches]
@@ -129,12 +129,12 @@ class Shelf:
         self.met.add(row_id)
 
     def describe(self) -> dict[str, Any]:
-        """External id → the content that counts."""
+        """Return the content that counts, by external id."""
         return {external_id: row.version.record.values for external_id, row in self.rows.items()}
 
 
 def read_rows(shelf: Shelf, *rows: dict[str, Any]) -> dict[str, int]:
-    """One read of these rows; the counters that are not zero."""
+    """Do one read of these rows. Returns the counters that are not zero."""
     return {name: count for name, count in asdict(shelf.read(make_records(*rows))).items() if count}
 
 
@@ -186,13 +186,13 @@ def test_refused_record_does_not_make_the_next_one_a_duplicate() -> None:
 
 
 def test_refused_records_keep_their_place_and_their_original() -> None:
-    refusal = Refusal(3, 9, Breach(BreachCode.MALFORMED, "is no JSON"), None, Original.of(b"{"))
+    refusal = Refusal(3, 9, Breach(BreachCode.MALFORMED, "is not valid JSON"), None, Original.of(b"{"))
     batch = Shelf(Things()).land([Record(2, 7, {"id": "A"}, '{"id":"A"}', b"original"), refusal])
     missing = Breach(BreachCode.MISSING, "name is missing", "name")
     assert batch.refusals == [Refusal(2, 7, missing, '{"id":"A"}', Original.of(b"original")), refusal]
 
 
-def test_versions_stand_in_the_order_of_the_read() -> None:
+def test_versions_are_in_the_order_of_the_read() -> None:
     shelf = Shelf(TimedThings())
     batch = shelf.land(make_records(make_thing("B", hour=1), make_thing("A", hour=1), make_thing("B", hour=2)))
     assert [version.record.position for version in batch.versions] == [1, 2, 3]
@@ -238,19 +238,19 @@ def test_newer_record_after_an_unchanged_one_is_updated() -> None:
     assert read_rows(shelf, make_thing("A", hour=1), make_thing("A", hour=2)) == {"unchanged": 1, "updated": 1}
 
 
-def test_times_compare_by_their_instant_and_not_by_their_text() -> None:
+def test_times_are_compared_as_instants_and_not_as_strings() -> None:
     shelf = Shelf(TimedThings())
     read_rows(shelf, make_thing("A") | {"at": "2024-05-01T10:00:00+00:00"})
     assert read_rows(shelf, make_thing("A") | {"at": "2024-05-01T11:30:00+02:00"}) == {"duplicate": 1}
 
 
-def test_time_of_writing_is_no_time_to_compare_with() -> None:
+def test_time_of_writing_is_not_compared() -> None:
     shelf = Shelf(SometimesTimed())
     read_rows(shelf, make_thing("A", "Desk"))
     assert read_rows(shelf, make_thing("A", "Desk@5")) == {"updated": 1}
 
 
-def test_time_from_another_mapping_is_no_time_to_compare_with() -> None:
+def test_time_from_another_mapping_is_not_compared() -> None:
     class Retimed(TimedThings):
         version = 2
 
@@ -268,7 +268,7 @@ _SOMETIMES_TIMED_ROWS = st.builds(
     make_thing, st.sampled_from("AB"), st.sampled_from(["Desk", "Lamp", "Desk@0", "Lamp@0", "Desk@1", "Lamp@2"])
 )
 Reads = tuple[Source, list[dict[str, Any]], list[dict[str, Any]]]
-"""A source, the content of an earlier read of it, and that of the read in question."""
+"""A source, the content of an earlier read, and the content of the tested read."""
 
 
 def make_reads(source: Source, rows: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Reads]:
@@ -281,7 +281,7 @@ _ANY_READS = _READS | make_reads(SometimesTimed(), _SOMETIMES_TIMED_ROWS)
 
 @given(_ANY_READS, st.integers(1, 8))
 @example((SometimesTimed(), [], [make_thing("A", "Desk"), make_thing("A", "Lamp@1")]), 1)
-def test_totals_and_final_contents_are_the_same_whatever_the_batch_size(reads: Reads, batch_size: int) -> None:
+def test_totals_and_final_contents_do_not_depend_on_the_batch_size(reads: Reads, batch_size: int) -> None:
     source, *contents = reads
     whole, batched = Shelf(source), Shelf(source)
     for rows in contents:
@@ -338,7 +338,7 @@ def test_any_order_of_distinct_times_ends_in_the_same_contents(
 
 
 @given(_ANY_READS, st.integers(0, 8), st.integers(1, 4))
-def test_read_cut_by_a_crash_ends_as_the_read_in_one_go(reads: Reads, cut: int, batch_size: int) -> None:
+def test_read_interrupted_by_a_crash_ends_like_the_read_in_one_go(reads: Reads, cut: int, batch_size: int) -> None:
     source, earlier, rows = reads
     whole, resumed = Shelf(source), Shelf(source)
     for shelf in (whole, resumed):
@@ -346,7 +346,7 @@ def test_read_cut_by_a_crash_ends_as_the_read_in_one_go(reads: Reads, cut: int, 
         shelf.met = set()
     records = make_records(*rows)
     whole.land(records)
-    resumed.land(records[:cut])  # after the crash the marks are there still, and batches may have another size
+    resumed.land(records[:cut])  # after the crash, the marks are still there, and batches may have another size
     for start in range(cut, len(records), batch_size):
         resumed.land(records[start : start + batch_size])
     assert (resumed.describe(), resumed.raw) == (whole.describe(), whole.raw)
@@ -381,7 +381,7 @@ def test_order_of_keys_does_not_matter() -> None:
         ("\ud800", "\ud801"),
     ],
 )
-def test_values_that_were_sent_differently_differ(one: Any, other: Any) -> None:
+def test_values_that_were_sent_differently_have_different_hashes(one: Any, other: Any) -> None:
     assert hash_content({"a": one}) != hash_content({"a": other})
 
 
@@ -389,7 +389,7 @@ def test_missing_field_differs_from_an_empty_one() -> None:
     assert len({hash_content({}), hash_content({"a": None}), hash_content({"a": ""}), hash_content({"b": ""})}) == 4
 
 
-def test_field_that_the_contract_does_not_name_counts() -> None:
+def test_field_that_the_contract_does_not_name_is_part_of_the_hash() -> None:
     shelf = Shelf(Things())
     read_rows(shelf, make_thing("A") | {"color": "red"})
     assert read_rows(shelf, make_thing("A") | {"color": "blue"}) == {"updated": 1}
@@ -407,7 +407,7 @@ def test_corrected_mapping_lands_with_the_next_read() -> None:
     assert read_rows(shelf, make_thing("A", "Desk")) == {"unchanged": 1}
 
 
-def test_place_of_a_record_is_no_part_of_its_content() -> None:
+def test_place_of_a_record_is_not_part_of_its_content() -> None:
     (record,) = make_records(make_thing("A"))
     assert isinstance(record, Record)
     moved = replace(record, position=7, line=9, payload=" " + record.payload)
@@ -426,5 +426,5 @@ _RECORDS = st.dictionaries(st.text("ab", max_size=2), _JSON, max_size=3)
 
 
 @given(_RECORDS, _RECORDS)
-def test_hashes_are_equal_exactly_where_contents_are(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_hashes_are_equal_exactly_if_contents_are(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert (hash_content(one) == hash_content(other)) == (one == other)

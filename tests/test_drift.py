@@ -1,4 +1,4 @@
-"""Shapes and their differences: what is drift, what is not, and that neither order nor batches matter."""
+"""Shapes and their differences: which differences are drift, and that neither order nor batches matter."""
 
 import json
 from typing import Any
@@ -23,7 +23,7 @@ from etl.vocabulary import ChangeKind
 
 
 def read_cells(*columns: list[str]) -> Shape:
-    """The shape of a CSV file with the columns a, b, …"""
+    """Return the shape of a CSV file with the columns a, b, …"""
     return see([dict(zip("abcdefgh", row, strict=False)) for row in zip(*columns, strict=True)], is_lexical=True)
 
 
@@ -89,7 +89,7 @@ def test_a_json_field_has_the_type_of_its_values(values: list[Any], expected: st
     assert type_values(*values) == expected
 
 
-def test_paths_lead_into_objects_and_arrays() -> None:
+def test_paths_go_into_objects_and_arrays() -> None:
     shape = see([{"price": {"amount": Number("1")}, "tags": [{"name": "x"}, {"name": "y"}], "grid": [["1"]]}])
     assert list(shape.tallies) == [
         "price",
@@ -112,7 +112,7 @@ def test_two_fields_never_share_a_path() -> None:
     assert all(path.isprintable() and path.encode() for path in paths)
 
 
-def test_a_record_counts_once_however_long_its_arrays_are() -> None:
+def test_a_record_counts_once_for_any_length_of_its_arrays() -> None:
     shape = see([{"tags": ["x"]}] * 99 + [{"tags": [Number("1")] * 1000}])
     assert shape.tallies["tags[]"].present == 100
     assert shape.tallies["tags[]"].types == {"text": 99, "number": 1}
@@ -142,7 +142,7 @@ def test_a_renamed_column_is_removed_and_added() -> None:
     ]
 
 
-def test_another_type_is_told_with_both() -> None:
+def test_another_type_is_reported_with_both_types() -> None:
     before, after = read_cells(["1"] * 5), read_cells(["n/a"] * 5)
     assert find_changes(before, after) == [Change("a", ChangeKind.TYPE, "integer", "text")]
 
@@ -157,7 +157,7 @@ def test_a_wider_number_is_another_type() -> None:
     ("before", "after"),
     [(["1.5"] * 5, ["1"] * 5), (["x"] * 5, ["1"] * 5), (["x"] * 5, ["2026-01-01"] * 5), (["1"] * 5, ["007"] * 5)],
 )
-def test_a_narrower_type_is_no_drift_and_the_wider_one_is_kept(before: list[str], after: list[str]) -> None:
+def test_a_narrower_type_is_not_drift_and_the_wider_one_is_kept(before: list[str], after: list[str]) -> None:
     former = snap(read_cells(before))
     snapshot, changes = compare(read_cells(after), former)
     assert changes == []
@@ -172,7 +172,7 @@ def test_a_mixed_field_stays_mixed() -> None:
 @pytest.mark.parametrize(
     ("bad", "good", "is_drift"), [(1, 2, False), (1, 30, False), (2, 30, True), (5, 95, False), (6, 94, True)]
 )
-def test_one_bad_row_among_many_is_no_drift(bad: int, good: int, is_drift: bool) -> None:
+def test_one_bad_row_among_many_is_not_drift(bad: int, good: int, is_drift: bool) -> None:
     before = read_cells(["1"] * 100, ["x"] * 100)
     after = read_cells(["1"] * good + ["x"] * bad, ["x"] * good + [""] * bad)
     assert [(change.path, change.kind) for change in find_changes(before, after)] == (
@@ -180,7 +180,7 @@ def test_one_bad_row_among_many_is_no_drift(bad: int, good: int, is_drift: bool)
     )
 
 
-def test_among_few_rows_none_is_tolerated() -> None:
+def test_among_few_rows_no_bad_row_is_tolerated() -> None:
     assert len(find_changes(read_cells(["1"]), read_cells(["x"]))) == 1
     assert len(find_changes(read_cells(["1"]), read_cells(["1", ""]))) == 1
 
@@ -222,7 +222,7 @@ def test_a_field_that_one_record_still_has_is_not_removed() -> None:
 
 
 @pytest.mark.parametrize("gap", [{"b": None}, {}], ids=["null", "absent"])
-def test_nullability_comes_beyond_the_tolerance_and_goes_with_the_last_gap(gap: dict[str, Any]) -> None:
+def test_nullability_begins_beyond_the_tolerance_and_ends_with_the_last_gap(gap: dict[str, Any]) -> None:
     def see_gaps(count: int) -> Shape:
         return see([{"a": "1", "b": "x"}] * (100 - count) + [{"a": "1", **gap}] * count)
 
@@ -239,14 +239,14 @@ def test_presence_is_judged_within_the_parent_object() -> None:
     assert snap(see(records)).fields["price.amount"] == Field("text", is_nullable=False, is_optional=False)
 
 
-def test_where_the_parent_is_null_throughout_its_fields_are_not_removed() -> None:
+def test_fields_are_not_removed_if_their_parent_is_null_throughout() -> None:
     before = see([{"price": {"amount": {"of": "1"}}, "tags": ["x"]}] * 5)
     after = see([{"price": None, "tags": []}] * 5)
     assert [(change.path, change.kind) for change in find_changes(before, after)] == [("price", "nullability")]
     assert snap(after, snap(before)).fields.keys() == snap(before).fields.keys()
 
 
-def test_a_field_of_an_object_is_removed_where_the_object_stays() -> None:
+def test_a_field_of_an_object_is_removed_if_the_object_stays() -> None:
     before = see([{"price": {"amount": "1", "net": "1"}}] * 5)
     assert [(c.path, c.kind) for c in find_changes(before, see([{"price": {"amount": "1"}}] * 5))] == [
         ("price.net", "removed")
@@ -254,13 +254,13 @@ def test_a_field_of_an_object_is_removed_where_the_object_stays() -> None:
 
 
 @pytest.mark.parametrize("after", [{}, {"price": "1"}], ids=["gone", "another type"])
-def test_fields_go_with_their_object(after: dict[str, Any]) -> None:
+def test_fields_are_removed_with_their_object(after: dict[str, Any]) -> None:
     before = see([{"id": "1", "price": {"amount": {"of": "1"}}}] * 5)
     removed = [c.path for c in find_changes(before, see([{"id": "1", **after}] * 5)) if c.kind == ChangeKind.REMOVED]
     assert removed == (["price"] if not after else []) + ["price.amount", "price.amount.of"]
 
 
-def test_numbered_paths_are_bounded_and_a_cut_shape_tells_only_what_is_certain() -> None:
+def test_paths_are_bounded_and_a_cut_shape_reports_only_certain_changes() -> None:
     known = [f"k{number}" for number in range(MAX_PATHS)]
     whole = see([dict.fromkeys(known, "x")] * 3)
     flood = [{f"new{number}": "x"} for number in range(2 * MAX_PATHS)]
@@ -274,7 +274,7 @@ def test_numbered_paths_are_bounded_and_a_cut_shape_tells_only_what_is_certain()
     assert len(following.fields) <= 2 * MAX_PATHS
 
 
-def test_what_a_cut_shape_did_not_keep_is_not_added_later() -> None:
+def test_a_path_that_a_cut_shape_left_out_is_not_added_later() -> None:
     flood = [{f"n{number}": "x"} for number in range(2 * MAX_PATHS)]
     cut = see([{"a": "x"}, {"a": "x"}, *flood])
     whole = see([{"a": "x", "b": "x"}] * 5)
@@ -282,7 +282,7 @@ def test_what_a_cut_shape_did_not_keep_is_not_added_later() -> None:
     assert list(snap(whole, snap(cut)).fields) == ["a", "b"]
 
 
-def test_a_known_path_is_counted_in_each_record_even_of_a_cut_shape() -> None:
+def test_a_known_path_is_counted_in_each_record_even_in_a_cut_shape() -> None:
     batches = [[{f"b{batch}f{number}": "x", "a": "1"} for number in range(MAX_PATHS)] for batch in range(3)]
     shape = Shape()
     for batch in batches:
@@ -329,7 +329,7 @@ def test_neither_order_nor_batches_change_a_shape(read: tuple[Any, bool], batch_
 
 
 @given(READS, st.integers(0, 12))
-def test_a_shape_that_was_saved_goes_on_as_if_it_had_not(read: tuple[Any, bool], cut: int) -> None:
+def test_a_saved_shape_continues_as_before(read: tuple[Any, bool], cut: int) -> None:
     records, is_lexical = read
     saved = json.loads(json.dumps(see(records[:cut], is_lexical=is_lexical).as_json()))
     resumed = Shape.from_json(saved).observe(records[cut:], is_lexical=is_lexical)
@@ -337,7 +337,7 @@ def test_a_shape_that_was_saved_goes_on_as_if_it_had_not(read: tuple[Any, bool],
 
 
 @given(READS, READS)
-def test_a_change_is_told_once(first: tuple[Any, bool], second: tuple[Any, bool]) -> None:
+def test_a_change_is_reported_once(first: tuple[Any, bool], second: tuple[Any, bool]) -> None:
     former = snap(see(first[0], is_lexical=first[1]))
     shape = see(second[0], is_lexical=second[1])
     snapshot = snap(shape, former)
@@ -345,7 +345,7 @@ def test_a_change_is_told_once(first: tuple[Any, bool], second: tuple[Any, bool]
 
 
 @given(READS, READS)
-def test_changes_are_just_what_differs_between_the_snapshots(first: tuple[Any, bool], second: tuple[Any, bool]) -> None:
+def test_changes_are_the_differences_between_the_snapshots(first: tuple[Any, bool], second: tuple[Any, bool]) -> None:
     former = snap(see(first[0], is_lexical=first[1]))
     snapshot, changes = compare(see(second[0], is_lexical=second[1]), former)
     paths = former.fields.keys() | snapshot.fields.keys()

@@ -1,4 +1,4 @@
-"""A run of the tests that is ended from outside leaves nothing behind."""
+"""A test run that is ended from outside leaves no process and no file."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from tests.processes import ROOT, end_processes, list_processes, wait_until
 
 
 def list_programs(folder: Path) -> set[str]:
-    """Which of the programs that tests start run for the run with this folder."""
+    """List the programs started by tests that are running for the test run with this folder."""
     programs = ("postgres", "valkey-server", "gunicorn", "manage.py", "worker", "beat")
     commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in list_processes(folder)]
     return {program for program in programs if any(program in command for command in commands)}

@@ -1,4 +1,4 @@
-"""Pruning: what nobody will ask for goes, what anything refers to stays, and `verify` still proves everything."""
+"""Pruning removes rows that are no longer needed and keeps the others, and `verify` still finds no problem."""
 
 import random
 import signal
@@ -21,7 +21,7 @@ from etl.pruning import Policy, prune
 from etl.reports.verification import verify
 from etl.runs import ending, orders
 from etl.runs import pruning as run_removal
-from etl.runs.events import add_event
+from etl.runs.audit_log import add_event
 from etl.storage.selection import Selection
 from etl.tasks import prune as prune_task
 from etl.vocabulary import EventKind, Reason, Trigger
@@ -45,7 +45,7 @@ def sources(settings: Any) -> Iterator[None]:
 
 
 def pass_days(days: int) -> None:
-    """So much time passes: what is there becomes older."""
+    """Make all rows older by a number of days."""
     for table, columns in {
         "etl_runs": ("created_at", "started_at", "finished_at", "heartbeat_at"),
         "etl_run_events": ("created_at",),
@@ -79,7 +79,7 @@ def dump() -> list[Any]:
 
 
 def live_a_year() -> None:
-    """Versions, refusals of each status, drift, failures and runs that changed nothing, all of them long ago."""
+    """Create old versions, refusals of each status, drift, failures, and runs that changed nothing."""
     read_versions("a", "b", "c", "d")
     read(make_item(1, name="e"), make_item(3, name="bad"), make_item(4, name="bad too"))
     replay_now(Selection(ids=(QuarantinedRecord.objects.order_by("pk")[0].pk,)))
@@ -89,13 +89,13 @@ def live_a_year() -> None:
     for _ in range(3):
         ingest_here(Fickle([make_item(1, name="f")]))
     claim = start().claim
-    add_event(claim.run_id, EventKind.RETRY, "Once more.")
+    add_event(claim.run_id, EventKind.RETRY, "Retrying.")
     ending.end(claim, ending.failed(Reason.SOURCE_UNREACHABLE, "gone"))
     ingest_here(Fickle([make_item(1, name="f")]))
     pass_days(20)
 
 
-def test_all_but_the_newest_versions_go() -> None:
+def test_all_but_the_newest_versions_are_removed() -> None:
     read_versions("a", "b", "c", "d")
     pass_days(20)
     pruned = prune(Policy(raw_days=10, keep_versions=2))
@@ -105,7 +105,7 @@ def test_all_but_the_newest_versions_go() -> None:
     assert verify() == []
 
 
-def test_versions_and_what_is_counted_of_them_go_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_versions_and_their_counts_are_removed_together_or_not_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     read_versions("a", "b", "c")
     pass_days(20)
     before = count_rows()
@@ -120,7 +120,7 @@ def test_versions_and_what_is_counted_of_them_go_together_or_not_at_all(monkeypa
     assert verify() == []
 
 
-def test_what_is_younger_stays() -> None:
+def test_younger_rows_stay() -> None:
     read_versions("a", "b")
     pass_days(20)
     read_versions("c", "d")
@@ -144,14 +144,14 @@ def test_the_version_that_a_unified_record_points_to_stays() -> None:
     assert verify() == []
 
 
-def test_what_is_unified_does_not_change() -> None:
+def test_unified_records_do_not_change() -> None:
     live_a_year()
     before = fetch("SELECT xmin, * FROM unified_records ORDER BY id")
     prune(EVERYTHING_OLD)
     assert fetch("SELECT xmin, * FROM unified_records ORDER BY id") == before
 
 
-def test_after_pruning_everything_is_still_proven() -> None:
+def test_after_pruning_verify_still_finds_no_problem() -> None:
     live_a_year()
     assert verify() == []
     before = count_rows()
@@ -173,7 +173,7 @@ def test_after_pruning_everything_is_still_proven() -> None:
         "DELETE FROM etl_runs WHERE new > 0",
     ],
 )
-def test_after_pruning_verify_still_finds_what_is_wrong(damage: str) -> None:
+def test_after_pruning_verify_still_finds_problems(damage: str) -> None:
     read_versions("a", "b", "c", "d")
     pass_days(20)
     read_versions("e")
@@ -194,7 +194,7 @@ def test_totals_do_not_fall() -> None:
     assert Total.objects.exclude(pruned=0).exists()
 
 
-def test_a_dry_run_foretells_what_goes_and_writes_nothing() -> None:
+def test_a_dry_run_predicts_the_removed_rows_and_writes_nothing() -> None:
     live_a_year()
     before = dump()
     foretold = prune(EVERYTHING_OLD, is_dry_run=True)
@@ -212,7 +212,7 @@ def test_the_size_of_a_batch_changes_nothing(batch: int) -> None:
     assert verify() == []
 
 
-def test_a_dry_run_waits_for_nobody() -> None:
+def test_a_dry_run_waits_for_no_lock() -> None:
     live_a_year()
     with connections["default"].copy().cursor() as batch:
         batch.execute("BEGIN")
@@ -228,7 +228,7 @@ def test_only_the_named_source_is_pruned() -> None:
     assert not prune(EVERYTHING_OLD, sources=["other"]).rows.total()
 
 
-def test_open_quarantine_stays_at_any_age() -> None:
+def test_open_quarantine_stays_regardless_of_age() -> None:
     read(make_item(1), make_item(2, name="bad"))
     pass_days(1000)
     read(make_item(1, name="new"))
@@ -236,7 +236,7 @@ def test_open_quarantine_stays_at_any_age() -> None:
     assert not prune(Policy(quarantine_days=1)).rows.total()
 
 
-def test_a_settled_refusal_goes() -> None:
+def test_a_settled_refusal_is_removed() -> None:
     read(make_item(1), make_item(2, name="bad"))
     discard(EVERYTHING, by="a test")
     read(make_item(1))
@@ -245,7 +245,7 @@ def test_a_settled_refusal_goes() -> None:
     assert verify() == []
 
 
-def test_a_discarded_record_that_its_source_still_sends_does_not_come_back() -> None:
+def test_a_discarded_record_that_is_still_sent_does_not_come_back() -> None:
     read(make_item(1), make_item(2, name="bad"))
     discard(EVERYTHING, by="a test")
     pass_days(20)
@@ -254,17 +254,17 @@ def test_a_discarded_record_that_its_source_still_sends_does_not_come_back() -> 
     assert list(QuarantinedRecord.objects.values_list("status", flat=True)) == ["discarded"]
 
 
-def test_while_a_read_is_open_its_refusals_stay() -> None:
+def test_refusals_stay_while_a_read_is_open() -> None:
     read(make_item(1), make_item(2, name="bad"))
     discard(EVERYTHING, by="a test")
-    land(start(), Fickle(), [make_item(1, name="new")])  # the read is cut before it meets the second record
+    land(start(), Fickle(), [make_item(1, name="new")])  # the read is interrupted before the second record
     end_lease()
     pass_days(20)
     assert not prune(Policy(quarantine_days=10)).rows.total()
 
 
-def test_a_replayed_refusal_stays_while_a_replay_may_ask_where_the_stored_record_came_from() -> None:
-    """The newest read refused `bad 2`; what came out of an older read's refusal must not pass for its own."""
+def test_a_replayed_refusal_stays_while_a_replay_may_need_it() -> None:
+    """The newest read refused `bad 2`. A record from an older read's refusal must not count as its own."""
     read(make_item(1, name="bad 1"))
     read(make_item(1, name="bad 2"))
     first, _ = QuarantinedRecord.objects.order_by("pk")
@@ -276,7 +276,7 @@ def test_a_replayed_refusal_stays_while_a_replay_may_ask_where_the_stored_record
     assert verify() == []
 
 
-def test_a_version_that_came_out_of_quarantine_stays_as_long_as_its_refusal() -> None:
+def test_a_version_from_quarantine_stays_as_long_as_its_refusal() -> None:
     read(make_item(1, name="bad"), make_item(2))
     replay_now()
     read(make_item(1, name="a"), make_item(2))
@@ -289,14 +289,14 @@ def test_a_version_that_came_out_of_quarantine_stays_as_long_as_its_refusal() ->
     assert verify() == []
 
 
-def test_runs_go_once_nothing_is_left_of_them() -> None:
+def test_runs_are_removed_after_their_records() -> None:
     read_versions("a", "b", "c")
     pass_days(20)
     read_versions("d")
     prune(Policy(runs_days=10))
     assert Run.objects.count() == 4
     prune(Policy(raw_days=10, runs_days=10))
-    # The first brought the second record, which has no newer version.
+    # The first run landed the second record, which has no newer version.
     assert Run.objects.count() == 2
     assert Run.objects.order_by("pk")[0].pruned_raw == 1
     assert verify() == []
@@ -320,18 +320,18 @@ def test_a_run_with_a_refused_record_stays() -> None:
     assert Run.objects.count() == 2
 
 
-def test_the_newest_runs_stay_at_any_age() -> None:
+def test_the_newest_runs_stay_regardless_of_age() -> None:
     read(make_item(1))
     for _ in range(5):
         ingest_here(Fickle([make_item(1)]))
     pass_days(20)
     ids = list(Run.objects.order_by("pk").values_list("pk", flat=True))
     prune(Policy(runs_days=10, keep_runs=2))
-    # And the first, which read something.
+    # The first run stays too, because it read something.
     assert list(Run.objects.order_by("pk").values_list("pk", flat=True)) == [ids[0], *ids[-2:]]
 
 
-def test_the_answer_to_the_schedule_stays_so_that_it_is_not_asked_for_again() -> None:
+def test_the_last_scheduled_run_stays_so_that_it_is_not_queued_again() -> None:
     sweeping.sweep()
     due = Run.objects.get()
     executor.execute_queued(due.pk)
@@ -366,7 +366,7 @@ def test_snapshots_outlive_their_runs() -> None:
     assert fetch("SELECT number, run_id FROM schema_snapshots ORDER BY number") == [(1, None), (2, None)]
 
 
-def test_no_epoch_is_raised_and_a_run_in_hand_goes_on() -> None:
+def test_no_epoch_is_raised_and_a_running_run_continues() -> None:
     live_a_year()
     started = start()
     prune(EVERYTHING_OLD)
@@ -375,7 +375,7 @@ def test_no_epoch_is_raised_and_a_run_in_hand_goes_on() -> None:
     assert verify() == []
 
 
-def test_a_source_whose_batch_lasts_is_left_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_with_a_long_batch_is_left_for_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
     live_a_year()
     monkeypatch.setattr(pruning, "PATIENT_ATTEMPTS", 1)
     foretold = prune(EVERYTHING_OLD, is_dry_run=True)
@@ -393,7 +393,7 @@ def test_a_source_whose_batch_lasts_is_left_for_the_next_time(monkeypatch: pytes
     assert prune(EVERYTHING_OLD).rows["etl_runs", "listed"] == foretold.rows["etl_runs", "listed"]
 
 
-def test_two_at_once_remove_each_row_once() -> None:
+def test_simultaneous_passes_remove_each_row_once() -> None:
     read_versions(*"abcdefghij")
     pass_days(20)
     foretold = prune(EVERYTHING_OLD, is_dry_run=True)
@@ -415,13 +415,13 @@ def test_two_at_once_remove_each_row_once() -> None:
     assert verify() == []
 
 
-def test_it_stops_when_it_is_told_to() -> None:
+def test_pruning_stops_when_it_is_told_to() -> None:
     live_a_year()
     pruned = prune(EVERYTHING_OLD, should_stop=lambda: True)
     assert (pruned.rows.total(), pruned.is_through) == (0, False)
 
 
-def test_its_entry_in_the_schedule_is_there_and_disabled() -> None:
+def test_the_schedule_has_a_disabled_entry_for_pruning() -> None:
     from importlib import import_module
 
     from django.apps import apps
@@ -480,7 +480,7 @@ def await_rows(process: Any, target: int) -> None:
     wait_until(lambda: process.poll() is not None or count_raw() <= target, every=0.003)
 
 
-def test_killed_at_any_moment_nothing_is_inconsistent(project: Project) -> None:
+def test_a_prune_killed_at_any_moment_leaves_nothing_inconsistent(project: Project) -> None:
     make_history(project, 1500, 4)
     moments = random.Random(20261122)
     kills = 0
@@ -500,7 +500,7 @@ def test_killed_at_any_moment_nothing_is_inconsistent(project: Project) -> None:
     assert Run.objects.count() == 1
 
 
-def test_while_an_ingest_runs_both_come_through(project: Project) -> None:
+def test_a_prune_and_an_ingest_at_once_both_succeed(project: Project) -> None:
     make_history(project, 3000, 3)
     write_versions(project, 3000, 9)
     before = landed_batches()
@@ -515,19 +515,19 @@ def test_while_an_ingest_runs_both_come_through(project: Project) -> None:
     assert {row[1][-2:] for row in dump_unified("products_csv")} == {" 9"}
 
 
-def test_the_command_tells_by_table_and_source_what_goes(project: Project) -> None:
+def test_the_command_reports_removed_rows_by_table_and_source(project: Project) -> None:
     make_history(project, 20, 4)
     told = project.run("prune", "--dry-run", "--raw-older-than", "10", "--keep-versions", "2")
     assert "raw_csv_data" in told.stdout
-    assert "40 rows would go." in told.stdout
-    assert "0 rows are gone." in project.run("prune", ETL_PRUNE_RAW_DAYS="never").stdout
+    assert "40 rows would be removed." in told.stdout
+    assert "0 rows were removed." in project.run("prune", ETL_PRUNE_RAW_DAYS="never").stdout
     done = project.run("prune", ETL_PRUNE_RAW_DAYS="10")
-    assert "20 rows are gone." in done.stdout
+    assert "20 rows were removed." in done.stdout
     assert project.run("verify").returncode == 0
 
 
 @pytest.mark.parametrize("arguments", [["--raw-older-than", "0"], ["--keep-runs", "x"], ["--source", "nonsense"]])
-def test_wrong_usage_is_one_clear_sentence(project: Project, arguments: list[str]) -> None:
+def test_wrong_usage_gives_one_clear_sentence(project: Project, arguments: list[str]) -> None:
     done = project.run("prune", *arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

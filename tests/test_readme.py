@@ -1,4 +1,4 @@
-"""What the README and .env.example claim."""
+"""Tests of the claims in the README and .env.example."""
 
 import re
 

@@ -22,7 +22,7 @@ from etl.models import Checkpoint, QuarantinedRecord, RawApiRecord, Run, SchemaC
 from etl.operations import quarantine
 from etl.operations import runs as run_operations
 from etl.operations.drift import acknowledge
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
 from etl.reports.verification import verify
 from etl.runs import orders, starting
@@ -41,7 +41,7 @@ EVERYTHING = Selection(everything=True)
 
 
 class Fickle(Listed):
-    """Refuses the names a test lists, by code of its own: its contract's digest stays the same."""
+    """Refuses the names that a test lists, by its own code, so its contract's digest stays the same."""
 
     refused: ClassVar[set[str]] = set()
     message = "is refused"
@@ -66,7 +66,7 @@ def sources(settings: Any) -> Iterator[None]:
 
 
 def read(*items: dict[str, Any], refusing: str = "bad", source: type[Fickle] = Fickle) -> None:
-    """One read, in which the names that begin so are refused."""
+    """Do one read, in which names that begin with `refusing` are refused."""
     Fickle.refused = {item["name"] for item in items if item["name"].startswith(refusing)}
     assert ingest_here(source(items), full=True).status in ("success", "partial")
     Fickle.refused = set()
@@ -79,7 +79,7 @@ def replay_now(selection: Selection = EVERYTHING, source: type[Fickle] = Fickle)
 
 
 def one(name: str, **more: Any) -> dict[str, Any]:
-    """A version of the one record that these stories are about."""
+    """Make a version of the one record in these tests."""
     return make_item(1, name=name, **more)
 
 
@@ -124,7 +124,7 @@ def test_a_record_that_is_refused_again_keeps_its_row_with_the_new_reason(monkey
     assert verify() == []
 
 
-def test_what_cannot_be_revived_stays_open_for_its_old_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_record_that_cannot_be_revived_stays_open_for_its_old_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     read(one("bad"))
     monkeypatch.setattr(Fickle, "revive", lambda self, kept: None)
     assert count(replay_now()) == {"quarantined": 1}
@@ -160,8 +160,10 @@ def test_at_an_equal_time_the_last_read_decides(second: str, expected: str) -> N
 
 @pytest.mark.parametrize("items", [("good", "bad"), ("bad", "good")])
 @pytest.mark.parametrize("is_stored_before", [True, False])
-def test_without_times_what_the_last_read_accepted_stays(items: tuple[str, str], is_stored_before: bool) -> None:
-    """Before the refused one or behind it, newly written or found unchanged."""
+def test_without_times_a_record_that_the_last_read_accepted_stays(
+    items: tuple[str, str], is_stored_before: bool
+) -> None:
+    """The accepted version may come before or after the refused one, and be newly written or unchanged."""
     if is_stored_before:
         read(one("good"))
     read(*map(one, items))
@@ -170,7 +172,7 @@ def test_without_times_what_the_last_read_accepted_stays(items: tuple[str, str],
     assert verify() == []
 
 
-def test_without_times_what_the_last_read_only_refused_replaces_an_older_version() -> None:
+def test_without_times_a_record_that_the_last_read_refused_replaces_an_older_version() -> None:
     read(one("good"))
     read(one("bad"))
     assert count(replay_now()) == {"updated": 1}
@@ -178,7 +180,7 @@ def test_without_times_what_the_last_read_only_refused_replaces_an_older_version
     assert verify() == []
 
 
-def test_without_times_what_an_older_read_refused_replaces_nothing() -> None:
+def test_without_times_a_record_that_an_older_read_refused_replaces_nothing() -> None:
     read(one("good"))
     read(one("bad"))
     read(make_item(2))
@@ -186,7 +188,7 @@ def test_without_times_what_an_older_read_refused_replaces_nothing() -> None:
     assert stored() == ["good", "Thing"]
 
 
-def test_a_record_that_is_nowhere_stored_lands_from_any_read() -> None:
+def test_a_record_that_is_not_stored_lands_from_any_read() -> None:
     read(one("bad"))
     read(make_item(2))
     assert count(replay_now()) == {"new": 1}
@@ -197,7 +199,7 @@ SIZES = pytest.mark.parametrize("size", [1, 2, 100])
 
 
 @SIZES
-def test_of_several_reads_the_newest_counts(settings: Any, size: int) -> None:
+def test_the_newest_of_several_reads_counts(settings: Any, size: int) -> None:
     for name in ("bad 1", "bad 2"):
         read(one(name))
     read(make_item(2))
@@ -207,7 +209,7 @@ def test_of_several_reads_the_newest_counts(settings: Any, size: int) -> None:
 
 
 @SIZES
-def test_of_the_last_read_the_first_counts(settings: Any, size: int) -> None:
+def test_the_first_record_of_the_last_read_counts(settings: Any, size: int) -> None:
     read(one("bad 1"), one("bad 2"))
     settings.ETL_BATCH_SIZE = size
     assert count(replay_now()) == {"new": 1, "duplicate": 1}
@@ -215,7 +217,7 @@ def test_of_the_last_read_the_first_counts(settings: Any, size: int) -> None:
 
 
 @SIZES
-def test_what_the_last_read_met_counts_although_it_was_recorded_long_ago(settings: Any, size: int) -> None:
+def test_a_refusal_that_the_last_read_found_counts_even_if_recorded_earlier(settings: Any, size: int) -> None:
     for name in ("bad 1", "bad 2", "bad 1"):
         read(one(name))
     settings.ETL_BATCH_SIZE = size
@@ -224,7 +226,7 @@ def test_what_the_last_read_met_counts_although_it_was_recorded_long_ago(setting
 
 
 @SIZES
-def test_what_is_found_unchanged_counts_as_accepted_for_later_pages(settings: Any, size: int) -> None:
+def test_an_unchanged_record_counts_as_accepted_for_later_pages(settings: Any, size: int) -> None:
     read(one("bad"), refusing="none")
     read(one("bad"), one("bad too"))
     settings.ETL_BATCH_SIZE = size
@@ -233,7 +235,7 @@ def test_what_is_found_unchanged_counts_as_accepted_for_later_pages(settings: An
 
 
 @pytest.mark.parametrize("is_older_first", [True, False])
-def test_in_whatever_order_they_are_replayed_the_last_read_counts(is_older_first: bool) -> None:
+def test_the_last_read_counts_in_any_order_of_replays(is_older_first: bool) -> None:
     read(one("bad 1"))
     read(one("bad 2"))
     outcomes = [replay_now(Selection(ids=(row,))) for row in (ids() if is_older_first else ids()[::-1])]
@@ -242,7 +244,7 @@ def test_in_whatever_order_they_are_replayed_the_last_read_counts(is_older_first
     assert verify() == []
 
 
-def test_a_replay_of_what_is_stored_writes_nothing() -> None:
+def test_a_replay_of_a_stored_record_writes_nothing() -> None:
     read(one("bad"), refusing="none")
     read(one("bad"))
     before = count_writes()
@@ -253,7 +255,7 @@ def test_a_replay_of_what_is_stored_writes_nothing() -> None:
     assert statuses() == ["replayed"]
 
 
-def test_a_replayed_record_is_the_one_that_a_read_gives() -> None:
+def test_a_replayed_record_equals_the_one_that_a_read_gives() -> None:
     read(one("bad", price="1.50"))
     replay_now()
     outcome = ingest_here(Fickle([one("bad", price="1.50")]), full=True)
@@ -314,7 +316,7 @@ def test_a_replay_changes_nothing_that_the_next_read_compares_with() -> None:
     assert ingest_here(Fickle(items)).reason == "unchanged"
 
 
-def test_what_a_replay_writes_appears_with_a_new_sequence() -> None:
+def test_replayed_records_have_a_new_sequence() -> None:
     read(one("bad"), make_item(2))
     before = Checkpoint.objects.get().sequence
     replay_now()
@@ -331,13 +333,13 @@ def test_a_replayed_record_that_a_read_refuses_opens_again_with_that_read() -> N
     assert verify() == []
 
 
-def test_only_what_is_selected_is_replayed() -> None:
+def test_only_selected_records_are_replayed() -> None:
     read(make_item(1, name="bad"), make_item(2, name="bad"), make_item(3, name="bad"))
     replay_now(Selection(ids=(ids()[1],)))
     assert statuses() == ["open", "replayed", "open"]
 
 
-def test_a_commit_whose_answer_was_lost_lands_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_whose_response_was_lost_lands_once(monkeypatch: pytest.MonkeyPatch) -> None:
     read(one("bad"), make_item(2, name="bad 2"))
     for lost_one in range(1, 9):
         commits: list[Any] = []
@@ -395,7 +397,7 @@ def test_a_record_that_is_discarded_while_its_page_is_prepared_does_not_land(mon
 
 
 def leave_a_read_open() -> None:
-    """A read was cut behind its first batch."""
+    """Leave a read that was interrupted after its first batch."""
     Checkpoint.objects.update(is_reading=True, cursor={"position": 1, "offset": 1})
 
 
@@ -407,7 +409,7 @@ def test_a_replay_in_a_worker_waits_for_an_open_read() -> None:
     run.refresh_from_db()
     assert (run.status, statuses()) == ("queued", ["open"])
     assert run.not_before is not None
-    assert "Read 1 of listed was cut" in run.events.get(kind="handed_over").message
+    assert "Read 1 of listed was interrupted" in run.events.get(kind="handed_over").message
 
 
 def test_a_replay_in_a_terminal_fails_while_a_read_is_open() -> None:
@@ -417,7 +419,7 @@ def test_a_replay_in_a_terminal_fails_while_a_read_is_open() -> None:
     assert (outcome.status, outcome.reason, statuses()) == ("failed", "read_open", ["open"])
 
 
-def test_a_replay_that_was_handed_over_goes_on_behind_its_last_page(settings: Any) -> None:
+def test_a_replay_that_was_handed_over_resumes_after_its_last_page(settings: Any) -> None:
     items = [make_item(number, name="bad" if number % 2 else "bad again") for number in range(6)]
     read(*items)
     settings.ETL_BATCH_SIZE, settings.ETL_TASK_SECONDS = 2, 0
@@ -484,7 +486,7 @@ def test_asking_twice_for_one_record_gives_one_run() -> None:
     assert (first.trigger, first.options) == ("replay", {"selection": {"ids": [row]}})
 
 
-def test_a_record_that_was_refused_again_may_be_asked_for_again() -> None:
+def test_a_record_that_was_refused_again_may_be_replayed_again() -> None:
     read(one("bad"))
     (row,) = ids()
     Fickle.refused = {"bad"}
@@ -493,7 +495,7 @@ def test_a_record_that_was_refused_again_may_be_asked_for_again() -> None:
     assert quarantine.replay_one(row, by="a test").pk != first.pk
 
 
-def test_a_record_whose_run_was_cancelled_may_be_asked_for_again() -> None:
+def test_a_record_whose_run_was_cancelled_may_be_replayed_again() -> None:
     read(one("bad"))
     (row,) = ids()
     first = quarantine.replay_one(row, by="a test")
@@ -502,7 +504,7 @@ def test_a_record_whose_run_was_cancelled_may_be_asked_for_again() -> None:
     assert (second.pk != first.pk, second.pk == third.pk) == (True, True)
 
 
-def test_what_is_not_open_is_neither_replayed_nor_discarded() -> None:
+def test_a_record_that_is_not_open_is_neither_replayed_nor_discarded() -> None:
     read(one("bad"))
     (row,) = ids()
     replay_now()
@@ -513,7 +515,7 @@ def test_what_is_not_open_is_neither_replayed_nor_discarded() -> None:
             ask(0, by="a test")
 
 
-def test_who_asked_is_kept_with_what_landed_or_was_discarded() -> None:
+def test_the_user_is_stored_with_landed_and_discarded_records() -> None:
     user = User.objects.create_user("ann")
     read(make_item(1, name="bad"), make_item(2, name="bad"))
     first, second = ids()
@@ -522,7 +524,7 @@ def test_who_asked_is_kept_with_what_landed_or_was_discarded() -> None:
     assert set(QuarantinedRecord.objects.values_list("resolved_by", flat=True)) == {user.pk}
 
 
-def test_a_replay_of_a_user_who_is_gone_lands_all_the_same() -> None:
+def test_a_replay_of_a_deleted_user_lands() -> None:
     user = User.objects.create_user("ann")
     read(one("bad"))
     run = quarantine.replay_one(ids()[0], by="ann", user_id=user.pk)
@@ -541,7 +543,7 @@ def test_a_replay_queues_a_run_for_each_source() -> None:
     ]
 
 
-def test_discarding_keeps_the_count_true_and_what_is_discarded_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_discarding_keeps_the_count_correct_and_discarded_records_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quarantine, "DISCARD_ROWS", 2)
     items = [make_item(number, name="bad") for number in range(5)]
     read(*items)
@@ -552,7 +554,7 @@ def test_discarding_keeps_the_count_true_and_what_is_discarded_away(monkeypatch:
     assert verify() == []
 
 
-def test_a_selection_of_nothing_is_no_selection() -> None:
+def test_a_selection_without_criteria_is_an_error() -> None:
     with pytest.raises(ValueError):
         Selection()
     with pytest.raises(ValueError):
@@ -560,11 +562,11 @@ def test_a_selection_of_nothing_is_no_selection() -> None:
 
 
 @pytest.mark.parametrize("selection", [EVERYTHING, Selection(ids=(1, 2), source="s"), Selection(code="c", run=3)])
-def test_a_selection_comes_back_from_json(selection: Selection) -> None:
+def test_a_selection_survives_json(selection: Selection) -> None:
     assert Selection.from_json(selection.as_json()) == selection
 
 
-def test_the_first_acknowledgement_of_a_change_stands() -> None:
+def test_only_the_first_acknowledgement_of_a_change_counts() -> None:
     ann, bob = (User.objects.create_user(name) for name in ("ann", "bob"))
     read(*(make_item(number) for number in range(3)))
     read(*(make_item(number, more="x") for number in range(3)))
@@ -605,7 +607,7 @@ def assert_replayed_once(number: int = COUNT) -> None:
     assert verify() == []
 
 
-def test_a_replay_killed_in_the_middle_and_asked_for_again_lands_each_record_once(project: Project) -> None:
+def test_a_replay_killed_in_the_middle_and_repeated_lands_each_record_once(project: Project) -> None:
     refuse_products(project)
     for killed_at in (100, 200, 300):
         process = project.start("quarantine", "replay", "--all")
@@ -645,7 +647,7 @@ def test_the_samples_refused_records_are_replayed_and_discarded_by_command(proje
     assert [row[0] for row in dump_unified("products_csv")] == ["1", "2", "3", "4"]
     gone = project.run("quarantine", "replay", "--all")
     assert gone.returncode == 1
-    assert "vendors_csv: no longer in ETL_SOURCES" in gone.stderr
+    assert "No longer in ETL_SOURCES: vendors_csv." in gone.stderr
     assert project.run("quarantine", "discard", "--all").stdout == "3 records were discarded.\n"
     assert project.run("quarantine", "replay", "--all").returncode == 0
     assert project.run("verify").returncode == 0
@@ -661,8 +663,8 @@ def test_a_queued_replay_is_left_to_a_worker(project: Project) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "text"),
     [
-        ((), 2, "or else give --all"),
-        (("7", "--all"), 2, "or else give --all"),
+        ((), 2, "or give --all"),
+        (("7", "--all"), 2, "or give --all"),
         (("--source", "nonsense"), 2, "Unknown source: nonsense"),
         (("--code", "nonsense"), 2, "invalid choice"),
         (("--run", "99"), 2, "There is no run 99."),
@@ -671,7 +673,7 @@ def test_a_queued_replay_is_left_to_a_worker(project: Project) -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["replay", "discard"])
-def test_what_is_selected_wrongly_is_said_in_one_sentence(
+def test_a_wrong_selection_gives_one_sentence(
     project: Project, action: str, arguments: tuple[str, ...], status: int, text: str
 ) -> None:
     done = project.run("quarantine", action, *arguments)

@@ -1,4 +1,4 @@
-"""The smoke test itself: that it passes on a stack that works is for .ci/smoke; here, that it can fail."""
+"""Tests that the smoke test can fail; .ci/smoke tests that it passes on a working stack."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ from tests.processes import ROOT
 
 
 class Yes(BaseHTTPRequestHandler):
-    """Says that all is well, to everybody."""
+    """A server that answers every request with success."""
 
     def do_GET(self) -> None:
         body = b'{"status": "ok", "data": []}'
@@ -41,14 +41,14 @@ def smoke(url: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_a_stack_that_is_not_there_can_not_be_asked() -> None:
+def test_a_stack_that_is_down_is_an_error() -> None:
     done = smoke("http://127.0.0.1:1")
     assert done.returncode == 2
     assert "It can't be asked" in done.stdout
     assert "Traceback" not in done.stderr
 
 
-def test_a_stack_that_lets_everybody_in_fails(yes: str) -> None:
+def test_a_stack_that_lets_everyone_in_fails(yes: str) -> None:
     done = smoke(yes)
     assert done.returncode == 1
     assert "FAIL without a token, or with a wrong one, nothing is shown: GET /api/v1/data was answered with 200" in (

@@ -1,4 +1,4 @@
-"""Sources for the tests of workers: one with a fast rhythm, and four that ask one host."""
+"""Sources for the tests of workers: one with a short interval, and four that send requests to one host."""
 
 from datetime import timedelta
 
@@ -34,7 +34,7 @@ class AnyPrice(Contract):
 
 
 class AnyPriceProducts(CsvSource):
-    """What the products become when somebody stops asking for a price: their refused ones can land."""
+    """The products with a contract that does not require a price, so that refused ones can land."""
 
     name = "products_csv"
     path = setting("PRODUCTS_CSV")

@@ -28,14 +28,14 @@ _USER_NAME = re.compile(r"[\w.@+-]{1,150}")
 _FIND = """
     SELECT token.id, token.scope, token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute',
         ARRAY(
-            SELECT permission.codename FROM auth_permission AS permission
-            JOIN django_content_type AS type ON type.id = permission.content_type_id
-            WHERE type.app_label = 'etl' AND permission.id IN (
-                SELECT permission_id FROM auth_user_user_permissions WHERE user_id = person.id
-                UNION ALL
-                SELECT granted.permission_id FROM auth_group_permissions AS granted
-                JOIN auth_user_groups AS membership USING (group_id) WHERE membership.user_id = person.id
-            )
+            SELECT codename FROM auth_permission
+            WHERE content_type_id = ANY(ARRAY(SELECT id FROM django_content_type WHERE app_label = 'etl'))
+                AND id = ANY(ARRAY(
+                    SELECT permission_id FROM auth_user_user_permissions WHERE user_id = token.user_id
+                    UNION ALL
+                    SELECT permission_id FROM auth_group_permissions
+                    WHERE group_id = ANY(ARRAY(SELECT group_id FROM auth_user_groups WHERE user_id = token.user_id))
+                ))
         ),
         person.id, person.is_superuser, person.username, person.is_staff, person.is_active
     FROM api_tokens AS token JOIN auth_user AS person ON person.id = token.user_id

@@ -102,6 +102,7 @@ def _describe_standing(standing: Standing) -> dict[str, Any]:
         "last_run": _describe_run(standing.last_run),
         "last_reading_run": _describe_run(standing.last_reading_run),
         "lag_s": standing.lag_s,
+        "next_try_at": standing.next_try_at and standing.next_try_at.isoformat(),
     }
 
 

@@ -16,7 +16,7 @@ from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerialize
 from api.views.base import ApiViewSet, find_or_404, find_user
 from etl.models import Checkpoint, SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.reports.known_sources import list_known
 from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.sources.registry import list_sources
@@ -54,6 +54,7 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
         "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
         "held_by_run": checkpoint.owner_run_id if checkpoint else None,
         "last_run": RunSerializer(run).data if run else None,
+        "next_try_at": standing.next_try_at and standing.next_try_at.isoformat(),
     }
 
 

@@ -27,7 +27,7 @@ from etl.exceptions import NotFound, NotPossible
 from etl.models import RAW_MODELS, Run, RunEvent, SchemaSnapshot
 from etl.operations import runs as operations
 from etl.runs.comparison import Comparison, compare_runs
-from etl.runs.reasons import find_advice
+from etl.runs.reason_advice import find_advice
 from etl.sources.registry import find_source
 from etl.vocabulary import COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
 

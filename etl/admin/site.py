@@ -105,6 +105,7 @@ def _describe_line(line: SourceLine, most: int) -> dict[str, Any]:
         "last_success": datetime.fromisoformat(last_success) if last_success else None,
         "lag": describe_seconds(standing.lag_s) if standing.lag_s else "",
         "is_scheduled": standing.lag_s is not None,
+        "next_try": standing.next_try_at,
         "records": figures["records"],
         "quarantined": figures["quarantined"],
         "drift": line.unacknowledged,

@@ -14,7 +14,7 @@ from etl.admin.runs import describe_duration, describe_rate
 from etl.clock import read_clock
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
 from etl.operations import sources as operations
-from etl.readers.base import Lowered, Source
+from etl.readers.source import Lowered, Source
 from etl.reports.known_sources import list_known
 from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.runs import orders, schedule

@@ -1,1 +1,1 @@
-"""What a source's record must be: field types and contracts. Pure; needs no database."""
+"""The rules for a source's records: field types and contracts. Pure; needs no database."""

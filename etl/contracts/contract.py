@@ -9,11 +9,11 @@ from etl.records import Breach
 from etl.vocabulary import BreachCode
 
 CONTRACT_FORMAT = 1
-"""Part of every contract's digest: raise it when a type's meaning changes, and each source is read again in full."""
+"""Part of every contract's digest. Raise it when a type's meaning changes: then each source is read again in full."""
 
 
 class Contract:
-    """What one record must look like: a subclass names its fields with the types above or other contracts.
+    """Declares what one record must look like: a subclass gives each field a field type or another contract.
 
     Fields that the contract does not name are kept in the raw record and otherwise ignored. Every named
     field is required.
@@ -24,13 +24,13 @@ class Contract:
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
         if "fields" in inspect.get_annotations(cls):
-            raise TypeError(f"{cls.__name__}.fields: this name is the contract's own; no field of a record can have it")
+            raise TypeError(f"{cls.__name__}.fields: the contract itself uses this name, so a record's field can't")
         hints = get_type_hints(cls, include_extras=True)
         cls.fields = {name: _find_field_type(cls, name, hint) for name, hint in hints.items() if name != "fields"}
 
     @classmethod
     def judge(cls, values: Mapping[str, Any]) -> dict[str, Any] | Breach:
-        """The parsed values by field path (`price.amount`), or the first breach in the contract's order."""
+        """Return the parsed values by field path (`price.amount`), or the first breach in the contract's order."""
         parsed: dict[str, Any] = {}
         return cls.judge_into(parsed, values, "") or parsed
 
@@ -54,7 +54,7 @@ class Contract:
 
     @classmethod
     def describe(cls) -> dict[str, str]:
-        """Field path → type name, in the contract's order."""
+        """Return the type name of each field path, in the contract's order."""
         described: dict[str, str] = {}
         for name, field_type in cls.fields.items():
             if isinstance(field_type, FieldType):

@@ -1,7 +1,7 @@
-"""Strict field types: each parses one value to what the unified table stores, or gives the breach. Pure.
+"""Strict field types: each parses a value into the form that the unified table stores, or returns a breach. Pure.
 
-The types are ours because common parsers are too generous for data that must be trusted: Python's `int` and
-`Decimal` take `1_000` and Arabic digits, pydantic's `int` takes `True` and `1.0`.
+Common parsers are too generous for data that must be trusted: Python's `int` and `Decimal` accept `1_000` and Arabic
+digits, pydantic's `int` accepts `True` and `1.0`.
 """
 
 import re
@@ -27,21 +27,21 @@ SHOWN_CHARACTERS = 60
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A JSON number as it was written: neither rounded nor confused with a text."""
+    """A JSON number as it was written: neither rounded nor confused with a string."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """A strict type: `parse` gives the parsed value, or a Breach without column."""
+    """A strict type: `parse` returns the parsed value, or a Breach without column."""
 
     name: str
     parse: Callable[[Any], Any]
 
 
 def show_value(value: Any) -> str:
-    """The value for a message, shortened."""
+    """Format the value for a message, shortened."""
     text = repr(value.text if isinstance(value, Number) else value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
@@ -59,7 +59,7 @@ def _find_text_breach(text: str) -> Breach | None:
 
 def parse_non_blank(value: Any) -> str | Breach:
     if not isinstance(value, str):
-        return Breach(BreachCode.NOT_TEXT, f"must be a text, not {show_value(value)}")
+        return Breach(BreachCode.NOT_TEXT, f"must be a string, not {show_value(value)}")
     if not value or value.isspace():
         return Breach(BreachCode.BLANK, "is blank")
     return _find_text_breach(value) or value
@@ -98,7 +98,7 @@ def _parse_positive_decimal(value: Any) -> Decimal | Breach:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        return Breach(BreachCode.OUT_OF_RANGE, f"has an exponent that no number can have: {text}")
+        return Breach(BreachCode.OUT_OF_RANGE, f"has an exponent that is out of range: {text}")
     if number <= 0:
         return Breach(BreachCode.NOT_POSITIVE, f"must be greater than 0, not {text}")
     if number.adjusted() >= VALUE_DIGITS - VALUE_DECIMALS:
@@ -109,20 +109,20 @@ def _parse_positive_decimal(value: Any) -> Decimal | Breach:
 
 
 def is_too_precise(number: Decimal) -> bool:
-    """Whether the unified table would have to round it."""
-    if number.adjusted() < -VALUE_DECIMALS:  # told first: normalize makes 0 of 1e-9999999
+    """Whether the unified table would have to round the number."""
+    if number.adjusted() < -VALUE_DECIMALS:  # checked first, because normalize turns 1e-9999999 into 0
         return True
     return -_exponent(number) > VALUE_DECIMALS and -_exponent(number.normalize(_EXACT)) > VALUE_DECIMALS
 
 
 def _exponent(number: Decimal) -> int:
     exponent = number.as_tuple().exponent
-    assert isinstance(exponent, int)  # the grammar above lets no NaN or infinity through
+    assert isinstance(exponent, int)  # the pattern above excludes NaN and infinity
     return exponent
 
 
 def _parse_zoned_time(value: Any) -> datetime | Breach:
-    """ISO 8601 with a zone, as UTC; digits below a microsecond are cut."""
+    """Parse ISO 8601 with a zone to UTC; digits below a microsecond are dropped."""
     if not isinstance(value, str):
         return Breach(BreachCode.NOT_A_TIME, f"must be an ISO 8601 time, not {show_value(value)}")
     if not value or value.isspace():
@@ -135,7 +135,7 @@ def _parse_zoned_time(value: Any) -> datetime | Breach:
     try:
         return datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError):
-        return Breach(BreachCode.OUT_OF_RANGE, f"is no time that exists: {show_value(value)}")
+        return Breach(BreachCode.OUT_OF_RANGE, f"is not a time that exists: {show_value(value)}")
 
 
 NonBlank = Annotated[str, FieldType("non_blank", parse_non_blank)]

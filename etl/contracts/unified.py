@@ -1,4 +1,4 @@
-"""Whether the fields that a source's own `unify` returns can be stored. Pure."""
+"""Checks whether the fields that a source's own `unify` returns can be stored. Pure."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -9,7 +9,7 @@ from etl.vocabulary import BreachCode
 
 
 def find_misfit(fields: UnifiedFields) -> Breach | None:
-    """Why what a source's own `unify` made can't be stored as it is; None if it can. Mappings give only what fits."""
+    """Return why the result of a source's own `unify` can't be stored, or None. A mapping's result always can."""
     for column in ("external_id", "name", "category", "currency"):
         text = getattr(fields, column)
         is_optional = column in ("category", "currency")

@@ -1,4 +1,4 @@
-"""Executes runs: here and now for a terminal, or a queued one for a worker. However a run ends, it is closed."""
+"""Executes runs: at once in a terminal, or a queued run in a worker. However a run ends, it is closed."""
 
 import logging
 import time
@@ -9,30 +9,32 @@ from structlog.contextvars import bound_contextvars
 
 from etl.conf import conf
 from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, ReadOpen, RunError
+from etl.execution.failure_reasons import explain
 from etl.execution.garbage_collection import relaxed_garbage_collection
-from etl.execution.outcomes import Outcome, describe_refusal, describe_run, explain
+from etl.execution.outcomes import Outcome, describe_refusal, describe_run
 from etl.fence.claims import Claim, Holder
 from etl.fence.redis_lock import SourceLock
 from etl.models import Run
 from etl.pipeline import Progress, run_source
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.replay import run_replay
 from etl.runs import ending, orders
+from etl.runs.audit_log import add_event
 from etl.runs.ending import Ending, end_unstartable
-from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source
 from etl.storage.transactions import describe, retry_transient
+from etl.supervision.hand_over import TaskContext
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
-from etl.supervision.run_context import RunContext, TaskContext
+from etl.supervision.run_context import RunContext
 from etl.vocabulary import EventKind, Reason, Status, Trigger
 
 logger = logging.getLogger(__name__)
 
 READ_OPEN_SECONDS = 30
-"""A replay that waits for the end of a cut read looks again after this time."""
+"""A replay that waits for the end of an interrupted read checks again after this time."""
 
 
 def execute_here(
@@ -42,7 +44,7 @@ def execute_here(
     interruption: Interruption,
     report: Callable[[Progress], None],
 ) -> Outcome:
-    """Run the source here and now, in this process; every way of ending is an Outcome."""
+    """Run the source at once, in this process. Every way of ending gives an Outcome."""
     for attempt in retry_transient(time.sleep):
         with attempt:
             started = start_at_terminal(source.name, options)
@@ -52,7 +54,7 @@ def execute_here(
     try:
         with Lease(claim, SourceLock(source.name, claim.lease_seconds)) as lease, interruption.allow():
             _perform(source, started, RunContext(lease, interruption), report)
-    except (Exception, Interrupted) as raised:  # noqa: BLE001  (whatever ends a run, it must be closed)
+    except (Exception, Interrupted) as raised:  # noqa: BLE001  (boundary: any exception closes the run)
         error = raised
         _end(claim, _choose_failure(raised), raised)
     orders.send_waiting_of(source.name)
@@ -60,13 +62,13 @@ def execute_here(
 
 
 def execute_queued(run_id: int) -> None:
-    """Execute a queued run in a worker: a message about it has come, and only the row says what to do.
+    """Execute a queued run in a worker. A message has arrived, but only the row says what to do.
 
-    A run that does not wait, or is not due, or whose source another run holds, is left as it is.
+    A run that is not queued, is not due, or whose source another run holds stays as it is.
     """
     run = Run.objects.filter(pk=run_id, status=Status.QUEUED).first()
     if run is not None:
-        with bound_contextvars(run_id=run_id, source=run.source):  # in each line that is logged meanwhile
+        with bound_contextvars(run_id=run_id, source=run.source):  # for each line logged during the run
             _execute_queued(run)
 
 
@@ -78,7 +80,7 @@ def _execute_queued(run: Run) -> None:
     lock = SourceLock(source.name, conf.ETL_LEASE_SECONDS)
     started = _start(run, lock)
     if started is None:
-        # Its message is used up: the holder sends another when it ends, or the sweeper within a minute.
+        # The message is used up. The holder sends another one when it ends, or the sweeper does within a minute.
         orders.forget_sending(run.pk)
         return
     _execute(source, started, lock)
@@ -87,7 +89,7 @@ def _execute_queued(run: Run) -> None:
 
 
 def _start(run: Run, lock: SourceLock) -> Started | None:
-    """The started run; None if it can't be started now."""
+    """Start the run. Returns None if it can't be started now."""
     if lock.is_held():
         note_lock_held(run.source)
         return None
@@ -104,7 +106,7 @@ def _execute(source: Source, started: Started, lock: SourceLock) -> None:
     try:
         with Lease(started.claim, lock) as lease:
             _perform(source, started, TaskContext(lease, Interruption()), _report_nothing)
-    except Exception as error:  # noqa: BLE001  (whatever ends a run, it must be closed)
+    except Exception as error:  # noqa: BLE001  (boundary: any exception closes the run)
         _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error)
 
 
@@ -115,11 +117,11 @@ def _perform(source: Source, started: Started, context: RunContext, report: Call
 
 
 def _report_nothing(progress: Progress) -> None:
-    """A worker shows no progress bar; the run's row holds how far it has come."""
+    """A worker shows no progress bar; the run's row has its progress."""
 
 
 def _choose_hand_over(error: Exception) -> Ending | None:
-    """Of a worker's task: the run goes back to the queue, if that is what the error means."""
+    """Return the ending that puts a worker's run back into the queue, if the error calls for that."""
     if isinstance(error, HandedOver | RateLimited):
         return ending.handed_over(str(error), wait_seconds=error.wait_seconds)
     if isinstance(error, ReadOpen):
@@ -134,7 +136,7 @@ def _choose_failure(error: BaseException) -> Ending:
 def _end(claim: Claim, how: Ending, error: BaseException) -> None:
     """End the run after the error. If even that fails, the next claim closes it."""
     if not isinstance(error, RunError | HandedOver):
-        connection.close()  # what cut a transaction at an odd place may have left it unusable
+        connection.close()  # it may be unusable if the error interrupted a transaction at an odd place
     try:
         if isinstance(error, Overtaken):
             raise error

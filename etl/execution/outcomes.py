@@ -1,27 +1,24 @@
-"""How an execution ended: its run's row, or why there is none; and what an error means for its run."""
+"""How an execution ended, as a command shows it: its run's row, or why there is none."""
 
-import logging
-import traceback
 from dataclasses import dataclass, field
 
-from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import Error, connection
 
-from etl.exceptions import Interrupted, RunError
+from etl.execution.failure_reasons import explain
 from etl.fence.claims import Claim, Holder
 from etl.models import Run
-from etl.storage.transactions import describe
 from etl.vocabulary import COUNTERS, Reason, Status
 
-logger = logging.getLogger(__name__)
-
 REFUSED = "refused"
-"""The status of an ingest that found its source held: no run, so not one of vocabulary.Status."""
+"""The status of an ingest that found its source held. It has no run, so this is not a vocabulary.Status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an ingest ended: its run's row, or for `refused` the run that holds the source. Times in seconds."""
+    """How an ingest ended: its run's row, or for `refused` the run that holds the source. Times in seconds.
+
+    `was_queued`: the run was left to a worker.
+    """
 
     run: int | None
     source: str
@@ -30,58 +27,43 @@ class Outcome:
     counters: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     duration_s: float = 0.0
     message: str = ""
+    was_queued: bool = False
 
     def __str__(self) -> str:
-        """In one line."""
+        """Describe the outcome in one line."""
         name = f"{self.status} ({self.reason})" if self.reason else self.status
         counted = ", ".join(f"{number:,} {counter}" for counter, number in self.counters.items() if number)
         return f"{name}: {counted}" if counted else name
 
     def as_json(self) -> dict[str, object]:
-        """The object that `ingest --json` prints."""
+        """Return the object that `ingest --json` prints."""
         described = {"run": self.run, "source": self.source, "status": self.status, "reason": self.reason}
         return described | self.counters | {"duration_s": self.duration_s}
 
 
 def describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
-    """The outcome by the run's row; where the row can't be read, by the error that ended the run."""
+    """Return the outcome from the run's row or, if the row can't be read, from the error that ended the run."""
     try:
         run = Run.objects.get(pk=claim.run_id)
     except Error:
         connection.close()
-        reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is gone.")
+        reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is unavailable.")
         return Outcome(claim.run_id, claim.source, Status.FAILED, reason, message=text)
     counters = {name: getattr(run, name) for name in COUNTERS}
-    return Outcome(run.pk, run.source, run.status, run.reason, counters, run.duration_s or 0.0, run.error)
+    is_open = run.status == Status.RUNNING
+    message = f"Run {run.pk} could not be closed; the next run of its source closes it." if is_open else run.error
+    return Outcome(run.pk, run.source, run.status, run.reason, counters, run.duration_s or 0.0, message)
 
 
 def describe_queued(run: Run) -> Outcome:
     """The outcome of an ingest that only queued its run."""
-    return Outcome(run.pk, run.source, run.status, run.reason)
+    return Outcome(run.pk, run.source, run.status, run.reason, was_queued=True)
 
 
 def describe_refusal(source: str, holder: Holder) -> Outcome:
-    """The outcome of an ingest whose source another run holds."""
+    """Return the outcome of an ingest whose source another run holds."""
     message = (
         f"{source} is held by run {holder.run_id} ({holder.owner});"
         f" its lease ends at {holder.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is renewed."
     )
     return Outcome(holder.run_id, source, REFUSED, Reason.HELD, message=message)
-
-
-def explain(error: BaseException) -> tuple[Reason, str]:
-    """Reason and text of what ended a run; texts of unknown errors are left out, since they may show a secret."""
-    if isinstance(error, RunError):
-        return error.reason, str(error)
-    if isinstance(error, Interrupted):
-        return Reason.INTERRUPTED, "Stopped by Ctrl-C or SIGTERM; the next run resumes here."
-    if isinstance(error, Error):
-        return Reason.DATABASE_ERROR, describe(error)
-    if isinstance(error, SoftTimeLimitExceeded):
-        return Reason.TIMED_OUT, "The task's soft time limit was reached; the next run resumes here."
-    if isinstance(error, MemoryError):
-        return Reason.OUT_OF_MEMORY, "Out of memory; a smaller ETL_BATCH_SIZE needs less."
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{type(error).__name__} in {frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
-    logger.error("A defect: %s", where, exc_info=error)
-    return Reason.INTERNAL_ERROR, f"{where}: a defect of the source's code or of Kasparro's; the log has more."

@@ -1,53 +1,68 @@
-"""The sweep: each minute it puts right what may have been missed, source by source."""
+"""The sweep: every minute it repairs, source by source, missed entries, runs and messages."""
 
 import logging
-
-from django.db import connection
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from etl.clock import read_clock
+from etl.fence import task_leases
 from etl.models import Run
 from etl.runs import orders, schedule
+from etl.runs.audit_log import describe_process
+from etl.runs.backoff import find_next_tries
 from etl.runs.ending import abandon_stale
 from etl.sources.registry import find_source, list_sources
 from etl.vocabulary import Status, Trigger
 
 logger = logging.getLogger(__name__)
 
+LEASE = "sweep"
+LEASE_SECONDS = 60
+"""A sweep whose process is frozen or dead keeps others out for no longer."""
+
 
 def sweep() -> None:
-    """Make missing schedule entries, queue due runs, close abandoned ones, send unsent messages.
+    """Create missing schedule entries, queue due runs, close abandoned runs and send unsent messages.
 
-    Each source by itself: one that fails does not keep the others from being swept. One sweep at a time: a
-    second one leaves it to the first.
+    Each source is swept separately, so that one failure does not stop the others. Only one sweep runs at a time: a
+    second one returns at once while the first one's lease lives.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(hashtext('kasparro sweep'))")
-        (is_alone,) = cursor.fetchone()
-        if not is_alone:
-            return
+    held = task_leases.take(LEASE, owner=describe_process(), seconds=LEASE_SECONDS)
+    if held is None:
+        return
+    for name, step in _list_steps():
         try:
-            _sweep()
-        finally:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext('kasparro sweep'))")
+            step()
+        except Exception:
+            logger.exception("The sweep failed at %s", name)
+        if not held.renew():
+            logger.warning("The sweep took longer than its lease at %s: another one goes on.", name)
+            return
+    held.give_up()
 
 
-def _sweep() -> None:
+def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is to be done, each with a name for the log."""
     sources = [source.name for source in list_sources()]
-    running = list(Run.objects.filter(status=Status.RUNNING).values_list("source", flat=True))
-    for step, names in ((_make_entry, sources), (queue_due, sources), (abandon_stale, running)):
-        for name in names:
-            try:
-                step(name)
-            except Exception:
-                logger.exception("The sweep failed at %s of %s", step.__name__, name)
-    orders.send_waiting()
+    for name in sources:
+        yield f"the schedule entry of {name}", partial(_make_entry, name)
+    for name in sources:
+        yield f"queueing {name}", partial(queue_due, name)
+    for name in Run.objects.filter(status=Status.RUNNING).values_list("source", flat=True):
+        yield f"the abandoned run of {name}", partial(abandon_stale, name)
+    for run_id in orders.list_waiting():
+        yield f"the message about run {run_id}", partial(orders.send, run_id)
 
 
 def queue_due(source_name: str) -> None:
-    """Queue the source's run for its latest due instant, unless that has been asked for already."""
+    """Queue the source's run for its latest due instant, unless it was requested already or the source backs off."""
     source = find_source(source_name)
-    due = schedule.find_due(source, read_clock()) if source is not None else None
-    if due is not None:
+    now = read_clock()
+    due = schedule.find_due(source, now) if source is not None else None
+    if source is None or due is None:
+        return
+    next_try = find_next_tries([source], {due.source: due}).get(due.source)
+    if next_try is None or next_try <= now:
         orders.queue(due.source, key=due.key, trigger=Trigger.SCHEDULE, by="its schedule")
 
 

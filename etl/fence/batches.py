@@ -1,4 +1,4 @@
-"""The fence of a batch: a compare-and-set of the checkpoint as its first statement, the counts as its last."""
+"""Fences a batch: its first statement compares and sets the checkpoint, its last updates the counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ _COUNT_REPLAY = _COUNT.format(more="")
 
 @dataclass(frozen=True, slots=True)
 class Passed:
-    """The batch is past the fence: the sequence that its rows get, and the database's time of its transaction."""
+    """The batch has passed the fence: the sequence for its rows, and the database's time in its transaction."""
 
     sequence: int
     now: datetime
@@ -52,9 +52,9 @@ class Growth:
 
 
 def pass_fence(cursor: Any, claim: Claim, following: Read, *, batch_number: int) -> Passed | None:
-    """The compare-and-set with which each batch begins, from this batch number to the read as it is afterwards.
+    """Begin a batch: compare the checkpoint with this batch number, and set it to the state after the batch.
 
-    None: the run was overtaken, its lease has ended, or the batch has landed already.
+    Returns None if the run was overtaken, its lease has ended, or the batch has already landed.
     """
     reached = {
         "is_full": following.is_full,
@@ -67,7 +67,7 @@ def pass_fence(cursor: Any, claim: Claim, following: Read, *, batch_number: int)
 
 
 def pass_fence_of_replay(cursor: Any, claim: Claim, *, batch_number: int) -> Passed | None:
-    """The same for a page of a replay, which leaves the last read and its cursor as they are."""
+    """Begin a page of a replay, which does not change the last read and its cursor."""
     return _compare_and_set(cursor, _PASS_REPLAY, claim, batch_number, {})
 
 
@@ -81,9 +81,9 @@ def _compare_and_set(
 
 
 def require_landed(cursor: Any, claim: Claim, batch_number: int) -> None:
-    """After a refused compare-and-set: all is well if the batch has landed and its commit's answer was lost.
+    """After a failed compare-and-set, check that the batch has landed, so that only its commit's response was lost.
 
-    Raises Overtaken or LeaseLost otherwise.
+    Raises Overtaken or LeaseLost if it has not.
     """
     cursor.execute(
         "SELECT FROM ingestion_checkpoints WHERE source = %s AND epoch = %s AND batch_number = %s",
@@ -95,13 +95,13 @@ def require_landed(cursor: Any, claim: Claim, batch_number: int) -> None:
 
 
 def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> None:
-    """The last statement of a batch: what it has added. The lease counts from now, however long the batch took."""
+    """Count what a batch has added, as its last statement. The lease starts again now, after the batch's work."""
     shape = {"read_quarantined": following.quarantined, "read_shape": Json(following.shape.as_json())}
     cursor.execute(_COUNT_READ, {**_describe(claim, growth), **shape})
 
 
 def count_page(cursor: Any, claim: Claim, growth: Growth) -> None:
-    """The same for a page of a replay."""
+    """Count what a page of a replay has added, as its last statement."""
     cursor.execute(_COUNT_REPLAY, _describe(claim, growth))
 
 

@@ -1,4 +1,4 @@
-"""Owning a source: claimed, renewed, released, taken away. Every time here is the database's."""
+"""Ownership of a source: to claim, renew, release and revoke it. Every time here is the database's."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from typing import Any
 from etl.exceptions import LeaseLost, Overtaken
 from etl.models import Checkpoint
 
-# A role that may not see another session's start sees NULL: then the session counts as alive.
+# A role that may not see another session's start sees NULL; the session counts as alive then.
 _OWNER_IS_CONNECTED = """
     EXISTS (
         SELECT FROM pg_stat_activity AS session WHERE session.pid = ingestion_checkpoints.owner_pid
@@ -40,8 +40,8 @@ _FIND_HOLDER = f"""
     SELECT owner_run_id, owner, lease_expires_at
     FROM ingestion_checkpoints WHERE source = %(source)s AND {_IS_HELD}
 """
-# Never waits for a row lock: while a batch holds it, the batch itself renews the lease. A renewal that waited for a
-# frozen session would go through when that session is ended, just when the lease must not be renewed.
+# Never waits for a row lock: a batch that holds it renews the lease itself. A renewal that waited for a frozen session
+# would succeed when that session is ended, exactly when the lease must not be renewed.
 _RENEW = f"""
     UPDATE ingestion_checkpoints SET {NEW_LEASE}
     WHERE source = (
@@ -61,7 +61,7 @@ _RELEASE = """
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A run's hold on its source, which every write of the run has to prove."""
+    """A run's claim on its source. Each of the run's writes must prove it."""
 
     source: str
     run_id: int
@@ -71,7 +71,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The run that holds a source, and when its lease ends unless renewed (UTC)."""
+    """The run that holds a source, and when its lease ends unless it is renewed (UTC)."""
 
     run_id: int | None
     owner: str
@@ -79,7 +79,7 @@ class Holder:
 
 
 class SourceHeld(Exception):
-    """Another run holds the source: its lease lives and its session is connected."""
+    """Another run holds the source: its lease has not ended and its session is connected."""
 
     def __init__(self, holder: Holder) -> None:
         super().__init__(f"held by run {holder.run_id}")
@@ -92,7 +92,7 @@ def make_checkpoint(source: str) -> None:
 
 
 def find_holder(cursor: Any, source: str) -> Holder | None:
-    """The run that holds the source now: its lease lives and its session is connected."""
+    """Return the run that holds the source now, with a lease that has not ended and a connected session."""
     cursor.execute(_FIND_HOLDER, {"source": source})
     row = cursor.fetchone()
     return Holder(*row) if row is not None else None
@@ -106,13 +106,13 @@ def refuse_if_held(cursor: Any, source: str) -> None:
 
 
 def take(cursor: Any, *, source: str, owner: str, lease_seconds: float) -> int:
-    """Own the source; its new epoch. The row must be locked. Raises SourceHeld."""
+    """Claim the source. Returns its new epoch. The row must be locked. Raises SourceHeld."""
     while True:
         cursor.execute(_TAKE, {"source": source, "owner": owner, "lease_seconds": lease_seconds})
         row = cursor.fetchone()
         if row is not None:
             return int(row[0])
-        refuse_if_held(cursor, source)  # else its lease has ended between the two statements
+        refuse_if_held(cursor, source)  # otherwise its lease has ended between the two statements
 
 
 def name_owner_run(cursor: Any, claim: Claim) -> None:
@@ -124,7 +124,7 @@ def name_owner_run(cursor: Any, claim: Claim) -> None:
 
 
 def renew(cursor: Any, claim: Claim) -> bool:
-    """Lengthen the lease, unless it has ended or a batch is just renewing it; whether the source is still ours."""
+    """Extend the lease, unless it has ended or a batch is renewing it. Returns whether the run owns the source."""
     cursor.execute(_RENEW, {"source": claim.source, "epoch": claim.epoch, "lease_seconds": claim.lease_seconds})
     cursor.execute(
         "SELECT FROM ingestion_checkpoints WHERE source = %s AND epoch = %s AND owner_run_id = %s",
@@ -134,7 +134,7 @@ def renew(cursor: Any, claim: Claim) -> bool:
 
 
 def end_lease(cursor: Any, claim: Claim) -> None:
-    """End the lease now: the run has stopped landing batches, and another may take over."""
+    """End the lease now: the run has stopped landing batches, and another run may take over."""
     cursor.execute(
         "UPDATE ingestion_checkpoints SET lease_expires_at = clock_timestamp() WHERE source = %s AND epoch = %s",
         [claim.source, claim.epoch],
@@ -142,30 +142,30 @@ def end_lease(cursor: Any, claim: Claim) -> None:
 
 
 def release(cursor: Any, claim: Claim, *, needs_lease: bool) -> bool:
-    """Give the source up at the end of the run; False if it is no longer ours, or the needed lease has ended."""
+    """Release the source at the end of the run. False if the run no longer owns it, or a needed lease has ended."""
     values = {"source": claim.source, "epoch": claim.epoch, "run_id": claim.run_id, "needs_lease": needs_lease}
     cursor.execute(_RELEASE, values)
     return bool(cursor.rowcount)
 
 
 def revoke(cursor: Any, source: str) -> bool:
-    """Free the source if its owner's lease has ended or its session is gone; False if it is held. Needs the lock."""
+    """Free the source if its owner's lease has ended or its session is gone; False if not. The row must be locked."""
     cursor.execute(_REVOKE, {"source": source})
     return bool(cursor.rowcount)
 
 
 def revoke_from_run(cursor: Any, source: str, run_id: int) -> None:
-    """Free the source from this run, however healthy; nothing if it is not the owner. Needs the row's lock."""
+    """Free the source from this run, even a healthy one, if the run owns it. The row must be locked."""
     cursor.execute(_REVOKE_FROM_RUN, {"source": source, "run_id": run_id})
 
 
 def revoke_from_any_run(cursor: Any, source: str) -> None:
-    """Free the source from whatever run owns it, however healthy. Needs the row's lock."""
+    """Free the source from the run that owns it, even a healthy one. The row must be locked."""
     cursor.execute(f"{_TAKE_FROM_OWNER} true", {"source": source})
 
 
 def raise_if_overtaken(cursor: Any, claim: Claim) -> None:
-    """After a refused write: raise Overtaken if the run was closed from outside, which ends its epoch."""
+    """After a refused write, raise Overtaken if the run was closed from outside, which ends its epoch."""
     cursor.execute("SELECT epoch FROM ingestion_checkpoints WHERE source = %s", [claim.source])
     (epoch,) = cursor.fetchone()
     if epoch != claim.epoch:
@@ -173,13 +173,13 @@ def raise_if_overtaken(cursor: Any, claim: Claim) -> None:
 
 
 def describe_overtaking(claim: Claim) -> Overtaken:
-    """The error for a run whose epoch is over."""
-    return Overtaken(f"Run {claim.run_id} of {claim.source} was closed from outside; it writes nothing more.")
+    """Return the error for a run whose epoch has ended."""
+    return Overtaken(f"Run {claim.run_id} of {claim.source} was closed from outside; it writes nothing further.")
 
 
 def describe_lost_lease(claim: Claim) -> LeaseLost:
-    """The error for a write that was refused although no other run has claimed the source."""
+    """Return the error for a write that was refused although no other run has claimed the source."""
     return LeaseLost(
         f"The lease of run {claim.run_id} on {claim.source} has ended"
-        f" (ETL_LEASE_SECONDS={claim.lease_seconds:g}): it stood still for too long."
+        f" (ETL_LEASE_SECONDS={claim.lease_seconds:g}): the run was stalled for too long."
     )

@@ -1,4 +1,4 @@
-"""The counts that a checkpoint keeps, changed outside a batch: discarded, pruned, repaired. Needs the row's lock."""
+"""Changes a checkpoint's counts outside a batch, after discarding, pruning or for repair. The row must be locked."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _REPAIR_COUNTS = """
 
 
 def count_discarded(cursor: Any, source: str, count: int) -> None:
-    """Subtract refused records that are no longer open, in the transaction that resolves them."""
+    """Lower the count of open refused records by `count`, in the transaction that resolves them."""
     cursor.execute(
         "UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count - %s WHERE source = %s",
         [count, source],
@@ -24,7 +24,7 @@ def count_discarded(cursor: Any, source: str, count: int) -> None:
 
 
 def count_pruned(cursor: Any, source: str, *, raw: int = 0, new: int = 0) -> None:
-    """Subtract pruned raw records, and remember the `new` ones of pruned runs; in the transaction that prunes."""
+    """Subtract pruned raw records, and add up the `new` records of pruned runs, in the transaction that prunes."""
     cursor.execute(
         "UPDATE ingestion_checkpoints SET raw_count = raw_count - %s, pruned_new = pruned_new + %s WHERE source = %s",
         [raw, new, source],
@@ -32,7 +32,7 @@ def count_pruned(cursor: Any, source: str, *, raw: int = 0, new: int = 0) -> Non
 
 
 def repair_counts() -> None:
-    """Count again, one source after the other; no batch of it lands meanwhile. Raises CheckpointLocked."""
+    """Recount one source after the other. No batch of a source lands during its count. Raises CheckpointLocked."""
     for source in Checkpoint.objects.values_list("source", flat=True):
         with lock_checkpoint(source, attempts=PATIENT_ATTEMPTS, by_key=False) as cursor:
             cursor.execute(_REPAIR_COUNTS, [source])

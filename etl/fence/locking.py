@@ -1,32 +1,32 @@
-"""Locking a source's checkpoint from outside its run, past an owner that is frozen.
+"""Locks a source's checkpoint from outside its run, past an owner that is frozen.
 
-PostgreSQL frees no lock of a client that is frozen inside COPY: its session has to be ended.
+PostgreSQL does not release a lock of a client that is frozen inside COPY, so its session has to be ended.
 """
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import DatabaseError, OperationalError, connection
 
 from etl.fence.claims import make_checkpoint, refuse_if_held
-from etl.storage.transactions import bound_waits, is_lock_timeout
+from etl.storage.transactions import bounded_transaction, is_lock_timeout
 
 LOCK_SECONDS = 0.25
 ATTEMPTS = 20
 PATIENT_ATTEMPTS = 120
-"""Half a minute: to wait for the owner's batch, where the source itself is not wanted."""
+"""Half a minute, to wait for the owner's batch if the source itself is not claimed."""
 
 FORCING_ATTEMPTS = 12
-"""Three seconds: a batch in hand may end before the session of an owner is ended by force."""
+"""Three seconds, in which a batch in progress may end before the owner's session is ended by force."""
 
 IDLE_SECONDS = 1
-"""A process that is frozen while it holds the lock keeps others out for no longer."""
+"""A process that freezes while it holds the lock blocks others for at most this time."""
 
 TERMINATE_SECONDS = 1
 
-# The session that holds the checkpoint's row: the owner's as it is known, or one whose transaction has had the row
-# locked since before the lease ended (an owner that had to reconnect).
+# Finds the session that holds the checkpoint's row: the owner's known session, or a session whose transaction has
+# locked the row since before the lease ended (an owner that had to reconnect).
 _END_FROZEN_OWNER = f"""
     SELECT pg_terminate_backend(session.pid, {TERMINATE_SECONDS * 1000})
     FROM ingestion_checkpoints AS checkpoint, pg_stat_activity AS session
@@ -52,11 +52,11 @@ def lock_checkpoint(
     for_claim: bool = False,
     by_key: bool = True,
 ) -> Iterator[Any]:
-    """A transaction in which no batch of the source lands; gives its cursor.
+    """Open a transaction in which no batch of the source lands, and yield its cursor.
 
-    Ends the session of an owner whose lease has ended and that keeps the row locked; after `forces_after` attempts
-    that of a healthy owner too. Raises CheckpointLocked after the last attempt. `for_claim` inserts a missing row, and
-    raises SourceHeld as soon as a healthy run holds the source. `by_key`: see `bound_waits`.
+    Ends the session of an owner that keeps the row locked although its lease has ended; after `forces_after` attempts,
+    even the session of a healthy owner. Raises CheckpointLocked after the last attempt. `for_claim` inserts a missing
+    row, and raises SourceHeld as soon as a healthy run holds the source. `by_key`: see `bounded_transaction`.
     """
     for attempt in range(attempts):
         try:
@@ -76,9 +76,9 @@ def lock_checkpoint(
 
 def _open_locked(source: str, *, for_claim: bool, by_key: bool) -> tuple[Any, ExitStack]:
     with ExitStack() as opened:
-        opened.enter_context(transaction.atomic(durable=True))
-        cursor = opened.enter_context(connection.cursor())
-        bound_waits(cursor, lock_timeout_seconds=LOCK_SECONDS, idle_seconds=IDLE_SECONDS, by_key=by_key)
+        cursor = opened.enter_context(
+            bounded_transaction(by_key=by_key, lock_seconds=LOCK_SECONDS, idle_seconds=IDLE_SECONDS, durable=True)
+        )
         if for_claim:
             make_checkpoint(source)
             refuse_if_held(cursor, source)
@@ -87,16 +87,16 @@ def _open_locked(source: str, *, for_claim: bool, by_key: bool) -> tuple[Any, Ex
 
 
 def _lock(cursor: Any, source: str) -> None:
-    """Lock the row, and see the sessions as they are from now on.
+    """Lock the row, and refresh the transaction's view of sessions.
 
-    PostgreSQL shows a transaction the sessions of its first look: an owner that connected while this one waited
-    would look as if it were gone.
+    PostgreSQL keeps showing a transaction the sessions that it saw first: an owner that connected during the wait for
+    the lock would seem to be gone.
     """
     cursor.execute("SELECT FROM ingestion_checkpoints WHERE source = %s FOR UPDATE", [source])
     cursor.execute("SELECT pg_stat_clear_snapshot()")
 
 
 def _end_frozen_owner(source: str, *, is_forced: bool) -> None:
-    """`is_forced`: though its lease lives; what it has in hand is rolled back, and it writes nothing more."""
+    """End the session that keeps the row locked, and roll back its batch. `is_forced`: even if its lease is alive."""
     with connection.cursor() as cursor:
         cursor.execute(_END_FROZEN_OWNER, {"source": source, "is_forced": is_forced})

@@ -1,4 +1,4 @@
-"""A read of a source's content: begun or resumed by its checkpoint, and ended."""
+"""A read of a source's content: started or resumed from its checkpoint, and ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ _END_READ = """
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """One pass over a source's content, as far as it has come; each batch gives the next one.
+    """One pass over a source's content and its progress. Each batch returns the next state.
 
     `is_begun`: a batch of it has landed. `cursor` is the place after that batch, `quarantined` counts the records
     refused so far and `shape` all records observed so far, in any run. `first_sequence` is the source's sequence when
@@ -40,7 +40,7 @@ class Read:
 
 
 def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> Read:
-    """The open read if it is of the same content, else a new one. A full read replaces a plain one that was cut."""
+    """Return the open read if it has the same content, otherwise a new one. A full read replaces an open plain one."""
     is_same = checkpoint.is_reading and checkpoint.read_fingerprint == fingerprint
     if is_same and (checkpoint.is_full_read or not is_full):
         return Read(
@@ -67,6 +67,6 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
 
 
 def end_read(cursor: Any, claim: Claim, *, fingerprint: str, validators: Mapping[str, str]) -> None:
-    """Close the read and remember what it read; in the transaction that closes the run."""
+    """Close the read, and store its content's fingerprint and validators, in the transaction that closes the run."""
     values = {"fingerprint": fingerprint, "validators": Json(dict(validators))}
     cursor.execute(_END_READ, {"source": claim.source, "epoch": claim.epoch, **values})

@@ -1,6 +1,6 @@
-"""The Redis lock of a source: advisory. It saves useless starts; the fence alone keeps the law.
+"""The advisory Redis lock of a source. It avoids pointless starts; only the fence guarantees the law.
 
-So nothing here ever fails a run: without Redis the lock is a warning.
+So nothing here ever fails a run: without Redis, there is only a warning.
 """
 
 import logging
@@ -28,14 +28,14 @@ class SourceLock:
             socket_connect_timeout=PATIENCE_SECONDS,
             retry=Retry(NoBackoff(), 0),
         )
-        # thread_local: the token would be unknown to the thread that renews.
+        # With thread_local, the thread that renews would not know the token.
         self.lock = self.client.lock(
             f"{conf.REDIS_KEY_PREFIX}lock:{source}", timeout=seconds, blocking=False, thread_local=False
         )
         self.is_warned = False
 
     def is_held(self) -> bool:
-        """Whether somebody holds the lock now; False if Redis can't tell."""
+        """Whether a process holds the lock now; False if Redis can't be asked."""
         try:
             return bool(self.client.exists(self.lock.name))
         except RedisError as error:
@@ -43,7 +43,7 @@ class SourceLock:
             return False
 
     def hold(self) -> None:
-        """Take the lock, or renew it. Called by the owner of the lease: another's token is a leftover."""
+        """Take or renew the lock. Only the owner of the lease calls this, so another token is a leftover."""
         try:
             if not self._renew():
                 self.client.delete(self.lock.name)
@@ -52,12 +52,12 @@ class SourceLock:
             self._warn(error)
 
     def release(self) -> None:
-        """Give the lock up if it is still ours."""
+        """Release the lock if this process still holds it."""
         try:
             if self.lock.local.token is not None:
                 self.lock.release()
         except LockError:
-            pass  # it has expired, or belongs to somebody else by now
+            pass  # it has expired, or another process holds it by now
         except RedisError as error:
             self._warn(error)
         finally:

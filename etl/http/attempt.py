@@ -13,12 +13,12 @@ import urllib3
 from requests.adapters import HTTPAdapter
 
 from etl.conf import conf
-from etl.deadlines import Deadline
 from etl.exceptions import SourceError
 from etl.http.addresses import hide_secrets
 from etl.http.request import Body, Request
 from etl.http.retries import RETRIED_STATUSES, AttemptFailed
 from etl.local_copy import LocalCopy
+from etl.socket_deadlines import Deadline
 from etl.vocabulary import Reason
 
 READ_BYTES = 64 << 10

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from typing import BinaryIO
 
 from etl.conf import conf
-from etl.deadlines import set_deadline
 from etl.http.addresses import find_host
 from etl.http.attempt import Attempt
 from etl.http.request import Body, Request
 from etl.http.retries import AttemptFailed, SourceRetry, describe_long_wait
 from etl.local_copy import LocalCopy, open_temporary
 from etl.read_context import ReadContext
+from etl.socket_deadlines import set_deadline
 
 
 @contextmanager

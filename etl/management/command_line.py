@@ -1,43 +1,33 @@
-"""What the commands share: sources by name, and errors as one sentence with the right exit status."""
+"""Shared by the commands: sources by name, and errors as one sentence with the right exit status."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import IntEnum
 
 from django.core.management.base import CommandError
 from django.db import Error, ProgrammingError
 
 from etl.exceptions import NotFound, NotPossible
-from etl.readers.base import Source
+from etl.management.exit_status import ExitStatus
+from etl.readers.source import Source
 from etl.sources.registry import list_sources
 from etl.storage.transactions import describe, is_missing_table
 
 
-class ExitStatus(IntEnum):
-    """The exit statuses of `ingest`, the first that applies in the order usage, failed, refused, partial."""
-
-    SUCCESS = 0
-    FAILED = 1
-    USAGE = 2
-    PARTIAL = 3
-    REFUSED = 4
-
-
 def choose_sources(names: Sequence[str], *, all_of_them: bool) -> list[Source]:
-    """The sources named, each once, or all; raises CommandError with the usage status."""
+    """Return the named sources, each once, or all. Raises CommandError with the usage status."""
     if bool(names) == all_of_them:
         raise CommandError("Name one or more sources, or give --all.", returncode=ExitStatus.USAGE)
     known = {source.name: source for source in list_sources()}
     unknown = [name for name in names if name not in known]
     if unknown:
-        message = f"Unknown source: {', '.join(unknown)}. Known are {', '.join(known)} (ETL_SOURCES)."
+        message = f"Unknown source: {', '.join(unknown)}. Known sources: {', '.join(known)} (ETL_SOURCES)."
         raise CommandError(message, returncode=ExitStatus.USAGE)
     return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
 
 
 @contextmanager
 def clear_database_errors() -> Iterator[None]:
-    """Say in one sentence that the database or a table is missing, what else it refused, or why it can't be done."""
+    """Report in one sentence that a table is missing, another error of the database, or an operation not possible."""
     try:
         yield
     except (NotFound, NotPossible) as error:
@@ -46,4 +36,4 @@ def clear_database_errors() -> Iterator[None]:
         advice = ": run `manage.py migrate` first" if is_missing_table(error) else ""
         raise CommandError(f"{describe(error)}{advice}.") from error
     except Error as error:
-        raise CommandError(f"The database refuses: {describe(error)}") from error
+        raise CommandError(f"The database reports an error: {describe(error)}") from error

@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='run',
             name='at_terminal',
-            field=models.BooleanField(default=False, help_text='It runs in a terminal and gets no successor.'),
+            field=models.BooleanField(default=False, help_text='A terminal runs it, not a worker.'),
         ),
         migrations.AlterField(
             model_name='run',

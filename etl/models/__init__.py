@@ -1,11 +1,13 @@
-"""The tables, with the laws that the database itself keeps: unique and check constraints, all of them named.
+"""The tables, with the laws that the database itself enforces: unique and check constraints, all of them named.
 
-Only the pipeline writes here. Times that decide anything come from the database's clock.
+Only the pipeline writes to these tables. All times that a decision depends on come from the database's clock.
 """
 
-from etl.models.checkpoints import Checkpoint, ReadMark
+from etl.models.checkpoints import Checkpoint
 from etl.models.columns import JsonTextField
+from etl.models.leases import TaskLease
 from etl.models.quarantine import QuarantinedRecord
+from etl.models.read_marks import ReadMark
 from etl.models.records import (
     RAW_MODELS,
     AnyRawRecord,
@@ -35,6 +37,7 @@ __all__ = [
     "RunKey",
     "SchemaChange",
     "SchemaSnapshot",
+    "TaskLease",
     "Total",
     "UnifiedRecord",
 ]

@@ -1,18 +1,16 @@
-"""Where each source's reading stands and who owns it, and which rows its last read has met."""
+"""Where each source's reading stands and who owns it."""
 
 from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from etl.models.columns import choices_of, known_words
 from etl.models.runs import Run
-from etl.vocabulary import MarkKind
 
 
 class Checkpoint(models.Model):
-    """One source: where its reading stands, who owns it, and the counts kept with each batch.
+    """One source: the state of its reading, its owner, and the counts updated with each batch.
 
-    `batch_number` and `epoch` are the fence: a batch lands only if both are still what its run knows.
+    `batch_number` and `epoch` are the fence: a batch lands only if both still have the values that its run knows.
     The columns `read_*` and `cursor` belong to the read that is open while `is_reading`.
     """
 
@@ -39,7 +37,7 @@ class Checkpoint(models.Model):
     # the fence's batch, and the change feed's sequence
     batch_number = models.BigIntegerField(default=0)
     sequence = models.BigIntegerField(default=0)
-    # counts kept with each batch
+    # counts updated with each batch
     record_count = models.BigIntegerField(default=0)
     raw_count = models.BigIntegerField(default=0)
     open_quarantine_count = models.BigIntegerField(default=0)
@@ -63,29 +61,3 @@ class Checkpoint(models.Model):
 
     def __str__(self) -> str:
         return self.source
-
-
-class ReadMark(models.Model):
-    """What a source's last read has met: a bitmap of the ids of one table, one block a row.
-
-    Records that it found unchanged (those it wrote are told by their sequence) and refused ones. Kept until the
-    next read begins.
-    """
-
-    source = models.TextField()
-    read_number = models.BigIntegerField()
-    kind = models.TextField(choices=choices_of(MarkKind), default=MarkKind.RECORD)
-    block = models.BigIntegerField()
-    bits = models.BinaryField()
-
-    class Meta:
-        db_table = "etl_read_marks"
-        constraints = (
-            models.UniqueConstraint(
-                fields=("source", "read_number", "kind", "block"), name="etl_read_marks_one_a_block"
-            ),
-            known_words("kind", MarkKind, "etl_read_marks"),
-        )
-
-    def __str__(self) -> str:
-        return f"{self.source} read {self.read_number} block {self.block}"

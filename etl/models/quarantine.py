@@ -1,4 +1,4 @@
-"""What was refused."""
+"""Refused records."""
 
 from django.conf import settings
 from django.db import models
@@ -11,7 +11,7 @@ from etl.vocabulary import QuarantineStatus
 
 
 class QuarantinedRecord(models.Model):
-    """One refused record, at the first place where it was met; equal ones share the row."""
+    """One refused record, at the first place it was found; identical records share the row."""
 
     # place
     source = models.TextField()
@@ -40,7 +40,7 @@ class QuarantinedRecord(models.Model):
     class Meta:
         db_table = "etl_quarantine"
         ordering = ("id",)
-        # Partial, so that they cost nothing where they tell nothing; their price stands in docs/decisions/0012.
+        # Partial, so that they cost nothing for rows that they can't find; docs/decisions/0012 gives their price.
         indexes = (
             models.Index(fields=("source", "id"), condition=Q(status="open"), name="etl_quarantine_open"),
             models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),

@@ -1,4 +1,4 @@
-"""What has landed: raw records, one table a kind of source, and unified records."""
+"""Landed records: raw records, one table per kind of source, and unified records."""
 
 from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
@@ -9,8 +9,8 @@ from etl.models.runs import Run
 from etl.vocabulary import SourceKind
 
 
-def _find_by_run(table: str) -> BrinIndex:
-    """The raw rows of one run, which lie together: 24 kB a million rows (docs/decisions/0019)."""
+def _index_by_run(table: str) -> BrinIndex:
+    """An index for the raw rows of a run, which are stored together: 24 kB per million rows (docs/decisions/0019)."""
     return BrinIndex(fields=("run",), name=f"{table}_run", pages_per_range=32, autosummarize=True)
 
 
@@ -43,7 +43,7 @@ class RawApiRecord(RawRecord):
         db_table = "raw_api_data"
         indexes = (
             models.Index(fields=("source", "external_id"), name="raw_api_data_record"),
-            _find_by_run("raw_api_data"),
+            _index_by_run("raw_api_data"),
         )
 
 
@@ -54,7 +54,7 @@ class RawCsvRecord(RawRecord):
         db_table = "raw_csv_data"
         indexes = (
             models.Index(fields=("source", "external_id"), name="raw_csv_data_record"),
-            _find_by_run("raw_csv_data"),
+            _index_by_run("raw_csv_data"),
         )
 
 
@@ -65,7 +65,7 @@ class RawThirdSourceRecord(RawRecord):
         db_table = "raw_third_source_data"
         indexes = (
             models.Index(fields=("source", "external_id"), name="raw_third_source_data_record"),
-            _find_by_run("raw_third_source_data"),
+            _index_by_run("raw_third_source_data"),
         )
 
 
@@ -85,7 +85,7 @@ RAW_MODELS: dict[SourceKind, type[RawRecord]] = {
 
 
 class UnifiedRecord(models.Model):
-    """One record in our fields; NULL where its source has none."""
+    """One record in the unified fields; a field is NULL if its source has no value for it."""
 
     source = models.TextField()
     external_id = models.TextField()
@@ -109,8 +109,8 @@ class UnifiedRecord(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("source", "external_id"), name="unified_records_source_external_id"),
         )
-        # The change feed. Its price on a first load: docs/benchmarks.md. The condition holds for every row; it keeps
-        # the index from the lookup of a batch, which would walk the whole source by it while statistics are missing.
+        # The change feed; docs/benchmarks.md gives its price on a first load. The condition holds for every row. It
+        # hides the index from a batch's lookup, which would scan the whole source with it if statistics are missing.
         indexes = (
             models.Index(
                 fields=("source", "sequence", "id"),

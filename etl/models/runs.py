@@ -1,4 +1,4 @@
-"""Runs: one order each, the keys that asked for it, and its audit log."""
+"""Runs: one order each, with the keys that requested it and its audit log."""
 
 from django.db import models
 from django.db.models import F, Func, Q
@@ -9,13 +9,13 @@ from etl.vocabulary import Status, Trigger
 
 
 class Run(models.Model):
-    """One order to bring one source up to date. The row is the order, a message about it only a hint."""
+    """One order to bring one source up to date. The row is the order; a message about it is only a hint."""
 
     # identification
     source = models.TextField()
     key = models.TextField(unique=True)
     trigger = models.TextField(choices=choices_of(Trigger))
-    at_terminal = models.BooleanField(default=False, help_text="It runs in a terminal and gets no successor.")
+    at_terminal = models.BooleanField(default=False, help_text="A terminal runs it, not a worker.")
     options = models.JSONField(default=dict, help_text="full, selection; empty for a plain run.")
     # lifecycle
     status = models.TextField(choices=choices_of(Status))
@@ -25,6 +25,7 @@ class Run(models.Model):
     attempt = models.PositiveSmallIntegerField(default=1)
     not_before = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
+    sends = models.PositiveIntegerField(default=0, db_default=0, help_text="How many messages about it were sent.")
     created_at = models.DateTimeField(db_default=Now())
     started_at = models.DateTimeField(null=True)
     heartbeat_at = models.DateTimeField(null=True)
@@ -47,7 +48,7 @@ class Run(models.Model):
         db_table = "etl_runs"
         permissions = (("operate", "Can start, cancel and replay runs, discard and acknowledge"),)
         ordering = ("-created_at", "-id")
-        # The partial ones keep /stats and /health flat: they hold the open runs, and find each source's last run.
+        # The partial indexes keep /stats and /health fast: they hold the open runs, and find each source's last run.
         indexes = (
             models.Index(fields=("-created_at", "-id"), name="etl_runs_newest"),
             models.Index(fields=("source",), condition=Q(status__in=("queued", "running")), name="etl_runs_open"),
@@ -64,7 +65,7 @@ class Run(models.Model):
             known_words("status", Status, "etl_runs"),
             known_words("trigger", Trigger, "etl_runs"),
             models.UniqueConstraint(fields=("source",), condition=Q(status="running"), name="etl_runs_one_running"),
-            # A run that was begun and waits to go on is not asked for again: it may wait beside a new order.
+            # A run that has started and waits to resume does not block a new one: both may be queued at the same time.
             models.UniqueConstraint(
                 fields=("source",),
                 condition=Q(status="queued", options={}, started_at=None),
@@ -101,14 +102,14 @@ class Run(models.Model):
 
     @property
     def duration_s(self) -> float | None:
-        """Seconds from its first start to its end, to the millisecond; None if one of them is not there (yet)."""
+        """Seconds from the first start to the end, to the millisecond; None if it has not started or ended."""
         if self.started_at is None or self.finished_at is None:
             return None
         return round((self.finished_at - self.started_at).total_seconds(), 3)
 
 
 class RunKey(models.Model):
-    """A further key that was answered with an existing run, and keeps that answer."""
+    """A further key whose request an existing run answered. Repeating the request gives the same run."""
 
     key = models.TextField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="further_keys")

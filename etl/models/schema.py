@@ -1,4 +1,4 @@
-"""The observed shapes of each source, and how one differs from the next."""
+"""The observed shapes of each source, and their differences."""
 
 from django.conf import settings
 from django.db import models

@@ -1,4 +1,4 @@
-"""Totals that triggers keep."""
+"""Totals that triggers maintain."""
 
 from django.db import models
 
@@ -7,10 +7,10 @@ from etl.vocabulary import TotalName
 
 
 class Total(models.Model):
-    """How often something has happened to a source, ever. Written by triggers alone (migration total_triggers).
+    """How often something has ever happened to a source. Written only by triggers (migration total_triggers).
 
-    `value` never falls. `pruned` is the part of it whose rows are deleted by now: `value - pruned` is what the
-    tables hold, which `manage.py verify` proves. `latest` is when the last such run finished.
+    `value` never falls. `pruned` is the part of `value` whose rows have been deleted: the tables hold `value - pruned`,
+    which `manage.py verify` checks. `latest` is when the last such run finished.
     """
 
     source = models.TextField()

@@ -1,1 +1,1 @@
-"""What operators may do. Commands, API and admin are entry points to these functions."""
+"""The operations available to operators. Commands, API and admin call these functions."""

@@ -1,4 +1,4 @@
-"""What operators may do with changes of a source's shape: acknowledge them."""
+"""The operation on changes of a source's shape: to acknowledge them."""
 
 from etl.exceptions import NotFound
 from etl.models import SchemaChange
@@ -6,7 +6,7 @@ from etl.storage.snapshots import acknowledge_change
 
 
 def acknowledge(change_id: int, *, user_id: int) -> SchemaChange:
-    """Note that this user knows of the change; the first acknowledgement stands. Raises NotFound."""
+    """Record that this user knows of the change. Only the first acknowledgement counts. Raises NotFound."""
     change = acknowledge_change(change_id, user_id)
     if change is None:
         raise NotFound(f"There is no schema change {change_id}.")

@@ -1,4 +1,4 @@
-"""What operators may do with refused records: replay them, or discard them."""
+"""The operations on refused records: to replay or discard them."""
 
 import logging
 import time
@@ -22,21 +22,22 @@ logger = logging.getLogger(__name__)
 
 DISCARD_TASK = "etl.tasks.discard"
 DISCARD_ROWS = 2000
-"""In one transaction: so long no batch of the source lands."""
+"""Number of rows in one transaction. No batch of the source lands during it."""
 
 _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def list_sources_of(selection: Selection) -> list[str]:
-    """The sources that have open records of the selection. Raises NotFound or NotPossible for ids that are not open."""
+    """Return the sources with open records of the selection. Raises NotFound or NotPossible for other ids."""
     _require_open(selection.ids)
     return list(filter_open(selection).order_by("source").values_list("source", flat=True).distinct())
 
 
 def replay(selection: Selection, *, by: str, user_id: int | None = None) -> list[Run]:
-    """Queue a run for each source that has open records of the selection; none is no error.
+    """Queue a run for each source that has open records of the selection. It is not an error if there is no source.
 
-    `by` says who asks, for the audit log; `user_id` is kept with what lands. Raises NotFound or NotPossible.
+    `by` names the requester, for the audit log; `user_id` is stored with the records that land. Raises NotFound or
+    NotPossible.
     """
     options = Options(selection=selection, user=user_id)
     return [
@@ -45,7 +46,7 @@ def replay(selection: Selection, *, by: str, user_id: int | None = None) -> list
 
 
 def replay_one(record_id: int, *, by: str, user_id: int | None = None) -> Run:
-    """Queue a run for one open record; asking again while nothing has come of it gives the same run.
+    """Queue a run for one open record. Repeating the request before that run has replayed it returns the same run.
 
     Raises NotFound or NotPossible.
     """
@@ -56,11 +57,11 @@ def replay_one(record_id: int, *, by: str, user_id: int | None = None) -> Run:
         run = orders.queue(record.source, key=key, trigger=Trigger.REPLAY, by=by, options=options)
         if run.status != Status.FAILED:
             return run
-        key = f"{key}:{run.pk}"  # that one never got to the record: it may be asked for once more
+        key = f"{key}:{run.pk}"  # the failed run did not reach the record, so another one may be queued
 
 
 def discard(selection: Selection, *, by: str, user_id: int | None = None) -> int:
-    """Put the open records of the selection away, for good; how many. Raises NotFound or NotPossible."""
+    """Discard the open records of the selection permanently. Returns their number. Raises NotFound or NotPossible."""
     count = 0
     for source in list_sources_of(selection):
         while discarded := _discard_some(selection, source, user_id):
@@ -70,23 +71,23 @@ def discard(selection: Selection, *, by: str, user_id: int | None = None) -> int
 
 
 def discard_later(selection: Selection, *, by: str, user_id: int) -> None:
-    """Have a worker discard the selection: for more than a request has time for. Raises NotPossible.
+    """Have a worker discard the selection, if it has too many records for one request. Raises NotPossible.
 
-    The message is all there is: if it is lost, the records stay open and can be discarded again.
+    Only a message holds the request: if it is lost, the records stay open and can be discarded again.
     """
     try:
         current_app.send_task(DISCARD_TASK, args=[selection.as_json(), by, user_id], retry=False)
     except (BrokerError, OSError) as error:
-        raise NotPossible("No worker can be told just now: Redis does not answer. Nothing was discarded.") from error
+        raise NotPossible("No worker can be reached now: Redis does not respond. Nothing was discarded.") from error
 
 
 def count_open(selection: Selection, *, most: int) -> int:
-    """How many open records the selection has, counted up to `most`."""
+    """Count the open records of the selection, up to `most`."""
     return filter_open(selection)[:most].count()
 
 
 def discard_one(record_id: int, *, by: str, user_id: int | None = None) -> QuarantinedRecord:
-    """Put one open record away. Raises NotFound or NotPossible."""
+    """Discard one open record. Raises NotFound or NotPossible."""
     discard(Selection(ids=(record_id,)), by=by, user_id=user_id)
     return QuarantinedRecord.objects.get(pk=record_id)
 
@@ -102,7 +103,7 @@ def _discard_some(selection: Selection, source: str, user_id: int | None) -> int
 
 
 def _discard_page(selection: Selection, source: str, user_id: int | None) -> int:
-    # The checkpoint is locked first, as by every batch: no replay is in the middle of these rows.
+    # Locks the checkpoint first, like every batch, so no replay is in the middle of these rows.
     with lock_checkpoint(source, attempts=PATIENT_ATTEMPTS) as cursor:
         discarded = discard_open(cursor, selection, source, user_id=user_id, most=DISCARD_ROWS)
         count_discarded(cursor, source, discarded)

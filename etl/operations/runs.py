@@ -1,4 +1,4 @@
-"""What operators may do with runs: repeat one, stop one. To ask for one: runs/orders.py."""
+"""The operations on runs: to repeat or cancel one. To request a run, see runs/orders.py."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from etl.vocabulary import Trigger
 
 
 def run_again(run_id: int, *, by: str, user_id: int) -> Run:
-    """Queue a run as this one was: its source and options; a plain one that waits already is the answer.
+    """Queue a run with the source and options of this one. A plain run that is queued already is returned instead.
 
     Raises NotFound.
     """
@@ -26,9 +26,9 @@ def run_again(run_id: int, *, by: str, user_id: int) -> Run:
 
 
 def cancel(run_id: int, *, by: str) -> Run:
-    """Stop a run: a queued one is closed, a running one writes nothing from now on, and its source is free.
+    """Stop a run: a queued run is closed, a running one writes nothing from now on, and its source is free.
 
-    It gets no successor. `by` says who asks, for the audit log. Raises NotFound or NotPossible.
+    It gets no successor. `by` names the requester, for the audit log. Raises NotFound or NotPossible.
     """
     run = find_run(run_id)
     try:
@@ -43,7 +43,7 @@ def cancel(run_id: int, *, by: str) -> Run:
 
 
 def find_run(run_id: int) -> Run:
-    """The run of this id. Raises NotFound."""
+    """Return the run with this id. Raises NotFound."""
     run = Run.objects.filter(pk=run_id).first()
     if run is None:
         raise NotFound(f"There is no run {run_id}.")

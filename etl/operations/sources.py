@@ -1,4 +1,4 @@
-"""What operators may do with sources: pause their schedule, resume it, take a source from a stuck run."""
+"""The operations on sources: to pause or resume their schedule, and to take a source from a stuck run."""
 
 import logging
 
@@ -12,10 +12,10 @@ logger = logging.getLogger(__name__)
 
 
 def release(source_name: str, *, by: str) -> Run | None:
-    """Take the source from the run that holds it, however stuck, and close that run; it gets no successor.
+    """Take the source from its current holder, even if that run is stuck, and close the run without a successor.
 
-    Its epoch is raised: a worker that is still alive writes nothing more. Returns the run that was closed, if there
-    was one. Raises NotPossible.
+    Raising the epoch stops a surviving worker from writing. Returns the closed run, or None if no run was running.
+    Raises NotPossible.
     """
     try:
         run = ending.release(source_name, by=by)
@@ -27,12 +27,12 @@ def release(source_name: str, *, by: str) -> Run | None:
 
 
 def pause(source_name: str) -> None:
-    """Stop the schedule from asking for the source; what is queued or running stays. Raises NotFound."""
+    """Stop the schedule from starting runs of the source; queued and running runs continue. Raises NotFound."""
     _switch_schedule(source_name, is_enabled=False)
 
 
 def resume(source_name: str) -> None:
-    """Let the schedule ask for the source again, at once if it is overdue. Raises NotFound."""
+    """Let the schedule start runs of the source again, at once if one is overdue. Raises NotFound."""
     _switch_schedule(source_name, is_enabled=True)
 
 

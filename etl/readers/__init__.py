@@ -1,1 +1,1 @@
-"""What kinds of sources have in common: reading a file or an HTTP body into records with exact places."""
+"""The kinds of sources: they read a file or an HTTP body into records with exact places."""

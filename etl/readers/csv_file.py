@@ -1,4 +1,4 @@
-"""CSV files: a header, then records; each with its exact physical line, and bad ones told apart from good ones."""
+"""Reads CSV files, a header and then records: each with its exact physical line, malformed ones as refusals."""
 
 import csv
 import hashlib
@@ -6,19 +6,21 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from etl.conf import find_base
 from etl.exceptions import SourceError
-from etl.local_copy import LocalCopy, copy_file
+from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
-from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, Source, gather_chunks
+from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, gather_chunks
+from etl.readers.source import Source
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode, SourceKind
 
 LINE_END = b"\r\n"
-"""Not part of a record's original: a last line that gets its line end later is still the same refused record."""
+"""Not part of a record's original, so a last line that gets its line end later is still the same refused record."""
 
 csv.field_size_limit(MAX_RECORD_BYTES)
 _encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -27,7 +29,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 class CsvSource(Source):
     """A CSV file (UTF-8, comma, RFC 4180 quotes, a header in its first line) at `path`.
 
-    A relative path counts from the project's folder. Kept in `raw_csv_data`.
+    A relative path starts from the project's folder. Raw records are kept in `raw_csv_data`.
     """
 
     kind = SourceKind.CSV
@@ -42,8 +44,11 @@ class CsvSource(Source):
         with copy_file(Path(self.location)) as copy:
             yield CsvContent(copy, self.location)
 
+    def find_change(self) -> datetime | None:
+        return find_change(Path(self.location))
+
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
-        """By column and text; which column a text of a row with too few or many belongs to, its header told alone."""
+        """Revive a record from its columns; None for a row of too few or too many, whose column names are unknown."""
         values = json.loads(stored.payload) if stored.payload is not None else None
         if not isinstance(values, dict):
             return None
@@ -52,7 +57,7 @@ class CsvSource(Source):
 
 @dataclass(slots=True)
 class CsvContent:
-    """A copy of a CSV file; a cursor is `{position, line, offset}` behind the last record read."""
+    """A copy of a CSV file. A cursor is `{position, line, offset}`, pointing past the last record read."""
 
     copy: LocalCopy
     location: str
@@ -91,10 +96,10 @@ class CsvContent:
 
 
 class _Lines:
-    """Physical lines of a file as text, for csv.reader, which takes just the lines of one record at a time.
+    """Physical lines of a file as strings, for csv.reader, which takes just the lines of one record at a time.
 
-    `raw` collects the bytes of the record being read, `offset` and `line` stand behind the last line taken,
-    `bad` holds whether a line of the record was no valid UTF-8 (its bytes are kept as surrogates).
+    `raw` collects the bytes of the current record, `offset` and `line` point past the last line read, and `bad` says
+    whether a line of the record was not valid UTF-8 (its bytes are kept as surrogates).
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -107,7 +112,7 @@ class _Lines:
         self.begin_record()
 
     def describe_cursor(self, position: int) -> Cursor:
-        """Where a later read goes on, behind the record of this position."""
+        """Return where a later read resumes, after the record of this position."""
         return {"position": position, "line": self.line, "offset": self.offset}
 
     def begin_record(self) -> None:
@@ -124,7 +129,7 @@ class _Lines:
             raise StopIteration
         self.raw.append(line)
         self.raw_bytes += len(line)
-        if self.raw_bytes > MAX_RECORD_BYTES:  # told before csv.reader sees it: it would take a cut line for a record
+        if self.raw_bytes > MAX_RECORD_BYTES:  # before csv.reader treats the truncated line as a record
             raise csv.Error(f"the record is longer than {MAX_RECORD_BYTES} bytes")
         if self.offset == 0 and line.startswith(BYTE_ORDER_MARK):
             self.offset, line = len(BYTE_ORDER_MARK), line[len(BYTE_ORDER_MARK) :]
@@ -137,7 +142,7 @@ class _Lines:
             return line.decode(errors="surrogateescape")
 
     def take_one_line(self, offset: int, line: int) -> Original:
-        """Take just the physical line at this place, however long: an unclosed quote must not swallow the file."""
+        """Take only the physical line at this place, of any length: an unclosed quote must not swallow the file."""
         self.file.seek(offset)
         digest, head, length, is_whole = hashlib.sha256(), b"", 0, False
         while not is_whole and (block := self.file.readline(MAX_RECORD_BYTES)):
@@ -159,7 +164,7 @@ def _read_items(lines: _Lines, header: list[str], position: int) -> Iterator[Rec
             row = next(rows, None)
         except csv.Error as error:
             position += 1
-            breach = Breach(BreachCode.MALFORMED, f"is no CSV record: {error}")
+            breach = Breach(BreachCode.MALFORMED, f"is not a valid CSV record: {error}")
             original = lines.take_one_line(first_offset, first_line)
             yield Refusal(position, first_line + 1, breach, None, original)
             continue

@@ -1,4 +1,4 @@
-"""JSON APIs: one GET that answers with an array of records."""
+"""JSON APIs: one GET that returns an array of records."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,16 +8,17 @@ from etl.http.addresses import hide_secrets
 from etl.http.client import open_body
 from etl.http.request import Request
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening, Source
+from etl.readers.content import Content, Opening
 from etl.readers.json_records import JsonContent, looks_cut, revive
+from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
 
 
 class JsonApiSource(Source):
-    """`GET {base_url}{endpoint}` answering with a JSON array. Kept in `raw_api_data`.
+    """`GET {base_url}{endpoint}`, which returns a JSON array. Raw records are kept in `raw_api_data`.
 
-    Override `headers` to send credentials; they go to the address's own host only. `rate_limit`, such as
+    Override `headers` to send credentials; they are sent only to the address's own host. `rate_limit`, such as
     `10/minute`, is shared by all workers.
     """
 

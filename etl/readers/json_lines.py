@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,10 +10,11 @@ from etl.conf import find_base
 from etl.http.addresses import hide_secrets
 from etl.http.client import open_body
 from etl.http.request import Request
-from etl.local_copy import copy_file
+from etl.local_copy import copy_file, find_change
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening, Source
+from etl.readers.content import Content, Opening
 from etl.readers.json_records import JsonContent, looks_cut, revive
+from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
 
@@ -20,7 +22,7 @@ from etl.vocabulary import SourceKind
 class JsonLinesSource(Source):
     """NDJSON or one JSON array at `path`: a file (relative to the project's folder) or an http(s) address.
 
-    Kept in `raw_third_source_data`.
+    Raw records are kept in `raw_third_source_data`.
     """
 
     kind = SourceKind.THIRD
@@ -41,6 +43,9 @@ class JsonLinesSource(Source):
             return
         with open_body(Request(self.path), opening.validators, context, looks_cut) as body:
             yield None if body is None else JsonContent(body.copy, self.location, validators=body.validators)
+
+    def find_change(self) -> datetime | None:
+        return None if self._is_remote() else find_change(Path(self.location))
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         return revive(stored)

@@ -1,7 +1,7 @@
-"""Records out of JSON text, an array or one value a line, each as the text it was sent as, with its line.
+"""Reads records from JSON text, an array or one value per line; each keeps the text it was sent as, and its line.
 
-The array is never held whole: a window of the text moves over it, and each element is decoded where it
-stands. Numbers stay as written (`Number`), so nothing is rounded on the way to the raw table.
+An array is never in memory as a whole: a window of text moves over it, and each element is decoded in place. Numbers
+stay as written (`Number`), so nothing is rounded on the way to the raw table.
 """
 
 import hashlib
@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 from etl.contracts.field_types import Number
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
-from etl.readers.base import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
+from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode
 
 MAX_DEPTH = 200
-"""Objects and arrays within each other; a fixed limit, as Python's own depends on who calls and fails late."""
+"""Levels of nested objects and arrays. The limit is fixed because Python's depends on the caller and fails late."""
 WHITE_SPACE = b" \t\r\n"
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?P<closed>")?|[{}\[\],]', re.DOTALL)
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -28,7 +28,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 
 @dataclass(slots=True)
 class JsonContent:
-    """A copy of JSON text; a cursor is `{position, line, offset}` behind the last record read."""
+    """A copy of JSON text. A cursor is `{position, line, offset}`, pointing past the last record read."""
 
     copy: LocalCopy
     location: str
@@ -53,13 +53,13 @@ class JsonContent:
 
 
 def revive(stored: StoredRefusal) -> Record | Refusal | None:
-    """A refused record out of its text, decoded as any other; None where the text was cut and is no JSON."""
+    """Decode a refused record from its text like any other; None if the text was truncated and is not valid JSON."""
     text = stored.original.decode(errors="surrogateescape") if stored.original is not None else stored.payload
     return _make_item(stored.position, stored.line, text, _Decoder().decode(text)) if text is not None else None
 
 
 def looks_cut(copy: LocalCopy) -> bool:
-    """Whether the text ends in the middle: an array without its bracket, or a last line whose JSON does not end."""
+    """Whether the text ends in the middle: an array without closing bracket, or a last line of incomplete JSON."""
     file = copy.file
     file.seek(max(0, copy.size - MAX_RECORD_BYTES))
     tail = file.read()
@@ -69,7 +69,7 @@ def looks_cut(copy: LocalCopy) -> bool:
     if not last:
         return False
     value, end = _Decoder().decode_at(last.decode(errors="replace"), 0)
-    return end is None or isinstance(value, Number)  # 12 may be what is left of 123
+    return end is None or isinstance(value, Number)  # 12 may be a truncated 123
 
 
 def _skip_mark(file: BinaryIO) -> int:
@@ -78,7 +78,7 @@ def _skip_mark(file: BinaryIO) -> int:
 
 
 def _first_byte(file: BinaryIO) -> bytes:
-    """The first byte that is no white space; empty in an empty file."""
+    """Return the first byte that is not white space; empty if the file has no such byte."""
     file.seek(_skip_mark(file))
     while block := file.read(4096):
         if stripped := block.lstrip(WHITE_SPACE):
@@ -87,7 +87,7 @@ def _first_byte(file: BinaryIO) -> bytes:
 
 
 class _Decoder:
-    """Python's JSON decoder, made strict: numbers as text, doubled keys and NaN noticed, no error raised."""
+    """Python's JSON decoder, made strict: numbers stay text, duplicate keys and NaN are breaches, nothing is raised."""
 
     def __init__(self) -> None:
         self.complaint: Breach | None = None
@@ -100,35 +100,35 @@ class _Decoder:
         if len(built) != len(pairs):
             counts = Counter(key for key, _ in pairs)
             doubled = next(key for key in counts if counts[key] > 1)
-            # Not over a word that is no JSON: the text of this breach is kept as JSON.
+            # An invalid word takes precedence: the text of this breach is stored as JSON.
             self.complaint = self.complaint or Breach(
                 BreachCode.DUPLICATE_KEY, f"names the key {doubled[:60]!r} twice", doubled[:60]
             )
         return built
 
     def _note_constant(self, word: str) -> None:
-        self.complaint = Breach(BreachCode.MALFORMED, f"is no JSON: {word} is not allowed")
+        self.complaint = Breach(BreachCode.MALFORMED, f"is not valid JSON: {word} is not allowed")
 
     def decode_at(self, text: str, index: int) -> tuple[Any | Breach, int | None]:
-        """The value that begins at `index`, or a breach, and the index behind it (None if that is unknown)."""
+        """Return the value that begins at `index`, or a breach, and the index after it (None if that is unknown)."""
         self.complaint = None
         try:
             value, end = self.decoder.raw_decode(text, index)
         except RecursionError:
             return _TOO_DEEP, None
         except json.JSONDecodeError as error:
-            message = f"is no JSON: {error.msg} at character {error.pos - index + 1}"
+            message = f"is not valid JSON: {error.msg} at character {error.pos - index + 1}"
             return Breach(BreachCode.MALFORMED, message), None
         if text.count("{", index, end) + text.count("[", index, end) > MAX_DEPTH and _is_too_deep(value):
             return _TOO_DEEP, end
         return self.complaint or value, end
 
     def decode(self, text: str) -> Any | Breach:
-        """The one value of a text."""
+        """Decode a string that is one JSON value."""
         index = _end_of_blank(text, 0)
         value, end = self.decode_at(text, index)
         if end is not None and _end_of_blank(text, end) != len(text):
-            return Breach(BreachCode.MALFORMED, f"is no JSON: more text at character {end + 1}")
+            return Breach(BreachCode.MALFORMED, f"is not valid JSON: unexpected text at character {end + 1}")
         return value
 
 
@@ -148,12 +148,12 @@ def _list_children(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
 
 def _end_of_blank(text: str, index: int) -> int:
     match = _BLANK.match(text, index)
-    assert match is not None  # it matches the empty text too
+    assert match is not None  # it matches the empty string too
     return match.end()
 
 
 def _make_item(position: int, line: int, text: str, value: Any | Breach) -> Record | Refusal:
-    """`text` may hold bytes that are no UTF-8, as surrogates."""
+    """Make a record or a refusal. `text` may contain bytes that are not UTF-8, as surrogates."""
     try:
         original = text.encode()
     except UnicodeEncodeError:
@@ -164,13 +164,13 @@ def _make_item(position: int, line: int, text: str, value: Any | Breach) -> Reco
         return Refusal(position, line, value, payload, Original.of(original))
     if not isinstance(value, dict):
         return Refusal(
-            position, line, Breach(BreachCode.NOT_AN_OBJECT, "is no JSON object"), text, Original.of(original)
+            position, line, Breach(BreachCode.NOT_AN_OBJECT, "is not a JSON object"), text, Original.of(original)
         )
     return Record(position, line, value, text, original)
 
 
 class _Lines:
-    """One JSON value a line; blank lines are passed over."""
+    """One JSON value per line; blank lines are skipped."""
 
     def __init__(self, content: JsonContent, start: Cursor) -> None:
         self.file = content.copy.file
@@ -208,10 +208,10 @@ class _Lines:
 
 
 class _Array:
-    """The elements of one JSON array, through a window of text that holds at least one whole element.
+    """The elements of one JSON array, read through a window of text that holds at least one complete element.
 
-    `offset` (in bytes) and `line` are those of `index`. A cursor stands behind an element, in front of its
-    comma, so that a read which goes on from it meets a broken separator again.
+    `offset` (in bytes) and `line` give the place of `index`. A cursor points after an element and before its comma, so
+    that a read resumed from it finds a broken separator again.
     """
 
     def __init__(self, content: JsonContent, start: Cursor) -> None:
@@ -220,7 +220,7 @@ class _Array:
         self.position, self.line, self.offset = start["position"], start["line"], start["offset"]
         self.reached = start
         self.text, self.index = "", 0
-        self.carry = b""  # the begun character at the window's end
+        self.carry = b""  # the incomplete character at the window's end
         self.file.seek(self.offset)
         self.is_at_end = False
 
@@ -232,7 +232,7 @@ class _Array:
         while self._go_to_next():
             start, line = self.index, self.line
             value, end = decoder.decode_at(self.text, start)
-            if end is None or end - start > MAX_RECORD_BYTES:  # how far the window goes must not decide
+            if end is None or end - start > MAX_RECORD_BYTES:  # the result must not depend on the window's end
                 end = self._find_end(start)
             self._move_to(end)
             self.position += 1
@@ -240,10 +240,10 @@ class _Array:
             yield _make_item(self.position, line, self.text[start:end].rstrip(" \t\r\n"), value)
         self._skip_blank()
         if self.index < len(self.text):
-            raise self._error("there is more text behind the array")
+            raise self._error("there is text after the array")
 
     def _go_to_next(self) -> bool:
-        """Pass what stands in front of the next element, the opening bracket or a comma; False behind the last."""
+        """Skip the bracket or comma in front of the next element. Returns False if no element follows."""
         self._skip_blank()
         separator = self.text[self.index : self.index + 1]
         if separator not in (("[",) if self.position == 0 else (",", "]")):
@@ -254,7 +254,7 @@ class _Array:
         self._skip_blank()
         if self.text[self.index : self.index + 1] != "]":
             return True
-        self._move_to(self.index + 1)  # empty, or behind a last comma: odd, but nothing is missing
+        self._move_to(self.index + 1)  # an empty array, or a trailing comma: odd, but nothing is missing
         return False
 
     def _skip_blank(self) -> None:
@@ -280,7 +280,7 @@ class _Array:
         self.index = 0
 
     def _find_end(self, start: int) -> int:
-        """Where an element that is no JSON ends: at the comma or bracket behind it, if brackets and quotes pair."""
+        """Find where an invalid element ends: at the comma or bracket after it, if brackets and quotes pair."""
         depth = 0
         for token in _TOKEN.finditer(self.text, start, start + MAX_RECORD_BYTES + 1):
             mark = token[0]
@@ -299,7 +299,7 @@ class _Array:
 
 
 def _end_of_whole_characters(block: bytes) -> int:
-    """The length of the block without a UTF-8 character that is only begun at its end."""
+    """Return the length of the block without an incomplete UTF-8 character at its end."""
     for back in range(1, min(4, len(block)) + 1):
         byte = block[-back]
         if byte < 0x80:

@@ -1,1 +1,1 @@
-"""What the tables say: each source's standing, statistics, metrics, the overview, and whether all adds up."""
+"""Reports on the tables: each source's standing, statistics, metrics, the overview and the verification."""

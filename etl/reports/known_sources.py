@@ -1,4 +1,4 @@
-"""Which sources there are: those of ETL_SOURCES, and any other that has left a trace in the tables."""
+"""Lists the known sources: the ones in ETL_SOURCES, and any other source with a trace in the tables."""
 
 from django.db import connection
 
@@ -9,16 +9,16 @@ SELECT_KNOWN = """
     UNION SELECT source FROM ingestion_checkpoints UNION SELECT source FROM etl_totals
     UNION SELECT source FROM etl_runs WHERE status IN ('queued', 'running')
 """
-"""One column `source`; its parameter is `list_configured()`."""
+"""Selects one column `source`. The parameter is `list_configured()`."""
 
 
 def list_configured() -> list[str]:
-    """The names of the sources of ETL_SOURCES, in its order."""
+    """Return the names of the sources in ETL_SOURCES, in its order."""
     return [source.name for source in list_sources()]
 
 
 def list_known() -> list[str]:
-    """The sources of ETL_SOURCES in its order, then the others by name."""
+    """Return the sources of ETL_SOURCES in its order, then the others by name."""
     configured = list_configured()
     with connection.cursor() as cursor:
         cursor.execute(SELECT_KNOWN, [configured])

@@ -1,4 +1,4 @@
-"""The pipeline's metrics for Prometheus: read from the database at each scrape, so true across all processes.
+"""The pipeline's metrics for Prometheus. They are read from the database at each scrape, so they cover all processes.
 
 A view composes and exposes them; nothing is registered here.
 """
@@ -28,22 +28,22 @@ _LABELS: dict[TotalName, Sequence[str]] = {
     TotalName.DURATION: DURATION_BOUNDS,
 }
 OTHER = "other"
-"""The label of what is in no enum, as after a downgrade: labels stay bounded."""
+"""The label for values that are in no enum (after a downgrade), so that labels stay bounded."""
 
 
 class PipelineCollector(Collector):
-    """The families of the pipeline; with a database that can't be read, `etl_up 0` alone."""
+    """The families of the pipeline, or only `etl_up 0` if the database can't be read."""
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: else registering would scrape."""
+        """Return nothing; otherwise registering would scrape."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Two statements, whatever the tables hold, and one question to Redis."""
+        """Read everything in two statements, regardless of the tables' size, and one request to Redis."""
         up = GaugeMetricFamily("etl_up", "Whether the pipeline's database could be read.")
         try:
             families = [*_describe_pipeline(read_gauges(), read_totals()), *_describe_alive(liveness.find_alive())]
-        except Exception as error:  # noqa: BLE001  (a door: a scrape tells of a failure, it does not fail)
+        except Exception as error:  # noqa: BLE001  (boundary: a scrape reports a failure, it does not fail)
             logger.warning("The pipeline's metrics can't be read: %s", type(error).__name__)
             families = []
         up.add_metric([], 1 if families else 0)
@@ -78,11 +78,11 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
     names = [gauge.source for gauge in gauges]
     yield _count(totals, names, TotalName.RUNS, "etl_runs", "Closed runs.", "status", CLOSED)
     yield _count_failures(totals)
-    yield _count(totals, names, TotalName.RECORDS, "etl_records", "Records met.", "outcome", OUTCOMES)
+    yield _count(totals, names, TotalName.RECORDS, "etl_records", "Records seen.", "outcome", OUTCOMES)
     yield _measure_durations(totals, names)
     yield _count(totals, names, TotalName.RETRIES, "etl_retries", "Requests sent again.")
     yield _count(totals, names, TotalName.SCHEMA_CHANGES, "etl_schema_changes", "Changes of a source's shape.")
-    yield _gauge("etl_quarantine_open", "Refused records that wait.", [(g.source, g.open_quarantine) for g in gauges])
+    yield _gauge("etl_quarantine_open", "Open refused records.", [(g.source, g.open_quarantine) for g in gauges])
     yield _gauge(
         "etl_last_success_timestamp_seconds",
         "When the last successful or partial run finished; 0 for never.",
@@ -90,16 +90,16 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
     )
     yield _gauge(
         "etl_checkpoint_age_seconds",
-        "Since the checkpoint was moved; NaN where there is none.",
+        "Seconds since the checkpoint was updated; NaN if there is no checkpoint.",
         [(g.source, nan if g.checkpoint_age_s is None else g.checkpoint_age_s) for g in gauges],
     )
-    yield _gauge("etl_runs_due", "Queued runs whose time has come.", [(g.source, g.due_runs) for g in gauges])
+    yield _gauge("etl_runs_due", "Queued runs that are due.", [(g.source, g.due_runs) for g in gauges])
 
 
 def _describe_alive(alive: Alive | None) -> Iterator[Metric]:
     workers, beat = (nan, nan) if alive is None else (len(alive.workers), alive.beat_age_s is not None)
-    yield GaugeMetricFamily("etl_workers", "Workers seen of late; NaN where Redis does not answer.", workers)
-    yield GaugeMetricFamily("etl_beat_up", "Whether beat was seen of late; NaN where Redis does not answer.", beat)
+    yield GaugeMetricFamily("etl_workers", "Workers that are alive; NaN if Redis does not respond.", workers)
+    yield GaugeMetricFamily("etl_beat_up", "Whether beat is alive; NaN if Redis does not respond.", beat)
 
 
 def _count(
@@ -119,7 +119,7 @@ def _count(
 
 
 def _count_failures(totals: _Totals) -> Metric:
-    counter = CounterMetricFamily("etl_failures", "Failed runs, by reasons met so far.", labels=["source", "reason"])
+    counter = CounterMetricFamily("etl_failures", "Failed runs, by reasons seen so far.", labels=["source", "reason"])
     for (source, name, reason), value in sorted(totals.values.items()):
         if name == TotalName.FAILURES:
             counter.add_metric([source, reason], float(value))

@@ -1,4 +1,4 @@
-"""What an operator sees first: each source's standing, the last day, live runs, what waits. Flat in every table."""
+"""The operator's overview: sources, the last day, live and queued runs. The cost does not grow with any table."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from etl.reports.statistics import read_statistics
 SHOWN_RUNS = 30
 MOST_OF_A_DAY = 500
 QUARANTINE_SAMPLE = 10_000
-"""Reasons are counted among so many open records of a source, the newest: the cost must not grow with the table."""
+"""Reasons are counted among this number of a source's newest open records: the cost must not grow with the table."""
 
 _RUN = """
     'id', id, 'source', source, 'status', status, 'reason', reason, 'trigger', trigger, 'seen', seen,
@@ -72,7 +72,7 @@ _TIMES = ("queued_at", "started_at", "finished_at", "not_before")
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """One source: how it stands, its figures, and its last closed runs, the oldest first."""
+    """One source: its standing, its figures, and its last closed runs, the oldest first."""
 
     standing: Standing
     figures: Mapping[str, Any]
@@ -84,8 +84,8 @@ class SourceLine:
 class Overview:
     """Runs are dicts: id, source, status, reason, trigger, seen, queued_at, started_at, finished_at.
 
-    `live` ones have `share` (0 to 1, None where unknown) and `seconds` too, `waiting` ones `not_before`.
-    `reasons` are {source, code, count}, the most frequent first.
+    `live` runs also have `share` (0 to 1, None if unknown) and `seconds`, `waiting` runs `not_before`. `reasons` are
+    {source, code, count}, the most frequent first.
     """
 
     now: datetime
@@ -97,7 +97,7 @@ class Overview:
 
 
 def read_overview() -> Overview:
-    """All of it in five statements."""
+    """Read the overview in five statements."""
     standings = read_standings()
     names = [standing.source for standing in standings]
     figures = {each["source"]: each for each in read_statistics()["sources"]}

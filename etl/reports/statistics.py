@@ -1,6 +1,6 @@
-"""What has happened, in numbers; the cost does not grow with any table.
+"""Statistics of everything that has happened. The cost does not grow with any table.
 
-Read from totals, checkpoints and open runs: `/stats`, and the gauges of `/metrics`, are one statement each.
+They are read from totals, checkpoints and open runs: `/stats` and the gauges of `/metrics` are one statement each.
 """
 
 import json
@@ -23,7 +23,7 @@ _OPEN = """
 
 
 def _as_text(time: str) -> str:
-    """As PostgreSQL writes it in JSON where the session's time zone is UTC, whatever that is."""
+    """Format a time in UTC like PostgreSQL's JSON, regardless of the session's time zone."""
     return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
 
 
@@ -39,7 +39,7 @@ _CHECKPOINT = f"""
 
 
 def _add(column: str) -> str:
-    """A whole number, also of no sources at all."""
+    """Sum the column as an integer, even if there are no sources."""
     return f"coalesce(sum({column}), 0)::bigint"
 
 
@@ -97,12 +97,12 @@ _GAUGES = f"""
 
 
 def read_statistics_json() -> str:
-    """The body of `/stats` as JSON text, made by PostgreSQL in one statement.
+    """Return the body of `/stats` as JSON text, which PostgreSQL builds in one statement.
 
-    Runs by status (`total_runs` is all of them, open ones included), `records_by_source` and
-    `quarantined_by_source` (what is stored and what waits in quarantine), `last_success_at` (`partial` counts) and
-    `last_failure_at`, `average_duration_s` (of closed runs that were started, seconds), `checkpoints`; and in
-    `sources` the same for each source. Times are ISO 8601 in UTC; null is what has never been.
+    It has the runs by status (`total_runs` counts all, including open ones), `records_by_source` and
+    `quarantined_by_source` (stored records and open refused ones), `last_success_at` (`partial` counts) and
+    `last_failure_at`, `average_duration_s` (seconds, of closed runs that were started) and `checkpoints`; `sources` has
+    the same for each source. Times are ISO 8601 in UTC, or null if there is no such time.
     """
     with connection.cursor() as cursor:
         cursor.execute(_STATISTICS, [list_configured()])
@@ -111,13 +111,13 @@ def read_statistics_json() -> str:
 
 
 def read_statistics() -> dict[str, Any]:
-    """`read_statistics_json`, parsed."""
+    """Return the result of `read_statistics_json`, parsed."""
     return json.loads(read_statistics_json())  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """One row of `etl_totals`: how often, ever, and when the last such run finished."""
+    """One row of `etl_totals`: how often something has ever happened, and when the last such run finished."""
 
     source: str
     name: TotalName
@@ -128,7 +128,7 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """How a source stands now: queued runs that are due, open quarantine, the checkpoint's age if it has one."""
+    """A source's current state: due queued runs, open quarantine, and the age of its checkpoint if it has one."""
 
     source: str
     due_runs: int
@@ -137,14 +137,14 @@ class Gauges:
 
 
 def read_totals() -> list[Total]:
-    """All totals; a source has a few dozen at most."""
+    """Return all totals; a source has at most a few dozen."""
     with connection.cursor() as cursor:
         cursor.execute(_TOTALS)
         return [Total(source, TotalName(name), *rest) for source, name, *rest in cursor.fetchall()]
 
 
 def read_gauges() -> list[Gauges]:
-    """Each known source, those of ETL_SOURCES that have never run included."""
+    """Return the gauges of each known source, including sources of ETL_SOURCES that have never run."""
     with connection.cursor() as cursor:
         cursor.execute(_GAUGES, [list_configured()])
         return [

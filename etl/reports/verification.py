@@ -1,4 +1,4 @@
-"""Whether the tables are sound: no orphans, every kept count true, law 4 for each run."""
+"""Verifies that the tables are sound: no orphans, correct stored counts, law 4 for each run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from etl.storage.totals import find_wrong
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something `verify` found wrong; `is_count` if it is a kept count, which `--repair` mends."""
+    """A problem found by `verify`. `is_count`: a stored count, which `--repair` corrects."""
 
     message: str
     is_count: bool = False
 
 
-# Kept counts against the tables, source by source; a source without checkpoint has kept nothing.
+# Compares the stored counts with the tables, source by source. A source without a checkpoint has no stored counts.
 _COUNTS = """
     WITH kept AS (SELECT source, record_count, raw_count, open_quarantine_count FROM ingestion_checkpoints),
     counted AS (
@@ -32,7 +32,7 @@ _COUNTS = """
         coalesce(open_quarantine_count, 0), coalesce(refused, 0)::bigint
     FROM kept FULL JOIN counted ON kept.source = counted.source ORDER BY 1
 """
-# Each question counts rows that must not exist.
+# Each query counts rows that must not exist.
 _ORPHANS = {
     "unified records without their raw record": """
         SELECT source, count(*) FROM unified_records AS u WHERE NOT EXISTS (
@@ -48,22 +48,22 @@ _ORPHANS = {
     "quarantined records without their run": """
         SELECT source, count(*) FROM etl_quarantine AS q
         WHERE NOT EXISTS (SELECT FROM etl_runs WHERE id = q.run_id) GROUP BY source""",
-    "marks of another read than the last": """
+    "marks of a read that is not the last one": """
         SELECT source, count(*) FROM etl_read_marks AS m WHERE NOT EXISTS (
             SELECT FROM ingestion_checkpoints AS c
             WHERE c.source = m.source AND c.read_number = m.read_number) GROUP BY source""",
-    "replayed records without the raw record as which they landed": """
+    "replayed records without the raw record that they became": """
         SELECT source, count(*) FROM etl_quarantine AS q WHERE raw_id IS NOT NULL AND NOT EXISTS (
             SELECT FROM raw_records AS r WHERE r.id = q.raw_id AND r.source = q.source) GROUP BY source""",
     "runs whose counters do not add up": """
         SELECT source, count(*) FROM etl_runs
         WHERE seen <> new + updated + unchanged + duplicate + quarantined GROUP BY source""",
-    "runs that landed other than the raw records they count": """
+    "runs whose counters differ from their raw records": """
         SELECT runs.source, count(*) FROM etl_runs AS runs
         LEFT JOIN (SELECT run_id, count(*) AS versions FROM raw_records GROUP BY run_id) AS raws
             ON raws.run_id = runs.id
         WHERE new + updated <> coalesce(versions, 0) + pruned_raw GROUP BY runs.source""",
-    "new records counted other than stored": """
+    "records more or fewer than the runs count as new": """
         SELECT coalesce(counted.source, stored.source), abs(coalesce(news, 0) - coalesce(records, 0))
         FROM (
             SELECT source, sum(new)::bigint AS news FROM (
@@ -77,7 +77,7 @@ _ORPHANS = {
 
 
 def verify() -> list[Finding]:
-    """Orphans, kept counts and law 4, all as of one moment; empty if everything is sound."""
+    """Check orphans, stored counts and law 4, all at one moment. Returns an empty list if everything is sound."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         findings = []
@@ -95,4 +95,4 @@ def _compare_counts(source: str, numbers: list[int]) -> Iterator[Finding]:
     names = ("record_count", "raw_count", "open_quarantine_count")
     for name, kept, counted in zip(names, numbers[::2], numbers[1::2], strict=True):
         if kept != counted:
-            yield Finding(f"{source}: {name} is kept as {kept}, counted are {counted}", is_count=True)
+            yield Finding(f"{source}: {name} is stored as {kept} but should be {counted}", is_count=True)

@@ -1,7 +1,7 @@
-"""Mail to ADMINS when a source fails for the first time, and when it is well again; in between none.
+"""Mails ADMINS when a source fails for the first time and when it recovers, and not in between.
 
-What was closed before decides, as the database has it. Runs of one source are closed one after the other and each is
-told of once (runs.py), so of any number of processes one finds itself to be the first.
+The database decides, by the run that was closed before. Runs of one source are closed one after the other, and each is
+announced once (ending.py), so out of any number of processes exactly one finds the change.
 """
 
 import logging
@@ -13,7 +13,7 @@ from django.dispatch import receiver
 
 from etl.models import Run
 from etl.runs.announcements import REFLECTS_SOURCE, find_previous
-from etl.runs.reasons import find_advice
+from etl.runs.reason_advice import find_advice
 from etl.signals import run_closed
 from etl.vocabulary import COUNTERS, Status
 
@@ -24,7 +24,7 @@ RUNBOOK = "docs/runbook.md"
 
 @receiver(run_closed, dispatch_uid="etl.runs.alerts")
 def mail_administrators(sender: type[Run], run: Run, **kwargs: Any) -> None:
-    """Send the mail that this run's end calls for, if any; a mail server that refuses is a line in the log."""
+    """Send the mail that this run's end calls for, if any. If the mail server refuses it, that is logged."""
     if not settings.ADMINS or not Run.objects.filter(REFLECTS_SOURCE, pk=run.pk).exists():
         return
     previous = find_previous(run)
@@ -34,29 +34,29 @@ def mail_administrators(sender: type[Run], run: Run, **kwargs: Any) -> None:
     subject, text = describe_failure(run) if has_failed else describe_recovery(run, previous)
     try:
         mail_admins(subject, text)
-    except Exception as error:  # noqa: BLE001  (a mail backend may raise anything, with its password in the text)
+    except Exception as error:  # noqa: BLE001  (a mail backend may raise anything, with its password in the message)
         logger.warning("The mail about run %d of %s could not be sent: %s", run.pk, run.source, type(error).__name__)
 
 
 def describe_failure(run: Run) -> tuple[str, str]:
-    """Subject and text of the mail about a source's first failure."""
+    """Return subject and text of the mail about a source's first failure."""
     advice = find_advice(run.reason)
     lines = (
-        f"{run.source} has failed; it did not before. Until it is well again there is no further mail about it.",
+        f"{run.source} has started to fail. You will get no further mail about it until it recovers.",
         "",
         *_describe(run),
         "",
         *([f"{advice.cause} {advice.remedy}"] if advice is not None else []),
-        f"More: {RUNBOOK}#{run.reason}, and what happened: manage.py runs {run.pk}",
+        f"For help, see {RUNBOOK}#{run.reason}. For the run's events, use: manage.py runs {run.pk}",
     )
     return f"{run.source} fails: {run.reason}", "\n".join(lines)
 
 
 def describe_recovery(run: Run, previous: Run | None) -> tuple[str, str]:
-    """Subject and text of the mail about the end of a source's failures, the last of which was `previous`."""
+    """Return subject and text of the mail about a source's recovery; its last failure was `previous`."""
     last = f" The last failure was run {previous.pk} ({previous.reason})." if previous is not None else ""
-    lines = (f"{run.source} is well again: run {run.pk} ended {run.status}.{last}", "", *_describe(run))
-    return f"{run.source} is well again", "\n".join(lines)
+    text = f"{run.source} has recovered: run {run.pk} ended with status {run.status}.{last}"
+    return f"{run.source} has recovered", "\n".join((text, "", *_describe(run)))
 
 
 def _describe(run: Run) -> list[str]:

@@ -1,4 +1,4 @@
-"""Telling receivers of `etl.signals.run_closed` about a closed run, after the commit; and what was closed before it."""
+"""Sends `etl.signals.run_closed` for a closed run after the commit, and finds the run that was closed before it."""
 
 import logging
 
@@ -11,21 +11,21 @@ from etl.vocabulary import Reason, Trigger
 logger = logging.getLogger(__name__)
 
 REFLECTS_SOURCE = ~Q(reason__in=(Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
-"""The closed runs that show how their source does: not those that a person stopped, nor replays, which don't ask it."""
+"""The closed runs that show a source's standing: not those that an operator stopped, and not replays."""
 
 
 def announce(run_id: int) -> None:
-    """Send `run_closed`; no error of a receiver reaches the process that closed the run."""
+    """Send `run_closed`. No error of a receiver reaches the code that closed the run."""
     try:
         for receiver, error in run_closed.send_robust(sender=Run, run=Run.objects.get(pk=run_id)):
             if isinstance(error, Exception):
                 name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
                 logger.warning("%s raised %s for the closed run %d", name, type(error).__name__, run_id)
-    except Exception as error:  # noqa: BLE001  (whatever fails here, the run is closed)
-        logger.warning("Receivers did not learn that run %d is closed: %s", run_id, type(error).__name__)
+    except Exception as error:  # noqa: BLE001  (boundary: the run is closed, regardless of what fails here)
+        logger.warning("The receivers of run_closed were not called for run %d: %s", run_id, type(error).__name__)
 
 
 def find_previous(run: Run) -> Run | None:
-    """The run of the source that was closed before this one, of those that reflect the source; None for the first."""
+    """Return the source's run closed before this one, among those that reflect the source; None for the first."""
     previous = Run.objects.filter(REFLECTS_SOURCE, source=run.source, finished_at__lt=run.finished_at)
     return previous.order_by("-finished_at").first()

@@ -1,4 +1,4 @@
-"""Two runs side by side: their figures, what differs, and what of it stands out."""
+"""Compares two runs: their figures, the differences, and notes on the ones that matter."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from etl.vocabulary import COUNTERS, Status
 FEWER_RECORDS = 0.5
 SLOWER = 2.0
 SHORTEST_SECONDS = 1.0
-"""Of two runs shorter than this, the durations tell nothing."""
+"""The durations of two runs that are both shorter are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`a` and `b` as figures by name; `differences` by name, with b - a and b / a; `notes` in words."""
+    """The figures of runs `a` and `b` by name; `differences` by name, with b - a and b / a; `notes` in words."""
 
     a: dict[str, Any]
     b: dict[str, Any]
@@ -24,7 +24,7 @@ class Comparison:
 
 
 def compare_runs(a: Run, b: Run) -> Comparison:
-    """The earlier run first, as the one to measure the other by."""
+    """Compare two runs. The earlier one comes first; the other is measured against it."""
     shape_a, shape_b = _find_shape(a), _find_shape(b)
     figures_a, figures_b = _describe(a, shape_a), _describe(b, shape_b)
     differences = {
@@ -57,7 +57,7 @@ def _describe(run: Run, shape: SchemaSnapshot | None) -> dict[str, Any]:
 
 
 def _find_shape(run: Run) -> SchemaSnapshot | None:
-    """The source's snapshot as the run left it; while it has not ended, the newest."""
+    """Return the source's snapshot as the run left it, or the newest if the run has not ended."""
     snapshots = SchemaSnapshot.objects.filter(source=run.source).order_by("-number")
     if run.finished_at is not None:
         snapshots = snapshots.filter(created_at__lte=run.finished_at)

@@ -1,4 +1,4 @@
-"""What a run was asked to do beyond bringing its source up to date, as `etl_runs.options` keeps it. Pure."""
+"""A run's options, beyond bringing its source up to date, as stored in `etl_runs.options`. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ class Options:
         return self == Options()
 
     def as_json(self) -> dict[str, Any]:
-        """Only what was asked for; empty for a plain run."""
+        """Return only the options that are set; empty for a plain run."""
         selection = self.selection.as_json() if self.selection is not None else None
         given = {"full": self.full or None, "selection": selection, "user": self.user}
         return {name: value for name, value in given.items() if value is not None}
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """The reverse of `as_json`."""
+        """Reverse `as_json`."""
         selection = Selection.from_json(given["selection"]) if "selection" in given else None
         return cls(bool(given.get("full")), selection, given.get("user"))
 

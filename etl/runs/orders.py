@@ -1,107 +1,148 @@
-"""Asking for a run: the row is the order, the message about it only a hint.
+"""Requests runs: the row is the order, the message about it is only a hint.
 
-Asking twice with the same key gives the same run; asking for a plain run while one waits gives that one.
+Two requests with the same key give the same run. A request for a plain run while one is queued gives the queued run.
 """
 
 import logging
 import uuid
+from collections.abc import Sequence
 
 from celery import current_app
-from django.db import Error, connection, transaction
-from django.db.models import Q
+from django.db import Error, OperationalError, connection, transaction
+from django.db.models import F, Q
 from kombu.exceptions import OperationalError as BrokerError
 
 from etl.clock import NOW, from_now
+from etl.conf import conf
 from etl.models import Run, RunKey
-from etl.runs.events import add_event
+from etl.runs.audit_log import add_event
 from etl.runs.options import PLAIN, Options
-from etl.storage.transactions import describe
+from etl.storage.transactions import bounded_transaction, describe, is_lock_timeout
 from etl.vocabulary import EventKind, Status, Trigger
 
 logger = logging.getLogger(__name__)
 
 RUN_TASK = "etl.tasks.run"
-RESEND_SECONDS = 300
+MANY_SENDS = 10
+SELDOM = 5
+"""After that many messages the next ones wait this many times as long."""
+
+LOCK_SECONDS = 3
+"""How long a request waits for another one, and how long one whose process is frozen keeps others waiting."""
+
 IS_DUE = Q(not_before=None) | Q(not_before__lte=NOW)
-"""Of a queued run: its time has come."""
+"""The condition that a queued run is due."""
+
+_FIND_LOCK_HOLDER = """
+    SELECT session.pid, session.state, extract(epoch FROM clock_timestamp() - session.xact_start)
+    FROM unnest(%s::text[]) AS wanted (name) CROSS JOIN hashtextextended(wanted.name, 0) AS number
+    JOIN pg_locks AS held ON held.locktype = 'advisory' AND held.granted AND held.objsubid = 1
+        AND held.classid::bigint = (number >> 32) & 4294967295 AND held.objid::bigint = number & 4294967295
+    JOIN pg_stat_activity AS session USING (pid)
+"""
+
+
+class RequestsLocked(OperationalError):
+    """Another session keeps requests for a source's runs locked."""
 
 
 def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Options = PLAIN, attempt: int = 1) -> Run:
-    """The run that answers this key: an earlier answer, the source's waiting plain run, or a new one.
+    """Return the run for this key: the one it gave earlier, the source's queued plain run, or a new one.
 
-    Without a key each call is a request of its own. `by` says who asks, for the audit log. Full reads and replays are
-    never merged. The message goes out after the commit.
+    Without a key, each call is a separate request. `by` names the requester, for the audit log. Full reads and replays
+    are never merged. The message is sent after the commit. Raises
+    RequestsLocked.
     """
     key = key or f"{trigger}:{uuid.uuid4()}"
-    with transaction.atomic(), connection.cursor() as cursor:
-        for lock in (f"key {key}", f"source {source}"):  # always in this order, so that two requests can't deadlock
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"kasparro {lock}"])
-        run = _find_answer(key)
-        if run is not None:
-            return run
-        run = _find_waiting(source) if options.is_plain else None
-        if run is not None:
-            RunKey.objects.create(key=key, run=run)
-            Run.objects.filter(pk=run.pk, attempt__lt=attempt).update(attempt=attempt)
-            return run
-        run = Run.objects.create(
-            source=source,
-            key=key,
-            trigger=trigger,
-            status=Status.QUEUED,
-            options=options.as_json(),
-            attempt=attempt,
-        )
-        add_event(run.pk, EventKind.QUEUED, f"Queued by {by}.")
-        transaction.on_commit(lambda: send(run.pk))
-        return run
+    locks = (f"kasparro key {key}", f"kasparro source {source}")  # in this order: two requests can't deadlock
+    try:
+        with bounded_transaction(lock_seconds=LOCK_SECONDS, idle_seconds=LOCK_SECONDS) as cursor:
+            for lock in locks:
+                cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
+            run = _find_answer(key)
+            if run is None and options.is_plain:
+                run = _merge(source, key, attempt)
+            return run or _insert(source, key, trigger, by, options, attempt)
+    except OperationalError as error:
+        if not is_lock_timeout(error):
+            raise
+        raise RequestsLocked(_describe_lock(source, locks)) from None
 
 
 def _find_answer(key: str) -> Run | None:
     return Run.objects.filter(Q(key=key) | Q(further_keys__key=key)).first()
 
 
-def _find_waiting(source: str) -> Run | None:
-    # Locked: it can't be started, and so stop waiting, before this answer stands.
+def _merge(source: str, key: str, attempt: int) -> Run | None:
+    """Let the source's queued plain run answer this key too. Returns it, or None if there is none."""
+    # Locked, so that it can't be started before this answer is committed.
     waiting = Run.objects.select_for_update().filter(source=source, status=Status.QUEUED, options={})
-    return waiting.order_by("pk").first()
+    run = waiting.order_by("pk").first()
+    if run is not None:
+        RunKey.objects.create(key=key, run=run)
+        Run.objects.filter(pk=run.pk, attempt__lt=attempt).update(attempt=attempt)
+    return run
+
+
+def _insert(source: str, key: str, trigger: Trigger, by: str, options: Options, attempt: int) -> Run:
+    columns = {"source": source, "key": key, "trigger": trigger, "options": options.as_json(), "attempt": attempt}
+    run = Run.objects.create(**columns, status=Status.QUEUED)
+    add_event(run.pk, EventKind.QUEUED, f"Queued by {by}.")
+    transaction.on_commit(lambda: send(run.pk))
+    return run
+
+
+def _describe_lock(source: str, locks: Sequence[str]) -> str:
+    """What is locked, and by which session, as far as it still is."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND_LOCK_HOLDER, [list(locks)])
+        row = cursor.fetchone()
+    if row is None:
+        return f"A run of {source} that waits is locked by another session: see pg_locks."
+    pid, state, seconds = row
+    return (
+        f"Requests for runs of {source} are locked by session {pid} ({state}, its transaction lasts {seconds:.0f} s)."
+    )
 
 
 def send(run_id: int) -> bool:
-    """Send the message about a queued run that is due, at most every five minutes; False if there is no need.
+    """Send the message about a queued run that is due; False if none was sent.
 
-    Without a broker nothing is lost: the sweeper sends what has not been sent.
+    It is sent again after ETL_RESEND_SECONDS, and after ten messages after five times as long, so that a lost message
+    delays the run by no more than that. Without a broker nothing is lost: the sweeper sends the unsent messages.
     """
-    unsent = Q(sent_at=None) | Q(sent_at__lt=from_now(-RESEND_SECONDS))
-    if not Run.objects.filter(IS_DUE, unsent, pk=run_id, status=Status.QUEUED).update(sent_at=NOW):
-        return False
+    unsent = Q(sent_at=None) | Q(sent_at__lt=from_now(-conf.ETL_RESEND_SECONDS), sends__lt=MANY_SENDS)
+    unsent |= Q(sent_at__lt=from_now(-conf.ETL_RESEND_SECONDS * SELDOM))
+    with bounded_transaction():
+        waiting = Run.objects.filter(IS_DUE, unsent, pk=run_id, status=Status.QUEUED)
+        if not waiting.update(sent_at=NOW, sends=F("sends") + 1):
+            return False
     try:
         current_app.send_task(RUN_TASK, args=[run_id], retry=False)
     except (BrokerError, OSError) as error:
-        logger.warning("The message about run %d could not be sent (%s): the sweeper will.", run_id, error)
-        Run.objects.filter(pk=run_id).update(sent_at=None)
+        logger.warning("The message about run %d could not be sent (%s); the sweeper will send it.", run_id, error)
+        forget_sending(run_id)
         return False
     return True
 
 
 def forget_sending(run_id: int) -> None:
-    """The message about a run came to nothing: another may be sent at once."""
-    Run.objects.filter(pk=run_id, status=Status.QUEUED).update(sent_at=None)
+    """Allow another message about the run to be sent at once, because the last one had no effect."""
+    with bounded_transaction():
+        Run.objects.filter(pk=run_id, status=Status.QUEUED).update(sent_at=None)
 
 
-def send_waiting() -> int:
-    """Send the messages of all queued runs that are due and have not been sent lately; how many."""
-    return _send_all(Q())
+def list_waiting(source: str | None = None) -> list[int]:
+    """Return the ids of the queued runs, of one source or all, oldest first."""
+    waiting = Run.objects.filter(status=Status.QUEUED).order_by("pk")
+    of_source = waiting if source is None else waiting.filter(source=source)
+    return list(of_source.values_list("pk", flat=True))
 
 
 def send_waiting_of(source: str) -> None:
-    """Send the messages of what waits for this source, which has just been released; never raises."""
+    """Send the messages about the runs queued for this source, which has just been released. Never raises."""
     try:
-        _send_all(Q(source=source))
+        for run_id in list_waiting(source):
+            send(run_id)
     except Error as error:
-        logger.warning("The messages of what waits for %s were not sent: %s", source, describe(error))
-
-
-def _send_all(condition: Q) -> int:
-    waiting = Run.objects.filter(condition, status=Status.QUEUED).order_by("pk").values_list("pk", flat=True)
-    return sum(send(run_id) for run_id in waiting)
+        logger.warning("The messages about the runs queued for %s were not sent: %s", source, describe(error))

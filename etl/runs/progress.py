@@ -1,4 +1,4 @@
-"""A running run's row: its heartbeat, and the counters that grow with each batch."""
+"""Updates a running run's row: its heartbeat, and the counters that grow with each batch."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from etl.records import Counters, Cursor
 
 
 def beat(cursor: Any, claim: Claim) -> None:
-    """Show that the run lives; skips a row that a batch has locked, which shows it itself."""
+    """Show that the run is alive. Skips a row that a batch has locked, because the batch shows it too."""
     cursor.execute(
         "UPDATE etl_runs SET heartbeat_at = clock_timestamp() WHERE id = (SELECT id FROM etl_runs"
         " WHERE id = %s AND epoch = %s AND status = 'running' FOR NO KEY UPDATE SKIP LOCKED)",

@@ -1,4 +1,4 @@
-"""Runs and their events taken out again, for pruning. A run goes only once none of its raw records is left."""
+"""Removes runs and their events, for pruning. A run is removed only after all of its raw records."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -6,13 +6,14 @@ from typing import Any
 from django.db.models import F
 
 from etl.models import Run, RunEvent
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Status
 
 CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
 
 
 def count_pruned(cursor: Any, raw_of_runs: Mapping[int, int]) -> None:
-    """Note with closed runs how many of their raw records go, in the transaction that removes them."""
+    """Count the removed raw records of closed runs, in the transaction that removes them."""
     cursor.execute(
         "UPDATE etl_runs SET pruned_raw = pruned_raw + gone.count"
         " FROM unnest(%s::bigint[], %s::bigint[]) AS gone (run_id, count) WHERE etl_runs.id = gone.run_id",
@@ -21,15 +22,16 @@ def count_pruned(cursor: Any, raw_of_runs: Mapping[int, int]) -> None:
 
 
 def remove_events(ids: Collection[int]) -> int:
-    """Remove these events; how many there were."""
-    removed, _ = RunEvent.objects.filter(pk__in=ids).delete()
-    return removed
+    """Remove these events. Returns their number."""
+    with bounded_transaction():
+        removed, _ = RunEvent.objects.filter(pk__in=ids).delete()
+        return removed
 
 
 def remove_closed(ids: Collection[int]) -> tuple[int, int, int]:
-    """Remove closed runs that have no raw records left; how many, how many of their events, and their `new` records.
+    """Remove closed runs that have no raw records left. Returns the numbers of runs, events and `new` records.
 
-    By their model: what refers to a run goes or lets go of it as models/ says.
+    Deletes them through the model, so that rows referring to a run are deleted or unlinked as models/ says.
     """
     going = Run.objects.select_for_update().filter(pk__in=ids, status__in=CLOSED).order_by("pk")
     counts = dict(going.filter(pruned_raw=F("new") + F("updated")).values_list("pk", "new"))

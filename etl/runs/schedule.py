@@ -1,7 +1,7 @@
-"""What is due: the latest instant at which each source should have been asked for, in UTC. Pure but for its tables.
+"""Finds the latest instant at which each source was due, in UTC. Pure except for the tables of the schedule.
 
-A source's schedule is its django-celery-beat entry, which an operator may edit or disable; the source's own
-`every` only makes the entry where there is none.
+A source's schedule is its django-celery-beat entry, which an operator may edit or disable. The source's own
+`every` is used only to create a missing entry.
 """
 
 import json
@@ -12,7 +12,8 @@ from typing import Any
 
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
-from etl.readers.base import Source
+from etl.readers.source import Source
+from etl.storage.transactions import bounded_transaction
 
 QUEUE_TASK = "etl.tasks.queue_due"
 CRONTAB_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -22,72 +23,91 @@ HOURS = 24
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A source and the latest instant at which it was due."""
+    """A source, the latest instant at which it was due, and how long before it was due the last time."""
 
     source: str
     instant: datetime
+    every: timedelta
 
     @property
     def key(self) -> str:
-        """The key of the run for this instant: asked for twice, it is one run."""
+        """The key of the run for this instant: two requests for it give one run."""
         return f"schedule:{self.source}:{self.instant:%Y-%m-%dT%H:%M:%SZ}"
 
 
+ENTRY_PREFIX = "ingest "
+LONGEST_NAME = 200 - len(ENTRY_PREFIX)
+"""Characters of a source's name: the name of a schedule entry has 200."""
+
+
 def name_entry(source: Source) -> str:
-    """The name of the source's entry in the schedule."""
-    return f"ingest {source.name}"
+    """Return the name of the source's entry in the schedule."""
+    return f"{ENTRY_PREFIX}{source.name}"
 
 
 def make_missing_entry(source: Source) -> None:
-    """An entry for a source that has none; one that exists is never changed."""
+    """Create the source's entry if it is missing. An existing entry is never changed."""
     name = name_entry(source)
-    if not PeriodicTask.objects.filter(name=name).exists():
-        defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_rhythm(source)}
+    if PeriodicTask.objects.filter(name=name).exists():
+        return
+    with bounded_transaction(by_key=False):
+        defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_timing(source)}
         PeriodicTask.objects.get_or_create(name=name, defaults=defaults)
 
 
 def find_entries(sources: Iterable[Source]) -> dict[str, PeriodicTask]:
-    """The entries of these sources with their rhythms, by the source's name; one query for all."""
+    """Return the entries of these sources with their interval or crontab, by the source's name, in one query."""
     names = {name_entry(source): source.name for source in sources}
     entries = PeriodicTask.objects.filter(name__in=names).select_related("interval", "crontab")
     return {names[entry.name]: entry for entry in entries}
 
 
 def switch(source: Source, *, is_enabled: bool) -> None:
-    """Enable or disable the source's entry, which is made if missing; beat notices within seconds."""
+    """Enable or disable the source's entry, which is created if missing. Beat notices within seconds."""
     make_missing_entry(source)
-    entry = PeriodicTask.objects.get(name=name_entry(source))
-    entry.enabled = is_enabled
-    entry.save()  # not `update`: its signal tells beat
+    with bounded_transaction(by_key=False):
+        entry = PeriodicTask.objects.select_for_update().get(name=name_entry(source))
+        entry.enabled = is_enabled
+        entry.save()  # not `update`: save() sends the signal that beat follows
 
 
-def _make_rhythm(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
+def _make_timing(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
     if isinstance(source.every, timedelta):
         seconds = max(1, round(source.every.total_seconds()))
-        rhythm = {"every": seconds, "period": IntervalSchedule.SECONDS}
-        # No get_or_create: the table has no constraint, and may hold the same rhythm twice.
+        values = {"every": seconds, "period": IntervalSchedule.SECONDS}
+        # Not get_or_create: the table has no constraint, and may hold the same interval twice.
         return {
-            "interval": IntervalSchedule.objects.filter(**rhythm).first() or IntervalSchedule.objects.create(**rhythm)
+            "interval": IntervalSchedule.objects.filter(**values).first() or IntervalSchedule.objects.create(**values)
         }
     words = dict(zip(CRONTAB_FIELDS, source.every.split(), strict=True)) | {"timezone": "UTC"}
     return {"crontab": CrontabSchedule.objects.filter(**words).first() or CrontabSchedule.objects.create(**words)}
 
 
 def find_due(source: Source, now: datetime) -> Due | None:
-    """The source's latest due instant as of the database's time `now` (UTC); None if its entry is disabled."""
+    """Return the source's latest due instant at the database's time `now` (UTC); None if its entry is disabled."""
     return find_all_due([source], now).get(source.name)
 
 
 def find_all_due(sources: Iterable[Source], now: datetime) -> dict[str, Due]:
-    """The latest due instant of each source that has one, by the source's name; one query for all."""
+    """Return the latest due instant of each source that has one, by the source's name, in one query."""
     names = {name_entry(source): source.name for source in sources}
     entries = PeriodicTask.objects.filter(name__in=names, enabled=True).select_related("interval", "crontab")
-    found = ((names[entry.name], find_due_instant(entry, now)) for entry in entries)
-    return {source: Due(source, instant) for source, instant in found if instant is not None}
+    found = ((names[entry.name], entry, find_due_instant(entry, now)) for entry in entries)
+    return {
+        source: Due(source, instant, _measure_rhythm(entry, instant))
+        for source, entry, instant in found
+        if instant is not None
+    }
+
+
+def _measure_rhythm(entry: PeriodicTask, instant: datetime) -> timedelta:
+    """The time from the due instant before this one."""
+    before = find_due_instant(entry, instant - timedelta(seconds=1))
+    return instant - before if before is not None else LONGEST_LOOK_BACK
 
 
 def find_due_instant(entry: PeriodicTask, now: datetime) -> datetime | None:
-    """The latest instant at or before `now` at which the entry was due; None if it has none in a year."""
+    """Return the latest instant at or before `now` at which the entry was due; None if it was not due for a year."""
     if entry.interval is not None:
         return floor(now, entry.interval.schedule.run_every)
     if entry.crontab is not None:
@@ -96,20 +116,20 @@ def find_due_instant(entry: PeriodicTask, now: datetime) -> datetime | None:
 
 
 def floor(now: datetime, every: timedelta) -> datetime:
-    """`now` floored to a multiple of `every` since 1970, in UTC."""
+    """Round `now` down to a multiple of `every` since 1970, in UTC."""
     seconds = max(1, round(every.total_seconds()))
     return datetime.fromtimestamp(int(now.timestamp()) // seconds * seconds, UTC)
 
 
 def find_last_match(times: Any, zone: tzinfo, now: datetime) -> datetime | None:
-    """The last instant at or before `now` that the crontab (celery.schedules.crontab) names in its zone.
+    """Return the last instant at or before `now` that the crontab (celery.schedules.crontab) names in its zone.
 
-    On the night when clocks go forward, a time that does not exist is due where it would have been; on the night
-    when they go back, a time that exists twice is due once, unless the crontab means every hour.
+    On the night when clocks go forward, a time that does not exist is due when it would have been. On the night when
+    they go back, a time that exists twice is due once, unless the crontab names every hour.
     """
     local = now.astimezone(zone)
     for back in range(LONGEST_LOOK_BACK.days + 1):
-        day = local.date() - timedelta(days=back - 1)  # from tomorrow on: a shifted time may fall behind midnight
+        day = local.date() - timedelta(days=back - 1)  # starts with tomorrow: a shifted time may be past midnight
         if (
             day.day in times.day_of_month
             and day.month in times.month_of_year

@@ -1,4 +1,4 @@
-"""Starting a run: its row and the claim of its source, in one transaction."""
+"""Starts a run: its row and the claim of its source, in one transaction."""
 
 import uuid
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from etl.fence import claims
 from etl.fence.claims import Claim, Holder, SourceHeld
 from etl.fence.locking import lock_checkpoint
 from etl.models import Checkpoint, Run
-from etl.runs.ending import end_predecessor
-from etl.runs.events import add_event, describe_process
+from etl.runs.audit_log import add_event, describe_process
+from etl.runs.ending import TERMINAL_KEY, end_predecessor
 from etl.runs.options import PLAIN, Options
 from etl.runs.orders import IS_DUE
 from etl.vocabulary import EventKind, Status, Trigger
@@ -30,13 +30,13 @@ class Started:
 
 
 class NotWaiting(Exception):
-    """The queued run no longer waits, or is not due: it was started, closed or put off meanwhile."""
+    """The queued run no longer waits or is not due: it has been started, closed or postponed."""
 
 
 def start_at_terminal(source: str, options: Options = PLAIN) -> Started | Holder:
-    """Start a run here and now, or say which run holds the source.
+    """Start a run in this process, or return the holder of the source.
 
-    A plain one takes over the source's plain run that is queued, if there is one.
+    A plain run takes over the source's queued plain run, if there is one.
     """
     trigger = Trigger.REPLAY if options.selection is not None else Trigger.TERMINAL
     try:
@@ -50,7 +50,7 @@ def start_at_terminal(source: str, options: Options = PLAIN) -> Started | Holder
 
 
 def start_queued(run: Run) -> Started | Holder:
-    """Start a queued run in a worker, or say which run holds its source. Raises NotWaiting."""
+    """Start a queued run in a worker, or return the holder of its source. Raises NotWaiting."""
     try:
         with lock_checkpoint(run.source, for_claim=True) as cursor:
             claimed = _claim(cursor, run.source, Trigger(run.trigger))
@@ -63,14 +63,14 @@ def start_queued(run: Run) -> Started | Holder:
 
 
 def note_lock_held(source: str) -> None:
-    """Log with the source's running run that another did not try to start, since the Redis lock is held."""
+    """Log with the source's running run that another run was not started, because the Redis lock is held."""
     for run_id in Run.objects.filter(source=source, status=Status.RUNNING).values_list("pk", flat=True):
         add_event(run_id, EventKind.START_REFUSED, f"{describe_process()} found the lock held and did not start.")
 
 
 @dataclass(frozen=True, slots=True)
 class _Claimed:
-    """The source is ours; its run's row comes next. `resumes_full`: the predecessor was a full read."""
+    """The source is claimed; its run's row comes next. `resumes_full`: the predecessor was a full read."""
 
     source: str
     epoch: int
@@ -78,7 +78,7 @@ class _Claimed:
     resumes_full: bool
 
     def describe_run(self, *, at_terminal: bool) -> dict[str, Any]:
-        """The columns of the run that begins."""
+        """Return the columns of the run that begins."""
         return {
             "status": Status.RUNNING,
             "epoch": self.epoch,
@@ -105,19 +105,19 @@ def _begin(cursor: Any, claimed: _Claimed, run_id: int, where: str) -> Started:
 
 def _note_refusal(holder: Holder) -> Holder:
     if holder.run_id is not None:
-        message = f"{describe_process()} wanted to start and was refused."
+        message = f"{describe_process()} tried to start a run and was refused."
         add_event(holder.run_id, EventKind.START_REFUSED, message)
     return holder
 
 
 def _insert(source: str, trigger: Trigger, options: Options, columns: dict[str, Any]) -> int:
-    key = f"terminal:{uuid.uuid4()}"
-    begun = columns | {"started_at": NOW}
-    return Run.objects.create(source=source, key=key, trigger=trigger, options=options.as_json(), **begun).pk
+    key = f"{TERMINAL_KEY}{uuid.uuid4()}"
+    started = columns | {"started_at": NOW}
+    return Run.objects.create(source=source, key=key, trigger=trigger, options=options.as_json(), **started).pk
 
 
 def _take_queued(source: str, options: Options, columns: dict[str, Any]) -> int | None:
-    """The queued plain run of the source, begun here; None if there is none or this run is not plain."""
+    """Start the source's queued plain run here. Returns its id, or None if there is no such run or it does not fit."""
     if not options.is_plain:
         return None
     queued = Run.objects.filter(source=source, status=Status.QUEUED, options={}).order_by("pk")

@@ -1,13 +1,13 @@
-"""What a source needs, in one import: the kinds of sources, the contract's types and the mapping's words."""
+"""Everything that the module of a source imports: the kinds of sources, field types and the mapping's functions."""
 
 from datetime import timedelta
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import FieldType, NonBlank, PositiveDecimal, PositiveInt, ZonedTime
-from etl.readers.base import Source, lower, setting
 from etl.readers.csv_file import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
+from etl.readers.source import Source, lower, setting
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 

@@ -1,1 +1,1 @@
-"""The only writer of raw, unified and quarantine; always inside a transaction that delivery.py has fenced."""
+"""The only writer of raw, unified and quarantine, always in a fenced transaction or under the checkpoint's lock."""

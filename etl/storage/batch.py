@@ -1,16 +1,16 @@
-"""The rows of one batch: raw and unified, in bulk and in the order of their keys; and what else a batch writes.
+"""Writes one batch: raw and unified rows in bulk, in the order of their keys, with marks and refusals.
 
-Keys are sorted, so that two writers that meet on the same rows wait for each other instead of deadlocking.
+Keys are sorted, so that two writers of the same rows wait for each other instead of deadlocking.
 """
 
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from etl.deduplication import Batch
 from etl.models import RAW_MODELS
-from etl.record_outcomes import Batch
 from etl.records import Accepted, Stamp
-from etl.storage.copy import copy_rows
+from etl.storage.bulk_copy import copy_rows
 from etl.storage.marks import mark_met
 from etl.storage.refusals import write_refusals
 
@@ -22,7 +22,7 @@ _CREATE_UPDATES = """
         event_timestamp timestamptz, content_hash bytea, raw_id bigint
     ) ON COMMIT DELETE ROWS
 """
-# Row locks are taken in the order of the keys; the UPDATE alone would take them in that of its plan.
+# Takes the row locks in the order of the keys; the UPDATE would take them in the order of its plan.
 _LOCK_UPDATED = """
     SELECT count(*) FROM (
         SELECT 1 FROM unified_records JOIN etl_batch_updates USING (id)
@@ -39,7 +39,7 @@ _UPDATE = """
 
 
 def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
-    """Write the batch of a read; returns by how much the source's open quarantine has grown."""
+    """Write the batch of a read. Returns by how much the source's open quarantine has grown."""
     write_records(cursor, batch, stamp)
     if batch.met:
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)
@@ -47,7 +47,7 @@ def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
 
 
 def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> list[int]:
-    """Write raw and unified; returns the ids of the raw records, in the order of the batch's versions."""
+    """Write raw and unified. Returns the ids of the raw records, in the order of the batch's versions."""
     raw_ids = _write_raw(cursor, batch.versions, stamp)
     _insert_unified(cursor, batch, raw_ids, stamp)
     _update_unified(cursor, batch, raw_ids, stamp)
@@ -70,7 +70,7 @@ def _write_raw(cursor: Any, versions: Sequence[Accepted], stamp: Stamp) -> list[
 
 
 def _describe(version: Accepted, raw_id: int, now: datetime) -> tuple[Any, ...]:
-    """The values of the columns `_UNIFIED`."""
+    """Return the values of the columns `_UNIFIED`."""
     fields = version.unified
     time = fields.event_timestamp or now
     return (fields.name, fields.category, fields.value, fields.currency, time, version.content_hash, raw_id)
@@ -100,4 +100,5 @@ def _update_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: Stamp)
     cursor.execute(_LOCK_UPDATED)
     cursor.execute(_UPDATE, [stamp.sequence, stamp.now])
     if cursor.rowcount != len(batch.updates):
-        raise RuntimeError(f"{cursor.rowcount} of {len(batch.updates)} records to update are stored: run verify")
+        stored, total = cursor.rowcount, len(batch.updates)
+        raise RuntimeError(f"Only {stored} of the {total} records to update are stored; run `manage.py verify`.")

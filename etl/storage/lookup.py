@@ -1,15 +1,13 @@
-"""Which versions of a batch's records are stored, and whether this read has accepted them already."""
+"""Finds which versions of a batch's records are stored, and whether this read has already accepted them."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from django.db import connection, transaction
-
-from etl.readers.base import Source
-from etl.record_outcomes import Version
+from etl.deduplication import Version
+from etl.readers.source import Source
 from etl.records import Accepted, Refusal
 from etl.storage.marks import find_met, is_marked, load_marks
-from etl.storage.transactions import bound_statements
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
 _FIND_STORED = """
@@ -26,18 +24,18 @@ def find_stored(
     read_sequence: int,
     is_replay: bool = False,
 ) -> dict[str, Version]:
-    """The stored versions of a batch's accepted records, by external id.
+    """Return the stored versions of a batch's accepted records, by external id.
 
-    Met are those that the read wrote (by their sequence, `read_sequence` is the one it began at) or marked. For a
-    replay, which comes behind the read, those are not that an earlier replay brought from an older read.
+    `is_met` is true if the read wrote the version (its sequence is above `read_sequence`, the sequence when the read
+    began) or marked it. In a replay, which comes after the read, it is false for a version that an earlier replay
+    landed from an older read.
     """
     keys = sorted({item.unified.external_id for item in judged if isinstance(item, Accepted)})
     if not keys:
         return {}
     time_digest = source.time_digest()
-    # In a transaction for its settings alone: only the fenced one, later, decides whether this still holds.
-    with transaction.atomic(), connection.cursor() as cursor:
-        bound_statements(cursor)
+    # In a transaction only for its settings: the fenced transaction decides later whether this still holds.
+    with bounded_transaction() as cursor:
         cursor.execute(_FIND_STORED, [source.name, keys])
         rows = cursor.fetchall()
         marks = load_marks(cursor, source.name, read_number, MarkKind.RECORD, [row[1] for row in rows])
@@ -56,7 +54,7 @@ def find_stored(
 
 
 def _find_older(cursor: Any, source: str, read_number: int, raw_ids: set[int]) -> set[int]:
-    """Which of these raw records came out of quarantine without that the read had met them there."""
+    """Find those of the raw records that came from quarantine rows which the read has not found."""
     cursor.execute("SELECT id, raw_id FROM etl_quarantine WHERE raw_id = ANY(%s)", [sorted(raw_ids)])
     origins = dict(cursor.fetchall())
     met = find_met(cursor, source, read_number, list(origins))

@@ -1,32 +1,29 @@
-"""Marks: which rows of unified records and of quarantine a source's last read has met, as bitmaps of their ids."""
+"""Marks the unified and quarantine rows that a source's last read has found, as bitmaps of their ids."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connection, transaction
-
-from etl.storage.transactions import bound_statements
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
 MARK_BLOCK_BITS = 1 << 15
-"""Rows a block of marks covers: 4 KiB a block. Rows of one source have near ids, so a batch touches few."""
+"""Number of rows that a block of 4 KiB covers. The rows of a source have close ids, so a batch touches few blocks."""
 
 
 def find_met_refusals(source: str, read_number: int, rows: Sequence[int]) -> set[int]:
-    """Which of these rows of `etl_quarantine` the read has refused."""
-    with transaction.atomic(), connection.cursor() as cursor:
-        bound_statements(cursor)
+    """Return which of these rows of `etl_quarantine` the read has refused."""
+    with bounded_transaction() as cursor:
         return find_met(cursor, source, read_number, rows)
 
 
 def find_met(cursor: Any, source: str, read_number: int, rows: Sequence[int]) -> set[int]:
-    """The same within a transaction."""
+    """Do the same within the caller's transaction."""
     marks = load_marks(cursor, source, read_number, MarkKind.REFUSAL, rows)
     return {row_id for row_id in rows if is_marked(marks, row_id)}
 
 
 def mark_met(cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.RECORD) -> None:
-    """Remember that the read has met these rows of the kind's table, so that a crash does not forget it."""
+    """Mark these rows of the kind's table as found by the read, so that this is known after a crash."""
     blocks = load_marks(cursor, source, read_number, kind, rows)
     for row_id in rows:
         block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
@@ -41,12 +38,12 @@ def mark_met(cursor: Any, source: str, read_number: int, rows: Sequence[int], ki
 
 
 def drop_marks(cursor: Any, source: str) -> None:
-    """Forget what the source's last read has met; the next one begins."""
+    """Delete the marks of the source's last read, when the next read begins."""
     cursor.execute("DELETE FROM etl_read_marks WHERE source = %s", [source])
 
 
 def load_marks(cursor: Any, source: str, read_number: int, kind: MarkKind, rows: Sequence[int]) -> dict[int, bytearray]:
-    """The blocks of marks that cover these rows, by number."""
+    """Return the blocks of marks that cover these rows, by block number."""
     blocks = sorted({row_id // MARK_BLOCK_BITS for row_id in rows})
     if not blocks:
         return {}
@@ -59,7 +56,7 @@ def load_marks(cursor: Any, source: str, read_number: int, kind: MarkKind, rows:
 
 
 def is_marked(marks: dict[int, bytearray], row_id: int) -> bool:
-    """Whether the read has met this row."""
+    """Whether the read has found this row."""
     block = marks.get(row_id // MARK_BLOCK_BITS)
     place = row_id % MARK_BLOCK_BITS
     return block is not None and bool(block[place >> 3] >> (place & 7) & 1)

@@ -1,7 +1,7 @@
-"""Takes rows out again: superseded raw records and settled refusals. What may go is asked and removed in one statement.
+"""Removes superseded raw records and settled refusals.
 
-What is looked for page by page, by primary key and without a lock, is judged anew where it is removed: behind the
-checkpoint's lock, so that no batch lands in between.
+Rows are found page by page, by primary key and without a lock. The statement that removes them checks each one again,
+while the checkpoint is locked, so that no batch lands in between.
 """
 
 from collections import Counter
@@ -16,8 +16,8 @@ from etl.storage.marks import find_met
 RAW_TABLES = tuple(model.table() for model in RAW_MODELS.values())
 QUARANTINE = "etl_quarantine"
 
-# A raw record goes if its run was closed before, so many newer ones of the same record are there, and nothing refers
-# to it: the unified record, or a refused one that landed as it. {table} is one of RAW_TABLES.
+# A raw record is removed if its run was closed before that time, `keep` newer versions of the record exist, and neither
+# the unified record nor a refused record that landed as it refers to it. {table} is one of RAW_TABLES.
 _IS_SUPERSEDED = """
     old.source = ANY(%(sources)s)
     AND EXISTS (SELECT FROM etl_runs AS run WHERE run.id = old.run_id AND run.finished_at < %(before)s)
@@ -31,8 +31,8 @@ _IS_SUPERSEDED = """
     AND NOT EXISTS (
         SELECT FROM etl_quarantine AS refused WHERE refused.raw_id = old.id AND refused.id <> ALL(%(foreseen)s))
 """
-# A refused record goes if it was settled before, and no replay needs to know that what is stored came out of it
-# (storage/lookup.py asks that of what has landed since the last read began). A read that is open may meet it.
+# A refused record is removed if it was settled before that time and no replay needs to know which stored record came
+# from it (storage/lookup.py asks that for records landed since the last read began). An open read may still find it.
 _IS_SETTLED = """
     old.source = ANY(%(sources)s) AND old.status <> 'open' AND old.updated_at < %(before)s
     AND NOT EXISTS (
@@ -55,9 +55,9 @@ _REMOVE = "DELETE FROM {table} AS old WHERE id = ANY(%(ids)s) AND {condition} RE
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of these sources, what was closed or settled `before`; of raw records all but the newest `keep` of each record.
+    """The rows to remove: in these sources, closed or settled `before`, except a record's newest `keep` versions.
 
-    `foreseen` are ids of refused records that a dry run takes for gone.
+    `foreseen` are ids of refused records that a dry run treats as removed.
     """
 
     sources: Sequence[str]
@@ -76,14 +76,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page: where it ends (None behind the last row), and of its rows that may go ids with their runs, by source."""
+    """A page of a table: its last id (None after the last row), and the run of each row to remove, by source and id."""
 
     end: int | None
     rows: dict[str, dict[int, int]]
 
 
 def find(cursor: Any, table: str, limits: Limits, *, behind: int, most: int) -> Found:
-    """Of the table's next `most` rows, those that may go; in a transaction that `bound_statements` has set up."""
+    """Find the rows to remove among the table's next `most` rows, in a `bounded_transaction`."""
     columns = _QUARANTINE_COLUMNS if table == QUARANTINE else _RAW_COLUMNS
     statement = _FIND.format(table=table, columns=columns, condition=_choose_condition(table))
     cursor.execute(statement, {**limits.as_values(), "behind": behind, "most": most})
@@ -99,7 +99,7 @@ def find(cursor: Any, table: str, limits: Limits, *, behind: int, most: int) -> 
 
 
 def remove(cursor: Any, table: str, limits: Limits, source: str, ids: Collection[int]) -> Counter[int]:
-    """Remove those of the source's rows that may still go, behind its checkpoint's lock; how many of each run went."""
+    """Remove the source's rows that still qualify, while its checkpoint is locked. Returns the number per run."""
     if table == QUARANTINE:
         ids = set(ids) - _find_met_by_last_read(cursor, source, list(ids))
     statement = _REMOVE.format(table=table, condition=_choose_condition(table))
@@ -112,7 +112,7 @@ def _choose_condition(table: str) -> str:
 
 
 def _find_met_by_last_read(cursor: Any, source: str, ids: Sequence[int]) -> set[int]:
-    """What the source still sends: without its row, the next read would take it for news and open it again."""
+    """Find the records that the source still sends: without their rows, the next read would open them as new ones."""
     cursor.execute("SELECT read_number FROM ingestion_checkpoints WHERE source = %s", [source])
     row = cursor.fetchone()
     return find_met(cursor, source, row[0], ids) if row is not None else set()

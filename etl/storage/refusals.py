@@ -1,4 +1,4 @@
-"""The rows of refused records: each original once, at the first place where it was met, and what becomes of it."""
+"""Stores refused records, each original once at the first place it was found, and their outcome."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,18 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import connection, transaction
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from etl.models import QuarantinedRecord
-from etl.readers.base import CHUNK_BYTES
+from etl.readers.content import CHUNK_BYTES
 from etl.records import Breach, Refusal, Stamp, StoredRefusal
-from etl.storage.copy import copy_rows
+from etl.storage.bulk_copy import copy_rows
 from etl.storage.marks import mark_met
 from etl.storage.selection import Selection
 from etl.storage.texts import make_storable
-from etl.storage.transactions import bound_statements
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import BreachCode, MarkKind, QuarantineStatus
 
 _COLUMNS = (
@@ -28,7 +27,7 @@ _REOPEN = """
     UPDATE etl_quarantine SET status = %s, read_number = %s, resolved_by_id = NULL, updated_at = %s
     WHERE id = ANY(%s) AND status = %s
 """
-# A record that was found stored keeps the raw record as which it has once landed, if it has.
+# A record that was already stored keeps the raw record that it became when it landed earlier, if it did.
 _SETTLE_LANDED = """
     UPDATE etl_quarantine AS kept
     SET status = %s, resolved_by_id = %s, updated_at = %s, raw_id = coalesce(landed.raw_id, kept.raw_id)
@@ -47,7 +46,7 @@ _DISCARD = """
 
 
 def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp) -> int:
-    """Keep what a read refuses, and mark it as met; one that was replayed opens again. How many more are open."""
+    """Store a read's refusals and mark them as found; a replayed one opens again. Returns how many more are open."""
     source, read_number, now = stamp.source, stamp.read_number, stamp.now
     first = {refusal.original.sha256: refusal for refusal in reversed(refusals)}
     if not first:
@@ -89,7 +88,7 @@ def _describe(refusal: Refusal) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a replay stands among the open rows: the newest read comes first, rows of older software last."""
+    """A replay's position among the open rows: the newest read comes first, rows without a read (old releases) last."""
 
     read_number: int
     id: int
@@ -98,10 +97,9 @@ class Place:
 def load_open(
     selection: Selection, source: str, after: Place | None, most: int
 ) -> tuple[list[StoredRefusal], Place | None]:
-    """The next open rows of the selection, at most `most` and about as many bytes as a chunk, and their last place."""
-    # In a transaction for its settings alone: whether the rows are still open is asked when they land.
-    with transaction.atomic(), connection.cursor() as cursor:
-        bound_statements(cursor)
+    """Return the selection's next open rows, at most `most` and about a chunk's bytes, and the place of the last."""
+    # In a transaction only for its settings: whether the rows are still open is checked when they land.
+    with bounded_transaction():
         places, size = [], 0
         for read_number, row_id, length in _order_open(selection, source, after)[:most]:
             places.append(Place(read_number, row_id))
@@ -113,12 +111,12 @@ def load_open(
 
 
 def count_open(selection: Selection, source: str) -> int:
-    """How many open rows the selection has."""
+    """Count the open rows of the selection."""
     return filter_open(selection).filter(source=source).count()
 
 
 def filter_open(selection: Selection) -> QuerySet[QuarantinedRecord]:
-    """The open rows of the selection."""
+    """Return the open rows of the selection."""
     return QuarantinedRecord.objects.filter(selection.as_filter(), status=QuarantineStatus.OPEN)
 
 
@@ -142,7 +140,7 @@ def _describe_stored(row: QuarantinedRecord) -> StoredRefusal:
 
 
 def lock_open(cursor: Any, rows: Collection[int]) -> bool:
-    """Lock these rows; whether all of them are open still."""
+    """Lock these rows. Returns whether all of them are still open."""
     cursor.execute(
         "SELECT id FROM etl_quarantine WHERE id = ANY(%s) AND status = %s ORDER BY id FOR UPDATE",
         [sorted(rows), QuarantineStatus.OPEN],
@@ -158,7 +156,7 @@ def settle(
     user_id: int | None,
     now: datetime,
 ) -> None:
-    """What a replay makes of locked open rows: landed, as which raw record if as a new one, or refused again."""
+    """Write a replay's results to locked open rows: landed, with the id of a new raw record, or refused again."""
     resolved = [QuarantineStatus.REPLAYED, _find_user(user_id), now]
     cursor.execute(_SETTLE_LANDED, [*resolved, list(landed), list(landed.values())])
     breaches = list(refused.values())
@@ -172,14 +170,14 @@ def settle(
 
 
 def discard_open(cursor: Any, selection: Selection, source: str, *, user_id: int | None, most: int) -> int:
-    """Discard so many open rows of the selection, behind the lock of the source's checkpoint; how many there were."""
+    """Discard at most `most` open rows of the selection while the source's checkpoint is locked. Returns the number."""
     rows = list(filter_open(selection).filter(source=source).order_by("pk").values_list("pk", flat=True)[:most])
     cursor.execute(_DISCARD, [QuarantineStatus.DISCARDED, _find_user(user_id), rows, QuarantineStatus.OPEN])
     return int(cursor.rowcount)
 
 
 def _find_user(user_id: int | None) -> int | None:
-    """None too if the user has been deleted since."""
+    """Return the user's id, or None if the user has been deleted since."""
     if user_id is None:
         return None
     return get_user_model().objects.filter(pk=user_id).values_list("pk", flat=True).first()

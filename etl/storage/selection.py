@@ -1,4 +1,4 @@
-"""Which refused records an operator means: by id, source, code, run, or all. Pure; who is open is asked elsewhere."""
+"""Selects refused records by id, source, code, run, or all. Pure; whether they are open is checked elsewhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from django.db.models import Q
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What is given must hold together; nothing given means nothing unless `everything` says so (ValueError)."""
+    """The records that match all given criteria, or `everything`. Raises ValueError for neither or both."""
 
     ids: tuple[int, ...] = ()
     source: str = ""
@@ -19,19 +19,19 @@ class Selection:
 
     def __post_init__(self) -> None:
         if self.everything == bool(self.as_json()):
-            raise ValueError("select by id, source, code or run, or else everything")
+            raise ValueError("select by id, source, code or run, or select everything")
 
     def as_filter(self) -> Q:
-        """The condition on rows of `etl_quarantine`."""
+        """Return the condition on rows of `etl_quarantine`."""
         wanted = {"pk__in": self.ids, "source": self.source, "code": self.code, "run_id": self.run}
         return Q(**{column: value for column, value in wanted.items() if value})
 
     def as_json(self) -> dict[str, Any]:
-        """Only what is given."""
+        """Return only the given criteria."""
         given = {"ids": list(self.ids), "source": self.source, "code": self.code, "run": self.run}
         return {name: value for name, value in given.items() if value}
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:
-        """The reverse of `as_json`; nothing given was everything."""
+        """Reverse `as_json`; no criteria mean everything."""
         return cls(**{**given, "ids": tuple(given.get("ids", ()))}, everything=not given)

@@ -1,15 +1,15 @@
-"""The only writer of `schema_snapshots` and `schema_changes`; a read's, in the fenced transaction that ends it."""
+"""The only writer of `schema_snapshots` and `schema_changes`; writes in the fenced transaction that ends a read."""
 
-from django.db.models import Func
-
+from etl.clock import NOW
 from etl.drift import Change, Shape, Snapshot, compare
 from etl.models import SchemaChange, SchemaSnapshot
+from etl.storage.transactions import bounded_transaction
 
 
 def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
-    """Judge a whole read's shape: the changes since the last snapshot, kept together with the next one.
+    """Judge a whole read's shape. Returns the changes since the last snapshot, and stores them with the next one.
 
-    Without changes nothing is written, and a read without records is not judged. The first read makes snapshot 1.
+    Without changes nothing is written, and a read without records is not judged. The first read writes snapshot 1.
     """
     if not shape.records:
         return []
@@ -38,7 +38,8 @@ def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
 
 
 def acknowledge_change(change_id: int, user_id: int) -> SchemaChange | None:
-    """The change, acknowledged by this user unless it was before; None if there is none."""
-    unknown = SchemaChange.objects.filter(pk=change_id, acknowledged_at=None)
-    unknown.update(acknowledged_by_id=user_id, acknowledged_at=Func(function="clock_timestamp"))
+    """Acknowledge the change for this user, unless it is acknowledged already. Returns it, or None if it is unknown."""
+    unacknowledged = SchemaChange.objects.filter(pk=change_id, acknowledged_at=None)
+    with bounded_transaction():
+        unacknowledged.update(acknowledged_by_id=user_id, acknowledged_at=NOW)
     return SchemaChange.objects.filter(pk=change_id).first()

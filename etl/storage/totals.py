@@ -1,14 +1,14 @@
-"""The totals that triggers keep in the database: compared with the rows they count, and mended. Nobody adds here."""
+"""Compares the totals that triggers keep with the rows they count, and repairs them. Only triggers add to totals."""
 
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection, transaction
+from etl.storage.transactions import bounded_transaction
 
-MEND_LOCK_SECONDS = 5
-"""Mending makes every batch wait: it must give up before a batch behind it does (LOCK_TIMEOUT_SECONDS)."""
+REPAIR_LOCK_SECONDS = 5
+"""A repair makes every batch wait, so it must give up before a waiting batch does (LOCK_TIMEOUT_SECONDS)."""
 
-# A `latest` behind the newest row is wrong; one before it may be that of a run pruned since.
+# A `latest` older than the newest row is wrong; a newer one may be from a run that was pruned since.
 _FIND_WRONG = """
     SELECT coalesce(kept.source, counted.source) AS source, coalesce(kept.name, counted.name) AS name,
         coalesce(kept.label, counted.label) AS label,
@@ -22,7 +22,7 @@ _FIND_WRONG = """
 
 
 def find_wrong(cursor: Any) -> list[str]:
-    """What is wrong with each total that differs from its rows, as of the transaction's moment."""
+    """Describe each total that differs from its rows, as the transaction sees them."""
     cursor.execute(_FIND_WRONG)
     return [_describe(*row) for row in cursor.fetchall()]
 
@@ -30,16 +30,15 @@ def find_wrong(cursor: Any) -> list[str]:
 def _describe(source: str, name: str, label: str, kept: Decimal, counted: Decimal, *latest: object) -> str:
     total = f"{source}: the total of {' '.join(filter(None, (name, label)))}"
     if kept != counted:
-        return f"{total} is kept as {kept.normalize():f}, counted are {counted.normalize():f}"
-    return f"{total} is kept as last of {latest[0]}, the newest row is of {latest[1]}"
+        return f"{total} is stored as {kept.normalize():f} but should be {counted.normalize():f}"
+    return f"{total} has the latest time {latest[0]}, but its newest row is from {latest[1]}"
 
 
 def repair_totals() -> None:
-    """Count the totals anew, what is pruned included; one that was too high comes down.
+    """Recount the totals, pruned rows included; a total that was too high is lowered.
 
-    Every writer of a total waits meanwhile. So it is exact without any checkpoint's lock, which a retry's event
-    and the close of a run that waits don't take.
+    Every writer of a total waits for the repair. So the count is exact without the checkpoints' locks, which a retry's
+    event and the closing of a queued run do not take.
     """
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = '{MEND_LOCK_SECONDS}s'")
+    with bounded_transaction(by_key=False, lock_seconds=REPAIR_LOCK_SECONDS, durable=True) as cursor:
         cursor.execute("SELECT etl_mend_totals()")

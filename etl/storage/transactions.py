@@ -1,20 +1,24 @@
-"""How a transaction of the pipeline behaves: its timeouts, and which of its failures are worth another try."""
+"""Sets a transaction's timeouts, and decides which of its failures are worth another attempt."""
 
 import logging
 import random
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection
+from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
 
 logger = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT_SECONDS = 60
-LOCK_TIMEOUT_SECONDS = 10
-IDLE_IN_TRANSACTION_SECONDS = 60
+LOCK_SECONDS = 10
+IDLE_SECONDS = 60
 CONNECTION_CHECK_SECONDS = 2
 RETRIES = 5
 FIRST_BACKOFF_SECONDS = 0.1
+
+READ_ONLY = "25006"
+"""read_only_sql_transaction: a failover is going on, or the session is still with the former primary."""
 
 _TRANSIENT = {
     "40001",  # serialization_failure
@@ -25,6 +29,7 @@ _TRANSIENT = {
     "57P03",  # cannot_connect_now
     "57P05",  # idle_session_timeout
     "25P03",  # idle_in_transaction_session_timeout
+    READ_ONLY,
     "53300",  # too_many_connections
 }
 
@@ -36,55 +41,60 @@ _BY_KEY = {
 }
 
 
-def bound_waits(
-    cursor: Any,
+@contextmanager
+def bounded_transaction(
     *,
-    lock_timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
-    idle_seconds: float = IDLE_IN_TRANSACTION_SECONDS,
-    by_key: bool = False,
-) -> None:
-    """Bound how long the open transaction waits for locks, and how long it keeps its own if its process stops.
+    by_key: bool = True,
+    lock_seconds: float = LOCK_SECONDS,
+    idle_seconds: float = IDLE_SECONDS,
+    durable: bool = False,
+) -> Iterator[Any]:
+    """Open a transaction that never waits for ever, and whose locks are freed if its process stops. Yields its cursor.
 
-    `by_key`: each statement goes by key; it gets a timeout too, and plans by index only.
+    `by_key`: every statement finds its rows by key, so each also gets a timeout and a plan that uses only indexes.
+    Inside another transaction this one is a savepoint with the bounds of the outer one; `durable` forbids that.
     """
-    connection.queries_log.clear()  # with DEBUG on Django keeps each statement, with all that was given to it
+    is_outermost = not connection.in_atomic_block
+    with transaction.atomic(durable=durable), connection.cursor() as cursor:
+        if is_outermost:
+            _bound(cursor, by_key=by_key, lock_seconds=lock_seconds, idle_seconds=idle_seconds)
+        yield cursor
+
+
+def _bound(cursor: Any, *, by_key: bool, lock_seconds: float, idle_seconds: float) -> None:
+    connection.queries_log.clear()  # with DEBUG, Django keeps each statement with its parameters
     values = {
-        "lock_timeout": f"{round(lock_timeout_seconds * 1000)}ms",
+        "lock_timeout": f"{round(lock_seconds * 1000)}ms",
         "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}ms",
-        # So that the server notices a killed client also in the middle of a statement, and frees its locks.
+        # So that the server notices a killed client even during a statement, and releases its locks.
         "client_connection_check_interval": f"{CONNECTION_CHECK_SECONDS}s",
         **(_BY_KEY if by_key else {}),
     }
     cursor.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items()))
 
 
-def bound_statements(cursor: Any) -> None:
-    """`bound_waits` for a transaction whose statements all go by key."""
-    bound_waits(cursor, by_key=True)
-
-
 def is_lock_timeout(error: Exception) -> bool:
-    """Whether the statement gave up waiting for somebody's lock."""
+    """Whether the statement gave up waiting for another session's lock."""
     return find_code(error) == "55P03"
 
 
 def is_missing_table(error: Exception) -> bool:
-    """Whether a table or column is not there (yet)."""
+    """Whether a table or column does not exist (yet)."""
     return find_code(error) in ("42P01", "42703")
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same transaction may well succeed if tried again (PostgreSQL's error codes, appendix A)."""
+    """Whether the same transaction may succeed if repeated (PostgreSQL's error codes, appendix A)."""
     code = find_code(error)
     if code is not None:
         return code in _TRANSIENT or code.startswith("08")
-    # Without a code no server has spoken: the connection is lost. In some places, COPY among them, psycopg2 says so
-    # with a bare DatabaseError.
+    # Without a code, no server has responded: the connection is lost. In some places, such as COPY, psycopg2 raises a
+    # bare DatabaseError then.
     return isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError
 
 
 class Attempt:
-    """One attempt at a transaction, as a context: a transient error in it is logged, and raised only by the last."""
+    """One attempt at a transaction, as a context manager. A transient error is logged, and raised only by the last."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -97,12 +107,12 @@ class Attempt:
         self.failed = isinstance(error, Error) and is_transient(error) and self.number < RETRIES
         if self.failed and isinstance(error, Error):
             logger.warning("Database: %s; trying again (%d/%d)", describe(error), self.number + 1, RETRIES)
-            _drop_broken_connection()
+            _drop_broken_connection(error)
         return self.failed
 
 
 def retry_transient(wait: Callable[[float], None]) -> Iterator[Attempt]:
-    """Attempts at one whole transaction that fences itself: another after a transient error, 5 at most.
+    """Yield attempts at one whole transaction that fences itself: another one after a transient error, at most 5.
 
     for attempt in retry_transient(time.sleep):
         with attempt:
@@ -117,16 +127,18 @@ def retry_transient(wait: Callable[[float], None]) -> Iterator[Attempt]:
 
 
 def describe(error: Exception) -> str:
-    """The first line of a database error; the lines behind it (DETAIL, CONTEXT) may show a record's content."""
+    """Return the first line of a database error; the next lines (DETAIL, CONTEXT) may show a record's content."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def find_code(error: Exception) -> str | None:
-    """PostgreSQL's error code; None where no server has spoken."""
+    """Return PostgreSQL's error code, or None if no server has responded."""
     return getattr(error.__cause__, "pgcode", None) or getattr(error, "pgcode", None)
 
 
-def _drop_broken_connection() -> None:
+def _drop_broken_connection(error: Exception) -> None:
+    if find_code(error) == READ_ONLY:  # the session is fine, but with the wrong server
+        connection.close()
     connection.close_if_unusable_or_obsolete()
     if not connection.in_atomic_block and connection.connection is not None and not connection.is_usable():
         connection.close()

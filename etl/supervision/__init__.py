@@ -1,1 +1,1 @@
-"""What keeps a running run alive and stops it in time: lease, waits, signals; and which processes are alive."""
+"""Keeps a running run alive and stops it in time: lease, waits, signals. Also lists the processes that are alive."""

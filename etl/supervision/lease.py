@@ -1,4 +1,4 @@
-"""Keeps a run's lease, heartbeat and lock alive while its batches keep coming, from a thread of its own."""
+"""Keeps a run's lease, heartbeat and lock alive while its batches keep coming, from a separate thread."""
 
 import logging
 import threading
@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from django.core.management.base import CommandError
-from django.db import Error, connection, transaction
+from django.db import Error, connection
 
 from etl.conf import conf
 from etl.exceptions import LeaseLost, RunError
@@ -15,22 +15,22 @@ from etl.fence import claims
 from etl.fence.claims import Claim
 from etl.fence.redis_lock import SourceLock
 from etl.runs.progress import beat
-from etl.storage.transactions import bound_statements, describe
+from etl.storage.transactions import bounded_transaction, describe
 
 logger = logging.getLogger(__name__)
 
 MOST_RENEWAL_SECONDS = 5
-"""However long the lease, a run that was closed from outside while it waits stops within so long."""
+"""For any length of the lease, a waiting run that is closed from outside stops within this time."""
 
 JOIN_SECONDS = 5
 """A renewal that hangs in the database must not keep the run from ending; its thread dies with the process."""
 
 
 class Lease:
-    """A context in which the claim's lease is renewed every third of its length, or every 5 s.
+    """A context manager that renews the claim's lease after a third of its length, and at least every 5 s.
 
-    Without a batch for ETL_BATCH_DEADLINE_SECONDS the lease is let go, so that a reader that hangs loses its
-    source. That, or the run having been closed from outside, ends its waits.
+    If no batch lands for ETL_BATCH_DEADLINE_SECONDS, it ends the lease, so that a reader that hangs loses its
+    source. That ends the run's waits, and so does closing the run from outside.
     """
 
     def __init__(self, claim: Claim, lock: SourceLock) -> None:
@@ -55,11 +55,11 @@ class Lease:
         self.lock.release()
 
     def note_batch(self) -> None:
-        """A batch has landed: the deadline counts from here."""
+        """Note that a batch has landed: the deadline starts again."""
         self._last_batch = time.monotonic()
 
     def wait(self, seconds: float) -> RunError | None:
-        """Sleep while the source is ours; what ends the run if it is not any more."""
+        """Sleep while the run owns the source. If it has lost the source, return the error that ends the run."""
         self._is_lost.wait(seconds)
         return self._loss
 
@@ -71,7 +71,7 @@ class Lease:
         try:
             while not self._stopping.wait(self._next_wait()):
                 if time.monotonic() - self._last_batch >= conf.ETL_BATCH_DEADLINE_SECONDS:
-                    self._let_go()
+                    self._end_lease()
                     return
                 if not self._renew():
                     return
@@ -83,13 +83,12 @@ class Lease:
         return max(0.0, min(self.claim.lease_seconds / 3, MOST_RENEWAL_SECONDS, until_deadline))
 
     def _renew(self) -> bool:
-        """Renew lease, heartbeat and lock; False if the source is somebody else's by now: then leave its lock alone."""
+        """Renew lease, heartbeat and lock. False if the run has lost the source: the lock is another run's then."""
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                bound_statements(cursor)
-                is_ours = claims.renew(cursor, self.claim)
+            with bounded_transaction() as cursor:
+                is_owner = claims.renew(cursor, self.claim)
                 beat(cursor, self.claim)
-            if not is_ours:
+            if not is_owner:
                 self._lose(claims.describe_overtaking(self.claim))
                 return False
         except (Error, CommandError) as error:  # CommandError: an embedded server that does not come back
@@ -98,13 +97,13 @@ class Lease:
         self.lock.hold()
         return True
 
-    def _let_go(self) -> None:
-        self._lose(LeaseLost(f"{self.claim.source} waited beyond ETL_BATCH_DEADLINE_SECONDS."))
+    def _end_lease(self) -> None:
+        self._lose(LeaseLost(f"{self.claim.source} landed no batch within ETL_BATCH_DEADLINE_SECONDS."))
         logger.warning(
-            "%s brought no batch for %g s: its lease is let go.", self.claim.source, conf.ETL_BATCH_DEADLINE_SECONDS
+            "%s landed no batch for %g s, so its lease ends now.", self.claim.source, conf.ETL_BATCH_DEADLINE_SECONDS
         )
         try:
-            with connection.cursor() as cursor:
+            with bounded_transaction() as cursor:
                 claims.end_lease(cursor, self.claim)
         except Error as error:
-            logger.warning("It ends by itself, not at once: %s", describe(error))
+            logger.warning("The lease can't be ended now, but will expire: %s", describe(error))

@@ -1,7 +1,7 @@
-"""Who is alive: workers and beat sign a list in Redis every few seconds. For people; nothing is decided by it.
+"""Lists the workers and beats that are alive: each reports to Redis every few seconds. No decision depends on it.
 
-So an error of Redis never disturbs who signs. The times are Redis' own: writers on many hosts and whoever reads
-measure by one clock, and no skew makes a worker look dead, or a dead one alive.
+So an error of Redis never disturbs the process that reports. The times are from Redis' own clock: processes on many
+hosts are measured by one clock, and no skew makes a live worker look dead, or a dead one alive.
 """
 
 import logging
@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 BEAT = "beat"
 SIGN_SECONDS = 5
 ALIVE_SECONDS = 30
-"""Who has not signed for so long is not alive."""
+"""A process that has not reported for this time is not alive."""
 
 PATIENCE_SECONDS = 1
 _WORKER = "worker:"
 
-# One sorted set: a name's score is when it signed. Names that are gone leave with the next signature.
+# One sorted set: a name's score is the time of its last report. Each report removes the names that are not alive.
 _SIGN = """
     local now = redis.call('TIME')
     now = now[1] + now[2] / 1000000
@@ -39,19 +39,19 @@ _signed: dict[str, float] = {}
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """Workers by name, and beat, with the seconds since each has signed; None for a beat that is not alive."""
+    """Workers by name, and beat, with the seconds since the last report of each; None for a beat that is not alive."""
 
     workers: list[tuple[str, float]]
     beat_age_s: float | None
 
 
 def name_worker(hostname: str) -> str:
-    """The name under which the worker of this Celery host name signs."""
+    """Return the name under which the worker with this Celery host name reports."""
     return f"{_WORKER}{hostname}"
 
 
 def sign(name: str) -> None:
-    """Note that `name` lives, every five seconds at most however often it is called; never raises."""
+    """Report that `name` is alive, at most every five seconds. Never raises."""
     now = time.monotonic()
     if name in _signed and now - _signed[name] < SIGN_SECONDS:
         return
@@ -59,19 +59,19 @@ def sign(name: str) -> None:
     try:
         _connect(conf.REDIS_URL).eval(_SIGN, 1, _key(), name, ALIVE_SECONDS)
     except RedisError as error:
-        logger.debug("%s could not sign: %s", name, type(error).__name__)
+        logger.debug("%s could not report that it is alive: %s", name, type(error).__name__)
 
 
 def sign_off(name: str) -> None:
-    """Note that `name` has ended; never raises."""
+    """Report that `name` has ended. Never raises."""
     try:
         _connect(conf.REDIS_URL).zrem(_key(), name)
     except RedisError as error:
-        logger.debug("%s could not sign off: %s", name, type(error).__name__)
+        logger.debug("%s could not report that it has ended: %s", name, type(error).__name__)
 
 
 def find_alive() -> Alive | None:
-    """Who is alive, in one round trip; None if Redis does not answer within a second."""
+    """Return the processes that are alive, in one round trip; None if Redis does not respond within a second."""
     try:
         with _connect(conf.REDIS_URL).pipeline(transaction=False) as pipeline:
             pipeline.time()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM of a terminal run: at once while it reads and waits, after the commit while it writes."""
+"""Ctrl-C and SIGTERM stop a run in a terminal: at once while it reads and waits, after the commit while it writes."""
 
 import signal
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 class Interruption:
     """Turns a signal into Interrupted, raised in the main thread: only inside `allow`, and not in its `shield`s.
 
-    Elsewhere a signal is noted (`is_received`), and raised where it is allowed next.
+    Elsewhere a signal is only noted (`is_received`), and raised where it is next allowed.
     """
 
     def __init__(self) -> None:
@@ -22,7 +22,7 @@ class Interruption:
 
     @contextmanager
     def listen(self) -> Iterator[None]:
-        """Take over the signals; only in the main thread."""
+        """Handle the signals; only in the main thread."""
         former = {number: signal.signal(number, self.receive) for number in SIGNALS}
         try:
             yield
@@ -32,7 +32,7 @@ class Interruption:
 
     @contextmanager
     def allow(self) -> Iterator[None]:
-        """What happens inside may be interrupted."""
+        """Let a signal interrupt the block."""
         self._is_allowed = True
         try:
             self.raise_if_received()
@@ -42,7 +42,7 @@ class Interruption:
 
     @contextmanager
     def shield(self) -> Iterator[None]:
-        """What begins inside ends inside; then the signal that came meanwhile is raised, where it is allowed."""
+        """Let the block finish. A signal received in it is raised afterwards, if that is allowed there."""
         was_allowed, self._is_allowed = self._is_allowed, False
         try:
             yield
@@ -57,12 +57,12 @@ class Interruption:
         return self._is_pending
 
     def raise_if_received(self) -> None:
-        """For the places between two transactions where even what is shielded may stop."""
+        """Raise Interrupted if a signal was received: between two transactions, even a shielded block may stop."""
         if self._is_pending:
             raise Interrupted
 
     def receive(self, number: int, frame: FrameType | None) -> None:
-        """The signal handler."""
+        """Handle a signal."""
         self._is_pending = True
         if self._is_allowed:
             raise Interrupted

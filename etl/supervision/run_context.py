@@ -1,15 +1,11 @@
-"""How a run reads: its waits end early when the run must, and its audit log gets what happens."""
+"""The context in which a run reads: its waits end early when the run must stop, and events go to its audit log."""
 
 import logging
-import time
 from contextlib import AbstractContextManager
 
-from etl.conf import conf
-from etl.exceptions import HandedOver
 from etl.fence.reads import Read
 from etl.http import rate_limits
-from etl.runs.events import add_event
-from etl.supervision import shutdown
+from etl.runs.audit_log import add_event
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
@@ -17,10 +13,7 @@ from etl.vocabulary import EventKind
 logger = logging.getLogger(__name__)
 
 MAX_WAIT_SECONDS = 60
-"""The longest a run in a terminal waits for its source before it gives up."""
-
-LOOK_SECONDS = 0.2
-"""How often a waiting task checks whether its worker is to stop."""
+"""The longest time that a run in a terminal waits for its source before it fails."""
 
 
 class RunContext:
@@ -33,70 +26,39 @@ class RunContext:
         self.interruption = interruption
 
     def wait(self, seconds: float) -> None:
-        """Sleep; an interruption ends it at once, and so does the loss of the source (LeaseLost, Overtaken)."""
+        """Sleep. An interruption or the loss of the source (LeaseLost, Overtaken) is raised at once."""
         loss = self.lease.wait(seconds)
         self.interruption.raise_if_received()
         if loss is not None:
             raise loss
 
     def shield(self) -> AbstractContextManager[None]:
-        """What begins inside is not interrupted."""
+        """Let the block finish before an interruption is raised."""
         return self.interruption.shield()
 
     def note_batch(self) -> None:
-        """A batch has landed; raises what ends the run or the task between two batches."""
+        """Note that a batch has landed. Raises if the run or its task has to end between two batches."""
         self.lease.note_batch()
 
     def find_pace(self, host: str, limit: str) -> float:
-        """See http/rate_limits.py; a wait becomes an event of the run."""
+        """Return the wait that http/rate_limits.py finds, and store it as an event of the run."""
         seconds = rate_limits.find_wait(host, limit)
         if seconds:
-            self._add_event(EventKind.WAIT, f"Waits {seconds:.1f} s for its turn at {host} ({limit}).")
+            self._add_event(EventKind.WAIT, f"Waiting {seconds:.1f} s for the next request to {host} ({limit}).")
         return seconds
 
     def note_retry(self, message: str) -> None:
-        """Log a retry and keep it as an event of the run, in a transaction of its own: it stays if the run fails."""
+        """Log a retry, and store it as an event of the run in its own transaction, so that it survives a failure."""
         logger.warning("%s: %s", self.lease.claim.source, message)
         self._add_event(EventKind.RETRY, message)
 
     def note_read(self, read: Read) -> None:
-        """Log that the run resumes a read that was cut."""
+        """Log that the run resumes an interrupted read."""
         if read.is_begun and read.cursor is not None:
-            message = f"Resumes read {read.number} after record {read.cursor['position']}."
+            message = f"Resuming read {read.number} after record {read.cursor['position']}."
             logger.info("%s: %s", self.lease.claim.source, message)
             self._add_event(EventKind.RESUMED, message)
 
     def _add_event(self, kind: EventKind, message: str) -> None:
         with self.shield():
             add_event(self.lease.claim.run_id, kind, message)
-
-
-class TaskContext(RunContext):
-    """The context of a run in a worker, which hands over when its task's time is up or its worker is to stop."""
-
-    def __init__(self, lease: Lease, interruption: Interruption) -> None:
-        super().__init__(lease, interruption)
-        self._ends_at = time.monotonic() + conf.ETL_TASK_SECONDS
-
-    @property
-    def max_wait_seconds(self) -> float:  # type: ignore[override]
-        """What is left of the task's time."""
-        return max(0.0, self._ends_at - time.monotonic())
-
-    def wait(self, seconds: float) -> None:
-        if seconds > self.max_wait_seconds:
-            raise HandedOver(f"Waits {seconds:.0f} s, longer than the task's time.", seconds)
-        ends_at = time.monotonic() + seconds
-        while (left := ends_at - time.monotonic()) > 0:
-            self._hand_over_if_stopping()
-            super().wait(min(left, LOOK_SECONDS))
-
-    def note_batch(self) -> None:
-        super().note_batch()
-        self._hand_over_if_stopping()
-        if not self.max_wait_seconds:
-            raise HandedOver(f"The task's time (ETL_TASK_SECONDS={conf.ETL_TASK_SECONDS:g}) is up.")
-
-    def _hand_over_if_stopping(self) -> None:
-        if shutdown.has_begun():
-            raise HandedOver("The worker stops.")

@@ -1,4 +1,4 @@
-"""A flag that a worker's parent process sets and its pool's children read: the worker is to stop."""
+"""A flag by which a worker's parent process lets its pool's children know that the worker is to stop."""
 
 import mmap
 
@@ -7,7 +7,7 @@ _page = mmap.mmap(-1, 1)
 
 
 def begin() -> None:
-    """The worker is to stop: runs hand over at their next batch or wait."""
+    """Set the flag: runs hand over at their next batch or wait."""
     _page[0] = 1
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from kasparro.embedded import folders, starting
-from kasparro.embedded.addresses import find_sockets, locate
 from kasparro.embedded.errors import EmbeddedError
+from kasparro.embedded.paths import find_sockets, locate
 from kasparro.embedded.postgresql import DATABASE_NAME, PostgreSQL
 from kasparro.embedded.server import Server
 from kasparro.embedded.valkey import Valkey

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from kasparro.embedded.addresses import SOCKET_PATH_BYTES, find_sockets, fits_socket
 from kasparro.embedded.errors import EmbeddedError, explain_errors
 from kasparro.embedded.owner import can_reach, find_ids, give
+from kasparro.embedded.paths import SOCKET_PATH_BYTES, find_sockets, fits_socket
 
 LOCK = "start.lock"
 

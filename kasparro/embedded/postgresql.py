@@ -8,9 +8,9 @@ from contextlib import closing
 
 import psycopg2
 
-from kasparro.embedded.addresses import POSTGRESQL_SOCKET
 from kasparro.embedded.errors import EmbeddedError, pick_reason
 from kasparro.embedded.owner import run_as_owner
+from kasparro.embedded.paths import POSTGRESQL_SOCKET
 from kasparro.embedded.server import Server
 from kasparro.embedded.wheels import find_programs
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from kasparro.embedded.addresses import find_sockets
+from kasparro.embedded.paths import find_sockets
 
 
 @dataclass(frozen=True, slots=True)

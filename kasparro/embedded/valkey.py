@@ -4,8 +4,8 @@ import signal
 
 import redis
 
-from kasparro.embedded.addresses import VALKEY_SOCKET
 from kasparro.embedded.owner import give
+from kasparro.embedded.paths import VALKEY_SOCKET
 from kasparro.embedded.server import Server
 from kasparro.embedded.wheels import find_programs
 

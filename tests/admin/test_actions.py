@@ -238,7 +238,7 @@ def test_without_a_broker_nothing_is_discarded_later(operator: Client, settings:
         patch.setattr("etl.admin.quarantine.MOST_AT_ONCE", 0)
         make_refused()
         text = act(operator, f"{QUARANTINE}?source=wares", "discard", [1], across=True, is_confirmed="1")
-    assert "No worker can be told just now" in text
+    assert "No worker can be reached now" in text
     assert read_log() == []
 
 

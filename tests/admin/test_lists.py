@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from etl.admin.records import describe_value
 from etl.models import Run, UnifiedRecord
-from etl.runs.reasons import ADVICE, find_advice
+from etl.runs.reason_advice import ADVICE, find_advice
 from etl.vocabulary import Reason
 from tests.admin.rows import Idle, Wares, make_refused, make_run
 from tests.listed_source import ingest_here, make_item

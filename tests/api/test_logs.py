@@ -86,6 +86,7 @@ def test_request_task_and_run_are_connected_by_their_ids(
     chained = [line for line in lines if line.get("request_id") == "chained"]
     assert run_id in {line.get("run_id") for line in chained}, errors
     assert len({line["task_id"] for line in chained}) == 1
+    assert [(line["user_id"],) for line in chained[:1]] == fetch("SELECT id FROM auth_user WHERE username = 'olga'")
     (failed,) = (line for line in lines if line["event"] == "task_failed")
     assert failed["exception"] == "ProgrammingError"
     assert "SELECT" not in str(failed)

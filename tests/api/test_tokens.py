@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group, Permission, User
+from django.contrib.contenttypes.models import ContentType
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
@@ -126,6 +127,26 @@ def test_the_admin_creates_a_token_shows_it_once_and_revokes_it(tmp_path: Path) 
         assert web.ask("/data", token=secret).status == 401
 
 
+def may(secret: str, permission: str) -> bool:
+    key, _ = tokens.find(secret) or pytest.fail("It is not found.")
+    return key.may(permission)
+
+
+def test_a_token_carries_its_users_permissions_and_those_of_its_groups() -> None:
+    secret, token = tokens.make("vera", scope=Scope.READ)
+    assert may(secret, "view_run")
+    token.user.groups.clear()
+    assert not may(secret, "view_run")
+    strange = Permission.objects.create(codename="view_run", content_type=ContentType.objects.get(model="group"))
+    token.user.user_permissions.add(strange)
+    assert not may(secret, "view_run"), "a permission of another app"
+    token.user.user_permissions.add(Permission.objects.get(codename="view_run", content_type__app_label="etl"))
+    assert may(secret, "view_run")
+    assert not may(secret, "view_checkpoint")
+    User.objects.update(is_superuser=True)
+    assert may(secret, "view_checkpoint")
+
+
 def test_the_permissions_of_a_token_are_read_for_each_request(django_assert_num_queries: Any) -> None:
     secret, token = tokens.make("vera", scope=Scope.READ)
     assert tokens.find(secret) is not None  # records the use
@@ -133,8 +154,7 @@ def test_the_permissions_of_a_token_are_read_for_each_request(django_assert_num_
         key, user = tokens.find(secret) or pytest.fail("The token is not found.")
     assert (key.id, key.may("view_run"), user.pk, user.username) == (token.pk, True, token.user_id, "vera")
     token.user.groups.clear()
-    key, _ = tokens.find(secret) or pytest.fail("The token is not found.")
-    assert not key.may("view_run")
+    assert not may(secret, "view_run")
     User.objects.update(is_active=False)
     assert tokens.find(secret) is None
     User.objects.update(is_active=True)

@@ -174,6 +174,8 @@ def test_a_frozen_or_killed_database_is_reported_in_time_and_recovers(
             assert_unavailable(browsing, "no_database")
             admin = ask_in_time(web, "/admin/", 3 * SECONDS + 3, headers={"Cookie": f"sessionid={SESSION}"})
             assert admin.status == 503
+            (line,) = (line for line in web.read_log() if line.get("request") == "GET /admin/")
+            assert (line["event"], line["code"], line["user_id"]) == ("request_failed", 503, None)
         wait_until(lambda: web.ask("/health").status == 200, seconds=3)
         assert [web.ask("/data", token=token).status for _ in range(8)] == [200] * 8
         assert_health(web, 200, "degraded", token)

@@ -1,4 +1,4 @@
-"""Laws of the strict types, of a contract's judgement, and of what every source makes of it."""
+"""Laws of the strict types, of a contract's judgement, and of every source's use of it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import VALUE_DECIMALS, VALUE_DIGITS, Number
-from etl.readers.base import TEXT_LIMITS, Source
+from etl.readers.source import TEXT_LIMITS, Source
 from etl.records import Breach, UnifiedFields
 from etl.sources import NonBlank, PositiveDecimal, PositiveInt, ZonedTime, lower
 from etl.vocabulary import BreachCode
@@ -61,7 +61,7 @@ def make_offer(**changes: Any) -> dict[str, Any]:
 
 
 def find_code(contract: type[Contract], value: Any) -> BreachCode | None:
-    """What the contract's one field says of the value; None where it takes it."""
+    """Return the breach code of the contract's one field for the value; None if the field accepts it."""
     (name,) = contract.fields
     judged = contract.judge({name: value})
     return judged.code if isinstance(judged, Breach) else None
@@ -81,7 +81,7 @@ def parse(contract: type[Contract], value: Any) -> Any:
     ("value", "number"),
     [("7", 7), ("007", 7), (Number("7"), 7), ("0000", None), ("9" * 38, int("9" * 38)), ("0" * 37 + "1", 1)],
 )
-def test_whole_number_is_a_number_however_it_is_padded(value: Any, number: int | None) -> None:
+def test_padding_does_not_change_a_whole_number(value: Any, number: int | None) -> None:
     judged = Counted.judge({"count": value})
     assert (judged["count"] if isinstance(judged, dict) else None) == number
 
@@ -105,7 +105,7 @@ def test_whole_number_is_a_number_however_it_is_padded(value: Any, number: int |
         ("NaN", BreachCode.NOT_AN_INTEGER),
         ("0x10", BreachCode.NOT_AN_INTEGER),
         (True, BreachCode.NOT_A_NUMBER),
-        (1, BreachCode.NOT_A_NUMBER),  # a reader gives Number or text; anything else was rounded on the way
+        (1, BreachCode.NOT_A_NUMBER),  # a reader gives a Number or a string; anything else was rounded on the way
         (1.0, BreachCode.NOT_A_NUMBER),
         ([Number("1")], BreachCode.NOT_A_NUMBER),
         ({"a": Number("1")}, BreachCode.NOT_A_NUMBER),
@@ -120,7 +120,7 @@ def test_whole_number_is_a_number_however_it_is_padded(value: Any, number: int |
         (None, BreachCode.MISSING),
     ],
 )
-def test_nothing_else_passes_for_a_whole_number(value: Any, code: BreachCode) -> None:
+def test_nothing_else_is_accepted_as_a_whole_number(value: Any, code: BreachCode) -> None:
     assert find_code(Counted, value) == code
 
 
@@ -140,7 +140,7 @@ def test_nothing_else_passes_for_a_whole_number(value: Any, code: BreachCode) ->
         ("007.5", "7.5"),
     ],
 )
-def test_decimal_is_taken_without_rounding(value: Any, number: str) -> None:
+def test_decimal_is_not_rounded(value: Any, number: str) -> None:
     assert parse(Priced, value) == Decimal(number)
 
 
@@ -182,7 +182,7 @@ def test_decimal_is_taken_without_rounding(value: Any, number: str) -> None:
         (None, BreachCode.MISSING),
     ],
 )
-def test_nothing_else_passes_for_a_decimal(value: Any, code: BreachCode) -> None:
+def test_nothing_else_is_accepted_as_a_decimal(value: Any, code: BreachCode) -> None:
     assert find_code(Priced, value) == code
 
 
@@ -209,7 +209,7 @@ def test_any_text_is_judged_by_every_type_without_an_error(text: str) -> None:
             assert judged.message.startswith(f"{name} ")
 
 
-# Texts
+# Strings
 
 
 @pytest.mark.parametrize("text", ["Desk", " padded ", "0", "Größe 4️⃣", "a\nb", "\u200b"])
@@ -235,7 +235,7 @@ def test_text_is_kept_as_it_was_sent(text: str) -> None:
         ({}, BreachCode.NOT_TEXT),
     ],
 )
-def test_text_that_postgresql_or_a_reader_could_not_use_is_refused(value: Any, code: BreachCode) -> None:
+def test_unusable_text_is_refused(value: Any, code: BreachCode) -> None:
     assert find_code(Named, value) == code
 
 
@@ -272,7 +272,7 @@ def test_time_with_zone_becomes_utc(text: str, time: datetime) -> None:
         ("2024-05-01T10:00:00Z ", BreachCode.NOT_A_TIME),
         ("2024-05-01T10:00:00Z\n", BreachCode.NOT_A_TIME),
         ("２０２４-05-01T10:00:00Z", BreachCode.NOT_A_TIME),
-        ("2024-05-01T10:00:00+01:60", BreachCode.NOT_A_TIME),  # datetime.fromisoformat takes it for +02:00
+        ("2024-05-01T10:00:00+01:60", BreachCode.NOT_A_TIME),  # datetime.fromisoformat reads it as +02:00
         ("2024-05-01T10:00:00,5Z", BreachCode.NOT_A_TIME),
         ("2024-05-01T10:00:00.1234567890Z", BreachCode.NOT_A_TIME),
         (Number("1714557600"), BreachCode.NOT_A_TIME),
@@ -288,14 +288,14 @@ def test_time_with_zone_becomes_utc(text: str, time: datetime) -> None:
         (None, BreachCode.MISSING),
     ],
 )
-def test_nothing_else_passes_for_a_time(value: Any, code: BreachCode) -> None:
+def test_nothing_else_is_accepted_as_a_time(value: Any, code: BreachCode) -> None:
     assert find_code(Dated, value) == code
 
 
 # Contracts
 
 
-def test_missing_and_blank_are_told_apart() -> None:
+def test_missing_and_blank_are_different_breaches() -> None:
     judged = [Named.judge({}), Named.judge({"text": None}), Named.judge({"text": ""})]
     codes = [breach.code for breach in judged if isinstance(breach, Breach)]
     assert codes == [BreachCode.MISSING, BreachCode.MISSING, BreachCode.BLANK]
@@ -331,13 +331,13 @@ def test_breach_names_the_whole_path_of_its_column(offer: Any, column: str, code
     assert (judged.column, judged.code, judged.message.split(" ")[0]) == (column, code, column)
 
 
-def test_first_breach_in_the_order_of_the_contract_is_told() -> None:
+def test_first_breach_in_the_order_of_the_contract_is_reported() -> None:
     judged = Offer.judge({"at": "never", "price": {"price": "free"}, "sku": " "})
     assert isinstance(judged, Breach)
     assert judged.column == "sku"
 
 
-def test_message_shows_no_more_than_the_begin_of_a_long_value() -> None:
+def test_message_shows_only_the_beginning_of_a_long_value() -> None:
     judged = Priced.judge({"price": "x" * 100_000})
     assert isinstance(judged, Breach)
     assert len(judged.message) < 200
@@ -358,12 +358,12 @@ def test_contract_inherits_the_fields_of_its_base() -> None:
     assert list(Sized.fields) == ["text", "size"]
 
 
-def test_contract_with_a_lax_type_is_no_contract() -> None:
+def test_contract_with_a_lax_type_is_rejected() -> None:
     with pytest.raises(TypeError, match=r"Lax\.price"):
         type("Lax", (Contract,), {"__annotations__": {"price": float}})
 
 
-def test_field_that_would_be_passed_over_in_silence_is_no_field() -> None:
+def test_field_that_would_be_silently_ignored_is_rejected() -> None:
     with pytest.raises(TypeError, match=r"Odd\.fields"):
         type("Odd", (Contract,), {"__annotations__": {"fields": NonBlank}})
 
@@ -371,18 +371,18 @@ def test_field_that_would_be_passed_over_in_silence_is_no_field() -> None:
 # Sources
 
 
-def test_mapping_lowers_and_takes_fields_by_path() -> None:
+def test_mapping_finds_fields_by_path_and_lowers_them() -> None:
     time = datetime(2024, 5, 1, 10, tzinfo=UTC)
     expected = UnifiedFields("ÄB1", "äb1", None, Decimal("9.50"), None, time)
     assert Shop().judge(make_offer(sku="ÄB1")) == expected
 
 
-def test_whole_number_id_is_one_id_however_it_is_padded() -> None:
+def test_padding_does_not_change_a_whole_number_id() -> None:
     unified = [Counting().judge({"count": text}) for text in ("007", "7", Number("7"))]
     assert unified == [UnifiedFields("7", "7")] * 3
 
 
-def test_record_that_breaks_its_contract_is_not_unified() -> None:
+def test_record_that_violates_its_contract_is_not_unified() -> None:
     class Untouched(Shop):
         def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
             raise AssertionError("unify() must get parsed values only")
@@ -391,8 +391,8 @@ def test_record_that_breaks_its_contract_is_not_unified() -> None:
     assert isinstance(judged, Breach)
 
 
-def test_source_can_refuse_a_record_by_itself() -> None:
-    breach = Breach(BreachCode.OUT_OF_RANGE, "sku is not ours", "sku")
+def test_source_can_refuse_a_record() -> None:
+    breach = Breach(BreachCode.OUT_OF_RANGE, "sku is unknown", "sku")
 
     class Choosy(Shop):
         def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
@@ -472,5 +472,5 @@ def test_digest_does_not_depend_on_the_name_of_a_source() -> None:
 @pytest.mark.parametrize(
     ("changed", "is_same"), [(OtherMapping, True), (OtherContract, True), (NextVersion, False), (Untimed, False)]
 )
-def test_times_compare_as_long_as_their_own_mapping_stays(changed: type[Source], is_same: bool) -> None:
+def test_times_are_comparable_while_their_mapping_stays_the_same(changed: type[Source], is_same: bool) -> None:
     assert (changed.time_digest() == Shop.time_digest()) is is_same

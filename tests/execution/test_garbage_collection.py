@@ -1,4 +1,4 @@
-"""Python's collector looks seldom during a run, and as before behind it."""
+"""Python's garbage collector runs rarely during a run, and as before after it."""
 
 import gc
 
@@ -7,7 +7,7 @@ import pytest
 from etl.execution.garbage_collection import RELAXED_THRESHOLD, relaxed_garbage_collection
 
 
-def test_the_collector_is_patient_inside_and_as_before_behind() -> None:
+def test_the_collector_is_relaxed_inside_and_restored_afterwards() -> None:
     former = gc.get_threshold()
 
     @relaxed_garbage_collection()

@@ -1,4 +1,4 @@
-"""Real workers and beats on a real broker: each due run happens once, whatever dies."""
+"""Real workers and beats on a real broker: each due run happens once, regardless of which process dies."""
 
 import os
 import signal
@@ -24,20 +24,32 @@ from tests.laws.test_crashes import assert_landed_once, landed_batches, outlive_
 from tests.listed_source import fetch
 from tests.processes import Project, run_servers, wait_until
 
-WORKER = ("-m", "celery", "-A", "kasparro", "worker", "--concurrency", "1", "--loglevel", "WARNING")
+WORKER = (
+    "-m",
+    "celery",
+    "-A",
+    "kasparro",
+    "worker",
+    "--without-gossip",
+    "--without-mingle",
+    "--concurrency",
+    "1",
+    "--loglevel",
+    "WARNING",
+)
 BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=", "--max-interval", "1")
 
 
 @pytest.fixture
 def valkey() -> Iterator[Servers]:
-    """A broker of this test's own, so that no message of another test is in it."""
+    """A separate broker for this test, so that it has no message of another test."""
     with run_servers(runs_postgresql=False) as servers:
         yield servers
 
 
 @pytest.fixture
 def workers(project: Project, valkey: Servers) -> Project:
-    """The project with products alone, on its own broker."""
+    """The project with only the products source, on its own broker."""
     project.environment |= {"REDIS_URL": valkey.redis_url(), "ETL_SOURCES": "etl.sources.products.ProductsCsv"}
     return project
 
@@ -84,7 +96,7 @@ def test_a_queued_run_is_executed_by_a_worker(workers: Project) -> None:
     assert_landed_once(500)
 
 
-def test_a_message_that_comes_three_times_makes_one_run(workers: Project, valkey: Servers) -> None:
+def test_a_message_that_arrives_three_times_makes_one_run(workers: Project, valkey: Servers) -> None:
     products_file(workers, count=500)
     run_id = queue(workers)
     with make_sender(valkey) as sender:
@@ -98,7 +110,7 @@ def test_a_message_that_comes_three_times_makes_one_run(workers: Project, valkey
     assert_landed_once(500)
 
 
-def test_a_worker_that_is_killed_in_mid_run_has_a_successor(workers: Project) -> None:
+def test_a_run_whose_worker_is_killed_gets_a_successor(workers: Project) -> None:
     products_file(workers)
     workers.environment["ETL_LEASE_SECONDS"] = "1.5"
     run_id = queue(workers)
@@ -159,7 +171,8 @@ def test_a_lost_message_only_delays_a_run(workers: Project, valkey: Servers) -> 
     products_file(workers, count=200)
     run_id = queue(workers)
     redis.Redis.from_url(valkey.redis_url()).flushall()
-    Run.objects.update(sent_at="2026-01-01T00:00:00Z")  # five minutes pass
+    workers.environment["ETL_RESEND_SECONDS"] = "0.5"
+    time.sleep(0.6)
     start_worker(workers)  # which sweeps when it is ready
     await_closed(run_id)
     assert_landed_once(200)
@@ -188,7 +201,7 @@ def test_a_pickle_message_is_refused_and_the_worker_lives(workers: Project, valk
     assert worker.poll() is None
 
 
-def test_two_workers_two_beats_and_each_message_three_times_make_one_run_a_slot(
+def test_two_workers_two_beats_and_each_message_three_times_make_one_run_per_slot(
     workers: Project, valkey: Servers
 ) -> None:
     products_file(workers, count=200)
@@ -214,7 +227,7 @@ def test_two_workers_two_beats_and_each_message_three_times_make_one_run_a_slot(
     assert_landed_once(200)
 
 
-def test_a_beat_that_was_dead_for_three_slots_catches_up_once(workers: Project) -> None:
+def test_a_beat_that_was_down_for_three_slots_catches_up_once(workers: Project) -> None:
     products_file(workers, count=200)
     workers.environment["ETL_SOURCES"] = "tests.worker_sources.QuickProducts"
     workers.run("sweep")
@@ -222,7 +235,7 @@ def test_a_beat_that_was_dead_for_three_slots_catches_up_once(workers: Project) 
     beat = workers.start_python(*BEAT)
     wait_until(lambda: Run.objects.filter(status="success").count() >= 2)
     os.killpg(beat.pid, signal.SIGKILL)
-    time.sleep(1)  # what it has sent is through
+    time.sleep(1)  # its messages have been executed
     before = set(Run.objects.values_list("pk", flat=True))
     time.sleep(6.5)
     restarted_at = read_clock()
@@ -247,7 +260,7 @@ def test_a_disabled_entry_pauses_its_source(workers: Project) -> None:
     assert not PeriodicTask.objects.get(name="ingest products_csv").enabled
 
 
-def test_postgresql_restarted_under_a_worker_is_survived(workers: Project) -> None:
+def test_a_worker_survives_a_restart_of_postgresql(workers: Project) -> None:
     with run_servers(runs_valkey=False) as servers:
         products_file(workers)
         workers.environment |= {"DATABASE_URL": "", "KASPARRO_HOME": str(servers.home)}
@@ -272,7 +285,7 @@ def test_postgresql_restarted_under_a_worker_is_survived(workers: Project) -> No
         workers.kill_all()
 
 
-def test_up_brings_every_source_up_to_date_and_stops_clean(workers: Project) -> None:
+def test_up_brings_every_source_up_to_date_and_stops_cleanly(workers: Project) -> None:
     products_file(workers, count=200)
     up = workers.start("up", "--port", "8765", KASPARRO_HOME=str(workers.folder / "home"))
     wait_until(lambda: Run.objects.filter(source="products_csv", status="partial").exists())
@@ -286,7 +299,7 @@ def test_up_brings_every_source_up_to_date_and_stops_clean(workers: Project) -> 
     ]
 
 
-def test_four_workers_keep_a_hosts_rate_limit_together(workers: Project) -> None:
+def test_four_workers_together_keep_a_hosts_rate_limit(workers: Project) -> None:
     with Sandbox(most_per_second=10) as sandbox:
         workers.environment |= {
             "COINGECKO_BASE_URL": sandbox.url,
@@ -306,7 +319,7 @@ def test_four_workers_keep_a_hosts_rate_limit_together(workers: Project) -> None
 def test_a_broker_that_dies_and_comes_back_empty_only_delays_runs(
     workers: Project, valkey: Servers, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The worst delay is what the sweeper's minute allows; here somebody sweeps all the time."""
+    """The sweeper's minute is the longest delay. Here the test sweeps all the time."""
     products_file(workers)
     workers.environment["ETL_SOURCES"] = "tests.worker_sources.QuickProducts"
     worker = start_worker(workers)
@@ -331,8 +344,8 @@ def is_closed(run_id: int) -> bool:
     return not Run.objects.filter(pk=run_id, status__in=("queued", "running")).exists()
 
 
-def test_a_message_of_a_killed_worker_comes_again(workers: Project, valkey: Servers) -> None:
-    """With the transport's restore interval turned down: by default a quick test of this passes falsely."""
+def test_a_message_of_a_killed_worker_is_delivered_again(workers: Project, valkey: Servers) -> None:
+    """The transport's restore interval is lowered: with the default, a quick test of this passes falsely."""
     products_file(workers)
     run_id = queue(workers)
     worker = start_worker(workers, ETL_LEASE_SECONDS="1")
@@ -364,7 +377,7 @@ def test_a_worker_whose_run_is_cancelled_stops_and_takes_the_next(workers: Proje
     landed = landed_batches()
     wait_until(lambda: "overtaken" in list_events(run_id))
     assert landed_batches() == landed
-    queue(workers)  # or the sweep of the worker's start has queued its due run already
+    queue(workers)  # unless the sweep at the worker's start has already queued its due run
     wait_until(lambda: Run.objects.filter(status="partial").exists())
     assert Run.objects.get(pk=run_id).reason == "cancelled"
     assert worker.poll() is None

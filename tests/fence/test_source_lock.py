@@ -1,4 +1,4 @@
-"""Laws of the Redis lock, against the real Valkey of the test run: it is advisory, and never fails a run."""
+"""Laws of the Redis lock, tested with a real Valkey: it is advisory, and never fails a run."""
 
 import logging
 import socket
@@ -25,7 +25,7 @@ def client() -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def source(client: redis.Redis) -> Iterator[str]:
-    """A source's name of this test alone."""
+    """A name of a source that only this test uses."""
     name = f"source-{uuid.uuid4().hex}"
     yield name
     client.delete(key_of(name))
@@ -58,7 +58,7 @@ def test_a_lock_ends_by_itself_after_its_seconds(client: redis.Redis, source: st
     lock.release()
 
 
-def test_holding_again_renews_the_time_and_keeps_the_token(client: redis.Redis, source: str) -> None:
+def test_holding_again_renews_the_time_and_keeps_its_token(client: redis.Redis, source: str) -> None:
     lock = hold(source)
     token = client.get(key_of(source))
     client.pexpire(key_of(source), 1000)
@@ -91,7 +91,7 @@ def test_releasing_frees_the_source(client: redis.Redis, source: str) -> None:
     assert not client.exists(key_of(source))
 
 
-def test_a_lock_of_another_is_not_released(client: redis.Redis, source: str) -> None:
+def test_a_lock_of_another_process_is_not_released(client: redis.Redis, source: str) -> None:
     former = hold(source)
     successor = hold(source)
     token = client.get(key_of(source))
@@ -100,7 +100,7 @@ def test_a_lock_of_another_is_not_released(client: redis.Redis, source: str) -> 
     successor.release()
 
 
-def test_releasing_what_was_never_held_is_nothing(
+def test_releasing_a_lock_that_was_never_held_does_nothing(
     client: redis.Redis, source: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     holder = hold(source)

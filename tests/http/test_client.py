@@ -22,7 +22,7 @@ from etl.exceptions import Interrupted, RateLimited, SourceError, TransientSourc
 from etl.http.addresses import hide_secrets
 from etl.http.client import open_body
 from etl.http.request import Request
-from etl.readers.base import Opening
+from etl.readers.content import Opening
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
 from etl.readers.json_records import looks_cut

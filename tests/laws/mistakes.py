@@ -103,7 +103,7 @@ MISTAKES = (
     ),
     Mistake(
         "the last duplicate wins",
-        "etl/record_outcomes.py",
+        "etl/deduplication.py",
         (("    return version.is_met\n", "    return False\n"),),
     ),
     Mistake(
@@ -203,7 +203,7 @@ MISTAKES = (
     ),
     Mistake(
         "a replay that takes each record for one of the last read",
-        "etl/record_outcomes.py",
+        "etl/deduplication.py",
         (("    for version in known.values():\n        version.is_met = True\n", ""),),
         laws=REPLAY,
     ),

@@ -12,10 +12,10 @@ from django.db import connection, connections
 from etl.execution.executor import execute_here
 from etl.fence.claims import Claim, Holder
 from etl.models import Checkpoint, Run
-from etl.readers import base
+from etl.readers import source as base
 from etl.records import Breach, UnifiedFields
 from etl.runs import starting
-from etl.runs.events import add_event
+from etl.runs.audit_log import add_event
 from etl.runs.starting import Started
 from etl.storage import batch as batch_module
 from etl.supervision.os_signals import Interruption

@@ -10,13 +10,13 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import landing
+from etl.deduplication import classify
 from etl.exceptions import LeaseLost, Overtaken
 from etl.execution.executor import execute_here
 from etl.fence import locking, reads
 from etl.fence.claims import Holder
 from etl.judgement import Judge
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run
-from etl.record_outcomes import classify
 from etl.reports.verification import verify
 from etl.runs import ending, starting
 from etl.runs.options import Options
@@ -107,6 +107,14 @@ def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.Mo
     assert lost
     assert (len(dump_raw("listed")), len(dump_unified("listed")), len(dump_quarantine("listed"))) == (1, 1, 1)
     assert Run.objects.get().seen == 2
+
+
+def test_the_read_only_seconds_of_a_failover_are_waited_out() -> None:
+    started = start()
+    with connection.cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")  # this session is with the former primary
+    land(started, Listed(), [make_item(1)])
+    assert len(dump_raw("listed")) == 1
 
 
 @pytest.mark.parametrize("lost_one", [1, 2, 3, 4], ids=["claim", "lookup", "batch", "close"])

@@ -12,14 +12,14 @@ from django.db import OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import landing, pipeline
+from etl.deduplication import classify
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
 from etl.fence.reads import Read
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening
-from etl.record_outcomes import classify
+from etl.readers.content import Content, Opening
 from etl.records import Chunk, Cursor
 from etl.runs import ending
 from etl.runs.ending import ReadEnd

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from etl import landing
+from etl.deduplication import classify
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
 from etl.fence.claims import Claim, Holder
 from etl.fence.reads import Read
 from etl.judgement import Judge
 from etl.models import Checkpoint, Run
-from etl.record_outcomes import classify
 from etl.reports.verification import verify
 from etl.runs import ending, starting
 from etl.runs.ending import ReadEnd

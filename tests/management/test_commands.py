@@ -1,4 +1,4 @@
-"""The commands as users type them: what they print, what they write, how they end."""
+"""The commands as users type them: their output, the rows they write, and their exit status."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_raw_rows_keep_the_text_as_received(project: Project) -> None:
     assert fetch("SELECT payload::text FROM raw_third_source_data") == [(good,)]
 
 
-def test_json_goes_to_standard_output_alone(project: Project) -> None:
+def test_standard_output_has_only_json(project: Project) -> None:
     done = project.run("ingest", "--json", "products_csv", "vendors_csv")
     objects = [json.loads(line) for line in done.stdout.splitlines()]
     assert [tuple(outcome) for outcome in objects] == [JSON_KEYS, JSON_KEYS]
@@ -104,7 +104,7 @@ def test_a_held_source_is_refused_with_its_holder_and_status_4(project: Project)
     assert "start_refused" in run.events.values_list("kind", flat=True)
 
 
-def test_a_429_is_waited_out_logged_and_kept_as_an_event(project: Project) -> None:
+def test_a_429_is_waited_out_logged_and_stored_as_an_event(project: Project) -> None:
     with Sandbox(plan="429:1") as sandbox:
         done = project.run("ingest", "coingecko_api", COINGECKO_BASE_URL=sandbox.url)
     message = "Retrying (1/4) after 1.00s due to: 429 Too Many Requests"
@@ -121,7 +121,7 @@ def test_a_long_retry_after_ends_a_terminal_run_rate_limited(project: Project) -
     assert "try again at" in run.error
 
 
-def test_the_api_key_goes_out_and_nowhere_else(project: Project) -> None:
+def test_the_api_key_is_sent_and_stored_nowhere(project: Project) -> None:
     key = "CG-canary-5c1d"
     with Sandbox(plan="429:0,reset,500") as sandbox:
         done = project.run("ingest", "-v", "3", "coingecko_api", COINGECKO_BASE_URL=sandbox.url, COINGECKO_API_KEY=key)
@@ -131,7 +131,7 @@ def test_the_api_key_goes_out_and_nowhere_else(project: Project) -> None:
     assert not [name for name in tables if fetch(f'SELECT 1 FROM "{name}" AS t WHERE t::text LIKE %s', f"%{key}%")]
 
 
-def test_unchanged_lists_are_answered_with_304(project: Project) -> None:
+def test_an_unchanged_list_gives_a_304(project: Project) -> None:
     with Sandbox() as sandbox:
         project.environment["COINGECKO_BASE_URL"] = sandbox.url
         project.ingest("coingecko_api")
@@ -154,7 +154,7 @@ def test_the_real_lists_give_their_numbers(project: Project) -> None:
     assert project.run("verify").returncode == 0
 
 
-def test_preview_shows_good_and_refused_and_writes_nothing(project: Project) -> None:
+def test_preview_shows_accepted_and_refused_records_and_writes_nothing(project: Project) -> None:
     done = project.run("preview", "products_csv")
     assert "Phone" in done.stdout
     assert "not_a_number" in done.stdout
@@ -162,7 +162,7 @@ def test_preview_shows_good_and_refused_and_writes_nothing(project: Project) -> 
     assert not Checkpoint.objects.exists()
 
 
-def test_preview_shows_no_more_than_its_limit(project: Project) -> None:
+def test_preview_shows_at_most_its_limit(project: Project) -> None:
     path = write_products(project.folder / "products.csv", make_products(20))
     done = project.run("preview", "products_csv", "--limit", "2", PRODUCTS_CSV=str(path))
     assert ("Product 2" in done.stdout, "Product 3" in done.stdout) == (True, False)
@@ -172,7 +172,7 @@ def test_verify_finds_a_wrong_count_and_repairs_it(project: Project) -> None:
     project.ingest("products_csv")
     Checkpoint.objects.update(record_count=99)
     found = project.run("verify")
-    assert (found.returncode, "record_count is kept as 99, counted are 3" in found.stdout) == (1, True)
+    assert (found.returncode, "record_count is stored as 99 but should be 3" in found.stdout) == (1, True)
     assert project.run("verify", "--repair").returncode == 0
     assert Checkpoint.objects.get().record_count == 3
 
@@ -195,7 +195,7 @@ def test_verify_finds_orphans_and_wrong_counters(project: Project, damage: str) 
     assert project.run("verify").returncode == 1
 
 
-def test_lists_of_sources_runs_and_quarantine_show_what_is_there(project: Project) -> None:
+def test_the_commands_list_sources_runs_and_quarantine(project: Project) -> None:
     project.ingest("products_csv")
     assert "products_csv" in project.run("sources").stdout
     assert "records_refused" in project.run("runs").stdout
@@ -213,20 +213,20 @@ def test_quarantine_show_gives_place_and_original(project: Project) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["runs", "999"], ["quarantine", "show", "999"], ["preview", "nonsense"]])
-def test_asking_for_what_is_not_there_is_one_clear_sentence(project: Project, arguments: list[str]) -> None:
+def test_an_unknown_name_or_id_gives_one_clear_sentence(project: Project, arguments: list[str]) -> None:
     done = project.run(*arguments)
     assert done.returncode != 0
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
-def test_terminal_commands_in_records_are_made_visible(project: Project) -> None:
+def test_control_characters_in_records_are_made_visible(project: Project) -> None:
     path = write_products(project.folder / "products.csv", [("1", "\x1b[31mred", "c", "free", "")])
     project.ingest("products_csv", PRODUCTS_CSV=str(path))
     for command in (["quarantine", "list"], ["quarantine", "show", "1"]):
         assert "\x1b[31m" not in project.run(*command).stdout
 
 
-def test_missing_tables_are_one_clear_sentence(project: Project) -> None:
+def test_missing_tables_give_one_clear_sentence(project: Project) -> None:
     url = project.make_environment({})["DATABASE_URL"].replace("/test_", "/", 1)
     done = project.run("ingest", "products_csv", DATABASE_URL=url)
     assert done.returncode == 1
@@ -248,7 +248,7 @@ class Rates(JsonLinesSource):
 """
 
 
-def test_a_fifth_source_is_one_file_and_one_line(project: Project) -> None:
+def test_a_fifth_source_takes_one_file_and_one_line(project: Project) -> None:
     data = project.folder / "rates.ndjson"
     data.write_text('{"code": "EUR", "title": "Euro", "rate": 1.08}\n{"code": "XXX", "title": "None", "rate": 0}\n')
     (project.folder / "outside_rates.py").write_text(FIFTH.format(path=data))
@@ -272,12 +272,13 @@ def test_a_source_is_at_most_25_lines(path: Path) -> None:
         ("etl.records.Record", "etl.E002"),
         ("etl.sources.products.ProductsCsv,etl.sources.products.ProductsCsv", "etl.E003"),
         ("tests.broken_sources.Nameless", "etl.E004"),
+        ("tests.broken_sources.LongNamed", "etl.E008"),
         ("tests.broken_sources.Unmapped", "etl.E005"),
         ("tests.broken_sources.Misspelt", "etl.E006"),
         ("tests.broken_sources.Unfit", "etl.E006"),
     ],
 )
-def test_a_mistaken_source_fails_check_with_an_id_and_a_hint(project: Project, sources: str, found: str) -> None:
+def test_a_wrong_source_fails_check_with_an_id_and_a_hint(project: Project, sources: str, found: str) -> None:
     done = project.run("check", ETL_SOURCES=sources)
     assert done.returncode == 1
     assert f"({found})" in done.stderr

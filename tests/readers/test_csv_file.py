@@ -1,4 +1,4 @@
-"""Laws of reading CSV files: exact places, bad records apart from good ones, and a copy that holds still."""
+"""Laws of reading CSV files: exact places, bad records that leave good ones alone, and a copy that does not change."""
 
 import csv
 import hashlib
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from etl.exceptions import SourceError, TransientSourceError
 from etl.local_copy import COPY_ATTEMPTS, copy_file
-from etl.readers.base import MAX_RECORD_BYTES, Opening
+from etl.readers.content import MAX_RECORD_BYTES, Opening
 from etl.readers.csv_file import CsvContent, CsvSource
 from etl.records import ORIGINAL_BYTES, Original, Record, Refusal
 from etl.vocabulary import BreachCode
@@ -35,7 +35,7 @@ def read(text: str | bytes) -> list[Record | Refusal]:
 
 
 def describe(items: list[Record | Refusal]) -> list[tuple[int, int, Any]]:
-    """Position, line, and what is there: the values, or the breach's code."""
+    """Return each item's position, line, and values or breach code."""
     return [
         (item.position, item.line, list(item.values.values()) if isinstance(item, Record) else item.breach.code)
         for item in items
@@ -59,7 +59,7 @@ def test_last_line_needs_no_end(ending: str) -> None:
     assert describe(read(f"a,b{ending}1,x{ending}2,y")) == [(1, 2, ["1", "x"]), (2, 3, ["2", "y"])]
 
 
-def test_byte_order_mark_belongs_to_no_column() -> None:
+def test_byte_order_mark_is_not_part_of_a_column() -> None:
     (record,) = read(b"\xef\xbb\xbfa,b\n1,x\n")
     assert isinstance(record, Record)
     assert record.values == {"a": "1", "b": "x"}
@@ -117,7 +117,7 @@ def test_bare_carriage_return_is_malformed() -> None:
 
 
 @pytest.mark.parametrize("line", ["1", "1,x,y", "1,x,", " ", ",,"])
-def test_wrong_column_count_is_refused_with_what_was_there(line: str) -> None:
+def test_wrong_column_count_is_refused_with_the_values_sent(line: str) -> None:
     refusal, record = read(f"a,b\n{line}\n2,z\n")
     assert isinstance(refusal, Refusal)
     assert (refusal.breach.code, refusal.line) == (BreachCode.COLUMN_COUNT, 2)
@@ -135,7 +135,7 @@ def test_wrong_column_count_is_refused_with_what_was_there(line: str) -> None:
         (b'1,"\n\xc0\x80"', "b"),
     ],
 )
-def test_cell_that_is_no_utf8_is_refused_by_its_column(line: bytes, column: str) -> None:
+def test_cell_that_is_not_utf8_is_refused_with_its_column(line: bytes, column: str) -> None:
     refusal, record = read(b"a,b\n" + line + b"\n2,z\n")
     assert isinstance(refusal, Refusal)
     assert (refusal.breach.code, refusal.breach.column) == (BreachCode.BAD_ENCODING, column)
@@ -143,7 +143,7 @@ def test_cell_that_is_no_utf8_is_refused_by_its_column(line: bytes, column: str)
     assert isinstance(record, Record)
 
 
-def test_bad_encoding_does_not_stick_to_the_next_record() -> None:
+def test_bad_encoding_does_not_affect_the_next_record() -> None:
     assert describe(read(b"a\n\xff\nx\n")) == [(1, 2, BreachCode.BAD_ENCODING), (2, 3, ["x"])]
 
 
@@ -159,7 +159,7 @@ def test_nul_is_a_value_for_the_contract_to_judge() -> None:
     assert (record.values["b"], record.payload) == ("x\x00y", '{"a": "1", "b": "x\\u0000y"}')
 
 
-def test_record_of_just_a_megabyte_is_read() -> None:
+def test_record_of_exactly_a_megabyte_is_read() -> None:
     cell = "x" * (MAX_RECORD_BYTES - 3)
     assert describe(read(f"a,b\n1,{cell}\n2,y\n")) == [(1, 2, ["1", cell]), (2, 3, ["2", "y"])]
 
@@ -167,10 +167,10 @@ def test_record_of_just_a_megabyte_is_read() -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        b"1," + b"x" * (MAX_RECORD_BYTES - 2),  # with its newline it is one byte too long
+        b"1," + b"x" * (MAX_RECORD_BYTES - 2),  # one byte too long with its newline
         b"1," + b"x" * (3 * MAX_RECORD_BYTES),
         b"1," + b"x," * MAX_RECORD_BYTES,  # each cell is short
-        b"1,y" + "é".encode() * MAX_RECORD_BYTES,  # the limit falls into a character
+        b"1,y" + "é".encode() * MAX_RECORD_BYTES,  # the limit falls within a character
         b'1,"' + b"x" * (2 * MAX_RECORD_BYTES) + b'"',
     ],
     ids=["one_byte_more", "one_cell", "many_cells", "many_byte_characters", "quoted"],
@@ -238,7 +238,7 @@ def test_read_resumed_at_any_batch_equals_the_read_in_one_go(batch_size: int) ->
     assert read_so_far == whole
 
 
-def test_batches_are_full_but_for_the_last() -> None:
+def test_all_batches_but_the_last_are_full() -> None:
     chunks = list(make_content(_MIXED).read(None, 4))
     assert [len(chunk.items) for chunk in chunks] == [4, 4, 2]
 
@@ -258,7 +258,7 @@ _CELLS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.samp
     st.sampled_from([(csv.QUOTE_MINIMAL, "\r\n"), (csv.QUOTE_ALL, "\n"), (csv.QUOTE_ALL, "\r\n")]),
     st.integers(1, 4),
 )
-def test_what_a_csv_writer_writes_reads_back_with_its_places(
+def test_output_of_a_csv_writer_reads_back_with_its_places(
     rows: list[list[str]], style: tuple[Any, str], batch_size: int
 ) -> None:
     quoting, ending = style
@@ -283,7 +283,7 @@ def test_a_refused_last_line_is_the_same_record_once_it_has_its_line_end() -> No
 
 
 @given(st.binary(max_size=200) | st.text('ab",\r\n\x00é', max_size=60).map(str.encode))
-def test_no_bytes_make_the_reader_fail_or_lose_its_place(body: bytes) -> None:
+def test_any_bytes_are_read_without_failing_or_losing_the_place(body: bytes) -> None:
     text = b"a,b\n" + body
     items = read(text)
     lines = text.split(b"\n")
@@ -302,7 +302,7 @@ class Things(CsvSource):
 
 
 class Unwatched:
-    """A watch for files, which neither wait nor retry."""
+    """A read context for files, which neither wait nor retry."""
 
     max_wait_seconds = 0.0
 
@@ -369,7 +369,7 @@ def _make_below_a_file(path: Path) -> None:
         (_make_dangling_link, "does not exist"),
         (_make_below_a_file, "can't be read"),
         (Path.mkdir, "can't be read"),
-        (os.mkfifo, "is no regular file"),
+        (os.mkfifo, "is not a regular file"),
     ],
 )
 def test_path_without_a_file_is_a_clear_error(tmp_path: Path, make: Callable[[Path], None], complaint: str) -> None:
@@ -381,12 +381,12 @@ def test_path_without_a_file_is_a_clear_error(tmp_path: Path, make: Callable[[Pa
 
 
 def test_special_file_is_a_clear_error() -> None:
-    with pytest.raises(SourceError, match="/dev/zero is no regular file"), copy_file(Path("/dev/zero")):
+    with pytest.raises(SourceError, match="/dev/zero is not a regular file"), copy_file(Path("/dev/zero")):
         pass
 
 
 def meddle(monkeypatch: pytest.MonkeyPatch, changes: list[Callable[[], object]]) -> None:
-    """Let the next copies of a file be met by these changes of it, one in the middle of each copy."""
+    """Make these changes to a file while it is copied, one in the middle of each copy."""
 
     class MeddledCopy(io.BytesIO):
         def write(self, block: Any, /) -> int:
@@ -402,7 +402,7 @@ def write_in_place(path: Path, content: bytes) -> None:
         file.write(content)
 
 
-def test_file_rewritten_while_it_is_copied_is_copied_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_rewritten_while_it_is_copied_is_copied_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "things.csv"
     path.write_bytes(b"a\n1\n")
     os.utime(path, (0, 0))
@@ -414,7 +414,7 @@ def test_file_rewritten_while_it_is_copied_is_copied_anew(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("content", [b"a\n1\n2\n3\n", b"a\n"], ids=["longer", "shorter"])
-def test_copy_of_a_file_that_changed_its_length_has_the_new_one(
+def test_copy_of_a_file_that_changed_its_length_has_the_new_length(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes
 ) -> None:
     path = tmp_path / "things.csv"
@@ -425,10 +425,10 @@ def test_copy_of_a_file_that_changed_its_length_has_the_new_one(
         assert (snapshot.file.read(), snapshot.size) == (content, len(content))
 
 
-def test_file_that_never_holds_still_is_an_error_worth_a_retry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_that_keeps_changing_is_a_transient_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "things.csv"
     path.write_bytes(b"a\n1\n")
-    # Times of their own: the clock that stamps files may stand still for a few milliseconds.
+    # Explicit times: the clock for file times may not advance for a few milliseconds.
     changes = [lambda time=time: os.utime(path, (time, time)) for time in range(1, COPY_ATTEMPTS + 1)]
     meddle(monkeypatch, [*changes])
     with pytest.raises(TransientSourceError, match="is being written"), copy_file(path):

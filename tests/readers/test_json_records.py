@@ -1,4 +1,4 @@
-"""Laws of reading JSON: each record is the text it was sent as, at its exact place, and a bad one stops no other."""
+"""Laws of reading JSON: each record keeps its exact text and place, and a bad record stops no other."""
 
 import hashlib
 import json
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from etl.contracts.field_types import Number
 from etl.exceptions import SourceError
-from etl.readers.base import MAX_RECORD_BYTES
+from etl.readers.content import MAX_RECORD_BYTES
 from etl.readers.json_records import MAX_DEPTH, JsonContent, looks_cut
 from etl.records import ORIGINAL_BYTES, Cursor, Original, Record, Refusal
 from etl.vocabulary import BreachCode
@@ -31,7 +31,7 @@ def read(text: str | bytes) -> list[Record | Refusal]:
 def read_until_error(
     content: JsonContent, cursor: Cursor | None = None, *, batch_size: int = 1000
 ) -> tuple[list[Record | Refusal], Cursor | None, str]:
-    """What lands before the reader gives up, the cursor that is saved with it, and the error."""
+    """Return the items that land before the reader fails, the cursor saved with them, and the error."""
     items: list[Record | Refusal] = []
     with pytest.raises(SourceError) as caught:
         for chunk in content.read(cursor, batch_size):
@@ -41,7 +41,7 @@ def read_until_error(
 
 
 def describe(items: list[Record | Refusal]) -> list[tuple[int, int, str]]:
-    """Position, line, and what is there: the text, or the breach's code."""
+    """Return each item's position, line, and text or breach code."""
     return [
         (item.position, item.line, item.payload if isinstance(item, Record) else item.breach.code.value)
         for item in items
@@ -60,7 +60,7 @@ LAYOUTS = pytest.mark.parametrize("lay_out", [as_lines, as_array])
 Layout = Callable[..., str]
 
 
-# Texts and places
+# Text and places
 
 
 @LAYOUTS
@@ -90,7 +90,7 @@ def test_numbers_keep_their_text(lay_out: Layout) -> None:
     assert record.values == {"a": Number("1e131071"), "b": [Number("-0"), Number("0.10")], "c": "1"}
 
 
-def test_lines_have_positions_and_blank_ones_none() -> None:
+def test_lines_have_positions_but_blank_lines_do_not() -> None:
     text = '\n{"a":1}\r\n \t\n  {"a":2}  \n\n{"a":3}'
     assert describe(read(text)) == [(1, 2, '{"a":1}'), (2, 4, '{"a":2}'), (3, 6, '{"a":3}')]
 
@@ -101,7 +101,7 @@ def test_elements_have_positions_and_the_line_on_which_they_begin() -> None:
 
 
 @LAYOUTS
-def test_byte_order_mark_belongs_to_no_record(lay_out: Layout) -> None:
+def test_byte_order_mark_is_not_part_of_a_record(lay_out: Layout) -> None:
     plain = describe(read(lay_out('{"a":1}', '{"a":2}')))
     assert describe(read("\ufeff" + lay_out('{"a":1}', '{"a":2}'))) == plain
 
@@ -111,12 +111,12 @@ def test_source_may_be_empty(text: str) -> None:
     assert read(text) == []
 
 
-def test_comma_behind_the_last_element_is_forgiven() -> None:
+def test_trailing_comma_is_accepted() -> None:
     assert describe(read('[{"a":1}, ]')) == [(1, 1, '{"a":1}')]
 
 
 @pytest.mark.parametrize("text", ["", '{"a":1}\n', "null"])
-def test_source_that_must_be_an_array_is_one(text: str) -> None:
+def test_source_that_must_be_an_array_refuses_anything_else(text: str) -> None:
     with pytest.raises(SourceError, match=r"data/things.json did not send a JSON array"):
         read_items(make_content(text, must_be_array=True))
 
@@ -148,7 +148,7 @@ BROKEN = [
 
 @LAYOUTS
 @pytest.mark.parametrize(("text", "code"), BROKEN, ids=[text[:30] for text, _ in BROKEN])
-def test_broken_record_stops_no_other(lay_out: Layout, text: str, code: BreachCode) -> None:
+def test_broken_record_does_not_stop_the_others(lay_out: Layout, text: str, code: BreachCode) -> None:
     items = read(lay_out('{"a":1}', text, '{"a":3}'))
     first = 1 if lay_out is as_lines else 2
     assert describe(items) == [(1, first, '{"a":1}'), (2, first + 1, code), (3, first + 2, '{"a":3}')]
@@ -158,7 +158,7 @@ def test_broken_record_stops_no_other(lay_out: Layout, text: str, code: BreachCo
 
 @LAYOUTS
 @pytest.mark.parametrize(("text", "code"), BROKEN, ids=[text[:30] for text, _ in BROKEN])
-def test_refused_text_is_kept_as_payload_only_where_it_is_json(lay_out: Layout, text: str, code: BreachCode) -> None:
+def test_refused_text_is_kept_as_payload_only_if_it_is_json(lay_out: Layout, text: str, code: BreachCode) -> None:
     refusal = read(lay_out('{"a":0}', text))[1]
     is_kept = code in (BreachCode.DUPLICATE_KEY, BreachCode.NOT_AN_OBJECT)
     assert refusal.payload == (text if is_kept else None)
@@ -185,7 +185,7 @@ def test_bad_utf8_is_refused_with_its_bytes(lay_out: Layout, bad: bytes) -> None
 
 @LAYOUTS
 @pytest.mark.parametrize(("opening", "middle", "closing"), [("[", "", "]"), ('{"a":', "1", "}")])
-def test_nesting_has_a_limit_of_its_own(lay_out: Layout, opening: str, middle: str, closing: str) -> None:
+def test_nesting_has_a_fixed_limit(lay_out: Layout, opening: str, middle: str, closing: str) -> None:
     fitting, deep = (f'{{"a":{opening * inner}{middle}{closing * inner}}}' for inner in (MAX_DEPTH - 1, MAX_DEPTH))
     record, refusal = read(lay_out(fitting, deep))
     assert isinstance(record, Record)
@@ -193,7 +193,7 @@ def test_nesting_has_a_limit_of_its_own(lay_out: Layout, opening: str, middle: s
     assert (refusal.breach.code, refusal.payload) == (BreachCode.TOO_DEEP, None)
 
 
-def test_limit_of_nesting_does_not_depend_on_who_calls() -> None:
+def test_limit_of_nesting_does_not_depend_on_the_caller() -> None:
     text = as_lines('{"a":' + "[" * 700 + "]" * 700 + "}")
 
     def read_from_deep_below(frames: int) -> list[Record | Refusal]:
@@ -207,7 +207,7 @@ def test_many_brackets_side_by_side_are_not_deep() -> None:
     assert isinstance(record, Record)
 
 
-def test_doubled_key_among_very_many_is_found_at_once() -> None:
+def test_duplicate_key_among_many_keys_is_found_quickly() -> None:
     keys = ",".join(f'"{number:x}":1' for number in range(90_000))
     begun = time.process_time()
     (refusal,) = read(f'{{{keys},"15f8f":1}}')
@@ -220,19 +220,19 @@ def test_doubled_key_among_very_many_is_found_at_once() -> None:
 
 
 def make_object(size: int, fill: str = "x") -> str:
-    """An object of this many bytes; a fill of many bytes leaves a rest, which is filled with x."""
+    """Return an object of this many bytes, filled with `fill` and, if that leaves a rest, with x."""
     room = size - len('{"a":""}')
     count = room // len(fill.encode())
     return f'{{"a":"{fill * count}{"x" * (room - count * len(fill.encode()))}"}}'
 
 
 @LAYOUTS
-def test_record_of_just_a_megabyte_is_read(lay_out: Layout) -> None:
+def test_record_of_exactly_a_megabyte_is_read(lay_out: Layout) -> None:
     text = make_object(MAX_RECORD_BYTES)
     assert [item.payload for item in read(lay_out(text, '{"a":2}'))] == [text, '{"a":2}']
 
 
-def test_last_line_of_just_a_megabyte_needs_no_end() -> None:
+def test_last_line_of_exactly_a_megabyte_needs_no_end() -> None:
     text = make_object(MAX_RECORD_BYTES)
     assert [item.payload for item in read(text)] == [text]
 
@@ -249,7 +249,7 @@ def test_line_beyond_a_megabyte_is_refused_with_its_true_length_and_hash(size: i
 
 
 @pytest.mark.parametrize("lead", [0, 1, MAX_RECORD_BYTES // 2, MAX_RECORD_BYTES - 1])
-def test_element_beyond_a_megabyte_ends_the_read_wherever_the_window_stands(lead: int) -> None:
+def test_element_beyond_a_megabyte_ends_the_read_at_any_window_position(lead: int) -> None:
     text = "[" + " " * lead + '{"a":1},' + make_object(MAX_RECORD_BYTES + 1) + ',{"a":3}]'
     items, _, error = read_until_error(make_content(text))
     assert [item.payload for item in items] == ['{"a":1}']
@@ -258,14 +258,14 @@ def test_element_beyond_a_megabyte_ends_the_read_wherever_the_window_stands(lead
 
 @pytest.mark.parametrize("shift", range(-8, 5))
 @pytest.mark.parametrize("fill", ["x", "é", "€", "😀"])
-def test_element_may_straddle_the_edge_of_the_window(shift: int, fill: str) -> None:
+def test_element_may_cross_the_edge_of_the_window(shift: int, fill: str) -> None:
     first = make_object(MAX_RECORD_BYTES - 20 + shift)
     texts = [first, json.dumps({"b": fill * 5}, ensure_ascii=False), make_object(1000, fill), '{"c":4}']
     assert [item.payload for item in read("[" + ",".join(texts) + "]")] == texts
 
 
 @pytest.mark.parametrize("shift", range(5))
-def test_bad_bytes_at_the_edge_of_the_window_stay_what_they_are(shift: int) -> None:
+def test_bad_bytes_at_the_edge_of_the_window_stay_the_same(shift: int) -> None:
     first = make_object(MAX_RECORD_BYTES - 12 - shift).encode()
     bad = b'{"b":"\xe2\x82\xf0\x9f\x98\xff"}'
     _, refusal, record = read(b"[" + first + b"," + bad + b',{"c":3}]')
@@ -291,16 +291,16 @@ BROKEN_OFF = [
     ('[{"a":1},{"a":2},{"a', 2, "its end can't be found"),
     ('[{"a":1},{"a":2},{"a":3', 2, "its end can't be found"),
     ('[{"a":1},{"a":2},{"a":[3},{"a":4}]', 2, "its end can't be found"),
-    ('[{"a":1},{"a":2}]\n{"a":3}', 2, "line 2: there is more text behind the array"),
-    ('[{"a":1},{"a":2}]]', 2, "there is more text behind the array"),
-    ("[] []", 0, "there is more text behind the array"),
+    ('[{"a":1},{"a":2}]\n{"a":3}', 2, "line 2: there is text after the array"),
+    ('[{"a":1},{"a":2}]]', 2, "there is text after the array"),
+    ("[] []", 0, "there is text after the array"),
     ("[", 0, "its end can't be found"),
 ]
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 @pytest.mark.parametrize(("text", "count", "complaint"), BROKEN_OFF)
-def test_what_came_before_the_break_lands_first(text: str, count: int, complaint: str, batch_size: int) -> None:
+def test_records_before_the_break_land_first(text: str, count: int, complaint: str, batch_size: int) -> None:
     items, _, error = read_until_error(make_content(text), batch_size=batch_size)
     assert [item.payload for item in items] == ['{"a":1}', '{"a":2}'][:count]
     assert error.startswith("data/things.json: line ")
@@ -309,9 +309,7 @@ def test_what_came_before_the_break_lands_first(text: str, count: int, complaint
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3])
 @pytest.mark.parametrize(("text", "count", "complaint"), BROKEN_OFF)
-def test_read_that_goes_on_behind_a_break_meets_it_again(
-    text: str, count: int, complaint: str, batch_size: int
-) -> None:
+def test_read_resumed_after_a_break_finds_it_again(text: str, count: int, complaint: str, batch_size: int) -> None:
     _, cursor, error = read_until_error(make_content(text), batch_size=batch_size)
     assert read_until_error(make_content(text), cursor)[::2] == ([], error)
 
@@ -344,7 +342,7 @@ def test_read_resumed_at_any_batch_equals_the_read_in_one_go(text: bytes, batch_
 
 
 @LAYOUTS
-def test_batches_are_full_but_for_the_last(lay_out: Layout) -> None:
+def test_all_batches_but_the_last_are_full(lay_out: Layout) -> None:
     chunks = make_content(lay_out(*['{"a":1}'] * 10)).read(None, 4)
     assert [len(chunk.items) for chunk in chunks] == [4, 4, 2]
 
@@ -353,7 +351,7 @@ def test_batches_are_full_but_for_the_last(lay_out: Layout) -> None:
 def test_cursor_counts_bytes(lay_out: Layout) -> None:
     text = lay_out('{"a":"é"}', '{"a":2}')
     offsets = [chunk.cursor["offset"] for chunk in make_content(text).read(None, 1)]
-    ends = [text.index("}") + 2, text.rindex("}") + 2]  # é has one byte more than characters
+    ends = [text.index("}") + 2, text.rindex("}") + 2]  # é has one more byte than characters
     assert offsets == ([end + 1 for end in ends] if lay_out is as_lines else ends)
 
 
@@ -402,7 +400,7 @@ def test_dumped_lines_read_back_as_their_exact_texts(
     | st.text('{},:" \n\\1eaé', max_size=40).map(lambda text: f'[{{"a":1}},{text}]'.encode()),
     st.integers(1, 3),
 )
-def test_whatever_is_sent_a_resumed_read_ends_as_the_one_in_one_go(content: bytes, batch_size: int) -> None:
+def test_any_content_gives_the_same_result_resumed_as_in_one_go(content: bytes, batch_size: int) -> None:
     def run(cursor: Cursor | None, size: int) -> tuple[list[Record | Refusal], list[Cursor | None], str]:
         items: list[Record | Refusal] = []
         cursors = [cursor]
@@ -446,7 +444,7 @@ def test_whatever_is_sent_a_resumed_read_ends_as_the_one_in_one_go(content: byte
         (b'{"a":1}\n{"a":"\xc3', True),
     ],
 )
-def test_body_looks_cut_where_its_json_does_not_end(text: str | bytes, is_cut: bool) -> None:
+def test_body_looks_cut_if_its_json_does_not_end(text: str | bytes, is_cut: bool) -> None:
     assert looks_cut(hold(text.encode() if isinstance(text, str) else text)) is is_cut
 
 

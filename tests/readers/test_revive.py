@@ -1,12 +1,13 @@
-"""Laws of reviving: what quarantine kept of a record becomes the record again, or is left alone."""
+"""Laws of reviving: the stored form of a refused record becomes the record again, or stays as it is."""
 
 from datetime import timedelta
 
 import pytest
 
-from etl.readers.base import Content, Source
+from etl.readers.content import Content
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
+from etl.readers.source import Source
 from etl.records import ORIGINAL_BYTES, Breach, Record, Refusal, StoredRefusal
 from etl.sources import Contract, CsvSource, JsonApiSource, JsonLinesSource, NonBlank
 from etl.vocabulary import BreachCode
@@ -45,7 +46,7 @@ def read_json(text: str) -> list[Record | Refusal]:
 
 
 def keep(item: Record | Refusal) -> StoredRefusal:
-    """What is in quarantine of an item, refused by the contract or by the reader itself."""
+    """Return an item as quarantine stores it, refused by the contract or by the reader."""
     if isinstance(item, Refusal):
         original = item.original.head if len(item.original.head) == item.original.length else None
         return StoredRefusal(1, item.position, item.line, item.breach, item.payload, original)
@@ -82,7 +83,7 @@ def test_a_revived_record_is_the_one_that_was_read(source: Source, items: list[R
 
 
 @pytest.mark.parametrize("text", ['{"a":1,"a":2}', "[1]", "12", '{"a":', '{"a":NaN}', '{"a":1} 2'])
-def test_what_is_no_json_object_is_refused_as_the_reader_refuses_it(text: str) -> None:
+def test_non_object_is_refused_as_the_reader_refuses_it(text: str) -> None:
     (item,) = read_json('{"x":1}\n' + text)[1:]
     assert isinstance(item, Refusal)
     assert describe(Lines().revive(keep(item))) == item.breach
@@ -92,11 +93,11 @@ def test_a_csv_row_without_its_columns_cannot_be_revived() -> None:
     assert [Csv().revive(keep(item)) for item in read_csv("a,b\n1\n1,2,3\n")] == [None, None]
 
 
-def test_what_was_cut_and_is_no_json_cannot_be_revived() -> None:
+def test_truncated_text_that_is_not_json_cannot_be_revived() -> None:
     (item,) = read_json(f'{{"name": "{LONG}" "a"}}')
     assert Lines().revive(keep(item)) is None
 
 
-def test_a_source_that_cannot_revive_leaves_its_records_alone() -> None:
+def test_a_source_that_cannot_revive_leaves_its_records_refused() -> None:
     (item,) = read_json('{"name": "x"}')
     assert Source().revive(keep(item)) is None

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes is what the database holds, from the first scrape on and from whichever process."""
+"""A scrape by Prometheus gives the numbers of the database, from the first scrape on and from any process."""
 
 import math
 from collections.abc import Callable
@@ -36,7 +36,7 @@ Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
 class Ordered(Listed):
-    """Found through ETL_SOURCES."""
+    """A source found through ETL_SOURCES."""
 
 
 @pytest.fixture(autouse=True)
@@ -71,7 +71,7 @@ def ask(question: str) -> dict[tuple[Any, ...], float]:
 
 
 def read_family(name: str, *labels: str) -> dict[tuple[Any, ...], float]:
-    """The family's samples that are not 0, by the values of these labels."""
+    """Return the family's samples that are not 0, by the values of these labels."""
     return {
         tuple(sample.labels[label] for label in labels): sample.value
         for sample in scrape()[name].samples
@@ -93,7 +93,7 @@ def test_each_family_has_its_type_and_every_source_from_the_beginning() -> None:
 
 
 @pytest.mark.parametrize("happen", HAPPENINGS, ids=lambda happen: happen.__name__)
-def test_a_scrape_is_what_the_database_holds(happen: Callable[[], None]) -> None:
+def test_a_scrape_matches_the_database(happen: Callable[[], None]) -> None:
     happen()
     closed = "FROM etl_runs WHERE finished_at IS NOT NULL"
     assert read_family("etl_runs", "source", "status") == ask(f"SELECT source, status, count(*) {closed} GROUP BY 1, 2")
@@ -141,7 +141,7 @@ def test_the_openmetrics_format_can_be_parsed_too() -> None:
     assert {"etl_runs", "etl_duration_seconds"} <= {family.name for family in families}
 
 
-def test_a_run_is_due_when_its_time_is_received() -> None:
+def test_a_run_becomes_due_at_its_time() -> None:
     orders.queue("listed", key="k", trigger=Trigger.API, by="a test")
     assert find("etl_runs_due") == 1
     Run.objects.update(not_before="2999-01-01T00:00:00Z")
@@ -150,7 +150,7 @@ def test_a_run_is_due_when_its_time_is_received() -> None:
     assert find("etl_runs_due") == 1
 
 
-def test_the_age_of_a_checkpoint_is_by_the_databases_clock() -> None:
+def test_the_age_of_a_checkpoint_follows_the_databases_clock() -> None:
     succeed()
     with connection.cursor() as cursor:
         cursor.execute("UPDATE ingestion_checkpoints SET updated_at = clock_timestamp() - interval '100 seconds'")
@@ -168,7 +168,7 @@ def test_no_counter_falls_when_runs_are_pruned() -> None:
     assert {key: after[key] for key in before} == before
 
 
-def test_a_label_is_one_we_know() -> None:
+def test_unknown_labels_become_other() -> None:
     for number, reason in enumerate(("odd", "odder", "timed_out")):
         Run.objects.create(**make_closed(f"k{number}", status="failed", reason=reason))
     assert read_family("etl_failures", "reason") == {("other",): 2, ("timed_out",): 1}
@@ -181,13 +181,13 @@ def test_a_scrape_is_two_statements() -> None:
     assert len(queries) == 2
 
 
-def test_who_is_alive_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_and_beat_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "find_alive", lambda: liveness.Alive([("celery@a", 1.0), ("celery@b", 2.0)], 3.0))
     samples = read_samples(scrape())
     assert (samples["etl_workers", frozenset()], samples["etl_beat_up", frozenset()]) == (2, 1)
 
 
-def test_without_redis_nobody_knows_who_is_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_workers_and_beat_are_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(liveness, "find_alive", lambda: None)
     samples = read_samples(scrape())
     assert samples["etl_up", frozenset()] == 1
@@ -213,7 +213,7 @@ def test_without_a_database_a_scrape_says_so(monkeypatch: pytest.MonkeyPatch) ->
     assert read_samples(scrape())["etl_up", frozenset()] == 1.0
 
 
-def test_another_process_tells_the_same(project: Project) -> None:
+def test_another_process_exposes_the_same(project: Project) -> None:
     for happen in (drift, refuse_some, fail):
         happen()
     code = "from tests.reports.test_metrics import expose; print('#', flush=True); print(expose())"

@@ -1,4 +1,4 @@
-"""The numbers of /stats and /health are those of the tables, at a cost that does not grow with them."""
+"""The numbers of /stats and /health match the tables, at a cost that does not grow with the tables."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ GROWING = ("unified_records", "raw_records", "raw_api_data", "etl_quarantine", "
 
 
 class Ordered(Listed):
-    """Found through ETL_SOURCES."""
+    """A source found through ETL_SOURCES."""
 
     def __init__(self) -> None:
         super().__init__((make_item(1), make_item("bad", price="x")))
@@ -52,7 +52,7 @@ def capture() -> Iterator[list[str]]:
     statements += [query["sql"] for query in queries.captured_queries]
 
 
-def test_statistics_are_those_of_the_tables() -> None:
+def test_statistics_match_the_tables() -> None:
     for happen in (succeed, refuse_some, fail, fail):
         happen()
     ingest_here(TimedListed([]))
@@ -85,7 +85,7 @@ def as_text(time: Any) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%S.%f+00:00}"
 
 
-def test_each_source_has_the_same_fields_of_its_own() -> None:
+def test_each_source_has_the_same_fields() -> None:
     for happen in (succeed, refuse_some, fail):
         happen()
     read = statistics.read_statistics()
@@ -106,7 +106,7 @@ def test_a_project_without_sources_has_statistics(settings: Any) -> None:
     assert (read["total_runs"], read["sources"], read["checkpoints"], read["records_by_source"]) == (0, [], [], {})
 
 
-def test_a_held_source_tells_by_whom_and_until_when() -> None:
+def test_a_held_source_has_its_run_and_the_end_of_the_lease() -> None:
     claim = start().claim
     (checkpoint,) = statistics.read_statistics()["checkpoints"]
     held = Checkpoint.objects.get()
@@ -114,7 +114,7 @@ def test_a_held_source_tells_by_whom_and_until_when() -> None:
     assert (checkpoint["owner_run"], checkpoint["lease_expires_at"]) == (claim.run_id, as_text(held.lease_expires_at))
 
 
-def test_times_are_utc_whatever_the_session_s_time_zone() -> None:
+def test_times_are_utc_in_any_time_zone_of_the_session() -> None:
     succeed()
     before = statistics.read_statistics_json()
     with transaction.atomic(), connection.cursor() as cursor:
@@ -122,7 +122,7 @@ def test_times_are_utc_whatever_the_session_s_time_zone() -> None:
         assert statistics.read_statistics_json() == before
 
 
-def test_statistics_are_one_statement_and_look_at_no_table_that_grows() -> None:
+def test_statistics_are_one_statement_and_read_no_growing_table() -> None:
     succeed()
     with capture() as statements:
         json.loads(statistics.read_statistics_json())
@@ -130,7 +130,7 @@ def test_statistics_are_one_statement_and_look_at_no_table_that_grows() -> None:
     assert not [table for table in GROWING if table in statements[0]]
 
 
-def test_neither_statistics_nor_standings_read_through_the_runs() -> None:
+def test_neither_statistics_nor_standings_scan_the_runs() -> None:
     for n in range(2):
         Run.objects.bulk_create(Run(**make_closed(f"{n} {number}")) for number in range(3000))
     with connection.cursor() as cursor:
@@ -159,7 +159,7 @@ def test_a_source_without_schedule_has_no_lag() -> None:
     assert read_standings() == [Standing("listed", None, None, None), Standing("never", None, None, None)]
 
 
-def test_a_due_source_lags_until_a_run_has_ended_well() -> None:
+def test_a_due_source_lags_until_a_run_has_succeeded() -> None:
     schedule.make_missing_entry(Ordered())
     due = schedule.find_due(Ordered(), read_clock())
     assert due is not None
@@ -178,7 +178,7 @@ def test_a_paused_source_has_no_lag() -> None:
     assert find_standing().lag_s is None
 
 
-def test_a_run_that_began_before_its_instant_does_not_serve_it_unless_asked_for_it() -> None:
+def test_a_run_that_began_before_the_instant_serves_it_only_by_its_key() -> None:
     schedule.make_missing_entry(Ordered())
     due = schedule.find_due(Ordered(), read_clock())
     assert due is not None
@@ -192,7 +192,7 @@ def test_a_run_that_began_before_its_instant_does_not_serve_it_unless_asked_for_
     assert find_standing().lag_s == 0
 
 
-def test_the_last_run_that_read_something_is_told_beside_the_last_run() -> None:
+def test_the_last_run_that_read_something_is_given_with_the_last_run() -> None:
     ingest_here(Ordered())
     reading = Run.objects.get()
     executor.execute_queued(orders.queue("listed", key="k", trigger=Trigger.API, by="a test").pk)
@@ -202,13 +202,13 @@ def test_the_last_run_that_read_something_is_told_beside_the_last_run() -> None:
     assert (standing.last_run.reason, standing.last_reading_run.id) == ("unchanged", reading.pk)
 
 
-def test_an_open_run_is_no_last_run() -> None:
+def test_an_open_run_is_not_the_last_run() -> None:
     land(start(), Listed(), [make_item(1)])
     end_lease()
     assert (find_standing().last_run, find_standing().last_reading_run) == (None, None)
 
 
-def test_standings_are_four_statements_however_many_sources() -> None:
+def test_standings_are_four_statements_for_any_number_of_sources() -> None:
     ingest_here(Ordered())
     with capture() as statements:
         read_standings()

@@ -1,4 +1,4 @@
-"""Mail to ADMINS: at a source's first failure and at its recovery, once each, whoever closes the runs."""
+"""Mail to ADMINS: once at a source's first failure and once at its recovery, from any number of processes."""
 
 import re
 import smtplib
@@ -49,7 +49,7 @@ def subjects() -> list[str]:
 
 HELD = 20_261_122  # an advisory lock
 FAILS = "[Kasparro] listed fails: source_unreachable"
-WELL = "[Kasparro] listed is well again"
+WELL = "[Kasparro] listed has recovered"
 
 
 def test_the_first_failure_and_the_recovery_are_mailed_and_nothing_between() -> None:
@@ -64,7 +64,7 @@ def test_the_first_failure_and_the_recovery_are_mailed_and_nothing_between() -> 
     assert subjects() == [FAILS, WELL, FAILS]
 
 
-def test_a_source_that_fails_at_its_very_first_run_is_mailed() -> None:
+def test_a_source_that_fails_in_its_very_first_run_is_mailed() -> None:
     fail()
     assert subjects() == [FAILS]
 
@@ -75,21 +75,21 @@ def test_a_source_that_never_failed_is_not_mailed() -> None:
     assert mail.outbox == []
 
 
-def test_refused_records_are_a_recovery_and_no_failure() -> None:
+def test_refused_records_are_a_recovery_and_not_a_failure() -> None:
     ingest_here(Listed([make_item("bad", price="x")]))
     fail()
     ingest_here(Listed([make_item("bad", price="y")]))
     assert subjects() == [FAILS, WELL]
 
 
-def test_each_source_is_told_by_itself() -> None:
+def test_each_source_is_mailed_separately() -> None:
     fail()
     fail(source="other")
     assert len(subjects()) == 2
 
 
 @pytest.mark.parametrize("reason", [Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED])
-def test_what_a_person_has_stopped_tells_nothing(reason: Reason) -> None:
+def test_a_run_that_an_operator_stopped_is_ignored(reason: Reason) -> None:
     succeed()
     fail(reason)
     assert mail.outbox == []
@@ -99,7 +99,7 @@ def test_what_a_person_has_stopped_tells_nothing(reason: Reason) -> None:
     assert subjects() == [FAILS]
 
 
-def test_a_replay_is_no_recovery() -> None:
+def test_a_replay_is_not_a_recovery() -> None:
     fail()
     claim = start().claim
     Run.objects.filter(pk=claim.run_id).update(trigger=Trigger.REPLAY)
@@ -123,7 +123,7 @@ def test_a_mail_says_what_happened_and_what_to_do() -> None:
     text = str(message.body)
     for part in (
         *("listed", f"run:     {run_id} (terminal, attempt 1)", "No answer from https://example.org.", "0 seen"),
-        *("The source did not answer, after all retries. Try its address from", "docs/runbook.md#source_unreachable"),
+        *("The source did not respond, after all retries. Try its address from", "docs/runbook.md#source_unreachable"),
         f"manage.py runs {run_id}",
     ):
         assert part in text
@@ -143,7 +143,7 @@ def test_without_administrators_there_is_no_mail(settings: Any) -> None:
     assert mail.outbox == []
 
 
-def test_a_mail_server_that_refuses_disturbs_nothing(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+def test_a_mail_server_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise smtplib.SMTPAuthenticationError(535, b"s3cret is no password")
 
@@ -156,9 +156,9 @@ def test_a_mail_server_that_refuses_disturbs_nothing(monkeypatch: pytest.MonkeyP
 
 
 def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
-    """Whoever closes later must see the earlier one closed, and the other way round: else both mail, or none.
+    """The process that closes later must see the earlier run closed, and vice versa. Otherwise both mail, or neither.
 
-    The first is held behind its `finished_at` until the second waits for it, or has not waited at all.
+    The first is held after it has chosen its `finished_at`, until the second waits for it or does not wait at all.
     """
     first, second = (
         orders.queue("gone", key=f"{n}", trigger=Trigger.API, by="a test", options=Options(full=True)) for n in range(2)
@@ -188,7 +188,7 @@ def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
 
 @contextmanager
 def hold_update(cursor: Any, run_id: int) -> Iterator[None]:
-    """Whoever updates this run's row waits until the end of the block; the row's new values are found before."""
+    """Make an update of this run's row wait until the end of the block, after it has found the row's new values."""
     cursor.execute(
         f"""
         CREATE FUNCTION hold_update() RETURNS trigger LANGUAGE plpgsql AS
@@ -206,7 +206,7 @@ def hold_update(cursor: Any, run_id: int) -> Iterator[None]:
 
 
 class Post(socketserver.StreamRequestHandler):
-    """As much of RFC 5321 as a mail takes."""
+    """The part of RFC 5321 that receiving a mail needs."""
 
     def handle(self) -> None:
         self._say("220 post")
@@ -224,7 +224,7 @@ class Post(socketserver.StreamRequestHandler):
 
 @contextmanager
 def run_mail_server() -> Iterator[tuple[str, list[str]]]:
-    """Its EMAIL_URL, and the mails that have come."""
+    """Yield the server's EMAIL_URL, and the mails that it has received."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Post) as server:
         server.daemon_threads = True
         mails: list[str] = []
@@ -247,10 +247,10 @@ def test_real_processes_mail_through_a_real_server(project: Project) -> None:
     assert "Subject: [Kasparro] products_csv fails: source_unreadable" in failure
     assert "To: ann@example.org, bob@example.org" in failure
     assert "From: kasparro@localhost" in failure
-    assert "Subject: [Kasparro] products_csv is well again" in recovery
+    assert "Subject: [Kasparro] products_csv has recovered" in recovery
 
 
-def test_a_mail_server_that_is_gone_changes_no_run(project: Project) -> None:
+def test_a_mail_server_that_is_down_changes_no_run(project: Project) -> None:
     environment = {"ADMINS": "ann@example.org", "EMAIL_URL": "smtp+tls://user:s3cret@127.0.0.1:1"}
     done = project.run("ingest", "--json", "products_csv", PRODUCTS_CSV="nowhere.csv", **environment)
     assert '"reason": "source_unreadable"' in done.stdout

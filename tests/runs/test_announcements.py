@@ -1,4 +1,4 @@
-"""`run_closed`: sent once for each run, behind the commit, wherever and however it was closed."""
+"""`run_closed` is sent once for each run, after the commit, for every way of closing a run."""
 
 import logging
 import re
@@ -31,15 +31,15 @@ def sources(settings: Any) -> None:
 
 
 @pytest.fixture
-def told() -> Iterator[list[tuple[Any, ...]]]:
-    """What a receiver was told, as (sender, id, status, reason)."""
-    told: list[tuple[Any, ...]] = []
+def received() -> Iterator[list[tuple[Any, ...]]]:
+    """Collect the signals that a receiver gets, as (sender, id, status, reason)."""
+    received: list[tuple[Any, ...]] = []
 
     def note(sender: Any, run: Run, **kwargs: Any) -> None:
-        told.append((sender, run.pk, run.status, run.reason))
+        received.append((sender, run.pk, run.status, run.reason))
 
     run_closed.connect(note)
-    yield told
+    yield received
     run_closed.disconnect(note)
 
 
@@ -114,11 +114,11 @@ CLOSINGS = (
 
 
 @pytest.mark.parametrize("happen", CLOSINGS, ids=lambda happen: happen.__name__)
-def test_each_way_to_close_a_run_is_told_once(happen: Callable[[], str], told: list[tuple[Any, ...]]) -> None:
+def test_each_way_to_close_a_run_is_announced_once(happen: Callable[[], str], received: list[tuple[Any, ...]]) -> None:
     ending = happen()
     (run,) = Run.objects.filter(finished_at__isnull=False)
     assert f"{run.status}/{run.reason}" == ending
-    assert told == [(Run, run.pk, run.status, run.reason)]
+    assert received == [(Run, run.pk, run.status, run.reason)]
 
 
 def test_runs_are_closed_in_one_place_only() -> None:
@@ -127,7 +127,7 @@ def test_runs_are_closed_in_one_place_only() -> None:
     assert len(writes) == 1
 
 
-def test_it_is_told_behind_the_commit() -> None:
+def test_a_close_is_announced_after_the_commit() -> None:
     seen: list[Any] = []
 
     def look_from_outside(run: Run, **kwargs: Any) -> None:
@@ -144,35 +144,35 @@ def test_it_is_told_behind_the_commit() -> None:
     assert seen == [("success",)]
 
 
-def test_what_is_rolled_back_is_not_told(told: list[tuple[Any, ...]]) -> None:
+def test_a_close_that_is_rolled_back_is_not_announced(received: list[tuple[Any, ...]]) -> None:
     started = start()
     with transaction.atomic():
         ending._write(connections["default"].cursor(), "listed", ending.cancelled("a test"), pk=started.claim.run_id)
         transaction.set_rollback(True)
-    assert told == []
+    assert received == []
 
 
-def test_the_second_close_is_not_told(told: list[tuple[Any, ...]]) -> None:
+def test_the_second_close_is_not_announced(received: list[tuple[Any, ...]]) -> None:
     claim = start().claim
     for _ in range(2):
         ending.end(claim, ending.finished(Status.SUCCESS))
-    assert len(told) == 1
+    assert len(received) == 1
 
 
-def test_an_overtaken_close_is_not_told(told: list[tuple[Any, ...]]) -> None:
+def test_an_overtaken_close_is_not_announced(received: list[tuple[Any, ...]]) -> None:
     claim = start().claim
     end_lease()
     start()
     with pytest.raises(Overtaken):
         ending.end(claim, ending.finished(Status.SUCCESS))
-    assert len(told) == 1
+    assert len(received) == 1
 
 
-def test_a_run_that_is_handed_over_is_not_told(told: list[tuple[Any, ...]]) -> None:
+def test_a_run_that_is_handed_over_is_not_announced(received: list[tuple[Any, ...]]) -> None:
     started = starting.start_queued(queue())
     assert isinstance(started, starting.Started)
     ending.end(started.claim, ending.handed_over("The worker stops."))
-    assert told == []
+    assert received == []
 
 
 def break_down(secret: str, **kwargs: Any) -> None:
@@ -184,7 +184,7 @@ def break_down(secret: str, **kwargs: Any) -> None:
     [lambda **kwargs: break_down("s3cret"), partial(break_down, "s3cret")],  # a partial has no name to log
     ids=["function", "partial"],
 )
-def test_a_receiver_that_raises_disturbs_nobody(receiver: Any, capsys: Any, caplog: Any) -> None:
+def test_a_receiver_that_raises_does_not_affect_the_run(receiver: Any, capsys: Any, caplog: Any) -> None:
     run_closed.connect(receiver)
     try:
         outcome = ingest_here(Listed([make_item(1)]))

@@ -1,4 +1,4 @@
-"""Cancelling: a queued run is closed, a running one writes nothing more, and its source is free at once."""
+"""Cancelling: a queued run is closed, a running one writes nothing further, and its source is free at once."""
 
 import threading
 import time
@@ -45,7 +45,7 @@ def assert_cancelled(run_id: int) -> None:
     assert run.events.get(kind="closed").message == "Cancelled by a test."
 
 
-def test_a_cancelled_queued_run_is_closed_and_never_begun() -> None:
+def test_a_cancelled_queued_run_is_closed_and_never_started() -> None:
     run = queue()
     cancel(run.pk)
     executor.execute_queued(run.pk)
@@ -53,7 +53,7 @@ def test_a_cancelled_queued_run_is_closed_and_never_begun() -> None:
     assert not Checkpoint.objects.exists()
 
 
-def test_a_cancelled_run_that_was_handed_over_is_not_gone_on_with() -> None:
+def test_a_cancelled_run_that_was_handed_over_is_not_resumed() -> None:
     run = queue()
     started = starting.start_queued(run)
     assert isinstance(started, starting.Started)
@@ -63,7 +63,7 @@ def test_a_cancelled_run_that_was_handed_over_is_not_gone_on_with() -> None:
     assert_cancelled(run.pk)
 
 
-def test_a_cancelled_running_run_writes_nothing_more() -> None:
+def test_a_cancelled_running_run_writes_nothing_further() -> None:
     started = start()
     cancel(started.claim.run_id)
     with pytest.raises(Overtaken):
@@ -81,7 +81,7 @@ def test_cancelling_frees_the_source_at_once_and_for_a_new_epoch() -> None:
     assert start().claim.run_id != started.claim.run_id
 
 
-def test_cancelling_a_run_that_waits_leaves_the_owner_alone() -> None:
+def test_cancelling_a_queued_run_does_not_affect_the_owner() -> None:
     waiting = queue(options=Options(full=True))
     owner = start()
     cancel(waiting.pk)
@@ -117,7 +117,7 @@ def test_a_cancelled_run_has_no_successor() -> None:
     assert not Run.objects.filter(key__startswith="successor:").exists()
 
 
-def test_what_waits_for_the_source_is_sent_for() -> None:
+def test_cancelling_sends_the_runs_queued_for_the_source() -> None:
     holder = start()
     waiting = queue()
     Run.objects.update(sent_at=None)
@@ -125,7 +125,7 @@ def test_what_waits_for_the_source_is_sent_for() -> None:
     assert Run.objects.get(pk=waiting.pk).sent_at is not None
 
 
-def test_a_batch_under_way_is_waited_for_and_counts() -> None:
+def test_cancelling_waits_for_a_batch_in_progress() -> None:
     started = start()
     with connections["default"].copy().cursor() as batch:
         batch.execute("BEGIN")
@@ -140,7 +140,7 @@ def test_a_batch_under_way_is_waited_for_and_counts() -> None:
 
 @pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])
 def test_a_start_and_a_cancel_at_once_have_one_winner(delay: float) -> None:
-    """Whoever comes first: the run ends cancelled once, or had ended by itself before; nothing is half done."""
+    """In either order: the run ends once as cancelled, or had already ended by itself. Nothing is half done."""
     run = queue()
     answers: list[str] = []
 
@@ -177,7 +177,7 @@ def test_a_terminal_run_that_is_cancelled_stops_within_one_batch(project: Projec
     assert "Cancelled by a test." in errors
     assert landed_batches() == landed
     overtaken = run.events.get(kind="overtaken")
-    assert overtaken.message == f"Run {run.pk} of products_csv was closed from outside; it writes nothing more."
+    assert overtaken.message == f"Run {run.pk} of products_csv was closed from outside; it writes nothing further."
     project.ingest("products_csv")
     assert_landed_once()
 
@@ -188,6 +188,6 @@ def test_a_cancel_ends_a_long_wait(project: Project) -> None:
         process = project.start("ingest", "coingecko_api", "--json")
         wait_until(lambda: Run.objects.filter(events__kind="retry").exists())
         cancel(Run.objects.get().pk)
-        output, errors = process.communicate(timeout=10)  # the longest a lease is not looked after is 5 s
+        output, errors = process.communicate(timeout=10)  # a lease is checked at least every 5 s
     assert '"reason": "cancelled"' in output, errors
     assert Run.objects.get().events.filter(kind="overtaken").count() == 1

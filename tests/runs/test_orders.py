@@ -1,24 +1,27 @@
-"""Runs as orders: rows first, messages as hints; asking twice is harmless."""
+"""Runs as orders: the row comes first, the message is a hint, and requesting twice is harmless."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
-from django.db import connections
+from django.db import connection, connections
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from etl.clock import read_clock
 from etl.execution import executor
 from etl.execution import sweep as sweeping
+from etl.fence import task_leases
 from etl.fence.redis_lock import SourceLock
-from etl.models import Run, RunKey
+from etl.models import Checkpoint, Run, RunKey, TaskLease
 from etl.read_context import ReadContext
-from etl.readers.base import Content, Opening
+from etl.readers.content import Content, Opening
 from etl.runs import ending, orders, schedule, starting
 from etl.runs.options import Options
+from etl.supervision import sweep_watch
 from etl.vocabulary import Trigger
 from tests.listed_source import Listed, make_item
 
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Ordered(Listed):
-    """Found through ETL_SOURCES."""
+    """A source found through ETL_SOURCES."""
 
     content = (make_item(1), make_item(2))
 
@@ -34,8 +37,12 @@ class Ordered(Listed):
         super().__init__(self.content)
 
 
+class Other(Ordered):
+    name = "other"
+
+
 class Breaking(Ordered):
-    """Raises what a test puts into `error`."""
+    """A source that raises the `error` that a test sets."""
 
     error: BaseException
 
@@ -58,7 +65,7 @@ def test_the_same_key_gives_the_same_run() -> None:
     assert queue("k").pk == queue("k").pk
 
 
-def test_asking_again_while_a_plain_run_waits_gives_that_one() -> None:
+def test_asking_while_a_plain_run_is_queued_gives_that_run() -> None:
     first = queue("one")
     assert queue("two").pk == first.pk
     assert RunKey.objects.get().key == "two"
@@ -72,7 +79,7 @@ def test_a_key_keeps_its_answer_when_its_run_is_closed() -> None:
     assert (queue("one").pk, queue("two").pk) == (first.pk, first.pk)
 
 
-def test_a_full_read_is_an_order_of_its_own() -> None:
+def test_a_full_read_is_a_separate_order() -> None:
     assert queue("one").pk != queue("two", options=Options(full=True)).pk
 
 
@@ -82,7 +89,7 @@ def test_asking_while_a_run_is_running_gives_a_new_one() -> None:
     assert queue("one").pk != started.claim.run_id
 
 
-def test_a_run_that_was_handed_over_may_wait_beside_a_new_order() -> None:
+def test_a_run_that_was_handed_over_does_not_block_a_new_order() -> None:
     first = queue("one")
     started = starting.start_queued(first)
     assert isinstance(started, starting.Started)
@@ -92,7 +99,7 @@ def test_a_run_that_was_handed_over_may_wait_beside_a_new_order() -> None:
     assert queue("three").pk == first.pk
 
 
-def test_twenty_that_ask_at_once_get_one_run() -> None:
+def test_twenty_requests_at_once_get_one_run() -> None:
     answers: list[int] = []
 
     def ask(key: str) -> None:
@@ -124,14 +131,14 @@ def test_a_message_about_a_run_that_is_not_due_does_nothing() -> None:
     assert Run.objects.get(pk=run.pk).status == "queued"
 
 
-def test_a_message_about_a_held_source_leaves_the_run_waiting() -> None:
+def test_a_message_about_a_held_source_leaves_the_run_queued() -> None:
     run = queue("one", options=Options(full=True))
     assert isinstance(starting.start_at_terminal("listed"), starting.Started)
     executor.execute_queued(run.pk)
     assert Run.objects.get(pk=run.pk).status == "queued"
 
 
-def test_a_held_lock_saves_a_start_and_is_told(settings: Any) -> None:
+def test_a_held_lock_prevents_a_start_and_is_logged(settings: Any) -> None:
     run = queue("one", options=Options(full=True))
     holder = starting.start_at_terminal("listed")
     assert isinstance(holder, starting.Started)
@@ -152,7 +159,7 @@ def test_options_are_read_from_the_row() -> None:
     assert Run.objects.get(pk=second.pk).unchanged == 2
 
 
-def test_a_run_of_a_source_that_is_gone_is_closed() -> None:
+def test_a_run_of_a_source_that_is_no_longer_configured_is_closed() -> None:
     run = queue(source="gone")
     executor.execute_queued(run.pk)
     assert Run.objects.get(pk=run.pk).reason == "unknown_source"
@@ -161,7 +168,7 @@ def test_a_run_of_a_source_that_is_gone_is_closed() -> None:
 @pytest.mark.parametrize(
     ("error", "reason"), [(SoftTimeLimitExceeded(), "timed_out"), (MemoryError(), "out_of_memory")]
 )
-def test_a_task_that_hits_its_limits_ends_in_its_reason(settings: Any, error: BaseException, reason: str) -> None:
+def test_a_task_that_hits_its_limits_ends_with_its_reason(settings: Any, error: BaseException, reason: str) -> None:
     settings.ETL_SOURCES = ["tests.runs.test_orders.Breaking"]
     Breaking.error = error
     run = queue()
@@ -169,20 +176,118 @@ def test_a_task_that_hits_its_limits_ends_in_its_reason(settings: Any, error: Ba
     assert (Run.objects.get(pk=run.pk).status, Run.objects.get(pk=run.pk).reason) == ("failed", reason)
 
 
-def test_a_message_is_sent_at_most_every_five_minutes() -> None:
+def test_a_message_is_sent_again_after_a_while_and_seldom_after_ten(settings: Any) -> None:
+    settings.ETL_RESEND_SECONDS = 0.2
     run = queue()
     assert not orders.send(run.pk)
-    Run.objects.update(sent_at="2026-01-01T00:00:00Z")
+    for _ in range(9):
+        time.sleep(0.25)
+        assert orders.send(run.pk)
+    time.sleep(0.25)
+    assert not orders.send(run.pk)
+    time.sleep(0.2 * orders.SELDOM)
     assert orders.send(run.pk)
+    assert Run.objects.get().sends == 11
 
 
-def test_a_run_is_not_sent_for_before_its_time() -> None:
+def test_a_request_that_is_frozen_stops_no_other_source_and_is_named(settings: Any) -> None:
+    settings.ETL_SOURCES = ["tests.runs.test_orders.Ordered", "tests.runs.test_orders.Other"]
+    for source in (Ordered(), Other()):
+        schedule.make_missing_entry(source)
+    frozen = connections["default"].copy()
+    with frozen.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('kasparro source listed', 0))")
+        sweeping.sweep()
+        with pytest.raises(orders.RequestsLocked, match=r"^Requests for runs of listed are locked by session \d+ \("):
+            queue()
+    frozen.close()
+    assert list(Run.objects.values_list("source", flat=True)) == ["other"]
+    assert queue().source == "listed"
+
+
+def test_a_waiting_run_that_another_session_locks_stops_no_other_source() -> None:
+    run = queue()
+    frozen = connections["default"].copy()
+    with frozen.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT FROM etl_runs WHERE id = %s FOR UPDATE", [run.pk])
+        with pytest.raises(orders.RequestsLocked, match=r"^A run of listed that waits is locked by another session"):
+            queue("another")
+    frozen.close()
+    assert queue("another").pk == run.pk
+
+
+def test_only_one_sweep_at_a_time_and_the_next_one_when_its_lease_is_over(settings: Any) -> None:
+    held = task_leases.take(sweeping.LEASE, owner="a frozen process", seconds=0.5)
+    assert held is not None
+    sweeping.sweep()
+    assert not PeriodicTask.objects.filter(name="ingest listed").exists()
+    time.sleep(0.6)
+    sweeping.sweep()
+    assert PeriodicTask.objects.filter(name="ingest listed").exists()
+    assert not held.renew()
+
+
+def test_a_queued_run_that_a_terminal_picks_up_has_a_successor(settings: Any) -> None:
+    run = queue()
+    started = starting.start_at_terminal("listed")
+    assert isinstance(started, starting.Started)
+    assert started.run.pk == run.pk
+    abandon()
+    assert Run.objects.get(key=f"successor:{run.pk}").status == "queued"
+
+
+def test_a_run_that_a_terminal_made_has_no_successor() -> None:
+    starting.start_at_terminal("listed")
+    abandon()
+    assert Run.objects.get().reason == "abandoned"
+
+
+def test_a_heartbeat_from_before_the_clock_was_set_back_is_no_sign_of_life() -> None:
+    starting.start_at_terminal("listed")
+    abandon(heartbeat="2999-01-01T00:00:00Z")
+    assert Run.objects.get().reason == "abandoned"
+
+
+def abandon(*, heartbeat: str = "2026-01-01T00:00:00Z") -> None:
+    """The process of the running run is gone, and the sweep looks."""
+    connection.close()
+    Run.objects.update(heartbeat_at=heartbeat)
+    Checkpoint.objects.update(owner_pid=1, lease_expires_at=heartbeat)
+    ending.abandon_stale("listed")
+
+
+def test_a_lease_from_before_the_clock_was_set_back_counts_as_ended() -> None:
+    assert task_leases.take(sweeping.LEASE, owner="a", seconds=3600) is not None
+    assert task_leases.take(sweeping.LEASE, owner="b", seconds=60) is not None
+
+
+def test_one_source_whose_sweep_fails_keeps_none_from_the_next(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.ETL_SOURCES = ["tests.runs.test_orders.Ordered", "tests.runs.test_orders.Other"]
+    make = schedule.make_missing_entry
+    monkeypatch.setattr(
+        schedule, "make_missing_entry", lambda source: 1 / 0 if source.name == "listed" else make(source)
+    )
+    sweeping.sweep()
+    assert PeriodicTask.objects.filter(name="ingest other").exists()
+
+
+def test_a_sweep_is_overdue_until_one_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert sweep_watch.is_overdue()
+    sweeping.sweep()
+    assert not sweep_watch.is_overdue()
+    TaskLease.objects.update(taken_at="2999-01-01T00:00:00Z")  # the clock was set back since
+    assert sweep_watch.is_overdue()
+
+
+def test_a_run_is_not_sent_before_it_is_due() -> None:
     run = queue()
     Run.objects.update(sent_at=None, not_before="2999-01-01T00:00:00Z")
     assert not orders.send(run.pk)
 
 
-def test_a_sweep_makes_missing_entries_and_changes_none() -> None:
+def test_a_sweep_creates_missing_entries_and_changes_no_other() -> None:
     sweeping.sweep()
     entry = PeriodicTask.objects.get(name="ingest listed")
     assert (entry.interval.every, entry.interval.period) == (3600, "seconds")
@@ -191,7 +296,7 @@ def test_a_sweep_makes_missing_entries_and_changes_none() -> None:
     assert PeriodicTask.objects.get(name="ingest listed").interval.every == 5
 
 
-def test_a_slot_is_queued_once_however_often_it_is_swept() -> None:
+def test_a_slot_is_queued_once_by_any_number_of_sweeps() -> None:
     for _ in range(3):
         sweeping.sweep()
         sweeping.queue_due("listed")
@@ -207,7 +312,7 @@ def test_slots_that_were_missed_are_caught_up_once(settings: Any) -> None:
     assert [run.key for run in Run.objects.all()] == [due.key]
 
 
-def test_a_source_that_fails_does_not_keep_others_from_being_swept(settings: Any, caplog: Any) -> None:
+def test_a_source_that_fails_does_not_stop_the_sweep_of_others(settings: Any, caplog: Any) -> None:
     settings.ETL_SOURCES = ["tests.runs.test_orders.Ordered", "tests.runs.test_orders.Unscheduled"]
     settings.ETL_SOURCES.reverse()
     sweeping.sweep()

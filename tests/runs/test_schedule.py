@@ -1,4 +1,4 @@
-"""Due instants: by interval in UTC, by crontab in its zone, nothing lost on the nights when clocks change."""
+"""Due instants: by interval in UTC, by crontab in its zone. None is lost on the nights when clocks change."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,7 +16,7 @@ def at(text: str) -> datetime:
 
 
 def list_instants(times: crontab, start: str, end: str, step: timedelta = timedelta(minutes=5)) -> list[datetime]:
-    """Every due instant that a sweep each five minutes finds between two times."""
+    """List every due instant that a sweep every five minutes finds between two times."""
     now, found = at(start), []
     while now <= at(end):
         instant = find_last_match(times, PARIS, now)

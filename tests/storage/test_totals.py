@@ -1,4 +1,4 @@
-"""The totals are what has happened, whoever wrote it, and never fall."""
+"""The totals count everything that has happened, regardless of the writer, and never fall."""
 
 import threading
 from collections import defaultdict
@@ -15,7 +15,7 @@ from django.db.models import Max
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot, Total
 from etl.reports.verification import verify
 from etl.runs import ending, orders, progress, starting
-from etl.runs.events import add_event
+from etl.runs.audit_log import add_event
 from etl.runs.starting import Started
 from etl.storage.totals import find_wrong, repair_totals
 from etl.vocabulary import DURATION_BOUNDS, OUTCOMES, EventKind, Reason, Status, Trigger
@@ -28,7 +28,7 @@ Counted = dict[tuple[str, str, str], Decimal]
 
 
 def count_tables() -> Counted:
-    """The same as the totals, counted from the rows, here and not in SQL."""
+    """Count the totals from the rows, in Python instead of SQL."""
     counted: Counted = defaultdict(Decimal)
     for run in Run.objects.all():
         for outcome in OUTCOMES:
@@ -152,7 +152,7 @@ def test_the_totals_are_what_happened(happen: Callable[[], None]) -> None:
     assert Total.objects.exclude(pruned=0).count() == 0
 
 
-def test_the_last_success_is_told_by_its_total() -> None:
+def test_the_last_success_is_given_by_its_total() -> None:
     succeed()
     fail()
     for status in ("success", "failed"):
@@ -167,7 +167,7 @@ def test_a_batch_counts_when_it_lands() -> None:
     }
 
 
-def test_what_is_rolled_back_is_not_counted() -> None:
+def test_rolled_back_rows_are_not_counted() -> None:
     succeed()
     before = read_values()
     with transaction.atomic():
@@ -189,7 +189,7 @@ def test_a_heartbeat_writes_no_total() -> None:
 @pytest.mark.parametrize("bound", [*DURATION_BOUNDS[:-1], "86400"])
 def test_a_run_counts_in_the_bucket_of_its_bound(bound: str) -> None:
     Run.objects.create(**make_closed("at the bound", bound))
-    Run.objects.create(**make_closed("behind it", str(Decimal(bound) + Decimal("0.000001"))))
+    Run.objects.create(**make_closed("above it", str(Decimal(bound) + Decimal("0.000001"))))
     assert read_kept() == count_tables()
 
 
@@ -248,26 +248,26 @@ def verify_and_repair() -> list[str]:
 
 
 @pytest.mark.parametrize("change", [-1, 1])
-def test_verify_finds_a_wrong_total_and_repair_mends_it(change: int, capsys: Any) -> None:
+def test_verify_finds_a_wrong_total_and_repair_corrects_it(change: int, capsys: Any) -> None:
     succeed()
     Total.objects.filter(name="records", label="new").update(value=2 + change)
     with pytest.raises(SystemExit):
         call_command("verify")
-    assert f"listed: the total of records new is kept as {2 + change}, counted are 2" in capsys.readouterr().out
+    assert f"listed: the total of records new is stored as {2 + change} but should be 2" in capsys.readouterr().out
     call_command("verify", "--repair")
     assert read_kept() == count_tables()
 
 
-def test_repair_makes_a_missing_total_and_empties_a_made_up_one() -> None:
+def test_repair_creates_a_missing_total_and_empties_an_invented_one() -> None:
     succeed()
     Total.objects.filter(name="runs").delete()
-    Total.objects.create(source="nobody", name="retries", value=7)
+    Total.objects.create(source="unknown", name="retries", value=7)
     assert len(verify_and_repair()) == 2
     assert verify() == []
     assert Total.objects.get(name="runs").latest == Run.objects.get().finished_at
 
 
-def test_repair_keeps_what_is_pruned() -> None:
+def test_repair_keeps_the_pruned_part() -> None:
     succeed()
     Run.objects.all().delete()
     fail()
@@ -278,21 +278,21 @@ def test_repair_keeps_what_is_pruned() -> None:
     assert read_kept() == count_tables()
 
 
-def test_a_total_whose_last_time_is_too_old_is_found_and_mended() -> None:
+def test_a_total_whose_latest_time_is_too_old_is_found_and_corrected() -> None:
     succeed()
     Total.objects.filter(name="runs").update(latest="2000-01-01T00:00:00Z")
     assert len(verify_and_repair()) == 1
     assert verify() == []
 
 
-def test_repair_is_exact_beside_a_pipeline_that_counts() -> None:
+def test_repair_is_exact_while_a_pipeline_counts() -> None:
     claim = start().claim
     is_over = threading.Event()
 
     def count() -> None:
         try:
             while not is_over.is_set():
-                add_event(claim.run_id, EventKind.RETRY, "Once more.")
+                add_event(claim.run_id, EventKind.RETRY, "Retrying.")
         finally:
             connections.close_all()
 
@@ -309,8 +309,8 @@ def test_repair_is_exact_beside_a_pipeline_that_counts() -> None:
     assert read_kept() == count_tables()
 
 
-def test_a_mass_of_runs_is_counted_by_one_update_a_total() -> None:
-    """The rows of one transaction can't be cleaned up within it: one update a row would take quadratic time."""
+def test_a_mass_of_runs_is_counted_by_one_update_per_total() -> None:
+    """Rows can't be vacuumed within their transaction, so one update per row would take quadratic time."""
     with transaction.atomic():
         for number in range(2):
             Run.objects.bulk_create(Run(**make_closed(f"{number} {n}")) for n in range(200))
@@ -321,7 +321,7 @@ def test_a_mass_of_runs_is_counted_by_one_update_a_total() -> None:
 
 
 def test_a_batch_updates_each_of_its_totals_once() -> None:
-    """The price of the totals: a row an outcome, whatever the number of records."""
+    """The cost of the totals: one row per outcome, regardless of the number of records."""
     run_id = start().claim.run_id
     statement = (
         "UPDATE etl_runs SET seen = seen + 10000, new = new + 9000, unchanged = unchanged + 900,"
@@ -347,7 +347,7 @@ def test_the_counting_does_not_depend_on_the_writers_search_path() -> None:
     assert read_kept() == count_tables() != {}
 
 
-def test_totals_are_filled_from_rows_that_are_older_than_they() -> None:
+def test_totals_are_filled_from_rows_that_existed_before_them() -> None:
     for happen in (drift, refuse_some, fail, retry):
         happen()
     newest = Run.objects.latest("pk").pk
@@ -365,6 +365,6 @@ def test_totals_are_filled_from_rows_that_are_older_than_they() -> None:
     assert read_kept() == count_tables() != {}
 
 
-def test_nothing_is_wrong_with_totals_of_nothing() -> None:
+def test_totals_of_an_empty_database_are_correct() -> None:
     with connection.cursor() as cursor:
         assert find_wrong(cursor) == []

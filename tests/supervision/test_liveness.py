@@ -1,4 +1,4 @@
-"""A worker and a beat are seen while they live, by Redis' clock, and nothing of it disturbs them."""
+"""A worker and a beat are listed while they are alive, by Redis' clock, and an error of Redis does not affect them."""
 
 import os
 import signal
@@ -17,19 +17,31 @@ from tests.processes import Project, wait_until
 
 NOWHERE = "redis://127.0.0.1:1/0"
 BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=")
-WORKER = ("-m", "celery", "-A", "kasparro", "worker", "--concurrency", "1", "--loglevel", "WARNING")
+WORKER = (
+    "-m",
+    "celery",
+    "-A",
+    "kasparro",
+    "worker",
+    "--without-gossip",
+    "--without-mingle",
+    "--concurrency",
+    "1",
+    "--loglevel",
+    "WARNING",
+)
 
 
 @pytest.fixture
 def products(project: Project) -> Project:
-    """The project with products alone: a worker sweeps when it is ready."""
+    """The project with only the products source: a worker sweeps when it is ready."""
     project.environment["ETL_SOURCES"] = "etl.sources.products.ProductsCsv"
     return project
 
 
 @pytest.fixture(autouse=True)
 def prefix(settings: Any) -> Iterator[str]:
-    """Nobody has signed yet."""
+    """A new prefix of keys, under which no process has reported yet."""
     settings.REDIS_KEY_PREFIX = f"kasparro:{connection.settings_dict['NAME']}:"
     liveness._signed.clear()
     yield settings.REDIS_KEY_PREFIX
@@ -50,11 +62,11 @@ def list_workers() -> list[str]:
     return [name for name, _ in see().workers]
 
 
-def test_nobody_has_signed() -> None:
+def test_no_process_is_alive_before_the_first_report() -> None:
     assert see() == Alive([], None)
 
 
-def test_who_has_signed_is_alive_with_an_age() -> None:
+def test_a_process_that_has_reported_is_alive_with_an_age() -> None:
     sign(name_worker("celery@b"))
     sign(name_worker("celery@a"))
     sign(liveness.BEAT)
@@ -65,13 +77,13 @@ def test_who_has_signed_is_alive_with_an_age() -> None:
     assert all(0.05 <= age < 20 for age in (alive.beat_age_s, *(age for _, age in alive.workers)))
 
 
-def test_who_signs_off_is_gone() -> None:
+def test_a_process_that_reports_its_end_is_not_alive() -> None:
     sign(name_worker("celery@a"))
     sign_off(name_worker("celery@a"))
     assert see() == Alive([], None)
 
 
-def test_a_name_is_written_at_most_every_five_seconds(settings: Any) -> None:
+def test_a_process_reports_at_most_every_five_seconds(settings: Any) -> None:
     sign(liveness.BEAT)
     connect(settings).delete(liveness._key())
     sign(liveness.BEAT)
@@ -81,7 +93,7 @@ def test_a_name_is_written_at_most_every_five_seconds(settings: Any) -> None:
     assert see().beat_age_s is not None
 
 
-def test_who_has_not_signed_for_long_is_not_alive_and_leaves_the_list(settings: Any) -> None:
+def test_a_process_that_stops_reporting_is_not_alive_and_leaves_the_list(settings: Any) -> None:
     long_ago = time.time() - liveness.ALIVE_SECONDS - 10
     connect(settings).zadd(liveness._key(), {name_worker("celery@dead"): long_ago})
     assert see() == Alive([], None)
@@ -90,7 +102,7 @@ def test_who_has_not_signed_for_long_is_not_alive_and_leaves_the_list(settings: 
     assert 0 < connect(settings).ttl(liveness._key()) <= liveness.ALIVE_SECONDS
 
 
-def test_the_clock_is_that_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_clock_is_the_clock_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: 0.0)
     sign(liveness.BEAT)
     age = see().beat_age_s
@@ -98,7 +110,7 @@ def test_the_clock_is_that_of_redis(monkeypatch: pytest.MonkeyPatch) -> None:
     assert age < 20
 
 
-def test_without_redis_nobody_knows_and_nobody_is_disturbed(settings: Any) -> None:
+def test_without_redis_nothing_is_known_and_nothing_fails(settings: Any) -> None:
     url, settings.REDIS_URL = settings.REDIS_URL, NOWHERE
     assert find_alive() is None
     sign(liveness.BEAT)
@@ -106,7 +118,7 @@ def test_without_redis_nobody_knows_and_nobody_is_disturbed(settings: Any) -> No
     settings.REDIS_URL = url
 
 
-def test_a_redis_that_does_not_answer_is_waited_for_a_second(settings: Any) -> None:
+def test_a_redis_that_does_not_respond_costs_one_second(settings: Any) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url, settings.REDIS_URL = settings.REDIS_URL, f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         began = time.monotonic()
@@ -123,14 +135,14 @@ def test_a_worker_and_a_beat_are_seen_and_vanish_when_killed(
     wait_until(lambda: list_workers() == ["one@here"] and see().beat_age_s is not None)
     first = time.monotonic()
     wait_until(lambda: time.monotonic() > first + liveness.SIGN_SECONDS + 1)
-    assert see().workers[0][1] < liveness.ALIVE_SECONDS / 2  # they sign again
+    assert see().workers[0][1] < liveness.ALIVE_SECONDS / 2  # they report again
     for process in (worker, beat):
         os.killpg(process.pid, signal.SIGKILL)
     monkeypatch.setattr(liveness, "ALIVE_SECONDS", 2)
     wait_until(lambda: see() == Alive([], None))
 
 
-def test_a_worker_and_a_beat_that_are_told_to_stop_sign_off(products: Project) -> None:
+def test_a_worker_and_a_beat_that_are_told_to_stop_report_their_end(products: Project) -> None:
     worker = products.start_python(*WORKER, "--hostname", "one@here")
     beat = products.start_python(*BEAT)
     wait_until(lambda: list_workers() == ["one@here"] and see().beat_age_s is not None)

@@ -6,8 +6,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from api.access import tokens
 from api.models import Scope, Token
-from etl.management.command_line import ExitStatus, clear_database_errors
-from etl.management.terminal import print_table
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
+from etl.management.tables import print_table
 
 COLUMNS = ("id", "token", "user", "scope", "created", "expires", "last used")
 

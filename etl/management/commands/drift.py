@@ -1,4 +1,4 @@
-"""`manage.py drift [NAME]`: what shapes the sources had, and how they changed."""
+"""`manage.py drift [NAME]`: the shapes that sources had, and their changes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,14 +7,14 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from etl.drift import Snapshot
 from etl.management.command_line import choose_sources, clear_database_errors
-from etl.management.terminal import print_table
+from etl.management.tables import print_table
 from etl.models import SchemaSnapshot
 
 COLUMNS = ("source", "snapshot", "created", "run", "path", "kind", "before", "after", "acknowledged")
 
 
 class Command(BaseCommand):
-    help = "List the snapshots of the sources' shapes with their changes, the newest last; of one, also its fields."
+    help = "List the snapshots of the sources' shapes with their changes, newest last; for one source also its fields."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", nargs="?", help="only this source, with the fields of its newest snapshot")
@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
 
 def _describe(snapshot: SchemaSnapshot) -> Iterator[tuple[object, ...]]:
-    """A row for each change, or one for the first snapshot, which has none."""
+    """Yield a row for each change, or one row for a first snapshot, which has no changes."""
     named = (snapshot.source, snapshot.number, f"{snapshot.created_at:%Y-%m-%d %H:%M:%S}", snapshot.run_id)
     changes = sorted(snapshot.changes.all(), key=lambda change: change.pk)
     if not changes:

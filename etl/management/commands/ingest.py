@@ -1,4 +1,4 @@
-"""`manage.py ingest`: bring sources up to date here and now."""
+"""`manage.py ingest`: bring sources up to date, in this process or by queueing runs."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -8,11 +8,11 @@ from django.core.management.base import BaseCommand, CommandParser
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
 from etl.management.command_line import choose_sources, clear_database_errors
-from etl.management.outcomes import finish, run_here, show_queued
+from etl.management.foreground_runs import finish, run_here, show_queued
 from etl.pipeline import Progress
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.runs import orders
-from etl.runs.events import describe_process
+from etl.runs.audit_log import describe_process
 from etl.runs.options import Options
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Trigger
@@ -26,10 +26,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("names", nargs="*", metavar="NAME", help="a source; `manage.py sources` lists them")
-        parser.add_argument("--all", action="store_true", dest="all_of_them", help="every source of ETL_SOURCES")
-        parser.add_argument("--full", action="store_true", help="re-read everything; still writes only differences")
+        parser.add_argument("--all", action="store_true", dest="all_of_them", help="all sources of ETL_SOURCES")
+        parser.add_argument("--full", action="store_true", help="read everything again; still writes only differences")
         parser.add_argument("--queue", action="store_true", help="only queue the runs, for a worker to execute")
-        parser.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a run, one a line")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one line of JSON per run")
 
     def handle(
         self,

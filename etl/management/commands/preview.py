@@ -1,4 +1,4 @@
-"""`manage.py preview`: what a source would give; writes nothing and needs no database."""
+"""`manage.py preview`: show the records of a source; writes nothing and needs no database."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.exceptions import SourceError
 from etl.management.command_line import choose_sources
-from etl.management.terminal import print_table
+from etl.management.tables import print_table
 from etl.preview import preview
 from etl.records import Refusal
 
@@ -14,11 +14,11 @@ FIELDS = ("external_id", "name", "category", "value", "currency", "event_timesta
 
 
 class Command(BaseCommand):
-    help = "Show what a source would give: records in our fields, and refused ones with place and code."
+    help = "Show a source's first records in the unified fields, and refused ones with place and code."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME")
-        parser.add_argument("--limit", type=int, default=10, help="how many records to read (default 10)")
+        parser.add_argument("--limit", type=int, default=10, help="number of records to read (default 10)")
 
     def handle(self, *args: Any, name: str, limit: int, **options: Any) -> None:
         if limit < 1:

@@ -1,4 +1,4 @@
-"""`manage.py prune`: remove what nobody will ask for any more."""
+"""`manage.py prune`: remove rows that are no longer needed."""
 
 import sys
 from argparse import ArgumentTypeError
@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.conf import conf
-from etl.management.command_line import ExitStatus, clear_database_errors
-from etl.management.terminal import print_table
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
+from etl.management.tables import print_table
 from etl.pruning import BATCH, Policy, Pruned, prune, read_policy
 from etl.reports.known_sources import list_known
 
@@ -19,16 +20,16 @@ COLUMNS = ("table", "source", "rows")
 class Command(BaseCommand):
     help = (
         "Remove superseded raw records, settled quarantine, old events and old runs."
-        " Without any --…-older-than, as the settings ETL_PRUNE_* say; with one or more, only those."
-        " Never removed: what a unified record points to, open quarantine, the newest runs, and a run as long as"
-        " records of it are kept."
+        " Without any --…-older-than, the settings ETL_PRUNE_* apply; with one or more, only those."
+        " Never removed: raw records that a unified record points to, open quarantine, the newest runs, and runs"
+        " whose records are kept."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         ages = {
             "raw": "raw records beyond --keep-versions",
             "quarantine": "refused records that were replayed or discarded",
-            "events": "lines of the closed runs' stories",
+            "events": "events of closed runs",
             "runs": "closed runs beyond --keep-runs, with their events",
         }
         for name, what in ages.items():
@@ -36,20 +37,20 @@ class Command(BaseCommand):
                 f"--{name}-older-than", type=_parse_count, metavar="DAYS", dest=f"{name}_days", help=what
             )
         for name, default, what in (
-            ("--keep-versions", conf.ETL_PRUNE_KEEP_VERSIONS, "of each record"),
-            ("--keep-runs", conf.ETL_PRUNE_KEEP_RUNS, "of each source"),
+            ("--keep-versions", conf.ETL_PRUNE_KEEP_VERSIONS, "versions of each record"),
+            ("--keep-runs", conf.ETL_PRUNE_KEEP_RUNS, "runs of each source"),
         ):
-            text = f"so many {what} stay at any age (default {default})"
+            text = f"number of {what} to keep regardless of age (default {default})"
             parser.add_argument(name, type=_parse_count, metavar="N", default=default, help=text)
-        parser.add_argument("--source", help="only of this source")
-        parser.add_argument("--batch", type=_parse_count, default=BATCH, help=f"rows a transaction (default {BATCH})")
-        parser.add_argument("--dry-run", action="store_true", help="only tell what would go; takes no lock")
+        parser.add_argument("--source", help="only rows of this source")
+        parser.add_argument("--batch", type=_parse_count, default=BATCH, help=f"rows per transaction (default {BATCH})")
+        parser.add_argument("--dry-run", action="store_true", help="only report what would be removed; takes no lock")
 
     def handle(self, *args: Any, source: str | None, batch: int, dry_run: bool, **options: Any) -> None:
         with clear_database_errors():
             policy, sources = _choose_policy(**options), _choose_sources(source)
             pruned = prune(policy, sources=sources, batch=batch, is_dry_run=dry_run)
-        self._show(pruned, "would go" if dry_run else "are gone")
+        self._show(pruned, "would be removed" if dry_run else "were removed")
         if pruned.left:
             sys.exit(ExitStatus.FAILED)
 
@@ -73,12 +74,12 @@ def _choose_policy(keep_versions: int, keep_runs: int, **options: Any) -> Policy
 def _choose_sources(source: str | None) -> Sequence[str]:
     known = list_known()
     if source is not None and source not in known:
-        message = f"Nothing is kept of {source!r}. Known are: {', '.join(known)}."
+        message = f"Nothing is stored of {source!r}. Known sources: {', '.join(known)}."
         raise CommandError(message, returncode=ExitStatus.USAGE)
     return known if source is None else [source]
 
 
 def _parse_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
     return int(text)

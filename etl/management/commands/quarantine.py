@@ -1,4 +1,4 @@
-"""`manage.py quarantine list|show|replay|discard`: the refused records, and what becomes of them."""
+"""`manage.py quarantine list|show|replay|discard`: show refused records, replay or discard them."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
@@ -8,14 +8,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
-from etl.management.command_line import ExitStatus, clear_database_errors
-from etl.management.outcomes import finish, run_here, show_queued
-from etl.management.terminal import clean, print_table
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
+from etl.management.foreground_runs import finish, run_here, show_queued
+from etl.management.tables import clean, print_table
 from etl.models import QuarantinedRecord, Run
 from etl.operations.quarantine import discard, list_sources_of, replay
 from etl.pipeline import Progress
-from etl.readers.base import Source
-from etl.runs.events import describe_process
+from etl.readers.source import Source
+from etl.runs.audit_log import describe_process
 from etl.runs.options import Options
 from etl.sources.registry import list_sources
 from etl.storage.selection import Selection
@@ -28,7 +29,7 @@ COLUMNS = ("id", "source", "record", "line", "column", "code", "message", "statu
 class Command(BaseCommand):
     help = (
         "List refused records, show one with its original, replay them by today's contract, or discard them."
-        " Exit status of replay: as of ingest."
+        " Replay has the exit statuses of ingest."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,13 +38,13 @@ class Command(BaseCommand):
         lister.add_argument("--source")
         lister.add_argument("--code")
         lister.add_argument("--status", choices=[*QuarantineStatus, "all"], default=QuarantineStatus.OPEN)
-        lister.add_argument("--limit", type=int, default=50, help="how many (default 50)")
+        lister.add_argument("--limit", type=int, default=50, help="number of records (default 50)")
         actions.add_parser("show", help="one refused record").add_argument("id", type=int)
-        replayer = actions.add_parser("replay", help="send open records through the pipeline again, here and now")
+        replayer = actions.add_parser("replay", help="send open records through the pipeline again, in this process")
         _add_selectors(replayer)
         replayer.add_argument("--queue", action="store_true", help="only queue the runs, for a worker to execute")
-        replayer.add_argument("--json", action="store_true", dest="as_json", help="one JSON object a run, one a line")
-        _add_selectors(actions.add_parser("discard", help="put open records away, for good"))
+        replayer.add_argument("--json", action="store_true", dest="as_json", help="print one line of JSON per run")
+        _add_selectors(actions.add_parser("discard", help="discard open records permanently"))
 
     def handle(self, *args: Any, action: str, **options: Any) -> None:
         actions: dict[str, Callable[..., None]] = {
@@ -109,10 +110,10 @@ class Command(BaseCommand):
 
 def _add_selectors(parser: ArgumentParser) -> None:
     parser.add_argument("ids", nargs="*", type=int, metavar="ID", help="a record; `quarantine list` lists them")
-    parser.add_argument("--source", default="", help="those of this source")
-    parser.add_argument("--code", choices=list(BreachCode), default="", metavar="CODE", help="those refused for this")
-    parser.add_argument("--run", type=int, help="those that this run refused first")
-    parser.add_argument("--all", action="store_true", dest="everything", help="every open record")
+    parser.add_argument("--source", default="", help="records of this source")
+    parser.add_argument("--code", choices=list(BreachCode), default="", metavar="CODE", help="records with this code")
+    parser.add_argument("--run", type=int, help="records that this run refused first")
+    parser.add_argument("--all", action="store_true", dest="everything", help="all open records")
 
 
 def _choose_selection(
@@ -121,11 +122,11 @@ def _choose_selection(
     try:
         selection = Selection(tuple(dict.fromkeys(ids)), source, code, run, everything=everything)
     except ValueError:
-        message = "Name one or more ids, --source, --code or --run, or else give --all."
+        message = "Name one or more ids, --source, --code or --run, or give --all."
         raise CommandError(message, returncode=ExitStatus.USAGE) from None
     known = {known.name for known in list_sources()}
     if source and source not in known and not QuarantinedRecord.objects.filter(source=source).exists():
-        message = f"Unknown source: {source}. Known are {', '.join(sorted(known))} (ETL_SOURCES)."
+        message = f"Unknown source: {source}. Known sources: {', '.join(sorted(known))} (ETL_SOURCES)."
         raise CommandError(message, returncode=ExitStatus.USAGE)
     if run is not None and not Run.objects.filter(pk=run).exists():
         raise CommandError(f"There is no run {run}.", returncode=ExitStatus.USAGE)
@@ -136,5 +137,5 @@ def _find_sources(names: Sequence[str]) -> list[Source]:
     known = {source.name: source for source in list_sources()}
     gone = [name for name in names if name not in known]
     if gone:
-        raise CommandError(f"{', '.join(gone)}: no longer in ETL_SOURCES; its records can only be discarded.")
+        raise CommandError(f"No longer in ETL_SOURCES: {', '.join(gone)}. Such records can only be discarded.")
     return [known[name] for name in names]

@@ -1,4 +1,4 @@
-"""`manage.py runs`: the newest runs."""
+"""`manage.py runs`: list runs, show one run's events, or cancel a run."""
 
 import time
 from contextlib import suppress
@@ -6,11 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from etl.management.command_line import ExitStatus, clear_database_errors
-from etl.management.terminal import clean, print_table
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
+from etl.management.tables import clean, print_table
 from etl.models import Run, RunEvent
 from etl.operations.runs import cancel as cancel_run
-from etl.runs.events import describe_process
+from etl.runs.audit_log import describe_process
 from etl.vocabulary import COUNTERS
 
 FOLLOW_SECONDS = 0.5
@@ -18,14 +19,14 @@ COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
 
 
 class Command(BaseCommand):
-    help = "List the newest runs, or the events of one; or cancel one."
+    help = "List the newest runs, show the events of one run, or cancel it."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("run", nargs="?", type=int, help="show this run's events instead")
+        parser.add_argument("run", nargs="?", type=int, help="show the events of this run")
         parser.add_argument("--source", help="only this source's runs")
-        parser.add_argument("--limit", type=int, default=20, help="how many runs (default 20)")
+        parser.add_argument("--limit", type=int, default=20, help="number of runs (default 20)")
         parser.add_argument("--cancel", action="store_true", help="stop this run")
-        parser.add_argument("--follow", action="store_true", help="go on showing what happens, until Ctrl-C")
+        parser.add_argument("--follow", action="store_true", help="keep showing new events until Ctrl-C")
 
     def handle(
         self,
@@ -61,7 +62,7 @@ class Command(BaseCommand):
         self.stdout.write(f"Run {run} is cancelled.")
 
     def _follow(self, run: int | None, source: str | None) -> None:
-        """Each new event of the runs asked for, as one line."""
+        """Print each new event of the selected runs, one per line."""
         wanted = {"run_id": run, "run__source": source}
         events = RunEvent.objects.select_related("run").filter(
             **{name: value for name, value in wanted.items() if value}

@@ -1,19 +1,30 @@
-"""`manage.py sources`: the sources of ETL_SOURCES and how each stands."""
+"""`manage.py sources`: list the sources of ETL_SOURCES with their standing."""
 
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from etl.management.command_line import clear_database_errors
-from etl.management.terminal import print_table
+from etl.management.tables import print_table
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.sources.registry import list_sources
 
-COLUMNS = ("source", "kind", "every", "location", "status", "finished", "records", "quarantine", "held by run")
+COLUMNS = (
+    "source",
+    "kind",
+    "every",
+    "location",
+    "status",
+    "finished",
+    "records",
+    "quarantine",
+    "held by run",
+    "next try",
+)
 
 
 class Command(BaseCommand):
-    help = "List the sources with their last run, their counts and who holds them."
+    help = "List the sources with their last run, their counts and the run that holds them."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_database_errors():
@@ -28,6 +39,7 @@ class Command(BaseCommand):
                     *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("never run", "")),
                     *((checkpoint.record_count, checkpoint.open_quarantine_count) if checkpoint else (0, 0)),
                     checkpoint.owner_run_id if checkpoint else "",
+                    f"{standing.next_try_at:%Y-%m-%d %H:%M:%S}" if standing.next_try_at else "",
                 )
             )
         print_table(COLUMNS, rows, numbers=("records", "quarantine"))

@@ -1,4 +1,4 @@
-"""`manage.py sweep`: what the sweeper does each minute, once and now."""
+"""`manage.py sweep`: do once what the sweeper does every minute."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from etl.management.command_line import clear_database_errors
 
 
 class Command(BaseCommand):
-    help = "Make missing schedule entries, queue due runs, close abandoned ones and send what has not been sent."
+    help = "Create missing schedule entries, queue due runs, close abandoned runs and send unsent messages."
 
     def handle(self, *args: Any, **options: Any) -> None:
         with clear_database_errors():

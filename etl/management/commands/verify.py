@@ -1,4 +1,4 @@
-"""`manage.py verify`: prove that nothing is orphaned, each kept count is true, and law 4 holds."""
+"""`manage.py verify`: check that there are no orphans, all stored counts are correct, and law 4 holds."""
 
 import sys
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from etl.fence.counts import repair_counts
-from etl.management.command_line import ExitStatus, clear_database_errors
+from etl.management.command_line import clear_database_errors
+from etl.management.exit_status import ExitStatus
 from etl.reports.verification import verify
 from etl.storage.totals import repair_totals
 
 
 class Command(BaseCommand):
-    help = "Check orphans, kept counts, totals and run counters. Exit status 1 if something is wrong."
+    help = "Check orphans, stored counts, totals and run counters. Exit status 1 if something is wrong."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--repair", action="store_true", help="count the kept counts anew")
+        parser.add_argument("--repair", action="store_true", help="recount the stored counts")
 
     def handle(self, *args: Any, repair: bool, **options: Any) -> None:
         with clear_database_errors():
@@ -26,7 +27,7 @@ class Command(BaseCommand):
                 repair_counts()
                 repair_totals()
                 findings = verify()
-                self.stdout.write("The kept counts were counted anew.")
+                self.stdout.write("The stored counts were recounted.")
         if findings:
             sys.exit(ExitStatus.FAILED)
-        self.stdout.write("Sound: no orphans, every kept count is true, every run's counters add up.")
+        self.stdout.write("Sound: no orphans, all stored counts are correct, every run's counters add up.")

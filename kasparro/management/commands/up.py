@@ -112,6 +112,15 @@ def list_programs(port: int) -> dict[str, list[str]]:
             *(python, "-m", "gunicorn", "--config", "python:kasparro.gunicorn", "--chdir", str(project)),
             *("--bind", f"127.0.0.1:{port}", "kasparro.wsgi"),
         ],
-        "worker": [*celery, "worker", "--loglevel", "INFO", "--concurrency", "2"],
+        "worker": [
+            *celery,
+            "worker",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel",
+            "INFO",
+            "--concurrency",
+            "2",
+        ],
         "beat": [*celery, "beat", "--loglevel", "INFO", "--pidfile="],
     }

@@ -5,14 +5,16 @@ import socket
 
 from etl.models import RunEvent
 from etl.storage.texts import make_storable
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import EventKind
 
 
 def add_event(run_id: int, kind: EventKind, message: str) -> None:
     """Add one line to the run's audit log."""
-    RunEvent.objects.create(run_id=run_id, kind=kind, message=make_storable(message))
+    with bounded_transaction():
+        RunEvent.objects.create(run_id=run_id, kind=kind, message=make_storable(message))
 
 
 def describe_process() -> str:
-    """This process, for the log: host and pid."""
+    """Name this process for the log, by host and pid."""
     return f"{socket.gethostname()}:{os.getpid()}"

@@ -1,4 +1,4 @@
-"""COPY: rows to PostgreSQL in one stream, in its text format."""
+"""Sends rows to PostgreSQL with COPY, in one stream and in its text format."""
 
 import io
 from collections.abc import Iterable, Sequence
@@ -12,9 +12,9 @@ NULL = r"\N"
 
 
 def copy_rows(cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """COPY the rows into the table; their values are text, bytes, numbers, times or None, in `columns`' order.
+    """COPY the rows into the table. Values are strings, bytes, numbers, times or None, in the order of `columns`.
 
-    Raises django.db's errors. The names are ours, never input.
+    Raises django.db's errors. The names of table and columns must never come from input.
     """
     text = "".join(["\t".join(map(format_value, row)) + "\n" for row in rows])
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
@@ -23,7 +23,7 @@ def copy_rows(cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Se
 
 
 def format_value(value: Any) -> str:
-    """One value in COPY's text format (PostgreSQL documentation, COPY, "Text Format")."""
+    """Format one value for COPY (PostgreSQL documentation, COPY, "Text Format")."""
     if value is None:
         return NULL
     if isinstance(value, str):

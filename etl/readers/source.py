@@ -1,33 +1,29 @@
-"""What every source is: its name, rhythm, contract and mapping, and how its content is opened and read.
+"""The base of every source: its name, schedule, contract and mapping, and how its content is opened and read.
 
-Readers know nothing of tables: they get what the last read left (`Opening`) and give content in chunks.
+Readers know nothing about tables: they get the last read's validators (`Opening`) and return content in chunks.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, ClassVar, Protocol, overload
+from typing import Any, ClassVar, overload
 
 from django.conf import settings
 
 from etl.conf import Settings, conf
 from etl.contracts.contract import CONTRACT_FORMAT, Contract
 from etl.contracts.unified import find_misfit
-from etl.exceptions import SourceError
 from etl.read_context import ReadContext
-from etl.records import Breach, Chunk, Cursor, Record, Refusal, StoredRefusal, UnifiedFields
+from etl.readers.content import Content, Opening
+from etl.records import Breach, Record, Refusal, StoredRefusal, UnifiedFields
 from etl.vocabulary import BreachCode, SourceKind
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-MAX_RECORD_BYTES = 1 << 20
-"""A longer record is refused: in CSV its cause is nearly always a quote that is never closed."""
-
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
-"""Characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
+"""The most characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,88 +52,40 @@ class setting:  # noqa: N801  (reads as a word in a source's body)
         return str(getattr(conf if hasattr(Settings, self.name) else settings, self.name))
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """What a reader may use of the last finished read: the server's validators, empty to force a body."""
-
-    validators: Mapping[str, str] = field(default_factory=dict)
-
-
-CHUNK_BYTES = 16 << 20
-"""A chunk ends here even if it has fewer records than a batch may: wide records must not fill the memory."""
-
-
-def gather_chunks(
-    items: Iterable[Record | Refusal], batch_size: int, describe_cursor: Callable[[int], Cursor]
-) -> Iterator[Chunk]:
-    """Items in chunks of at most `batch_size`; what came before a SourceError is good, and comes first.
-
-    `describe_cursor` gives the cursor behind the last item taken, whose position it is given.
-    """
-    gathered: list[Record | Refusal] = []
-    size = 0
-    try:
-        for item in items:
-            gathered.append(item)
-            size += len(item.original) if isinstance(item, Record) else len(item.original.head)
-            if len(gathered) == batch_size or size >= CHUNK_BYTES:
-                yield Chunk(gathered, describe_cursor(gathered[-1].position))
-                gathered, size = [], 0
-    except SourceError:
-        if gathered:
-            yield Chunk(gathered, describe_cursor(gathered[-1].position))
-        raise
-    if gathered:
-        yield Chunk(gathered, describe_cursor(gathered[-1].position))
-
-
-class Content(Protocol):
-    """A source's content, held still while it is read.
-
-    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes.
-    """
-
-    @property
-    def fingerprint(self) -> str: ...
-    @property
-    def validators(self) -> Mapping[str, str]: ...
-    @property
-    def size(self) -> int: ...
-
-    def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
-        """Chunks of at most `batch_size` items from behind the cursor on, whose `offset` counts bytes."""
-
-
 class Source:
-    """A system we read. A subclass names what differs; see docs in README, "Add a source".
+    """A system that Kasparro reads. A subclass declares what differs; see "Add a source" in the README.
 
     `unified` maps fields of the unified table to field paths of the contract. A source that needs more
-    overrides `unify` and raises `version` with each change of it.
+    overrides `unify`, and raises `version` with each change of `unify`.
     """
 
     name: ClassVar[str]
     kind: ClassVar[SourceKind]
     every: ClassVar[timedelta | str]
-    """How often it is due: an interval, or a crontab of five fields, in UTC."""
+    """How often the source is due: an interval, or a crontab of five fields in UTC."""
     contract: ClassVar[type[Contract]]
     unified: ClassVar[Mapping[str, str | Lowered]] = {}
     version: ClassVar[int] = 1
 
     def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:
-        """The content, or None where the server says that it is not modified. Raises SourceError."""
+        """Open the content; None if the server says that it is not modified. Raises SourceError."""
         raise NotImplementedError
 
     @property
     def location(self) -> str:
-        """Where the source is, for people: no credentials, no query."""
+        """Where the source is, for display: without credentials and query."""
         raise NotImplementedError
 
+    def find_change(self) -> datetime | None:
+        """When its content changed last (UTC), for a local file; None where only asking tells."""
+        return None
+
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
-        """A refused record as its reader would give it today, for a replay; None where too little of it was kept."""
+        """Return a refused record as it would be read today, for a replay; None if too little of it was kept."""
         return None
 
     def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
-        """The record in our fields, from its parsed values by field path."""
+        """Return the record's unified fields, given its parsed values by field path."""
         return UnifiedFields(**{target: self._take(target, path, values) for target, path in self.unified.items()})
 
     @staticmethod
@@ -148,7 +96,7 @@ class Source:
         return str(value) if target in TEXT_LIMITS and isinstance(value, int) else value
 
     def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
-        """The record in our fields, or the breach for which it is refused."""
+        """Return the record's unified fields, or the breach for which it is refused."""
         parsed = self.contract.judge(values)
         if isinstance(parsed, Breach):
             return parsed
@@ -161,21 +109,21 @@ class Source:
         for target, limit in TEXT_LIMITS.items():
             text = getattr(unified, target)
             if text is not None and len(text) > limit:
-                mapped = self.unified.get(target, target)  # the record's own name for it, where the mapping tells it
+                mapped = self.unified.get(target, target)  # the record's own name for it, if the mapping has it
                 column = mapped.path if isinstance(mapped, Lowered) else mapped
                 return Breach(BreachCode.TOO_LONG, f"{column} has {len(text)} characters, at most {limit} fit", column)
         return None
 
     @classmethod
     def digest(cls) -> str:
-        """Hash of contract and mapping: with another one, stored records and fingerprints count as changed."""
+        """Hash contract and mapping. If the hash changes, stored records and fingerprints count as changed."""
         mapping = {target: repr(path) for target, path in cls.unified.items()}
         described = [CONTRACT_FORMAT, cls.version, cls.contract.describe(), mapping]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
     @classmethod
     def time_digest(cls) -> bytes:
-        """Four bytes that tell which mapping a stored event time came from; other times can't be compared."""
+        """Return four bytes for the mapping of the event time; times from different mappings can't be compared."""
         return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).digest()[:4]
 
 
@@ -187,4 +135,4 @@ UNIFIED_TYPES: Mapping[str, type] = {
     "currency": str,
     "event_timestamp": datetime,
 }
-"""What a source can map to, and the Python type each field has."""
+"""The fields that a source can map to, with their Python types."""

@@ -1,45 +1,19 @@
-"""How commands show things: progress on standard error, tables on standard output."""
+"""Shows the progress of runs on standard error: bars on a terminal, lines elsewhere."""
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from etl.pipeline import Progress as RunProgress
 
-PLAIN_WIDTH = 160
-_COLOURS = {"success": "green", "partial": "yellow", "failed": "red", "refused": "magenta", "running": "cyan"}
-
-
-def make_console() -> Console:
-    """Standard output; wide where it is no terminal, so that a pipe gets whole lines."""
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False)
-
-
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, numbers: Iterable[str] = ()) -> None:
-    """A table on standard output. Cells are shown as they are: control characters are made visible."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, justify="right" if column in set(numbers) else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(clean(cell), style=_COLOURS.get(str(cell), "")) for cell in row))
-    make_console().print(table)
-
-
-def clean(cell: object) -> str:
-    """A cell as one line of printable text: records come from outside and may hold terminal commands."""
-    text = "" if cell is None else str(cell)
-    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
-
 
 class ProgressDisplay(AbstractContextManager["ProgressDisplay"]):
-    """Bars on a terminal, lines elsewhere (with `verbosity` 2 one a batch), always on standard error."""
+    """Bars on a terminal, otherwise lines (one per batch with `verbosity` 2), always on standard error."""
 
     def __init__(self, *, verbosity: int) -> None:
         self.console = Console(file=sys.stderr, highlight=False)
@@ -67,7 +41,7 @@ class ProgressDisplay(AbstractContextManager["ProgressDisplay"]):
             self.bars.stop()
 
     def begin(self, source: str) -> tuple[Callable[[RunProgress], None], Callable[[str], None]]:
-        """Show a source; gives what reports its progress, and what shows how it ended."""
+        """Show a source. Returns one function that reports its progress and one that shows how it ended."""
         if self.bars is None:
             return self._begin_lines(source)
         bars = self.bars

@@ -1,16 +1,17 @@
-"""How commands that run sources here and now go through them, show how each ended, and end themselves."""
+"""For commands that run sources: goes through the sources, shows how each run ended, and chooses the exit status."""
 
 import json
 import sys
 from collections.abc import Callable, Sequence
 
-from etl.execution.outcomes import REFUSED, Outcome
-from etl.management.command_line import ExitStatus
-from etl.management.terminal import ProgressDisplay, clean, print_table
+from etl.execution.outcomes import Outcome
+from etl.management.exit_status import ExitStatus, choose_exit_status
+from etl.management.progress import ProgressDisplay
+from etl.management.tables import clean, print_table
 from etl.pipeline import Progress
-from etl.readers.base import Source
+from etl.readers.source import Source
 from etl.supervision.os_signals import Interruption
-from etl.vocabulary import COUNTERS, Status
+from etl.vocabulary import COUNTERS
 
 COLUMNS = ("run", "source", "status", "reason", *COUNTERS, "seconds")
 
@@ -18,7 +19,7 @@ Work = Callable[[Source, Interruption, Callable[[Progress], None]], Outcome]
 
 
 def run_here(sources: Sequence[Source], work: Work, *, as_json: bool, verbosity: int) -> list[Outcome]:
-    """Do the work for each source, one after the other, until a signal comes."""
+    """Do the work for each source, one after the other, until a signal arrives."""
     interruption = Interruption()
     outcomes: list[Outcome] = []
     with interruption.listen(), ProgressDisplay(verbosity=0 if as_json else verbosity) as display:
@@ -37,7 +38,7 @@ def run_here(sources: Sequence[Source], work: Work, *, as_json: bool, verbosity:
 
 
 def show_queued(outcomes: list[Outcome], *, as_json: bool) -> list[Outcome]:
-    """Runs that were only queued."""
+    """Show runs that were only queued."""
     if as_json:
         for outcome in outcomes:
             print(json.dumps(outcome.as_json()))
@@ -45,7 +46,7 @@ def show_queued(outcomes: list[Outcome], *, as_json: bool) -> list[Outcome]:
 
 
 def finish(sources: Sequence[Source], outcomes: Sequence[Outcome], *, as_json: bool) -> None:
-    """Print the table of all runs unless each was printed as JSON, and end with the exit status."""
+    """Print the table of all runs, unless each was printed as JSON, and exit with the right status."""
     if not as_json:
         print_outcomes(outcomes)
     left = [source.name for source in sources[len(outcomes) :]]
@@ -55,20 +56,9 @@ def finish(sources: Sequence[Source], outcomes: Sequence[Outcome], *, as_json: b
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """The table of all runs."""
+    """Print the table of all runs."""
     rows = [
         (o.run, o.source, o.status, o.reason, *(f"{o.counters[name]:,}" for name in COUNTERS), f"{o.duration_s:.2f}")
         for o in outcomes
     ]
     print_table(COLUMNS, rows, numbers=("run", *COUNTERS, "seconds"))
-
-
-def choose_exit_status(outcomes: Sequence[Outcome]) -> ExitStatus:
-    """The first that applies: failed, refused, partial, success."""
-    found = {outcome.status for outcome in outcomes}
-    order = {
-        Status.FAILED.value: ExitStatus.FAILED,
-        REFUSED: ExitStatus.REFUSED,
-        Status.PARTIAL.value: ExitStatus.PARTIAL,
-    }
-    return next((status for name, status in order.items() if name in found), ExitStatus.SUCCESS)

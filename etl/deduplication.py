@@ -1,6 +1,6 @@
-"""What becomes of each record of a batch, given what is stored: new, updated, unchanged or duplicate. Pure.
+"""Classifies each record of a batch against the stored records: new, updated, unchanged or duplicate. Pure.
 
-Records are taken in the order of the read, so the outcome is the same whatever the batch size.
+Records are taken in the order of the read, so the outcome does not depend on the batch size.
 """
 
 from collections.abc import Iterable
@@ -12,10 +12,10 @@ from etl.records import Accepted, Counters, Refusal
 
 @dataclass(slots=True)
 class Version:
-    """The version of a record that counts so far: the stored one, or one met earlier in this batch.
+    """The version of a record that counts so far: the stored one, or one found earlier in this batch.
 
-    `id` is its row in `unified_records` (None while it has none), `is_met` whether this read has accepted it,
-    `event_timestamp` None where its time can't be compared with those of this read.
+    `id`: its row in `unified_records`, None while it has no row. `is_met`: whether this read has accepted it.
+    `event_timestamp`: None if its time can't be compared with the times of this read.
     """
 
     id: int | None
@@ -26,10 +26,10 @@ class Version:
 
 @dataclass(slots=True)
 class Batch:
-    """What one transaction writes: `inserts` and `updates` give the index in `versions` of the last version.
+    """The rows that one transaction writes.
 
-    `versions` become raw rows, in the order of the read. `inserts` goes by external id, `updates` by the
-    row in `unified_records`; `met` are rows found unchanged.
+    `versions` become raw rows, in the order of the read. `inserts` (by external id) and `updates` (by row in
+    `unified_records`) give the index in `versions` of the last version. `met` are the rows found unchanged.
     """
 
     counters: Counters = field(default_factory=Counters)
@@ -41,9 +41,9 @@ class Batch:
 
 
 def classify(judged: Iterable[Accepted | Refusal], known: dict[str, Version]) -> Batch:
-    """Sort a batch's records; `known` holds what is stored of them, by external id, and is used up.
+    """Classify a batch's records. `known` holds their stored versions by external id, and is modified.
 
-    Where records carry a time the newest counts, wherever it is met; elsewhere the first of a read.
+    If records carry a time, the newest counts, regardless of its position. Otherwise the first of a read counts.
     """
     batch = Batch()
     for item in judged:
@@ -58,10 +58,10 @@ def classify(judged: Iterable[Accepted | Refusal], known: dict[str, Version]) ->
 def classify_replayed(
     met: Iterable[Accepted | Refusal], others: Iterable[Accepted | Refusal], known: dict[str, Version]
 ) -> Batch:
-    """Sort records that come out of quarantine; `known` is used up, and `is_met` in it what the last read accepted.
+    """Classify records from quarantine. In `known`, `is_met` means that the last read accepted it; it is modified.
 
-    Where no time decides: those that the last read `met` count like records of that read, behind what it accepted.
-    The `others` stood in older reads; they replace nothing.
+    If no time decides, the records that the last read found (`met`) count like records of that read, after the ones it
+    accepted. The `others` are from older reads and replace nothing.
     """
     batch = Batch()
     _place_all(batch, met, known)
@@ -83,7 +83,7 @@ def _place_all(batch: Batch, items: Iterable[Accepted | Refusal], known: dict[st
 
 
 def _is_same(item: Accepted, version: Version | None) -> bool:
-    """Whether a later record of a read has the content that counts already: of a replayed one nothing is doubled."""
+    """Whether a replayed record has the content that counts already: it is unchanged then, not a duplicate."""
     return version is not None and version.is_met and version.content_hash == item.content_hash
 
 

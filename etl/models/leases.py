@@ -1,0 +1,18 @@
+"""Leases of tasks that one process at a time does for all sources."""
+
+from django.db import models
+
+
+class TaskLease(models.Model):
+    """Which process has a task, such as the sweep, and until when unless it renews; both by the database's clock."""
+
+    name = models.TextField(primary_key=True)
+    owner = models.TextField()
+    taken_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "etl_task_leases"
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.owner}"

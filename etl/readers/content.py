@@ -1,0 +1,64 @@
+"""A source's content while it is read: opened, in chunks of records, with a cursor after each."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from etl.exceptions import SourceError
+from etl.records import Chunk, Cursor, Record, Refusal
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MAX_RECORD_BYTES = 1 << 20
+"""A longer record is refused: in CSV its cause is nearly always a quote that is never closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """The server's validators from the last finished read, for a conditional request; empty to force a body."""
+
+    validators: Mapping[str, str] = field(default_factory=dict)
+
+
+CHUNK_BYTES = 16 << 20
+"""A chunk ends at this size even with fewer records than a batch may have: wide records must not fill the memory."""
+
+
+def gather_chunks(
+    items: Iterable[Record | Refusal], batch_size: int, describe_cursor: Callable[[int], Cursor]
+) -> Iterator[Chunk]:
+    """Yield the items in chunks of at most `batch_size`. Items before a SourceError are valid and are yielded first.
+
+    `describe_cursor` takes the position of the last item taken and returns the cursor after that item.
+    """
+    gathered: list[Record | Refusal] = []
+    size = 0
+    try:
+        for item in items:
+            gathered.append(item)
+            size += len(item.original) if isinstance(item, Record) else len(item.original.head)
+            if len(gathered) == batch_size or size >= CHUNK_BYTES:
+                yield Chunk(gathered, describe_cursor(gathered[-1].position))
+                gathered, size = [], 0
+    except SourceError:
+        if gathered:
+            yield Chunk(gathered, describe_cursor(gathered[-1].position))
+        raise
+    if gathered:
+        yield Chunk(gathered, describe_cursor(gathered[-1].position))
+
+
+class Content(Protocol):
+    """A source's content, which can't change while it is read.
+
+    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def validators(self) -> Mapping[str, str]: ...
+    @property
+    def size(self) -> int: ...
+
+    def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
+        """Yield chunks of at most `batch_size` items, starting after the cursor. A cursor's `offset` counts bytes."""

@@ -1,0 +1,78 @@
+"""The meaning of each reason of a run, and what to do about it. docs/runbook.md has a heading for each."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from etl.vocabulary import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """`cause` says what the reason means, `remedy` what to do, if anything."""
+
+    cause: str
+    remedy: str
+
+
+ADVICE: Mapping[Reason, Advice] = {
+    Reason.UNCHANGED: Advice("The source's content is the same as in the last read.", "There is nothing to do."),
+    Reason.RECORDS_REFUSED: Advice(
+        "Some records violate the source's contract; they wait in quarantine.",
+        "Look at them there. Have the source corrected, or correct the contract and replay them.",
+    ),
+    Reason.ABANDONED: Advice(
+        "The run's process had died or stalled, so another process closed the run.",
+        "Nothing if a successor resumed it; otherwise run it again. If it happens often, check restarts and memory.",
+    ),
+    Reason.READ_OPEN: Advice(
+        "A replay found an interrupted read of its source that is still open.",
+        "Let a run of the source finish that read, then replay again.",
+    ),
+    Reason.CANCELLED: Advice("An operator cancelled the run.", "Run it again when you need it; it resumes from there."),
+    Reason.RELEASED: Advice(
+        "An operator took the source away from this run.", "Run the source now: it resumes after the last batch."
+    ),
+    Reason.LEASE_LOST: Advice(
+        "The run was stalled for longer than its lease (ETL_LEASE_SECONDS).",
+        "The next run resumes it. If it happens often, look for a machine that is overloaded or suspended.",
+    ),
+    Reason.INTERRUPTED: Advice("Ctrl-C or SIGTERM stopped the run.", "The next run resumes from there."),
+    Reason.RATE_LIMITED: Advice(
+        "The source asks for a longer wait than this run could spend.",
+        "Wait until the time that the error names. Send fewer requests, or use an API key of your own.",
+    ),
+    Reason.SOURCE_UNREACHABLE: Advice(
+        "The source did not respond, after all retries.",
+        "Try its address from the worker's machine. The next run tries again automatically.",
+    ),
+    Reason.SOURCE_REFUSED: Advice(
+        "The source refused the request (4xx, or TLS).", "Check the address, the credentials and the certificate."
+    ),
+    Reason.SOURCE_UNREADABLE: Advice(
+        "The content is missing, malformed or too large.",
+        "Look at the file or the address that the error names; `manage.py preview` tries it and writes nothing.",
+    ),
+    Reason.TIMED_OUT: Advice(
+        "The task exceeded its time limit.", "The next run resumes it. If it happens again, look at the source."
+    ),
+    Reason.OUT_OF_MEMORY: Advice("The worker had too little memory.", "Give it more, or lower ETL_BATCH_SIZE."),
+    Reason.GAVE_UP: Advice(
+        "The run was abandoned for the third time in a row; it is not retried automatically.",
+        "Find out what ends its workers (memory, restarts), then run it again.",
+    ),
+    Reason.UNKNOWN_SOURCE: Advice(
+        "The source is not in ETL_SOURCES.", "Add its dotted path there, or delete its entry from the schedule."
+    ),
+    Reason.DATABASE_ERROR: Advice(
+        "PostgreSQL failed, after all retries.", "Look at its log, its disk and its connections; then run it again."
+    ),
+    Reason.INTERNAL_ERROR: Advice(
+        "There is a bug in the source's code or in Kasparro.", "Find the error in the worker's log and fix it."
+    ),
+    Reason.HELD: Advice("Another run holds the source.", "Wait for that run, or release its lease if it is stuck."),
+}
+
+
+def find_advice(reason: str) -> Advice | None:
+    """Return the advice for a run's reason, or None if there is nothing to add."""
+    return ADVICE.get(Reason(reason)) if reason in list(Reason) else None

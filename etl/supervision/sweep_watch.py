@@ -1,0 +1,63 @@
+"""In a worker's main process: sends the sweep's task if no sweep has begun of late, so that schedules do not need beat.
+
+A beat whose clock was wrong once, or that is gone, sends nothing; the sweep queues what is due all the same.
+"""
+
+import logging
+import threading
+import time
+
+from celery import current_app
+from django.db import DEFAULT_DB_ALIAS, Error, connections
+from kombu.exceptions import OperationalError as BrokerError
+
+from etl.storage.transactions import describe
+
+logger = logging.getLogger(__name__)
+
+SWEEP_TASK = "etl.tasks.sweep"
+LOOK_SECONDS = 60
+OVERDUE_SECONDS = 90
+
+# Overdue as well: a time that lies ahead, from before the database's clock was set back.
+_IS_OVERDUE = f"""
+    SELECT abs(extract(epoch FROM clock_timestamp() - max(taken_at))) > {OVERDUE_SECONDS}
+    FROM etl_task_leases WHERE name = 'sweep'
+"""
+
+
+class SweepWatch:
+    """Looks once a minute, in a thread: a database that does not answer must not stop the worker's main process."""
+
+    def __init__(self) -> None:
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._thread: threading.Thread | None = None
+
+    def tick(self) -> None:
+        """Look if it is time; called every few seconds."""
+        if time.monotonic() < self._next_look or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._next_look = time.monotonic() + LOOK_SECONDS
+        self._thread = threading.Thread(target=look, name="sweep watch", daemon=True)
+        self._thread.start()
+
+
+def look() -> None:
+    """Send the sweep's task if the sweep is overdue; never raises."""
+    try:
+        if is_overdue():
+            current_app.send_task(SWEEP_TASK, retry=False)
+    except (Error, BrokerError, OSError) as error:
+        logger.warning("Whether a sweep is overdue could not be seen to: %s", describe(error))
+
+
+def is_overdue() -> bool:
+    """Whether no sweep has begun within the last 90 seconds, by the database's clock; through a session of its own."""
+    connection = connections[DEFAULT_DB_ALIAS].copy()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_IS_OVERDUE)
+            (is_late,) = cursor.fetchone()
+            return is_late is None or bool(is_late)
+    finally:
+        connection.close()

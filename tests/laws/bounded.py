@@ -1,0 +1,58 @@
+"""Watches the tests' statements: what etl writes or locks stands in a transaction whose waits are bounded."""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from tests.processes import ROOT
+
+ETL, TESTS = str(ROOT / "etl") + "/", str(ROOT / "tests") + "/"
+_WRITES = re.compile(
+    r"\s*(?:INSERT|UPDATE|DELETE|LOCK|TRUNCATE|WITH\b.*\b(?:INSERT|UPDATE|DELETE))\b"
+    r"|.*\bFOR (?:NO KEY )?UPDATE\b|.*\bpg_advisory_(?:xact_)?lock\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_BOUNDS = re.compile(
+    r"SET LOCAL lock_timeout = '[1-9].*SET LOCAL idle_in_transaction_session_timeout = '[1-9]", re.DOTALL
+)
+
+
+class UnboundedWait(AssertionError):
+    """A statement of etl that may wait, or keep others waiting, for ever."""
+
+
+class BoundedWaits:
+    """An `execute_wrapper` of one connection."""
+
+    def __init__(self) -> None:
+        self.bounded: Any = None
+        """The outermost atomic block that has its bounds."""
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
+        connection = context["connection"]
+        outermost = connection.atomic_blocks[0] if connection.atomic_blocks else None
+        if isinstance(sql, str) and _BOUNDS.search(sql):
+            self.bounded = outermost
+        elif (
+            isinstance(sql, str)
+            and _WRITES.match(sql)
+            and is_of_etl()
+            and (outermost is None or outermost is not self.bounded)
+        ):
+            raise UnboundedWait(f"not in a bounded_transaction: {sql[:200]}")
+        return execute(sql, params, many, context)
+
+
+def is_of_etl() -> bool:
+    """Whether etl, and not a test, has sent the statement that is being executed."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if name.startswith(ETL):
+            # The admin's own log is written by the web process, whose sessions are bounded.
+            return not name.startswith((f"{ETL}migrations/", f"{ETL}admin/"))
+        if name.startswith(TESTS) and name != __file__:
+            return False
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
