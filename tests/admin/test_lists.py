@@ -135,7 +135,7 @@ def test_a_record_shows_the_changes_of_each_version(viewer: Client) -> None:
     record = UnifiedRecord.objects.get()
     text = viewer.get(f"/admin/etl/unifiedrecord/{record.pk}/change/").content.decode()
     assert "<td><bdi>&quot;1.50&quot;</bdi></td><td><bdi>&quot;2.50&quot;</bdi></td>" in text
-    assert "The first one." in text
+    assert "First version." in text
     assert text.count("As received") == 2
 
 
