@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
 
-.PHONY: demo up test lint mistakes bench-api bench-indexes bench-overview down
+.PHONY: demo up test quick lint mistakes bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -25,6 +25,9 @@ up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
 
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest
+
+quick: $(READY) .env  ## the tests that need no server
+	@$(BIN)/python -m pytest -p tests.quick
 
 lint: $(READY) .env  ## style, types, the import law, migrations, settings, and the files of production
 	@$(BIN)/ruff check .
