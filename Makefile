@@ -40,8 +40,8 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, and 
 	@$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
-mistakes: $(READY) .env  ## make mistakes in copies of the project; a test must notice each
-	@$(BIN)/python -m tests.laws.mistakes
+mistakes: $(READY) .env  ## make mistakes in a copy of the project, all or those named like WORD=…; their tests must fail
+	@$(BIN)/python -m tests.laws.mistakes $(WORD)
 
 bench/.venv/.ready: bench/requirements.txt
 	@echo "Setting up bench/.venv …"

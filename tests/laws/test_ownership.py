@@ -109,7 +109,8 @@ def test_the_sweeper_leaves_a_run_alone_whose_lease_lives() -> None:
 def test_a_released_source_is_free_and_its_epoch_is_over() -> None:
     claim = start().claim
     source_operations.release("listed", by="a test")
-    assert Checkpoint.objects.values_list("owner", "owner_run", "epoch").get() == ("", None, claim.epoch + 1)
+    checkpoint = Checkpoint.objects.get()
+    assert (checkpoint.owner, checkpoint.owner_run, checkpoint.epoch) == ("", None, claim.epoch + 1)
     with pytest.raises(Overtaken):
         ending.end(claim, ending.finished(Status.SUCCESS))
 
