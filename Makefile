@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
 
-.PHONY: demo up test lint mistakes bench-api bench-indexes bench-overview down
+.PHONY: demo up test quick lint mistakes bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -26,6 +26,9 @@ up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
 test: $(READY) .env  ## the tests, on servers of their own
 	@$(BIN)/python -m pytest
 
+quick: $(READY) .env  ## the tests that need no server
+	@$(BIN)/python -m pytest -p tests.quick
+
 lint: $(READY) .env  ## style, types, the import law, migrations, settings, the files of production, and prose
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -38,8 +41,8 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, the 
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/python scripts/check_prose.py
 
-mistakes: $(READY) .env  ## seed mistakes in copies of the project; a test must notice each one
-	@$(BIN)/python -m tests.laws.mistakes
+mistakes: $(READY) .env  ## seed mistakes in copies of the project, all or those named like WORD=…; their tests must fail
+	@$(BIN)/python -m tests.laws.mistakes $(WORD)
 
 bench/.venv/.ready: bench/requirements.txt
 	@echo "Setting up bench/.venv …"

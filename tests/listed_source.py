@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -43,8 +43,7 @@ class ListedContent:
 
     records: Sequence[Mapping[str, Any]]
     fingerprint: str
-
-    validators: ClassVar[dict[str, str]] = {}
+    validators: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.locking import CheckpointLocked
 from etl.models import Run
-from etl.runs import ending, orders
+from etl.runs import interventions, orders
 from etl.runs.options import Options
 from etl.sources.registry import find_source
 from etl.vocabulary import Trigger
@@ -32,7 +32,7 @@ def cancel(run_id: int, *, by: str) -> Run:
     """
     run = find_run(run_id)
     try:
-        is_cancelled = ending.cancel(run, by=by)
+        is_cancelled = interventions.cancel(run, by=by)
     except CheckpointLocked as error:
         raise NotPossible(f"Run {run_id} can't be cancelled just now: {error}.") from error
     run.refresh_from_db()

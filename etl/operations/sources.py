@@ -5,7 +5,7 @@ import logging
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.locking import CheckpointLocked
 from etl.models import Run
-from etl.runs import ending, orders, schedule
+from etl.runs import interventions, orders, schedule
 from etl.sources.registry import find_source
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ def release(source_name: str, *, by: str) -> Run | None:
     Raises NotPossible.
     """
     try:
-        run = ending.release(source_name, by=by)
+        run = interventions.release(source_name, by=by)
     except CheckpointLocked as error:
         raise NotPossible(f"{source_name} can't be released just now: {error}.") from error
     logger.warning("%s was released by %s", source_name, by)

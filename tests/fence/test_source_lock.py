@@ -15,6 +15,8 @@ from pytest_django.fixtures import Settings
 
 from etl.fence.redis_lock import SourceLock
 
+pytestmark = pytest.mark.servers
+
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[redis.Redis]:

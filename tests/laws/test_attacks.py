@@ -12,7 +12,6 @@ from django.db import connection, connections
 from etl.execution.executor import execute_here
 from etl.fence.claims import Claim, Holder
 from etl.models import Checkpoint, Run
-from etl.readers import source as base
 from etl.records import Breach, UnifiedFields
 from etl.runs import starting
 from etl.runs.audit_log import add_event
@@ -21,18 +20,8 @@ from etl.storage import batch as batch_module
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
 from sandbox.server import Sandbox
-from tests.factories import hold
 from tests.listed_source import Listed, dump_unified, ingest_here, make_item
 from tests.processes import Project, wait_until
-
-
-def test_a_chunk_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    from etl.readers.json_records import JsonContent
-
-    monkeypatch.setattr(base, "CHUNK_BYTES", 1000)
-    text = "".join(json.dumps({"id": number, "text": "x" * 400}) + "\n" for number in range(10))
-    chunks = list(JsonContent(hold(text.encode()), "wide").read(None, 10_000))
-    assert [len(chunk.items) for chunk in chunks] == [3, 3, 3, 1]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -58,18 +47,6 @@ def test_an_event_keeps_no_nul() -> None:
     assert isinstance(started, Started)
     add_event(started.claim.run_id, EventKind.RETRY, "a\x00b\ud800")
     assert "\x00" not in Run.objects.get().events.get(kind="retry").message
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_process_frozen_inside_its_claim_keeps_others_out_for_a_second() -> None:
-    other = connections["default"].copy()
-    Checkpoint.objects.create(source="listed")
-    with other.cursor() as cursor:
-        cursor.execute("BEGIN")
-        cursor.execute("SET LOCAL idle_in_transaction_session_timeout = '1s'")
-        cursor.execute("SELECT 1 FROM ingestion_checkpoints FOR UPDATE")
-        assert isinstance(starting.start_at_terminal("listed"), Started)
-    other.close()
 
 
 @pytest.mark.django_db(transaction=True)

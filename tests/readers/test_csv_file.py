@@ -65,6 +65,16 @@ def test_byte_order_mark_is_not_part_of_a_column() -> None:
     assert record.values == {"a": "1", "b": "x"}
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 10])
+def test_byte_order_mark_moves_no_line_and_no_cursor(batch_size: int) -> None:
+    text = b'a,b\n1,x\n2\n"3\n\n4,y\n'
+    marked = make_content(b"\xef\xbb\xbf" + text)
+    chunks = list(marked.read(None, batch_size))
+    assert describe([item for chunk in chunks for item in chunk.items]) == describe(read(text))
+    assert chunks[-1].cursor == {"position": 4, "line": 6, "offset": len(text) + 3}
+    assert read_items(marked, chunks[0].cursor) == [item for chunk in chunks[1:] for item in chunk.items]
+
+
 def test_byte_order_mark_within_a_record_is_text() -> None:
     assert describe(read("a\n\ufeff1\n")) == [(1, 2, ["\ufeff1"])]
 

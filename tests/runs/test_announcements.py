@@ -147,7 +147,9 @@ def test_a_close_is_announced_after_the_commit() -> None:
 def test_a_close_that_is_rolled_back_is_not_announced(received: list[tuple[Any, ...]]) -> None:
     started = start()
     with transaction.atomic():
-        ending._write(connections["default"].cursor(), "listed", ending.cancelled("a test"), pk=started.claim.run_id)
+        ending.write_ending(
+            connections["default"].cursor(), "listed", ending.cancelled("a test"), pk=started.claim.run_id
+        )
         transaction.set_rollback(True)
     assert received == []
 

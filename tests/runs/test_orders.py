@@ -19,7 +19,7 @@ from etl.fence.redis_lock import SourceLock
 from etl.models import Checkpoint, Run, RunKey, TaskLease
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from etl.runs import ending, orders, schedule, starting
+from etl.runs import attempts, ending, orders, schedule, starting
 from etl.runs.options import Options
 from etl.supervision import sweep_watch
 from etl.vocabulary import Trigger
@@ -255,7 +255,7 @@ def abandon(*, heartbeat: str = "2026-01-01T00:00:00Z") -> None:
     connection.close()
     Run.objects.update(heartbeat_at=heartbeat)
     Checkpoint.objects.update(owner_pid=1, lease_expires_at=heartbeat)
-    ending.abandon_stale("listed")
+    attempts.abandon_stale("listed")
 
 
 def test_a_lease_from_before_the_clock_was_set_back_counts_as_ended() -> None:

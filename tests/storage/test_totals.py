@@ -14,13 +14,15 @@ from django.db.models import Max
 
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot, Total
 from etl.reports.verification import verify
-from etl.runs import ending, orders, progress, starting
+from etl.runs import attempts, ending, orders, progress, starting
 from etl.runs.audit_log import add_event
 from etl.runs.starting import Started
 from etl.storage.totals import find_wrong, repair_totals
 from etl.vocabulary import DURATION_BOUNDS, OUTCOMES, EventKind, Reason, Status, Trigger
+from tests.laws.test_attacks import count_waiting
 from tests.laws.test_delivery import end_lease, land, start
 from tests.listed_source import Listed, fetch, ingest_here, make_item
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -109,7 +111,7 @@ def sweep_away() -> None:
     land(start(), Listed(), [make_item(1)])
     end_lease()
     Run.objects.update(heartbeat_at="2026-01-01T00:00:00Z")
-    ending.abandon_stale("listed")
+    attempts.abandon_stale("listed")
 
 
 def close_unknown() -> None:
@@ -306,6 +308,33 @@ def test_repair_is_exact_while_a_pipeline_counts() -> None:
         is_over.set()
         for thread in counting:
             thread.join()
+    assert read_kept() == count_tables()
+
+
+def test_repair_waits_for_what_is_being_counted() -> None:
+    """What another session has counted and not committed yet is neither lost nor counted twice."""
+    claim = start().claim
+    add_event(claim.run_id, EventKind.RETRY, "Once.")
+
+    def repair() -> None:
+        try:
+            repair_totals()
+        finally:
+            connections.close_all()
+
+    repairing = threading.Thread(target=repair)
+    counting = connections["default"].copy()
+    with counting.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute(
+            "INSERT INTO etl_run_events (run_id, kind, message) VALUES (%s, 'retry', 'Twice.')", [claim.run_id]
+        )
+        repairing.start()
+        wait_until(lambda: count_waiting(cursor))
+        cursor.execute("COMMIT")
+    repairing.join()
+    counting.close()
+    assert read_values()["listed", "retries", ""] == 2
     assert read_kept() == count_tables()
 
 

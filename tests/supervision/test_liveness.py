@@ -15,6 +15,7 @@ from etl.supervision import liveness
 from etl.supervision.liveness import Alive, find_alive, name_worker, sign, sign_off
 from tests.processes import Project, wait_until
 
+pytestmark = pytest.mark.servers
 NOWHERE = "redis://127.0.0.1:1/0"
 BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=")
 WORKER = (

@@ -1,0 +1,153 @@
+"""Laws 8, 9, 10 and 12: positions, drift and breaches, memory, and what is not proven whole."""
+
+from tests.laws.seeding import Mistake, after, drop
+
+CLASSES = "tests/test_classification.py::"
+CLIENT = "tests/http/test_client.py::"
+CSV = "tests/readers/test_csv_file.py::"
+DELIVERY = "tests/laws/test_delivery.py::"
+DRIFT = "tests/laws/test_drift_delivery.py::"
+JSON = "tests/readers/test_json_records.py::"
+MEMORY = "tests/laws/test_memory.py::"
+READS = "tests/laws/test_reads.py::"
+
+MISTAKES = (
+    Mistake(
+        8,
+        "other content resumed at the old place",
+        "etl/fence/reads.py",
+        (("checkpoint.is_reading and checkpoint.read_fingerprint == fingerprint\n", "checkpoint.is_reading\n"),),
+        caught_by=(f"{READS}test_a_cut_read_of_other_content_starts_at_its_beginning",),
+    ),
+    Mistake(
+        8,
+        "content known by its length alone",
+        "etl/local_copy.py",
+        (("    return digest.hexdigest(), size\n", "    return str(size), size\n"),),
+        caught_by=(f"{CSV}test_fingerprint_is_the_hash_of_the_bytes",),
+    ),
+    Mistake(
+        9,
+        "a breach that ends the run",
+        "etl/judgement.py",
+        (after("        if isinstance(unified, Breach):\n", "            raise ValueError\n"),),
+        caught_by=(
+            f"{CLASSES}test_refused_records_keep_their_place_and_their_original",
+            f"{DELIVERY}test_whichever_commit_loses_its_answer_the_run_ends_well",
+        ),
+    ),
+    Mistake(
+        9,
+        "drift seen in accepted records alone",
+        "etl/pipeline.py",
+        (
+            (
+                "for item in chunk.items if isinstance(item, Record)]",
+                "for item in chunk.items if isinstance(item, Record) and hasattr(source.judge(item.values), 'name')]",
+            ),
+        ),
+        caught_by=(f"{DRIFT}test_drift_is_seen_in_records_that_are_refused",),
+    ),
+    Mistake(
+        10,
+        "a reader that holds the whole source",
+        "etl/readers/content.py",
+        (("        for item in items:\n", "        for item in list(items):\n"),),
+        caught_by=(f"{MEMORY}test_a_source_four_times_as_long_takes_no_more_memory",),
+    ),
+    Mistake(
+        10,
+        "a window as long as the array",
+        "etl/readers/json_records.py",
+        (("        block = self.file.read(MAX_RECORD_BYTES)\n", "        block = self.file.read()\n"),),
+        caught_by=(f"{MEMORY}test_a_source_four_times_as_long_takes_no_more_memory[array]",),
+    ),
+    Mistake(
+        10,
+        "a chunk without a limit in bytes",
+        "etl/readers/content.py",
+        (drop(" or size >= CHUNK_BYTES"),),
+        caught_by=(f"{MEMORY}test_a_chunk_of_wide_records_ends_early",),
+    ),
+    Mistake(
+        10,
+        "a replay's page without a limit in bytes",
+        "etl/storage/refusals.py",
+        (drop("            if size >= CHUNK_BYTES:\n                break\n"),),
+        caught_by=(f"{MEMORY}test_a_replays_page_of_wide_records_ends_early",),
+    ),
+    Mistake(
+        10,
+        "a refused record kept however wide",
+        "etl/records.py",
+        (("cls(original[:ORIGINAL_BYTES], ", "cls(original, "),),
+        caught_by=(f"{MEMORY}test_of_a_wide_refused_record_the_beginning_is_kept",),
+    ),
+    Mistake(
+        10,
+        "a line without a limit",
+        "etl/readers/json_records.py",
+        (("self.file.readline(MAX_RECORD_BYTES + 1)", "self.file.readline()"),),
+        caught_by=(f"{JSON}test_line_beyond_a_megabyte_is_refused_with_its_true_length_and_hash",),
+    ),
+    Mistake(
+        10,
+        "statements collected while debugging",
+        "etl/storage/transactions.py",
+        (("    connection.queries_log.clear()", "    pass"),),
+        caught_by=("tests/laws/test_attacks.py::test_statements_are_not_collected_while_debugging",),
+    ),
+    Mistake(
+        12,
+        "a cut body that counts as whole",
+        "etl/http/client.py",
+        (("            if body is not None and looks_cut(body.copy):\n", "            if False:\n"),),
+        caught_by=(f"{CLIENT}test_a_truncated_body_is_requested_again",),
+    ),
+    Mistake(
+        12,
+        "a file copied while it is written",
+        "etl/local_copy.py",
+        (
+            (
+                "            if _identify(file) == before and size == os.fstat(file.fileno()).st_size:\n",
+                "            if True:\n",
+            ),
+        ),
+        caught_by=(
+            f"{CSV}test_file_rewritten_while_it_is_copied_is_copied_again",
+            f"{CSV}test_file_that_keeps_changing_is_a_transient_error",
+        ),
+    ),
+    Mistake(
+        12,
+        "a validator kept of a read that does not end",
+        "etl/pipeline.py",
+        (
+            after(
+                "        context.note_read(read)\n",
+                "        Checkpoint.objects.filter(source=source.name).update(validators=dict(validators))\n",
+            ),
+        ),
+        caught_by=(f"{READS}test_a_cut_read_leaves_neither_fingerprint_nor_validator",),
+    ),
+    Mistake(
+        12,
+        "a validator sent while a read is open",
+        "etl/pipeline.py",
+        (
+            (
+                "    if started.is_full or checkpoint.is_reading or not is_same_contract:\n",
+                "    if started.is_full or not is_same_contract:\n",
+            ),
+        ),
+        caught_by=(f"{READS}test_while_a_read_is_open_the_whole_content_is_asked_for",),
+    ),
+    Mistake(
+        12,
+        "content that went back, taken for unchanged",
+        "etl/pipeline.py",
+        ((" and not checkpoint.is_reading and read.fingerprint", " and read.fingerprint"),),
+        caught_by=(f"{DELIVERY}test_content_that_went_back_while_a_read_was_open_is_read_again",),
+    ),
+)

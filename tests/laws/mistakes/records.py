@@ -1,0 +1,209 @@
+"""Laws 4, 5 and 6: nothing disappears, the same again writes nothing, one version of an id counts."""
+
+from tests.laws.seeding import Mistake, after, drop
+
+CLASSES = "tests/test_classification.py::"
+DELIVERY = "tests/laws/test_delivery.py::"
+PRUNING = "tests/test_pruning.py::"
+REPLAY = "tests/test_replay.py::"
+TOTALS = "tests/storage/test_totals.py::"
+
+MISTAKES = (
+    Mistake(
+        4,
+        "duplicates that are not counted",
+        "etl/deduplication.py",
+        (("        batch.counters.duplicate += 1\n", "        pass\n"),),
+        caught_by=(
+            f"{CLASSES}test_every_record_is_counted_once",
+            f"{DELIVERY}test_every_batch_size_gives_the_same_tables_and_totals",
+        ),
+    ),
+    Mistake(
+        4,
+        "a refused record that is counted and not kept",
+        "etl/deduplication.py",
+        (
+            (
+                "            batch.refusals.append(item)\n            batch.counters.quarantined += 1\n        else:\n",
+                "            batch.counters.quarantined += 1\n        else:\n",
+            ),
+        ),
+        caught_by=(
+            f"{CLASSES}test_refused_records_keep_their_place_and_their_original",
+            f"{DELIVERY}test_equal_refused_records_share_the_row_of_the_first_place",
+        ),
+    ),
+    Mistake(
+        4,
+        "a line count that is off by one after a byte order mark",
+        "etl/readers/csv_file.py",
+        (
+            after(
+                "            self.offset, line = len(BYTE_ORDER_MARK), line[len(BYTE_ORDER_MARK) :]\n",
+                "            self.line += 1\n",
+            ),
+        ),
+        caught_by=("tests/readers/test_csv_file.py::test_byte_order_mark_moves_no_line_and_no_cursor",),
+    ),
+    Mistake(
+        4,
+        "a replayed record that was discarded meanwhile",
+        "etl/landing.py",
+        (("        if not lock_open(cursor, page.landed.keys() | page.refused.keys()):\n", "        if False:\n"),),
+        caught_by=(f"{REPLAY}test_a_record_that_is_discarded_while_its_page_is_prepared_does_not_land",),
+    ),
+    Mistake(
+        4,
+        "a pruned version that a unified record points to",
+        "etl/storage/pruning.py",
+        (("AND record.raw_id = old.id)\n", "AND record.raw_id = 0)\n"),),
+        caught_by=(f"{PRUNING}test_the_version_that_a_unified_record_points_to_stays",),
+    ),
+    Mistake(
+        4,
+        "a pruned run of which records are left",
+        "etl",
+        (
+            (
+                'run_id not in kept and left == self.foreseen_of_run["raw"][run_id] and not',
+                "run_id not in kept and not",
+            ),
+            ('going.filter(pruned_raw=F("new") + F("updated"))', "going"),
+        ),
+        caught_by=(f"{PRUNING}test_runs_are_removed_after_their_records",),
+    ),
+    Mistake(
+        4,
+        "a pruned refusal that its source still sends",
+        "etl/storage/pruning.py",
+        (("return find_met(cursor, source, row[0], ids) if row is not None else set()", "return set()"),),
+        caught_by=(f"{PRUNING}test_a_discarded_record_that_is_still_sent_does_not_come_back",),
+    ),
+    Mistake(
+        4,
+        "totals that fall with what is deleted",
+        "etl/migrations/0011_total_triggers.py",
+        (
+            drop("            value = kept.value + EXCLUDED.value,\n"),
+            (
+                "            pruned = kept.pruned + EXCLUDED.pruned,\n",
+                "            value = kept.value + EXCLUDED.value - EXCLUDED.pruned,\n",
+            ),
+        ),
+        caught_by=(f"{TOTALS}test_totals_do_not_fall_when_rows_are_deleted", f"{PRUNING}test_totals_do_not_fall"),
+    ),
+    Mistake(
+        4,
+        "retries lost with their run",
+        "etl/migrations/0011_total_triggers.py",
+        (drop(" {RETRIES_OF_LOST_RUNS}"),),
+        caught_by=(f"{TOTALS}test_totals_do_not_fall_when_rows_are_deleted",),
+    ),
+    Mistake(
+        5,
+        "the same content read again",
+        "etl/pipeline.py",
+        (
+            (
+                "    return not read.is_full and not checkpoint.is_reading and read.fingerprint",
+                "    return False and read.fingerprint",
+            ),
+        ),
+        caught_by=(f"{DELIVERY}test_the_same_content_again_writes_nothing",),
+    ),
+    Mistake(
+        5,
+        "an unchanged record written again",
+        "etl/deduplication.py",
+        (("    elif item.content_hash == version.content_hash:\n", "    elif False:\n"),),
+        caught_by=(
+            f"{CLASSES}test_same_content_again_is_unchanged_and_writes_nothing",
+            f"{DELIVERY}test_the_same_content_again_writes_nothing",
+        ),
+    ),
+    Mistake(
+        5,
+        "a hash that depends on the order of keys",
+        "etl/judgement.py",
+        (drop("sort_keys=True, "),),
+        caught_by=(f"{CLASSES}test_order_of_keys_does_not_matter",),
+    ),
+    Mistake(
+        5,
+        "a refused record kept once more with each read",
+        "etl/storage/refusals.py",
+        (("first.keys() - kept.keys()", "first.keys()"),),
+        caught_by=(f"{DELIVERY}test_the_same_content_again_writes_nothing",),
+    ),
+    Mistake(
+        6,
+        "the last duplicate wins",
+        "etl/deduplication.py",
+        (("    return version.is_met\n", "    return False\n"),),
+        caught_by=(
+            f"{CLASSES}test_first_record_of_a_read_counts_and_later_ones_are_duplicates",
+            f"{DELIVERY}test_ids_of_a_read_survive_its_crash",
+        ),
+    ),
+    Mistake(
+        6,
+        "an older version that overwrites a newer one",
+        "etl/deduplication.py",
+        (("        return time < stored\n", "        return False\n"),),
+        caught_by=(
+            f"{CLASSES}test_older_record_than_the_stored_one_is_a_duplicate",
+            f"{DELIVERY}test_an_older_record_of_a_later_read_is_a_duplicate",
+        ),
+    ),
+    Mistake(
+        6,
+        "ids that a crash forgets: the unchanged ones",
+        "etl/storage/batch.py",
+        (("        mark_met(cursor, stamp.source, stamp.read_number, batch.met)\n", "        pass\n"),),
+        caught_by=(f"{DELIVERY}test_ids_of_a_read_survive_its_crash",),
+    ),
+    Mistake(
+        6,
+        "ids that a crash forgets: the written ones",
+        "etl/storage/lookup.py",
+        (("is_met=raw_id in written or ", "is_met="),),
+        caught_by=(f"{DELIVERY}test_every_batch_size_gives_the_same_tables_and_totals",),
+    ),
+    Mistake(
+        6,
+        "a replay that overwrites whatever is stored",
+        "etl/storage/lookup.py",
+        (
+            (
+                "            is_met=raw_id in written or is_marked(marks, row_id),\n",
+                "            is_met=not is_replay and (raw_id in written or is_marked(marks, row_id)),\n",
+            ),
+        ),
+        caught_by=(f"{REPLAY}test_without_times_a_record_that_the_last_read_accepted_stays",),
+    ),
+    Mistake(
+        6,
+        "a replay that takes each record for one of the last read",
+        "etl/deduplication.py",
+        (drop("    for version in known.values():\n        version.is_met = True\n"),),
+        caught_by=(f"{REPLAY}test_without_times_a_record_that_an_older_read_refused_replaces_nothing",),
+    ),
+    Mistake(
+        6,
+        "a read that forgets which records it refused",
+        "etl/storage/refusals.py",
+        (("    mark_met(cursor, source, read_number, [*new_ids", "    (cursor, source, read_number, [*new_ids"),),
+        caught_by=(f"{REPLAY}test_without_times_a_record_that_the_last_read_refused_replaces_an_older_version",),
+    ),
+    Mistake(
+        6,
+        "a replay in the middle of an open read",
+        "etl/replay.py",
+        (("    if checkpoint.is_reading:\n", "    if False:\n"),),
+        caught_by=(
+            f"{REPLAY}test_a_replay_in_a_worker_waits_for_an_open_read",
+            f"{REPLAY}test_a_replay_in_a_terminal_fails_while_a_read_is_open",
+        ),
+    ),
+)

@@ -1,0 +1,98 @@
+"""Laws 11 and 14: the database keeps what it can, and what is not the source's stays as it is."""
+
+from tests.laws.seeding import Mistake, drop
+
+CONSTRAINTS = "tests/laws/test_constraints.py::"
+DELIVERY = "tests/laws/test_delivery.py::"
+ONE_RUNNING = """\
+models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('source',), name='etl_runs_one_running'), """
+
+MISTAKES = (
+    Mistake(
+        4,
+        "counters that need not add up",
+        "etl/migrations/0001_runs.py",
+        (("('seen', django.db.models", "('seen__gte', 0 * django.db.models"),),
+        caught_by=(f"{CONSTRAINTS}test_each_constraint_refuses_what_breaks_it[etl_runs_counters_add_up]",),
+    ),
+    Mistake(
+        11,
+        "two running runs of one source",
+        "etl/migrations/0001_runs.py",
+        (drop(ONE_RUNNING),),
+        caught_by=(f"{CONSTRAINTS}test_each_constraint_refuses_what_breaks_it[etl_runs_one_running]",),
+    ),
+    Mistake(
+        11,
+        "a batch that counts for a closed run",
+        "etl/runs/progress.py",
+        (("    if not cursor.rowcount:\n", "    if False:\n"),),
+        caught_by=(f"{DELIVERY}test_a_run_that_was_closed_from_outside_lands_nothing",),
+    ),
+    Mistake(
+        11,
+        "an update that does not count its rows",
+        "etl/storage/batch.py",
+        (("    if cursor.rowcount != len(batch.updates):\n", "    if False:\n"),),
+        caught_by=(f"{CONSTRAINTS}test_a_batch_that_misses_a_record_to_update_lands_nothing",),
+    ),
+    Mistake(
+        11,
+        "a start that does not look whether its run still waits",
+        "etl/runs/starting.py",
+        (
+            (
+                "            if not waiting.update(**claimed.describe_run(at_terminal=False)):\n",
+                "            if waiting.update(**claimed.describe_run(at_terminal=False)) is None:\n",
+            ),
+        ),
+        caught_by=("tests/laws/test_ownership.py::test_a_start_of_a_run_that_no_longer_waits_claims_nothing",),
+    ),
+    Mistake(
+        11,
+        "totals mended while others count",
+        "etl/migrations/0011_total_triggers.py",
+        (drop("    LOCK TABLE etl_totals IN SHARE ROW EXCLUSIVE MODE;\n"),),
+        caught_by=("tests/storage/test_totals.py::test_repair_waits_for_what_is_being_counted",),
+    ),
+    Mistake(
+        14,
+        "an edited entry of the schedule, overwritten",
+        "etl/runs/schedule.py",
+        (
+            drop("    if PeriodicTask.objects.filter(name=name).exists():\n        return\n"),
+            ("PeriodicTask.objects.get_or_create(name=name,", "PeriodicTask.objects.update_or_create(name=name,"),
+        ),
+        caught_by=(
+            "tests/laws/test_schedule_entries.py::test_an_edited_entry_is_never_overwritten",
+            "tests/runs/test_orders.py::test_a_sweep_creates_missing_entries_and_changes_no_other",
+        ),
+    ),
+    Mistake(
+        14,
+        "a paused source, resumed by the sweep",
+        "etl/runs/schedule.py",
+        (
+            drop("    if PeriodicTask.objects.filter(name=name).exists():\n        return\n"),
+            (
+                "PeriodicTask.objects.get_or_create(name=name, defaults=defaults)",
+                'PeriodicTask.objects.update_or_create(name=name, defaults={**defaults, "enabled": True})',
+            ),
+        ),
+        caught_by=("tests/laws/test_schedule_entries.py::test_a_disabled_entry_stays_disabled_and_asks_for_nothing",),
+    ),
+    Mistake(
+        14,
+        "the marks of all sources dropped with those of one",
+        "etl/storage/marks.py",
+        (('"DELETE FROM etl_read_marks WHERE source = %s", [source]', '"DELETE FROM etl_read_marks"'),),
+        caught_by=("tests/laws/test_reads.py::test_the_marks_of_one_source_stay_when_the_read_of_another_begins",),
+    ),
+    Mistake(
+        14,
+        "a key sent along to another host",
+        "etl/http/attempt.py",
+        (("            for name in self.secret_headers:\n", "            for name in ():\n"),),
+        caught_by=("tests/http/test_client.py::test_credentials_are_not_sent_to_another_origin",),
+    ),
+)

@@ -1,0 +1,187 @@
+"""Makes a mistake in a copy of the project, and runs the tests that must notice it there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg2
+import redis
+
+from kasparro.embedded import Servers
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_SECONDS = 300
+"""For the tests of one mistake, which is wrong in its own way if they hang."""
+
+DATABASE, UNCHANGED = "test_kasparro", "unchanged"
+PYTEST = (
+    *(sys.executable, "-m", "pytest", "-q", "-rf", "--tb=no", "--reuse-db"),
+    *("-p", "no:cacheprovider", "-p", "tests.laws.first_failure"),
+)
+
+
+Change = tuple[str, str]
+
+
+def drop(text: str) -> Change:
+    """The text is missing."""
+    return text, ""
+
+
+def before(text: str, added: str) -> Change:
+    """Something more stands before the text."""
+    return text, added + text
+
+
+def after(text: str, added: str) -> Change:
+    """Something more stands after the text."""
+    return text, text + added
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """In `file`, or in one file below that folder, the first text of each change is replaced by the second.
+
+    So the law of this number in docs/architecture.md is broken, and each test that `caught_by` names fails.
+    """
+
+    law: int
+    name: str
+    file: str
+    changes: tuple[Change, ...]
+    caught_by: tuple[str, ...]
+
+    def find_places(self, folder: Path) -> Iterator[tuple[Path, str, str]]:
+        """Where to change what; ValueError where a text does not stand exactly once."""
+        place = folder / self.file
+        paths = [place] if place.is_file() else sorted(place.rglob("*.py"))
+        for former, wrong in self.changes:
+            found = [path for path in paths for _ in range(path.read_text().count(former))]
+            if len(found) != 1:
+                raise ValueError(f"{self.name}: {len(found)} times and not once in {self.file}: {former!r}")
+            yield found[0], former, wrong
+
+    @contextmanager
+    def make(self, folder: Path) -> Iterator[None]:
+        """Inside, the copy of the project in this folder has the mistake."""
+        places = list(self.find_places(folder))
+        for path, former, wrong in places:
+            path.write_text(path.read_text().replace(former, wrong))
+        try:
+            yield
+        finally:
+            for path, _, _ in places:
+                shutil.copy2(ROOT / path.relative_to(folder), path)
+
+    @property
+    def changes_tables(self) -> bool:
+        return "migrations" in self.file
+
+
+class Proof:
+    """A copy of the project, its servers, and a database of the unchanged project, from which each other is made."""
+
+    def __init__(self, folder: Path, servers: Servers) -> None:
+        self.folder = folder
+        self.servers = servers
+
+    def find_failures(self, tests: Sequence[str], mistake: Mistake | None = None) -> list[str]:
+        """Those of the tests that fail with this mistake."""
+        self._empty_redis()
+        self._make_database(mistake)
+        with mistake.make(self.folder) if mistake is not None else nullcontext():
+            done = subprocess.run(
+                [*PYTEST, *tests],
+                cwd=self.folder,
+                env=self._make_environment(mistake),
+                capture_output=True,
+                text=True,
+                timeout=MOST_SECONDS if mistake is not None else None,
+                check=False,
+            )
+        if done.returncode not in (0, 1):
+            raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+        failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+        return [test for test in tests if any(one == test or one.startswith(f"{test}[") for one in failed)]
+
+    def keep_database(self) -> None:
+        """From now on copies begin with the database that the tests have just made."""
+        self._execute(f"ALTER DATABASE {DATABASE} RENAME TO {UNCHANGED}")
+
+    def _make_database(self, mistake: Mistake | None) -> None:
+        """None yet where the copy's own migrations are to make it."""
+        self._execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        if mistake is not None and not mistake.changes_tables:
+            self._execute(f"CREATE DATABASE {DATABASE} TEMPLATE {UNCHANGED}")
+
+    def _make_environment(self, mistake: Mistake | None) -> dict[str, str]:
+        """Bytecode is of the unchanged project: a mistake may be as long as what it replaces, and as young."""
+        addresses = {"DATABASE_URL": self.servers.database_url(), "REDIS_URL": self.servers.redis_url()}
+        return {**os.environ, **addresses, **({"PYTHONDONTWRITEBYTECODE": "1"} if mistake is not None else {})}
+
+    def _empty_redis(self) -> None:
+        with redis.Redis.from_url(self.servers.redis_url()) as client:
+            client.flushall()
+
+    def _execute(self, statement: str) -> None:
+        session = psycopg2.connect(self.servers.database_url())
+        session.autocommit = True  # databases are not made in a transaction
+        with session.cursor() as cursor:
+            cursor.execute(statement)
+        session.close()
+
+
+@contextmanager
+def open_proof() -> Iterator[Proof]:
+    """A proof with servers of its own; nothing is left of it afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="kasparro-proof-", dir="/tmp"))
+    servers = Servers(home / "servers")
+    try:
+        home.chmod(0o711)  # the servers' user passes through
+        _copy_project(home / "project")
+        servers.start()
+        yield Proof(home / "project", servers)
+    finally:
+        servers.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _copy_project(folder: Path) -> None:
+    """The files that git tracks or would track."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.splitlines()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+
+
+def prove(mistakes: Sequence[Mistake]) -> bool:
+    """Whether the named tests pass without any mistake, and each mistake makes each test that it names fail."""
+    tests = list(dict.fromkeys(test for mistake in mistakes for test in mistake.caught_by))
+    with open_proof() as proof:
+        began = time.monotonic()
+        if failed := proof.find_failures(tests):
+            print(f"Nothing is proven, since these fail without any mistake: {', '.join(failed)}")
+            return False
+        print(f"{time.monotonic() - began:5.1f} s  without any mistake {len(tests)} tests pass", flush=True)
+        proof.keep_database()
+        unnoticed = [mistake for mistake in mistakes if not _is_noticed(proof, mistake)]
+    print(f"{len(mistakes) - len(unnoticed)} of {len(mistakes)} mistakes were noticed by each of their tests.")
+    return not unnoticed
+
+
+def _is_noticed(proof: Proof, mistake: Mistake) -> bool:
+    began = time.monotonic()
+    failed = proof.find_failures(mistake.caught_by, mistake)
+    passed = [test for test in mistake.caught_by if test not in failed]
+    verdict = f"UNNOTICED by {', '.join(passed)}" if passed else "noticed"
+    print(f"{time.monotonic() - began:5.1f} s  law {mistake.law:<2}  {mistake.name}: {verdict}", flush=True)
+    return not passed

@@ -1,0 +1,102 @@
+"""Law 11: the database keeps what it can. Each named constraint is there, and refuses what would break it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Model
+
+from etl import landing
+from etl.deduplication import classify
+from etl.fence import reads
+from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run, SchemaChange, SchemaSnapshot, Total, UnifiedRecord
+from etl.runs import orders
+from etl.storage.lookup import find_stored
+from etl.vocabulary import Trigger
+from tests.laws.test_delivery import start
+from tests.listed_source import Listed, dump_raw, fetch, ingest_here, judge_all, make_item
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def double(row: Model, **changes: Any) -> None:
+    """Insert the row once more."""
+    row.pk = None
+    for name, value in changes.items():
+        setattr(row, name, value)
+    row.save(force_insert=True)
+
+
+BREACHES: Mapping[str, Callable[[], object]] = {
+    "etl_runs_status_known": lambda: Run.objects.filter(status="queued").update(status="lost"),
+    "etl_runs_trigger_known": lambda: Run.objects.update(trigger="nobody"),
+    "etl_runs_one_running": lambda: double(Run.objects.get(status="running"), key="another"),
+    "etl_runs_one_queued_plain": lambda: double(Run.objects.get(status="queued"), key="another"),
+    "etl_runs_counters_add_up": lambda: Run.objects.filter(seen__gt=0).update(seen=1000),
+    "etl_runs_pruned_raw_was_landed": lambda: Run.objects.filter(new=0).update(pruned_raw=1),
+    "etl_runs_finished_when_closed": lambda: Run.objects.filter(status="success").update(finished_at=None),
+    "etl_runs_running_is_claimed": lambda: Run.objects.filter(status="running").update(epoch=None),
+    "ingestion_checkpoints_counts_not_negative": lambda: Checkpoint.objects.update(open_quarantine_count=-1),
+    "ingestion_checkpoints_pruned_new_not_negative": lambda: Checkpoint.objects.update(pruned_new=-1),
+    "etl_read_marks_one_a_block": lambda: double(ReadMark.objects.all()[0]),
+    "etl_read_marks_kind_known": lambda: ReadMark.objects.update(kind="nothing"),
+    "etl_quarantine_one_an_original": lambda: double(QuarantinedRecord.objects.all()[0]),
+    "etl_quarantine_status_known": lambda: QuarantinedRecord.objects.update(status="lost"),
+    "unified_records_source_external_id": lambda: double(UnifiedRecord.objects.all()[0]),
+    "schema_snapshots_one_a_number": lambda: double(SchemaSnapshot.objects.all()[0]),
+    "schema_changes_one_a_path_and_kind": lambda: double(SchemaChange.objects.all()[0]),
+    "schema_changes_kind_known": lambda: SchemaChange.objects.update(kind="nothing"),
+    "etl_totals_one_a_label": lambda: double(Total.objects.all()[0]),
+    "etl_totals_name_known": lambda: Total.objects.update(name="nothing"),
+}
+
+
+def list_named() -> dict[str, str]:
+    """The constraints that the models name, each with its table."""
+    models = apps.get_app_config("etl").get_models()
+    return {constraint.name: model._meta.db_table for model in models for constraint in model._meta.constraints}
+
+
+def fill_tables() -> None:
+    """Rows of each table."""
+    ingest_here(Listed([*map(make_item, range(5)), make_item("bad", price="x")]))
+    ingest_here(Listed([make_item(number, colour="red") for number in range(5)]))
+    ingest_here(Listed([make_item(number, colour="red") for number in range(5)]), full=True)
+    start("another")
+    orders.queue("third", key="k", trigger=Trigger.API, by="a test")
+
+
+def drop_others(cursor: Any, table: str, kept: str) -> None:
+    """Of constraints that overlap each must hold by itself."""
+    for name in (name for name, of in list_named().items() if of == table and name != kept):
+        is_constraint = fetch("SELECT 1 FROM pg_constraint WHERE conname = %s", name)
+        cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}" if is_constraint else f"DROP INDEX {name}")
+
+
+def test_every_named_constraint_has_its_proof() -> None:
+    assert list_named().keys() == BREACHES.keys()
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_each_constraint_refuses_what_breaks_it(name: str) -> None:
+    fill_tables()
+    with pytest.raises(IntegrityError) as caught, transaction.atomic(), connection.cursor() as cursor:
+        drop_others(cursor, list_named()[name], name)
+        BREACHES[name]()
+    assert caught.value.__cause__.diag.constraint_name == name  # type: ignore[union-attr]
+
+
+def test_a_batch_that_misses_a_record_to_update_lands_nothing() -> None:
+    """Its row was there when the batch was compared with what is stored, and is gone when the batch lands."""
+    ingest_here(Listed([make_item(1), make_item(2)]))
+    started = start()
+    read = reads.choose_read(started.checkpoint, "content", is_full=False)
+    judged = judge_all(Listed(), [make_item(1, name="other"), make_item(2, name="other")])
+    known = find_stored(Listed(), judged, read_number=read.number, read_sequence=read.first_sequence)
+    UnifiedRecord.objects.filter(external_id="2").delete()
+    with pytest.raises(RuntimeError, match="Only 1 of the 2 records"):
+        landing.land(started.claim, Listed(), read, classify(judged, known), reached={}, wait=lambda seconds: None)
+    assert len(dump_raw("listed")) == 2
+    assert Checkpoint.objects.get().batch_number == started.checkpoint.batch_number

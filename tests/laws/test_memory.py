@@ -1,0 +1,87 @@
+"""Law 10: memory grows neither with a source nor, beyond a stated cap, with its widest record."""
+
+import json
+import tracemalloc
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from etl.local_copy import copy_file
+from etl.readers import base
+from etl.readers.content import Content
+from etl.readers.csv_file import CsvContent
+from etl.readers.json_records import JsonContent
+from etl.records import ORIGINAL_BYTES, Original
+from etl.storage import refusals
+from etl.storage.refusals import load_open
+from etl.storage.selection import Selection
+from tests.factories import hold
+from tests.listed_source import Listed, ingest_here, make_item
+
+BATCH = 100
+WIDTH = 400
+COUNT = 3 * (1 << 20) // WIDTH
+"""Enough for more than two windows of a JSON array, each a megabyte."""
+
+
+def list_lines(count: int) -> Iterator[str]:
+    return (json.dumps({"id": number, "text": "x" * WIDTH}) for number in range(count))
+
+
+def write_csv(path: Path, count: int) -> None:
+    path.write_text("id,text\n" + "".join(f"{number},{'x' * WIDTH}\n" for number in range(count)))
+
+
+def write_lines(path: Path, count: int) -> None:
+    path.write_text("\n".join(list_lines(count)))
+
+
+def write_array(path: Path, count: int) -> None:
+    path.write_text(f"[{','.join(list_lines(count))}]")
+
+
+def measure_peak(path: Path, content: Callable[[Any, str], Content]) -> tuple[int, int]:
+    """The most memory that reading the file takes, and how many records there were."""
+    with copy_file(path) as copy:
+        tracemalloc.start()
+        try:
+            count = sum(len(chunk.items) for chunk in content(copy, "wide").read(None, BATCH))
+            return tracemalloc.get_traced_memory()[1], count
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("write", "content"),
+    [(write_csv, CsvContent), (write_lines, JsonContent), (write_array, JsonContent)],
+    ids=["csv", "lines", "array"],
+)
+def test_a_source_four_times_as_long_takes_no_more_memory(tmp_path: Path, write: Any, content: Any) -> None:
+    write(tmp_path / "short", COUNT)
+    write(tmp_path / "long", 4 * COUNT)
+    short, _ = measure_peak(tmp_path / "short", content)
+    long, seen = measure_peak(tmp_path / "long", content)
+    assert seen == 4 * COUNT
+    assert long < 1.2 * short
+
+
+def test_a_chunk_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "CHUNK_BYTES", 1000)
+    text = "\n".join(list_lines(10))
+    chunks = list(JsonContent(hold(text.encode()), "wide").read(None, 10_000))
+    assert [len(chunk.items) for chunk in chunks] == [3, 3, 3, 1]
+
+
+def test_of_a_wide_refused_record_the_beginning_is_kept() -> None:
+    original = Original.of(b"x" * (ORIGINAL_BYTES + 1))
+    assert (len(original.head), original.length) == (ORIGINAL_BYTES, ORIGINAL_BYTES + 1)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_replays_page_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest_here(Listed([make_item(number, price="x", text="x" * WIDTH) for number in range(10)]))
+    monkeypatch.setattr(refusals, "CHUNK_BYTES", 1000)
+    page, _ = load_open(Selection(everything=True), "listed", None, 10_000)
+    assert len(page) == 3
