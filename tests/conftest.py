@@ -3,14 +3,16 @@
 import os
 import shutil
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import hypothesis
 import pytest
 from django.conf import settings
 from django.db import connection, connections
+from django.db.backends.postgresql.operations import DatabaseOperations
 
 from kasparro.embedded import Servers
 from tests.laws.bounded import BoundedWaits
@@ -50,12 +52,31 @@ def pytest_sessionfinish() -> Generator[None, None, None]:
 
 @pytest.fixture(autouse=True)
 def bounded_waits(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Whatever etl writes in this process stands in a transaction whose waits are bounded."""
+    """Check that etl, in this process, writes only in transactions whose waits are bounded."""
     if "transactional_db" not in request.fixturenames:
         yield
         return
     request.getfixturevalue("transactional_db")
     with connection.execute_wrapper(BoundedWaits()):
+        yield
+
+
+def truncate_used(operations: DatabaseOperations, style: object, tables: Sequence[str], **options: Any) -> list[str]:
+    """Return a statement that truncates the tables with rows; to truncate an empty one costs as much."""
+    with operations.connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT oid::regclass::text FROM pg_class WHERE relname = ANY(%s) AND pg_relation_size(oid) > 0",
+            [list(tables)],
+        )
+        used = [name for (name,) in cursor.fetchall()]
+    return [f"TRUNCATE {', '.join(used)} CASCADE"] if used else []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> Iterator[None]:
+    """Make the flush after each test cheap."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(DatabaseOperations, "sql_flush", truncate_used)
         yield
 
 

@@ -14,5 +14,6 @@ os.environ["KASPARRO_HOME"] = str(RUN_FOLDER / "home")
 from kasparro.settings import *  # noqa: E402, F403
 
 DEBUG = False  # as in production: with DEBUG, Django keeps every statement
+PASSWORD_HASHERS = ["tests.passwords.QuickHasher"]
 ETL_HTTP_BACKOFF_SECONDS = 0.01
 ETL_HTTP_BACKOFF_CAP_SECONDS = 0.05
