@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from etl.local_copy import copy_file
-from etl.readers import base
+from etl.readers import content
 from etl.readers.content import Content
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
@@ -68,7 +68,7 @@ def test_a_source_four_times_as_long_takes_no_more_memory(tmp_path: Path, write:
 
 
 def test_a_chunk_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "CHUNK_BYTES", 1000)
+    monkeypatch.setattr(content, "CHUNK_BYTES", 1000)
     text = "\n".join(list_lines(10))
     chunks = list(JsonContent(hold(text.encode()), "wide").read(None, 10_000))
     assert [len(chunk.items) for chunk in chunks] == [3, 3, 3, 1]
