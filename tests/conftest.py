@@ -93,3 +93,10 @@ def own_servers() -> Iterator[Servers]:
     """Servers that a test may kill."""
     with run_servers() as servers:
         yield servers
+
+
+@pytest.fixture
+def valkey() -> Iterator[Servers]:
+    """A separate Valkey, which the test may kill and which has no message of another test."""
+    with run_servers(runs_postgresql=False) as servers:
+        yield servers

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+import pytest
 from django.conf import settings
+from django.core.management import ManagementUtility
 from django.db import connection
 
 from kasparro.embedded import Servers
@@ -61,6 +63,16 @@ def end_processes(folder: Path, *, patience_seconds: float = 15) -> None:
                 os.kill(pid, signal.SIGKILL if is_late else signal.SIGINT)
         interrupted |= set(found)
         time.sleep(0.02)
+
+
+def manage_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `manage.py ARGUMENTS` in this process, for tests of messages: a new process takes a second to start."""
+    command = ManagementUtility().fetch_command(arguments[0])
+    with pytest.raises(SystemExit) as ended:
+        command.run_from_argv(["manage.py", *arguments])
+        sys.exit(0)
+    output = capsys.readouterr()
+    return subprocess.CompletedProcess(arguments, int(ended.value.code or 0), output.out, output.err)
 
 
 @contextmanager

@@ -26,10 +26,9 @@ from etl.storage.selection import Selection
 from etl.tasks import prune as prune_task
 from etl.vocabulary import EventKind, Reason, Trigger
 from tests.factories import make_products, write_products
-from tests.laws.test_crashes import await_batches, landed_batches
 from tests.laws.test_delivery import end_lease, land, start
 from tests.listed_source import dump_unified, fetch, ingest_here, make_item
-from tests.processes import Project, wait_until
+from tests.processes import Project, manage_here, wait_until
 from tests.test_replay import EVERYTHING, Fickle, read, replay_now
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -481,12 +480,12 @@ def await_rows(process: Any, target: int) -> None:
 
 
 def test_a_prune_killed_at_any_moment_leaves_nothing_inconsistent(project: Project) -> None:
-    make_history(project, 1500, 4)
+    make_history(project, 900, 4)
     moments = random.Random(20261122)
     kills = 0
     while True:
         process = project.start(*COMMAND, "--keep-versions", "1", "--keep-runs", "1", "--batch", "50")
-        target = count_raw() - 50 * moments.randint(1, 12)
+        target = count_raw() - 50 * moments.randint(1, 10)
         await_rows(process, target)
         time.sleep(moments.random() * 0.01)
         process.send_signal(signal.SIGKILL)
@@ -496,21 +495,20 @@ def test_a_prune_killed_at_any_moment_leaves_nothing_inconsistent(project: Proje
             break
         kills += 1
     assert kills >= 5
-    assert count_raw() == 1500
+    assert count_raw() == 900
     assert Run.objects.count() == 1
 
 
 def test_a_prune_and_an_ingest_at_once_both_succeed(project: Project) -> None:
-    make_history(project, 3000, 3)
-    write_versions(project, 3000, 9)
-    before = landed_batches()
+    make_history(project, 1500, 3)
+    write_versions(project, 1500, 9)
     ingest = project.start("ingest", "products_csv", "--json")
-    await_batches(ingest, before + 2)
-    pruned = project.run(*COMMAND, "--keep-versions", "1", "--batch", "200")
-    assert pruned.returncode == 0, pruned.stderr
+    pruning = project.start(*COMMAND, "--keep-versions", "1", "--batch", "100")
     output, errors = ingest.communicate(timeout=60)
     assert '"status": "success"' in output, errors
-    assert '"updated": 3000' in output
+    assert '"updated": 1500' in output
+    _, errors = pruning.communicate(timeout=60)
+    assert pruning.returncode == 0, errors
     assert verify() == []
     assert {row[1][-2:] for row in dump_unified("products_csv")} == {" 9"}
 
@@ -527,10 +525,8 @@ def test_the_command_reports_removed_rows_by_table_and_source(project: Project) 
 
 
 @pytest.mark.parametrize("arguments", [["--raw-older-than", "0"], ["--keep-runs", "x"], ["--source", "nonsense"]])
-def test_wrong_usage_gives_one_clear_sentence(project: Project, arguments: list[str]) -> None:
-    done = project.run("prune", *arguments)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+def test_wrong_usage_gives_one_clear_sentence(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    assert manage_here(capsys, "prune", *arguments).returncode == 2
 
 
 def test_a_wrong_age_in_the_environment_is_found_by_check(project: Project) -> None:

@@ -8,7 +8,7 @@ from etl.sources.products import ProductsCsv
 
 
 class QuickProducts(ProductsCsv):
-    every = timedelta(seconds=2)
+    every = timedelta(seconds=1)
 
 
 class Coins0(CoinGecko):

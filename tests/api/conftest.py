@@ -9,7 +9,7 @@ from django.apps import apps
 from api.access.groups import make_groups
 from tests.api.people import People, make_people
 from tests.api.web import SECRET_KEY, Web, start_web
-from tests.execution.test_workers import valkey, workers  # noqa: F401  (fixtures)
+from tests.execution.test_workers import workers  # noqa: F401  (a fixture)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -20,31 +19,15 @@ from etl.models import Checkpoint, Run
 from etl.operations.runs import cancel
 from kasparro.embedded import Servers
 from sandbox.server import Sandbox
-from tests.laws.test_crashes import assert_landed_once, landed_batches, outlive_the_lease, products_file
+from tests.laws.test_crashes import COUNT, assert_landed_once, landed_batches, outlive_the_lease, products_file
 from tests.listed_source import fetch
 from tests.processes import Project, run_servers, wait_until
 
 WORKER = (
-    "-m",
-    "celery",
-    "-A",
-    "kasparro",
-    "worker",
-    "--without-gossip",
-    "--without-mingle",
-    "--concurrency",
-    "1",
-    "--loglevel",
-    "WARNING",
+    *("-m", "celery", "-A", "kasparro", "worker", "--without-gossip", "--without-mingle"),
+    *("--concurrency", "1", "--loglevel", "WARNING"),
 )
 BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pidfile=", "--max-interval", "1")
-
-
-@pytest.fixture
-def valkey() -> Iterator[Servers]:
-    """A separate broker for this test, so that it has no message of another test."""
-    with run_servers(runs_postgresql=False) as servers:
-        yield servers
 
 
 @pytest.fixture
@@ -144,7 +127,7 @@ def test_the_third_abandoned_attempt_is_the_last(workers: Project) -> None:
 
 def test_a_read_may_outlast_its_task(workers: Project) -> None:
     products_file(workers)
-    workers.environment["ETL_TASK_SECONDS"] = "0.2"
+    workers.environment["ETL_TASK_SECONDS"] = "0.1"
     run_id = queue(workers)
     start_worker(workers)
     run = await_closed(run_id)
@@ -155,7 +138,7 @@ def test_a_read_may_outlast_its_task(workers: Project) -> None:
 
 
 def test_a_worker_that_is_told_to_stop_hands_its_run_over(workers: Project) -> None:
-    products_file(workers)
+    products_file(workers, count=2 * COUNT)  # the run would last longer than the worker takes to stop
     run_id = queue(workers)
     worker = start_worker(workers)
     wait_until(lambda: landed_batches() >= 5)
@@ -164,7 +147,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_over(workers: Project) -> N
     assert Run.objects.get(pk=run_id).status == "queued"
     start_worker(workers)
     assert await_closed(run_id).status == "partial"
-    assert_landed_once()
+    assert_landed_once(2 * COUNT)
 
 
 def test_a_lost_message_only_delays_a_run(workers: Project, valkey: Servers) -> None:
@@ -237,7 +220,7 @@ def test_a_beat_that_was_down_for_three_slots_catches_up_once(workers: Project) 
     os.killpg(beat.pid, signal.SIGKILL)
     time.sleep(1)  # its messages have been executed
     before = set(Run.objects.values_list("pk", flat=True))
-    time.sleep(6.5)
+    time.sleep(3.2)
     restarted_at = read_clock()
     workers.start_python(*BEAT)
     wait_until(lambda: Run.objects.exclude(pk__in=before).filter(status="success").count() >= 2)
@@ -287,7 +270,7 @@ def test_a_worker_survives_a_restart_of_postgresql(workers: Project) -> None:
 
 def test_up_brings_every_source_up_to_date_and_stops_cleanly(workers: Project) -> None:
     products_file(workers, count=200)
-    up = workers.start("up", "--port", "8765", KASPARRO_HOME=str(workers.folder / "home"))
+    up = workers.start("up", "--port", "0", KASPARRO_HOME=str(workers.folder / "home"))
     wait_until(lambda: Run.objects.filter(source="products_csv", status="partial").exists())
     up.send_signal(signal.SIGINT)
     output, errors = up.communicate(timeout=60)
@@ -304,7 +287,7 @@ def test_four_workers_together_keep_a_hosts_rate_limit(workers: Project) -> None
     with Sandbox(most_per_second=2) as sandbox:
         workers.environment |= {
             "COINGECKO_BASE_URL": sandbox.url,
-            "ETL_RATE_LIMIT_COINGECKO": "2/5 second",
+            "ETL_RATE_LIMIT_COINGECKO": "2/2 second",
             "ETL_SOURCES": ",".join(f"tests.worker_sources.Coins{number}" for number in range(4)),
         }
         for _ in range(2):

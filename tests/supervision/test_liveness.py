@@ -135,8 +135,7 @@ def test_a_worker_and_a_beat_are_seen_and_vanish_when_killed(
     beat = products.start_python(*BEAT)
     wait_until(lambda: list_workers() == ["one@here"] and see().beat_age_s is not None)
     first = time.monotonic()
-    wait_until(lambda: time.monotonic() > first + liveness.SIGN_SECONDS + 1)
-    assert see().workers[0][1] < liveness.ALIVE_SECONDS / 2  # they report again
+    wait_until(lambda: see().workers[0][1] < time.monotonic() - first - 1)  # it has reported again
     for process in (worker, beat):
         os.killpg(process.pid, signal.SIGKILL)
     monkeypatch.setattr(liveness, "ALIVE_SECONDS", 2)
