@@ -1,6 +1,7 @@
 """Executes runs: here and now for a terminal, or a queued one for a worker. However a run ends, it is closed."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ from structlog.contextvars import bound_contextvars
 from etl.conf import conf
 from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, ReadOpen, RunError
 from etl.execution.garbage_collection import relaxed_garbage_collection
-from etl.execution.outcomes import Outcome, describe_refusal, describe_run, explain
+from etl.execution.outcomes import Outcome, describe_lost, describe_refusal, describe_run, explain
 from etl.fence.claims import Claim, Holder
 from etl.fence.redis_lock import SourceLock
 from etl.models import Run
@@ -23,7 +24,7 @@ from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source
-from etl.storage.transactions import describe, retry_transient
+from etl.storage.transactions import describe, is_silent, retry_transient
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
 from etl.supervision.run_context import RunContext, TaskContext
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 READ_OPEN_SECONDS = 30
 """A replay that waits for the end of a cut read looks again after this time."""
+
+SIGNAL_SECONDS = 5
+"""After Ctrl-C or SIGTERM a silent database is tried again for no longer."""
 
 
 def execute_here(
@@ -54,7 +58,8 @@ def execute_here(
             _perform(source, started, RunContext(lease, interruption), report)
     except (Exception, Interrupted) as raised:  # noqa: BLE001  (whatever ends a run, it must be closed)
         error = raised
-        _end(claim, _choose_failure(raised), raised)
+        if not _end(claim, _choose_failure(raised), raised):
+            return describe_lost(claim, raised)
     orders.send_waiting_of(source.name)
     return describe_run(claim, error)
 
@@ -81,9 +86,9 @@ def _execute_queued(run: Run) -> None:
         # Its message is used up: the holder sends another when it ends, or the sweeper within a minute.
         orders.forget_sending(run.pk)
         return
-    _execute(source, started, lock)
-    logger.info("%s: run %d is %s", source.name, run.pk, describe_run(started.claim))
-    orders.send_waiting_of(source.name)
+    if _execute(source, started, lock):
+        logger.info("%s: run %d is %s", source.name, run.pk, describe_run(started.claim))
+        orders.send_waiting_of(source.name)
 
 
 def _start(run: Run, lock: SourceLock) -> Started | None:
@@ -100,12 +105,14 @@ def _start(run: Run, lock: SourceLock) -> Started | None:
     return started if isinstance(started, Started) else None
 
 
-def _execute(source: Source, started: Started, lock: SourceLock) -> None:
+def _execute(source: Source, started: Started, lock: SourceLock) -> bool:
+    """Whether the database has answered to the end."""
     try:
         with Lease(started.claim, lock) as lease:
             _perform(source, started, TaskContext(lease, Interruption()), _report_nothing)
     except Exception as error:  # noqa: BLE001  (whatever ends a run, it must be closed)
-        _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error)
+        return _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error)
+    return True
 
 
 def _perform(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
@@ -131,17 +138,23 @@ def _choose_failure(error: BaseException) -> Ending:
     return ending.failed(*explain(error))
 
 
-def _end(claim: Claim, how: Ending, error: BaseException) -> None:
-    """End the run after the error. If even that fails, the next claim closes it."""
+def _end(claim: Claim, how: Ending, error: BaseException) -> bool:
+    """End the run after the error. If even that fails, the next claim closes it; False if the database is silent.
+
+    After a signal a silent database is not waited for: connecting may time out once.
+    """
     if not isinstance(error, RunError | HandedOver):
         connection.close()  # what cut a transaction at an odd place may have left it unusable
+    patience = SIGNAL_SECONDS if isinstance(error, Interrupted) else math.inf
     try:
         if isinstance(error, Overtaken):
             raise error
-        for attempt in retry_transient(time.sleep):
+        for attempt in retry_transient(time.sleep, silence_ends=time.monotonic() + patience):
             with attempt:
                 ending.end(claim, how)
     except (Overtaken, LeaseLost) as loss:
         add_event(claim.run_id, EventKind.OVERTAKEN, str(loss))
     except Error as failure:
         logger.error("Run %d could not be closed (%s); the next run closes it.", claim.run_id, describe(failure))
+        return not is_silent(failure)
+    return True
