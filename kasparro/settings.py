@@ -5,6 +5,7 @@ are computed here, and the first connection starts them. With DEBUG off, an unse
 """
 
 import logging
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -178,11 +179,16 @@ CELERY_BROKER_URL = (
 # again if it is not acknowledged within the visibility timeout, which must therefore exceed the hard limit.
 CELERY_TASK_SOFT_TIME_LIMIT = ETL_TASK_SECONDS + ETL_BATCH_DEADLINE_SECONDS
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
+# A worker only listens: without these it would notice a connection whose packets vanish after two hours.
+_SILENT_BROKER = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
     "socket_connect_timeout": 2,
     "socket_timeout": 30,
     "socket_keepalive": True,
+    "socket_keepalive_options": {
+        getattr(socket, name): value for name, value in _SILENT_BROKER.items() if hasattr(socket, name)
+    },
     "max_retries": 1,  # more would delay the sender (a request for a run) by seconds; the sweeper re-sends anyway
     "interval_start": 0.1,
     "global_keyprefix": REDIS_KEY_PREFIX,

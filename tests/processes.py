@@ -105,10 +105,11 @@ test_database_url.__test__ = False  # type: ignore[attr-defined]
 
 @dataclass
 class Project:
-    """The project's commands as processes; `environment` adds to their environment variables."""
+    """The project's commands as processes; `environment` adds to their variables, `prefix` precedes each command."""
 
     folder: Path
     environment: dict[str, str] = field(default_factory=dict)
+    prefix: tuple[str, ...] = ()
     processes: list["subprocess.Popen[str]"] = field(default_factory=list)
 
     def start(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
@@ -118,7 +119,7 @@ class Project:
     def start_python(self, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
         """Start Python with these arguments in the project's environment."""
         process = subprocess.Popen(
-            [sys.executable, *arguments],
+            [*self.prefix, sys.executable, *arguments],
             cwd=ROOT,
             env=self.make_environment(environment),
             stdout=subprocess.PIPE,

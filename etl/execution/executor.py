@@ -1,6 +1,7 @@
 """Executes runs: at once in a terminal, or a queued run in a worker. However a run ends, it is closed."""
 
 import logging
+import math
 import time
 from collections.abc import Callable
 
@@ -11,7 +12,7 @@ from etl.conf import conf
 from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, ReadOpen, RunError
 from etl.execution.failure_reasons import explain
 from etl.execution.garbage_collection import relaxed_garbage_collection
-from etl.execution.outcomes import Outcome, describe_refusal, describe_run
+from etl.execution.outcomes import Outcome, describe_lost, describe_refusal, describe_run
 from etl.fence.claims import Claim, Holder
 from etl.fence.redis_lock import SourceLock
 from etl.models import Run
@@ -24,7 +25,7 @@ from etl.runs.ending import Ending, end_unstartable
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source
-from etl.storage.transactions import describe, retry_transient
+from etl.storage.transactions import describe, is_silent, retry_transient
 from etl.supervision.hand_over import TaskContext
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
@@ -35,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 READ_OPEN_SECONDS = 30
 """A replay that waits for the end of an interrupted read checks again after this time."""
+
+SIGNAL_SECONDS = 5
+"""After Ctrl-C or SIGTERM a silent database is tried again for no longer."""
 
 
 def execute_here(
@@ -56,7 +60,8 @@ def execute_here(
             _perform(source, started, RunContext(lease, interruption), report)
     except (Exception, Interrupted) as raised:  # noqa: BLE001  (boundary: any exception closes the run)
         error = raised
-        _end(claim, _choose_failure(raised), raised)
+        if not _end(claim, _choose_failure(raised), raised):
+            return describe_lost(claim, raised)
     orders.send_waiting_of(source.name)
     return describe_run(claim, error)
 
@@ -83,9 +88,9 @@ def _execute_queued(run: Run) -> None:
         # The message is used up. The holder sends another one when it ends, or the sweeper does within a minute.
         orders.forget_sending(run.pk)
         return
-    _execute(source, started, lock)
-    logger.info("%s: run %d is %s", source.name, run.pk, describe_run(started.claim))
-    orders.send_waiting_of(source.name)
+    if _execute(source, started, lock):
+        logger.info("%s: run %d is %s", source.name, run.pk, describe_run(started.claim))
+        orders.send_waiting_of(source.name)
 
 
 def _start(run: Run, lock: SourceLock) -> Started | None:
@@ -102,12 +107,14 @@ def _start(run: Run, lock: SourceLock) -> Started | None:
     return started if isinstance(started, Started) else None
 
 
-def _execute(source: Source, started: Started, lock: SourceLock) -> None:
+def _execute(source: Source, started: Started, lock: SourceLock) -> bool:
+    """Whether the database has answered to the end."""
     try:
         with Lease(started.claim, lock) as lease:
             _perform(source, started, TaskContext(lease, Interruption()), _report_nothing)
     except Exception as error:  # noqa: BLE001  (boundary: any exception closes the run)
-        _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error)
+        return _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error)
+    return True
 
 
 def _perform(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
@@ -133,17 +140,23 @@ def _choose_failure(error: BaseException) -> Ending:
     return ending.failed(*explain(error))
 
 
-def _end(claim: Claim, how: Ending, error: BaseException) -> None:
-    """End the run after the error. If even that fails, the next claim closes it."""
+def _end(claim: Claim, how: Ending, error: BaseException) -> bool:
+    """End the run after the error. If even that fails, the next claim closes it; False if the database is silent.
+
+    After a signal a silent database is not waited for: connecting may time out once.
+    """
     if not isinstance(error, RunError | HandedOver):
         connection.close()  # it may be unusable if the error interrupted a transaction at an odd place
+    patience = SIGNAL_SECONDS if isinstance(error, Interrupted) else math.inf
     try:
         if isinstance(error, Overtaken):
             raise error
-        for attempt in retry_transient(time.sleep):
+        for attempt in retry_transient(time.sleep, silence_ends=time.monotonic() + patience):
             with attempt:
                 ending.end(claim, how)
     except (Overtaken, LeaseLost) as loss:
         add_event(claim.run_id, EventKind.OVERTAKEN, str(loss))
     except Error as failure:
         logger.error("Run %d could not be closed (%s); the next run closes it.", claim.run_id, describe(failure))
+        return not is_silent(failure)
+    return True

@@ -47,12 +47,17 @@ def describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
         run = Run.objects.get(pk=claim.run_id)
     except Error:
         connection.close()
-        reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is unavailable.")
-        return Outcome(claim.run_id, claim.source, Status.FAILED, reason, message=text)
+        return describe_lost(claim, error)
     counters = {name: getattr(run, name) for name in COUNTERS}
     is_open = run.status == Status.RUNNING
     message = f"Run {run.pk} could not be closed; the next run of its source closes it." if is_open else run.error
     return Outcome(run.pk, run.source, run.status, run.reason, counters, run.duration_s or 0.0, message)
+
+
+def describe_lost(claim: Claim, error: BaseException | None) -> Outcome:
+    """The outcome of a run whose row can't be read, by the error that ended it."""
+    reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is gone.")
+    return Outcome(claim.run_id, claim.source, Status.FAILED, reason, message=text)
 
 
 def describe_queued(run: Run) -> Outcome:

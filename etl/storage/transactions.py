@@ -1,7 +1,9 @@
 """Sets a transaction's timeouts, and decides which of its failures are worth another attempt."""
 
 import logging
+import math
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +18,8 @@ IDLE_SECONDS = 60
 CONNECTION_CHECK_SECONDS = 2
 RETRIES = 5
 FIRST_BACKOFF_SECONDS = 0.1
+SILENT_SECONDS = 10
+"""How long after its first failure a silent server is tried again: each attempt may last until connecting times out."""
 
 READ_ONLY = "25006"
 """read_only_sql_transaction: a failover is going on, or the session is still with the former primary."""
@@ -86,43 +90,54 @@ def is_missing_table(error: Exception) -> bool:
 def is_transient(error: Exception) -> bool:
     """Whether the same transaction may succeed if repeated (PostgreSQL's error codes, appendix A)."""
     code = find_code(error)
-    if code is not None:
-        return code in _TRANSIENT or code.startswith("08")
-    # Without a code, no server has responded: the connection is lost. In some places, such as COPY, psycopg2 raises a
-    # bare DatabaseError then.
-    return isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError
+    return is_silent(error) if code is None else code in _TRANSIENT or code.startswith("08")
+
+
+def is_silent(error: Exception) -> bool:
+    """Whether no server has responded: the connection is lost, or can't be established."""
+    # In some places, such as COPY, psycopg2 raises a bare DatabaseError then.
+    is_connection_error = isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError
+    return is_connection_error and find_code(error) is None
 
 
 class Attempt:
     """One attempt at a transaction, as a context manager. A transient error is logged, and raised only by the last."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, silence_ends: float) -> None:
         self.number = number
+        self.silence_ends = silence_ends
         self.failed = False
 
     def __enter__(self) -> None:
         self.failed = False
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        self.failed = isinstance(error, Error) and is_transient(error) and self.number < RETRIES
+        self.failed = isinstance(error, Error) and is_transient(error) and not self._is_last(error)
         if self.failed and isinstance(error, Error):
             logger.warning("Database: %s; trying again (%d/%d)", describe(error), self.number + 1, RETRIES)
             _drop_broken_connection(error)
         return self.failed
 
+    def _is_last(self, error: Error) -> bool:
+        return self.number == RETRIES or (is_silent(error) and time.monotonic() > self.silence_ends)
 
-def retry_transient(wait: Callable[[float], None]) -> Iterator[Attempt]:
+
+def retry_transient(wait: Callable[[float], None], *, silence_ends: float = math.inf) -> Iterator[Attempt]:
     """Yield attempts at one whole transaction that fences itself: another one after a transient error, at most 5.
+
+    A server that stays silent is given up SILENT_SECONDS after the first failure, or at `silence_ends`
+    (`time.monotonic`) if that is earlier.
 
     for attempt in retry_transient(time.sleep):
         with attempt:
             ...
     """
     for number in range(RETRIES + 1):
-        attempt = Attempt(number)
+        attempt = Attempt(number, silence_ends)
         yield attempt
         if not attempt.failed:
             return
+        silence_ends = min(silence_ends, time.monotonic() + SILENT_SECONDS)
         wait(FIRST_BACKOFF_SECONDS * 3**number * random.uniform(0.5, 1))  # noqa: S311
 
 

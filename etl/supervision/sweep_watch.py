@@ -20,8 +20,8 @@ LOOK_SECONDS = 60
 OVERDUE_SECONDS = 90
 
 # Overdue as well: a time that lies ahead, from before the database's clock was set back.
-_IS_OVERDUE = f"""
-    SELECT abs(extract(epoch FROM clock_timestamp() - max(taken_at))) > {OVERDUE_SECONDS}
+_IS_OVERDUE = """
+    SELECT abs(extract(epoch FROM clock_timestamp() - max(taken_at))) > %s
     FROM etl_task_leases WHERE name = 'sweep'
 """
 
@@ -56,7 +56,7 @@ def is_overdue() -> bool:
     connection = connections[DEFAULT_DB_ALIAS].copy()
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_IS_OVERDUE)
+            cursor.execute(_IS_OVERDUE, [OVERDUE_SECONDS])
             (is_late,) = cursor.fetchone()
             return is_late is None or bool(is_late)
     finally:
