@@ -1,6 +1,8 @@
 """Start and end of a test run, and fixtures for all tests: real `manage.py` processes, and servers to kill."""
 
 import os
+import random
+import secrets
 import shutil
 import signal
 from collections.abc import Generator, Iterator, Sequence
@@ -22,6 +24,12 @@ from tests.settings import RUN_FOLDER
 # No deadline: a slow machine must not fail a test. CI runs the same examples each time.
 hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("kasparro")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--crash-seed", type=int, help="kill processes at the moments of an earlier run, which printed this"
+    )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -86,6 +94,15 @@ def project(transactional_db: None, tmp_path: Path) -> Iterator[Project]:
     running = Project(tmp_path)
     yield running
     running.kill_all()
+
+
+@pytest.fixture
+def moments(request: pytest.FixtureRequest) -> random.Random:
+    """Where to kill a process, by chance. A failed test shows the seed with which it makes the same choices again."""
+    given = request.config.getoption("--crash-seed")
+    seed = given if given is not None else secrets.randbelow(2**32)
+    print(f"Crash seed {seed}: repeat this test with `pytest --crash-seed {seed}`.")
+    return random.Random(seed)
 
 
 @pytest.fixture
