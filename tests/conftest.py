@@ -61,7 +61,9 @@ def pytest_sessionfinish() -> Generator[None, None, None]:
 @pytest.fixture(autouse=True)
 def bounded_waits(request: pytest.FixtureRequest) -> Iterator[None]:
     """Check that etl, in this process, writes only in transactions whose waits are bounded."""
-    if "transactional_db" not in request.fixturenames:
+    marker = request.node.get_closest_marker("django_db")
+    is_transactional = "transactional_db" in request.fixturenames or (marker and marker.kwargs.get("transaction"))
+    if not is_transactional:
         yield
         return
     request.getfixturevalue("transactional_db")
