@@ -1,8 +1,8 @@
-"""`python -m tests.laws.crashes KILLS [--crash-seed N]`: kill runs at their calls of PostgreSQL, and count the records.
+"""`python -m tests.laws.crashes KILLS [--crash-seed N]`: kill runs at their PostgreSQL calls, then count the records.
 
-A round reads a new version of every record, replays what was refused, and reads everything again in full. Each run is
-a process that SIGKILL ends before or after one of its calls of PostgreSQL, or at any moment, and which a new process
-follows until one comes through. After each round the tables must show every version of every record once.
+A round reads a new version of every record, replays the refused records, and reads everything again in full. SIGKILL
+ends each run's process before or after one of its calls to PostgreSQL, or at a random moment. New processes take over
+until one of them finishes the run. After each round the tables must show every version of every record once.
 """
 
 import argparse
@@ -32,14 +32,15 @@ RECORDS, BATCH, REFUSED_EVERY = 300, 20, 25
 BETWEEN, RANDOM = "between two steps", "at any moment"
 CALLS = {"execute", "copy_expert", "commit", "rollback", "close"}
 TRIES = 1_000
-"""A run that doesn't come through after so many processes never will."""
+"""If this many processes can't finish a run, none will."""
 
 
 @dataclass
 class Killer:
-    """Watches this process's calls of PostgreSQL, and kills it before or after one of them.
+    """Watches this process's calls to PostgreSQL, and kills the process before or after one of them.
 
-    It is the n-th of `step`; `moment` is "before" or "after". `seen` shows the step to the process that started this.
+    That call is the n-th one in `step`; `moment` is "before" or "after". The parent process reads the current step
+    from `seen`.
     """
 
     steps: Mapping[Any, str]
@@ -72,7 +73,7 @@ class Killer:
 
 @dataclass
 class Tally:
-    """What the kills did. `unaccounted`: records whose outcome no run counts, and what `verify` finds."""
+    """The effects of the kills. `unaccounted`: records that no run counts, plus the problems that `verify` finds."""
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     lost: int = 0
@@ -85,7 +86,7 @@ class Tally:
 
 
 class Crashes:
-    """Runs of a source that lists its records, each executed by processes that are killed."""
+    """Runs of a source with a fixed list of records; the processes that execute them are killed."""
 
     def __init__(self, kills: int, chance: random.Random) -> None:
         self.most_kills, self.chance = kills, chance
@@ -98,7 +99,7 @@ class Crashes:
         return self.tally.kills.total() >= self.most_kills
 
     def play_round(self) -> None:
-        """Land one more version of each record, and count them."""
+        """Land a new version of each record, then count the records."""
         from etl.models import Run
         from etl.runs.options import Options
         from etl.storage.selection import Selection
@@ -121,7 +122,7 @@ class Crashes:
         raise RuntimeError(f"{TRIES} processes did not come through: {options}")
 
     def _run_process(self, options: Any, *, refuses: bool) -> bool:
-        """Whether the run has come through; otherwise its process was killed."""
+        """Return True if the run finished, False if its process was killed."""
         from django.db import connections
 
         step, moment = self.chance.choice([*sorted(set(self.steps.values())), BETWEEN, RANDOM]), RANDOM
@@ -146,7 +147,7 @@ class Crashes:
         return True
 
     def _count_runs(self, last: int, *, seen: int, new_or_updated: int, quarantined: int) -> None:
-        """Compare what all runs after the run `last` have counted, the killed ones too, with what was there to read."""
+        """Compare the counters of all runs after `last`, including killed runs, with the source's records."""
         from tests.listed_source import fetch
 
         (counted,) = fetch(
@@ -173,13 +174,13 @@ class Crashes:
 
 
 def is_call_of_postgresql(function: Any) -> bool:
-    """Whether this is one of the methods of psycopg2's cursors and connections that send something."""
+    """Whether this is a method of a psycopg2 cursor or connection that sends something to the server."""
     owner = type(getattr(function, "__self__", None))
     return getattr(function, "__name__", "") in CALLS and owner.__module__.startswith(("psycopg2", "django.db"))
 
 
 def find_steps() -> dict[Any, str]:
-    """The functions whose calls of PostgreSQL are one step of a run."""
+    """The functions that make up the steps of a run, with each step's name."""
     from etl import landing, pipeline, replay
     from etl.runs import ending, orders, starting
 
@@ -195,7 +196,7 @@ def find_steps() -> dict[Any, str]:
 
 
 def make_source(version: int, *, refuses: bool) -> Any:
-    """A source whose records all have this version as their price; some are refused, by code that a replay may lack."""
+    """A source whose records all have this version as their price. If `refuses`, its `unify` refuses some of them."""
     from etl.readers.source import Source
     from etl.records import Breach, UnifiedFields
     from etl.vocabulary import BreachCode
@@ -211,7 +212,7 @@ def make_source(version: int, *, refuses: bool) -> Any:
 
 
 def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
-    """Run the source in this process, which ends with status 0 if the run has come through."""
+    """Run the source in this process, then exit: with status 0 if the run finished."""
     from etl.execution.executor import execute_here
     from etl.supervision.os_signals import Interruption
     from etl.vocabulary import Status
@@ -231,11 +232,11 @@ def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
 
 @contextmanager
 def set_up() -> Iterator[None]:
-    """Set Django up on servers and an empty database that are removed afterwards."""
+    """Start servers with an empty database, set up Django on them, and remove them afterwards."""
     home = Path(tempfile.mkdtemp(prefix="kasparro-crashes-", dir="/tmp"))
     servers = Servers(home)
     try:
-        home.chmod(0o711)  # the servers' user passes through
+        home.chmod(0o711)  # lets the servers' user reach folders in it
         servers.start()
         os.environ |= {
             "DEBUG": "true",
@@ -248,7 +249,7 @@ def set_up() -> Iterator[None]:
         from django.conf import settings
         from django.core.management import call_command
 
-        settings.DEBUG = False  # with it, Django keeps every statement
+        settings.DEBUG = False  # in debug mode Django keeps every statement in memory
         logging.disable(logging.WARNING)
         call_command("migrate", verbosity=0)
         yield

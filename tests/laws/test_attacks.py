@@ -1,4 +1,4 @@
-"""What an adversary found once; each stays mended."""
+"""Regression tests for problems that adversarial reviews found."""
 
 import json
 import signal
@@ -51,7 +51,7 @@ def test_an_event_keeps_no_nul() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_owner_that_connected_while_a_claim_waited_is_seen() -> None:
-    """The sessions that a transaction sees are those of its first look, unless it looks anew."""
+    """A transaction keeps seeing the sessions of its first look at pg_stat_activity until it clears the snapshot."""
     Checkpoint.objects.create(
         source="listed",
         owner_pid=1,
@@ -93,7 +93,7 @@ def test_an_owner_that_connected_while_a_claim_waited_is_seen() -> None:
 
 
 def count_waiting(cursor: Any) -> int:
-    """The sessions that wait for a lock."""
+    """Count the sessions that wait for a lock."""
     cursor.execute("SELECT pg_stat_clear_snapshot()")
     cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     return int(cursor.fetchone()[0])
@@ -133,7 +133,7 @@ def test_a_batch_longer_than_its_lease_keeps_its_source(settings: Any, monkeypat
 
 
 class Unified(Listed):
-    """What `unify` gives is the test's."""
+    """Its `unify` returns fields that the test chooses."""
 
     name = "unified"
     fields: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Real processes, killed, frozen and cut off: every record lands once."""
+"""Every record lands once even if real processes are killed, frozen or disconnected."""
 
 import os
 import random
@@ -24,7 +24,7 @@ BATCH = 50
 
 
 def products_file(project: Project, count: int = COUNT) -> Path:
-    """Good products, every hundredth refused; small batches, so that there are many moments to die in."""
+    """Products, every hundredth of them refused; small batches, so that there are many moments to die in."""
     rows = [(i, n, c, "free" if i % 100 == 0 else p, x) for i, n, c, p, x in make_products(count)]
     path = write_products(project.folder / "products.csv", rows)
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": str(BATCH)}
@@ -49,7 +49,7 @@ def add_up_runs() -> dict[str, int]:
 
 
 def assert_landed_once(count: int = COUNT) -> None:
-    """Raw, unified, quarantine and the counters of all runs together equal the file exactly."""
+    """Raw, unified, quarantine and the sum of all runs' counters match the file exactly."""
     refused = count // 100
     good = [i for i in range(1, count + 1) if i % 100]
     assert [(int(row[0]), row[1]) for row in dump_raw("products_csv")] == [(i, i) for i in good]
@@ -265,7 +265,7 @@ def test_a_signal_closes_the_run_and_releases_the_source_at_once(project: Projec
     output, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "interrupted"' in output, errors
-    assert len(output.splitlines()) == 1  # the sources after it are not begun
+    assert len(output.splitlines()) == 1  # the sources after it do not start
     checkpoint = Checkpoint.objects.get(source="products_csv")
     assert (checkpoint.owner, checkpoint.owner_run, checkpoint.lease_expires_at) == ("", None, None)
     project.ingest("products_csv")

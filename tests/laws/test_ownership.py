@@ -1,4 +1,4 @@
-"""Law 2: the epoch and the lease say who owns a source. No frozen process, dead session or lock does."""
+"""Law 2: the epoch and the lease decide who owns a source, not a frozen process, a dead session or a lock."""
 
 import threading
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def sources(settings: Any) -> None:
 
 @contextmanager
 def open_session() -> Iterator[Any]:
-    """The cursor of another session."""
+    """Open another session and yield its cursor."""
     other = connections["default"].copy()
     try:
         with other.cursor() as cursor:
@@ -51,7 +51,7 @@ def read_lease() -> Any:
 
 
 def test_a_process_that_freezes_inside_its_claim_keeps_nobody_out() -> None:
-    """Its transaction is open and idle: PostgreSQL ends it after a second, within the patience of the next claim."""
+    """Its transaction is open and idle. PostgreSQL ends it after a second, before the next claim stops waiting."""
     claims.make_checkpoint("listed")
     is_inside, wakes = threading.Event(), threading.Event()
 
@@ -72,7 +72,7 @@ def test_a_process_that_freezes_inside_its_claim_keeps_nobody_out() -> None:
 
 
 def test_a_session_with_the_number_of_a_dead_owner_owns_nothing() -> None:
-    """PostgreSQL gives the process number of an ended session to a later one."""
+    """The operating system may reuse the process number of an ended session for a later one."""
     start()
     Checkpoint.objects.update(owner_backend_start=LONG_AGO)
     assert isinstance(starting.start_at_terminal("listed"), Started)
@@ -116,7 +116,7 @@ def test_a_released_source_is_free_and_its_epoch_is_over() -> None:
 
 
 def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run() -> None:
-    """A batch locks the checkpoint, then the run's row: a cancel that began with the row would deadlock with it."""
+    """A batch locks the checkpoint, then the run's row; a cancel that locked the row first would deadlock with it."""
     run_id = start().claim.run_id
     answers: list[Any] = []
 
@@ -141,7 +141,7 @@ def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run() -> None:
 
 
 def test_a_renewal_does_not_wait_for_the_lock_of_the_row() -> None:
-    """The lock may be that of a frozen session: when that is ended, the lease must not be renewed."""
+    """A frozen session may hold the lock; once that session is ended, the lease must not be renewed."""
     claim, lease = start().claim, read_lease()
     with open_session() as frozen:
         frozen.execute("BEGIN")
