@@ -17,6 +17,7 @@ from etl.runs import starting
 from etl.runs.audit_log import add_event
 from etl.runs.starting import Started
 from etl.storage import batch as batch_module
+from etl.storage.transactions import bounded_transaction
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
 from sandbox.server import Sandbox
@@ -178,7 +179,7 @@ def test_an_overtaken_runs_lease_leaves_its_successors_lock_alone() -> None:
 
 
 def is_ours(renew: Any, claim: Claim) -> bool:
-    with connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         return bool(renew(cursor, claim))
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connection, transaction
 
 from etl.fence import claims
+from etl.storage.transactions import bounded_transaction
 from tests.laws.test_delivery import start
 from tests.processes import ROOT
 
@@ -82,7 +82,7 @@ def test_what_measures_a_wait_is_no_clock(code: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_lease_counts_from_when_it_is_given_however_long_its_transaction_has_lasted() -> None:
     claim = start().claim
-    with transaction.atomic(), connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         cursor.execute("SELECT pg_sleep(0.01)")
         claims.renew(cursor, claim)
         cursor.execute(

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import pytest
 from celery import current_app
-from django.db import transaction
 
 from etl.execution import executor
 from etl.execution import sweep as sweeping
@@ -18,6 +17,7 @@ from etl.readers.content import Content, Opening
 from etl.runs import attempts, ending, orders, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
+from etl.storage.transactions import bounded_transaction
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Status, Trigger
 from tests.laws.test_delivery import end_lease, start
@@ -71,7 +71,7 @@ def die(run: Run) -> None:
 
 
 def test_a_message_goes_out_once_its_row_is_committed() -> None:
-    with transaction.atomic():
+    with bounded_transaction():
         run = ask()
         assert take_messages() == []
     assert take_messages() == [run.pk]

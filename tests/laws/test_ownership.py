@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from django.db import Error, connection, connections, transaction
+from django.db import Error, connections
 
 from etl.exceptions import Overtaken
 from etl.execution import executor
@@ -17,6 +17,7 @@ from etl.operations import sources as source_operations
 from etl.runs import attempts, ending, orders, progress, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Status, Trigger
 from tests.laws.test_attacks import count_waiting
 from tests.laws.test_delivery import end_lease, start
@@ -52,7 +53,8 @@ def read_lease() -> Any:
 
 def test_a_process_that_freezes_inside_its_claim_keeps_nobody_out() -> None:
     """Its transaction is open and idle. PostgreSQL ends it after a second, before the next claim stops waiting."""
-    claims.make_checkpoint("listed")
+    with bounded_transaction():
+        claims.make_checkpoint("listed")
     is_inside, wakes = threading.Event(), threading.Event()
 
     def freeze() -> None:
@@ -93,7 +95,7 @@ def test_a_session_with_the_number_of_a_dead_owner_is_not_ended() -> None:
 def test_the_sweeper_leaves_a_run_alone_whose_heartbeat_is_fresh() -> None:
     claim = start().claim
     end_lease()
-    with connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         progress.beat(cursor, claim)
     attempts.abandon_stale("listed")
     assert Run.objects.get().status == "running"
@@ -146,8 +148,7 @@ def test_a_renewal_does_not_wait_for_the_lock_of_the_row() -> None:
     with open_session() as frozen:
         frozen.execute("BEGIN")
         frozen.execute("SELECT FROM ingestion_checkpoints FOR UPDATE")
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '1s'")
+        with bounded_transaction(lock_seconds=1) as cursor:
             assert claims.renew(cursor, claim)
         frozen.execute("ROLLBACK")
     assert read_lease() == lease
@@ -157,7 +158,7 @@ def test_a_lease_that_has_ended_is_not_renewed() -> None:
     claim = start().claim
     end_lease()
     lease = read_lease()
-    with connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         claims.renew(cursor, claim)
     assert read_lease() == lease
 
