@@ -27,9 +27,13 @@ hypothesis.settings.load_profile("kasparro")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
-        "--crash-seed", type=int, help="kill processes at the moments of an earlier run, which printed this"
-    )
+    """CI always kills at the same moments."""
+    seed = 20261122 if os.environ.get("CI") else secrets.randbelow(2**32)
+    parser.addoption("--crash-seed", type=int, default=seed, help="kill processes at the moments of an earlier run")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"crash seed: {config.getoption('--crash-seed')}"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -100,9 +104,8 @@ def project(transactional_db: None, tmp_path: Path) -> Iterator[Project]:
 
 @pytest.fixture
 def moments(request: pytest.FixtureRequest) -> random.Random:
-    """Where to kill a process, by chance. A failed test shows the seed with which it makes the same choices again."""
-    given = request.config.getoption("--crash-seed")
-    seed = given if given is not None else secrets.randbelow(2**32)
+    """Where to kill a process, by chance. A failed test shows the seed that repeats its choices."""
+    seed = request.config.getoption("--crash-seed")
     print(f"Crash seed {seed}: repeat this test with `pytest --crash-seed {seed}`.")
     return random.Random(seed)
 

@@ -48,8 +48,7 @@ def queue(project: Project) -> int:
 
 
 def await_closed(run_id: int, *, seconds: float = PATIENCE_SECONDS) -> Run:
-    closed = Run.objects.filter(pk=run_id).exclude(status__in=("queued", "running"))
-    wait_until(closed.exists, seconds=seconds)
+    wait_until(lambda: is_closed(run_id), seconds=seconds)
     return Run.objects.get(pk=run_id)
 
 
