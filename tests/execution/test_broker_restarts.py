@@ -5,11 +5,11 @@ import signal
 from pathlib import Path
 
 from kasparro.embedded import Servers
-from tests.execution.test_workers import WORKER, is_closed, queue, valkey, workers
+from tests.execution.test_workers import WORKER, is_closed, queue, workers
 from tests.laws.test_crashes import products_file
 from tests.processes import Project, wait_until
 
-__all__ = ["valkey", "workers"]  # fixtures
+__all__ = ["workers"]  # a fixture
 _, _, *WORKER_ARGUMENTS = WORKER
 COLLECTING_CELERY = """
 import gc
