@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
 
-.PHONY: demo up test quick lint mistakes bench-api bench-indexes bench-overview down
+.PHONY: demo up test quick lint mistakes crashes bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -43,6 +43,9 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, the 
 
 mistakes: $(READY) .env  ## seed mistakes in copies of the project, all or those named like WORD=…; their tests must fail
 	@$(BIN)/python -m tests.laws.mistakes $(WORD)
+
+crashes: $(READY) .env  ## kill KILLS=… runs (200) at each step, and count what is lost, doubled or unaccounted
+	@$(BIN)/python -m tests.laws.crashes $(or $(KILLS),200) $(if $(SEED),--crash-seed $(SEED))
 
 bench/.venv/.ready: bench/requirements.txt
 	@echo "Setting up bench/.venv …"

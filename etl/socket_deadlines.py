@@ -1,7 +1,7 @@
-"""Deadlines for waits that no timeout ends: one thread in a process shuts down the connections whose time is over.
+"""Deadlines for waits that no timeout ends: one thread per process shuts down connections past their deadline.
 
-A socket's timeout counts from the last byte, and libpq has none: a trickling or a frozen server would be waited for
-without end. A connection that was shut down looks closed to the thread that waits for it.
+A socket's timeout starts over with each byte, and libpq does not have a timeout at all: a wait for a slow or frozen
+server might never end. To the thread that waits, a connection that was shut down looks closed.
 """
 
 import os
@@ -16,24 +16,24 @@ LOOK_SECONDS = 0.1
 
 
 class Deadline:
-    """The end of one wait, and the connections that it ends."""
+    """The time limit for one wait, and the connections to shut down when it passes."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.ends_at = time.monotonic() + seconds
         self.has_passed = False
         self.descriptors: list[int] = []
-        """Copies: a connection may be closed, and its number another file's, when the time comes."""
+        """Duplicates: by the deadline a connection may be closed and its number reused for another file."""
 
     def cover(self, descriptor: int) -> None:
-        """Shut this connection down when the time comes; now, if it has."""
+        """Shut this connection down at the deadline, or now if the deadline has passed."""
         with _lock:
             self.descriptors.append(os.dup(descriptor))
         if self.has_passed:
             self.end()
 
     def end(self) -> None:
-        """The time has come."""
+        """Shut down all covered connections."""
         self.has_passed = True
         with _lock:
             for descriptor in self.descriptors:
@@ -43,12 +43,12 @@ class Deadline:
 
 _running: set[Deadline] = set()
 _lock = threading.Lock()
-"""Around all copies: none is used after it was closed."""
+"""Guards the duplicates, so that none is used after it was closed."""
 
 
 @contextmanager
 def set_deadline(seconds: float) -> Iterator[Deadline]:
-    """Inside, what the deadline covers is shut down once the seconds have passed."""
+    """Within the block, connections that the deadline covers are shut down after this many seconds."""
     deadline = Deadline(seconds)
     _start_thread(os.getpid())
     _running.add(deadline)
@@ -63,7 +63,7 @@ def set_deadline(seconds: float) -> Iterator[Deadline]:
 
 @cache
 def _start_thread(process: int) -> None:
-    """Once in each process: a forked one has no threads of its parent's."""
+    """Start the thread once per process, because a fork does not inherit threads."""
     threading.Thread(target=_look_after, name="deadlines", daemon=True).start()
 
 

@@ -172,7 +172,8 @@ def check_health(stack: Stack, report: Report) -> None:
         try:
             stack.wait_for("/health is ok", look)
         except Failed as error:
-            raise Failed(f"{error}; last response: {''.join(notes)}") from error
+            last = f"; last response: {''.join(notes)}" if notes else ""
+            raise Failed(f"{error}{last}") from error
         notes.clear()
 
 

@@ -1,6 +1,8 @@
 """Start and end of a test run, and fixtures for all tests: real `manage.py` processes, and servers to kill."""
 
 import os
+import random
+import secrets
 import shutil
 import signal
 from collections.abc import Generator, Iterator, Sequence
@@ -22,6 +24,16 @@ from tests.settings import RUN_FOLDER
 # No deadline: a slow machine must not fail a test. CI runs the same examples each time.
 hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("kasparro")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """CI always kills at the same moments."""
+    seed = 20261122 if os.environ.get("CI") else secrets.randbelow(2**32)
+    parser.addoption("--crash-seed", type=int, default=seed, help="kill processes at the moments of an earlier run")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"crash seed: {config.getoption('--crash-seed')}"
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -53,7 +65,9 @@ def pytest_sessionfinish() -> Generator[None, None, None]:
 @pytest.fixture(autouse=True)
 def bounded_waits(request: pytest.FixtureRequest) -> Iterator[None]:
     """Check that etl, in this process, writes only in transactions whose waits are bounded."""
-    if "transactional_db" not in request.fixturenames:
+    marker = request.node.get_closest_marker("django_db")
+    is_transactional = "transactional_db" in request.fixturenames or (marker and marker.kwargs.get("transaction"))
+    if not is_transactional:
         yield
         return
     request.getfixturevalue("transactional_db")
@@ -86,6 +100,14 @@ def project(transactional_db: None, tmp_path: Path) -> Iterator[Project]:
     running = Project(tmp_path)
     yield running
     running.kill_all()
+
+
+@pytest.fixture
+def moments(request: pytest.FixtureRequest) -> random.Random:
+    """Where to kill a process, by chance. A failed test shows the seed that repeats its choices."""
+    seed = request.config.getoption("--crash-seed")
+    print(f"Crash seed {seed}: repeat this test with `pytest --crash-seed {seed}`.")
+    return random.Random(seed)
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
-"""A `manage.py` that stops itself (SIGSTOP) once: `python -m tests.freezing between_batches|inside_copy ARGUMENTS`."""
+"""`manage.py`, but it stops itself (SIGSTOP) once: `python -m tests.freezing PLACE ARGUMENTS`.
+
+Places: between_batches and inside_copy of a run; between_sources and inside_request of a sweep, whose lease is short.
+"""
 
 import io
 import os
@@ -15,10 +18,12 @@ django.setup()
 from django.core.management import execute_from_command_line  # noqa: E402
 
 from etl import pipeline  # noqa: E402
+from etl.execution import sweep  # noqa: E402
+from etl.runs import orders  # noqa: E402
 from etl.storage import bulk_copy as copy  # noqa: E402
 
-FREEZE_AT = 4
 place, *arguments = sys.argv[1:]
+FREEZE_AT = 4 if place in ("between_batches", "inside_copy") else 2
 met = 0
 
 
@@ -39,15 +44,23 @@ class FreezingText(io.StringIO):
         return text
 
 
+def freeze_before(module: types.ModuleType, name: str) -> None:
+    """Freeze once when this function is called."""
+    function = getattr(module, name)
+
+    def freeze_and_call(*args: object, **kwargs: object) -> object:
+        freeze_once()
+        return function(*args, **kwargs)
+
+    setattr(module, name, freeze_and_call)
+
+
 if place == "inside_copy":
     setattr(copy, "io", types.SimpleNamespace(StringIO=FreezingText))  # noqa: B010
+elif place == "between_batches":
+    freeze_before(pipeline, "_prepare")
 else:
-    prepare = pipeline._prepare
-
-    def prepare_and_freeze(*args: object) -> object:
-        freeze_once()
-        return prepare(*args)  # type: ignore[arg-type]
-
-    pipeline._prepare = prepare_and_freeze  # type: ignore[assignment]
+    sweep.LEASE_SECONDS = 2
+    freeze_before(*((sweep, "queue_due") if place == "between_sources" else (orders, "_insert")))
 
 execute_from_command_line(["manage.py", *arguments])

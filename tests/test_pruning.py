@@ -479,9 +479,8 @@ def await_rows(process: Any, target: int) -> None:
     wait_until(lambda: process.poll() is not None or count_raw() <= target, every=0.003)
 
 
-def test_a_prune_killed_at_any_moment_leaves_nothing_inconsistent(project: Project) -> None:
+def test_a_prune_killed_at_any_moment_leaves_nothing_inconsistent(project: Project, moments: random.Random) -> None:
     make_history(project, 900, 4)
-    moments = random.Random(20261122)
     kills = 0
     while True:
         process = project.start(*COMMAND, "--keep-versions", "1", "--keep-runs", "1", "--batch", "50")

@@ -1,4 +1,4 @@
-"""The sweep: every minute it repairs, source by source, missed entries, runs and messages."""
+"""The sweep: every minute it repairs missed schedule entries, runs and messages, source by source."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 LEASE = "sweep"
 LEASE_SECONDS = 60
-"""A sweep whose process is frozen or dead keeps others out for no longer."""
+"""The longest time for which a sweep with a frozen or dead process can block others."""
 
 
 def sweep() -> None:
@@ -42,7 +42,7 @@ def sweep() -> None:
 
 
 def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
-    """What is to be done, each with a name for the log."""
+    """Yield the steps of a sweep, each with a name for the log."""
     sources = [source.name for source in list_sources()]
     for name in sources:
         yield f"the schedule entry of {name}", partial(_make_entry, name)

@@ -1,4 +1,4 @@
-"""Runs, the further keys they answer, and their events."""
+"""Runs, the additional keys that they answer, and their events."""
 
 import django.db.models.deletion
 import django.db.models.expressions

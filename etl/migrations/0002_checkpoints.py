@@ -1,4 +1,4 @@
-"""Checkpoints with fence, lease and kept counts, and the marks of open reads."""
+"""Checkpoints with fence, lease and counts, and the marks of open reads."""
 
 import django.db.models.deletion
 import django.db.models.functions.datetime

@@ -1,4 +1,4 @@
-"""The raw tables and the view that unites them."""
+"""The raw tables and the view that combines them."""
 
 import django.db.models.deletion
 import etl.models

@@ -1,4 +1,4 @@
-"""The sweeper's own entry in the schedule: each minute."""
+"""The sweep's own schedule entry: every minute."""
 
 from django.db import migrations
 

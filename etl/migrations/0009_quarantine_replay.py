@@ -1,4 +1,4 @@
-"""What a replay needs: who resolved a refused record and as what it landed, and marks of refused records."""
+"""Columns for replays: the user that resolved a refused record, the raw record that it became, and its marks."""
 
 import django.db.models.deletion
 import etl.vocabulary

@@ -27,7 +27,7 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('source', 'name', 'label'), name='etl_totals_one_a_label'), models.CheckConstraint(condition=models.Q(('name__in', ['runs', 'failures', 'records', 'duration', 'duration_sum', 'retries', 'schema_changes'])), name='etl_totals_name_known')],
             },
         ),
-        # Room on each page for the next version of its rows: an update then touches no index.
+        # Leave room on each page for new row versions, so that updates touch no index.
         migrations.RunSQL(
             sql='ALTER TABLE etl_totals SET (fillfactor = 50)',
             reverse_sql='ALTER TABLE etl_totals RESET (fillfactor)',

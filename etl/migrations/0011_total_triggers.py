@@ -1,13 +1,13 @@
-"""The triggers that keep `etl_totals`, and the functions that count its rows anew.
+"""The triggers that maintain `etl_totals`, and the functions that recount its rows.
 
-One trigger a statement, with one upsert for all of the statement's rows, sorted: two transactions can't deadlock
-on totals within a statement, and a mass insert or delete costs one update a total and not one a row.
+The triggers fire once per statement, with one sorted upsert for all of its rows: two transactions can't deadlock
+on totals within a statement, and a mass insert or delete updates each total once instead of once per row.
 """
 
 from django.db import migrations
 
-# What one run adds to its source's totals. Called with columns, not with the row: its type would tie the function
-# to the table's. Touches no table.
+# The amounts that one run adds to its source's totals. It takes columns and not the row, because the row's type would
+# make the function depend on the table. It reads no table.
 COUNT_RUN = """
 CREATE FUNCTION etl_count_run(
     run_status text, run_reason text, run_started_at timestamptz, run_finished_at timestamptz,
@@ -45,7 +45,7 @@ def count_runs(rows, sign="", latest="counted.latest"):
 
 
 def count_retries(rows, sign=""):
-    """The retries among these events whose run is there."""
+    """The retries among these events whose run still exists."""
     return f"""
         SELECT run.source, 'retries' AS name, '' AS label, {sign}1::numeric AS amount, NULL::timestamptz AS latest
         FROM {rows} AS event JOIN etl_runs AS run ON run.id = event.run_id WHERE event.kind = 'retry'"""
@@ -58,8 +58,8 @@ def count_changes(rows, sign=""):
 
 
 NOTHING_NEW = "NULL::timestamptz"
-# A row that is gone takes along what it had counted. Of a run also its retries that are still there, whose source
-# nobody could tell afterwards; those deleted before it were told by their own trigger.
+# Deleting a row subtracts its counts. For a run this includes its remaining retry events, because without the run
+# their source is unknown; their own trigger has already subtracted any that were deleted earlier.
 RETRIES_OF_LOST_RUNS = """
     UNION ALL
     SELECT run.source, 'retries', '', -1, NULL
@@ -81,10 +81,10 @@ SEEN_BY = {
 
 
 def make_trigger(table, operation, counted):
-    """What is lost raises `pruned`: `value` never falls, and `value - pruned` is what the tables hold.
+    """Deleted rows raise `pruned`: `value` never falls, and `value - pruned` matches the tables.
 
-    A heartbeat changes no count, finds nothing to add and writes nothing.
-    The function keeps the search path of its creation: whoever writes, with whatever path, is counted.
+    A heartbeat changes no count, so the trigger has nothing to add and writes nothing.
+    The function keeps the search path it was created with, so it counts writes from sessions with any search path.
     """
     name = f"{table}_total_{operation.lower()}"
     return f"""
@@ -106,7 +106,7 @@ def make_trigger(table, operation, counted):
     """
 
 
-# TRUNCATE names no rows, but leaves none.
+# TRUNCATE does not say which rows it deletes, but it deletes all of them.
 TRUNCATED = {
     "etl_runs": "'runs', 'failures', 'records', 'duration', 'duration_sum'",
     "etl_run_events": "'retries'",
@@ -126,7 +126,7 @@ def make_truncate_trigger(table, names):
     """
 
 
-# A function and no view: a view would forbid to alter the columns that it names.
+# This is a function because PostgreSQL refuses to alter columns that a view uses.
 COUNT_TOTALS = f"""
 CREATE FUNCTION etl_count_totals()
 RETURNS TABLE (source text, name text, label text, amount numeric, latest timestamptz)
@@ -137,8 +137,8 @@ LANGUAGE sql STABLE SET search_path FROM CURRENT AS $$
     GROUP BY source, name, label
 $$
 """
-# The lock waits for every transaction that has counted something, and keeps others from counting: what the next
-# statements see is what the totals must hold. (Readers are not kept waiting.)
+# The lock waits for every transaction that has counted something, and keeps others from counting, so the next
+# statements see exactly the rows that the totals must match. (Readers do not wait.)
 MEND_TOTALS = """
 CREATE FUNCTION etl_mend_totals() RETURNS void LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
         *[
             migrations.RunSQL(
                 sql=make_trigger(table, operation, counted),
-                reverse_sql=f'DROP FUNCTION {table}_total_{operation.lower()} CASCADE',  # with its trigger
+                reverse_sql=f'DROP FUNCTION {table}_total_{operation.lower()} CASCADE',  # drops its trigger too
             )
             for table, operation, counted in TRIGGERS
         ],

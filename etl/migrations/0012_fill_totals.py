@@ -1,4 +1,4 @@
-"""Totals of what happened before they were kept."""
+"""Count the rows that existed before the totals."""
 
 from django.db import migrations
 

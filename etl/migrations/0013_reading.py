@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """The permission to operate, and the index of the change feed."""
+    """The permission to operate the pipeline, and the index for the change feed."""
 
     dependencies = [("etl", "0012_fill_totals")]
     operations = [

@@ -1,4 +1,4 @@
-"""What pruning leaves behind, so that `verify` can still prove that every record landed once."""
+"""Counts of pruned records, so that `verify` can still prove that every record landed once."""
 
 from django.db import migrations, models
 

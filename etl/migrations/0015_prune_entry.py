@@ -1,4 +1,4 @@
-"""The entry that prunes each night, disabled: whoever wants it enables it."""
+"""A schedule entry that prunes every night; disabled until an operator enables it."""
 
 from django.db import migrations
 
@@ -10,7 +10,7 @@ RHYTHM = {"minute": "30", "hour": "3", "day_of_month": "*", "month_of_year": "*"
 def make_entry(apps, schema_editor):
     CrontabSchedule = apps.get_model("django_celery_beat", "CrontabSchedule")
     PeriodicTask = apps.get_model("django_celery_beat", "PeriodicTask")
-    # No get_or_create: the table has no constraint, and may hold the same rhythm twice.
+    # get_or_create could fail: the table has no unique constraint, so it may contain the same schedule twice.
     crontab = CrontabSchedule.objects.filter(**RHYTHM).first() or CrontabSchedule.objects.create(**RHYTHM)
     description = "Removes what is older than the ETL_PRUNE_* settings say: see `manage.py prune --dry-run` first."
     PeriodicTask.objects.get_or_create(

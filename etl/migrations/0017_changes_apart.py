@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """The change feed's index serves the change feed alone."""
+    """Only the change feed uses the change feed's index."""
 
     dependencies = [("etl", "0016_raw_runs")]
     operations = [

@@ -1,4 +1,4 @@
-"""The tables, with the laws that the database itself enforces: unique and check constraints, all of them named.
+"""The tables, with the rules that the database itself enforces: named unique and check constraints.
 
 Only the pipeline writes to these tables. All times that a decision depends on come from the database's clock.
 """

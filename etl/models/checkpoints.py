@@ -1,4 +1,4 @@
-"""Where each source's reading stands and who owns it."""
+"""The state of each source's reading, and the source's owner."""
 
 from django.db import models
 from django.db.models import Q

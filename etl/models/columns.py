@@ -18,7 +18,7 @@ def known_words(column: str, words: Iterable[StrEnum], table: str) -> models.Che
 
 
 class JsonTextField(models.TextField):  # type: ignore[type-arg]
-    """PostgreSQL `json`, which keeps the text as received. It is read as that text; psycopg2 would parse it."""
+    """PostgreSQL `json`, which keeps the text as received. Returns that text, which psycopg2 would parse."""
 
     def db_type(self, connection: Any) -> str:
         return "json"

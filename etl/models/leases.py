@@ -1,10 +1,10 @@
-"""Leases of tasks that one process at a time does for all sources."""
+"""Leases for tasks that only one process at a time may do for all sources."""
 
 from django.db import models
 
 
 class TaskLease(models.Model):
-    """Which process has a task, such as the sweep, and until when unless it renews; both by the database's clock."""
+    """The process that holds a task such as the sweep, and when its lease ends, by the database's clock."""
 
     name = models.TextField(primary_key=True)
     owner = models.TextField()

@@ -40,7 +40,7 @@ class QuarantinedRecord(models.Model):
     class Meta:
         db_table = "etl_quarantine"
         ordering = ("id",)
-        # Partial, so that they cost nothing for rows that they can't find; docs/decisions/0012 gives their price.
+        # Partial, so that other rows cost nothing; docs/decisions/0012 has the cost.
         indexes = (
             models.Index(fields=("source", "id"), condition=Q(status="open"), name="etl_quarantine_open"),
             models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),

@@ -1,4 +1,4 @@
-"""Which rows a source's last read has met."""
+"""Marks of the rows that a source's last read found."""
 
 from django.db import models
 
@@ -9,8 +9,8 @@ from etl.vocabulary import MarkKind
 class ReadMark(models.Model):
     """The rows that a source's last read found: a bitmap over the ids of one table, with one block per row.
 
-    They are unchanged records and refused ones; the records that the read wrote are known by their sequence. Marks are
-    kept until the next read begins.
+    It marks unchanged and refused records; the sequence identifies the records that the read wrote. Marks are kept
+    until the next read starts.
     """
 
     source = models.TextField()

@@ -70,7 +70,7 @@ class RawThirdSourceRecord(RawRecord):
 
 
 class AnyRawRecord(RawRecord):
-    """The view that unites the raw tables."""
+    """The view that combines the raw tables."""
 
     class Meta:
         managed = False
@@ -109,8 +109,8 @@ class UnifiedRecord(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("source", "external_id"), name="unified_records_source_external_id"),
         )
-        # The change feed; docs/benchmarks.md gives its price on a first load. The condition holds for every row. It
-        # hides the index from a batch's lookup, which would scan the whole source with it if statistics are missing.
+        # For the change feed; docs/benchmarks.md has its cost on a first load. The condition is true for every row: it
+        # hides the index from a batch's lookup, which would scan the entire source with it if statistics are missing.
         indexes = (
             models.Index(
                 fields=("source", "sequence", "id"),

@@ -1,4 +1,4 @@
-"""Runs: one order each, with the keys that requested it and its audit log."""
+"""Runs, with the keys that requested them and their audit logs."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -110,7 +110,7 @@ class Run(models.Model):
 
 
 class RunKey(models.Model):
-    """A further key whose request an existing run answered. Repeating the request gives the same run."""
+    """An additional key whose request got an existing run. Repeating the request returns the same run."""
 
     key = models.TextField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="further_keys")

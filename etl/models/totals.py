@@ -7,7 +7,7 @@ from etl.vocabulary import TotalName
 
 
 class Total(models.Model):
-    """How often something has ever happened to a source. Written only by triggers (migration total_triggers).
+    """How often something has happened to a source in total. Only triggers write it (migration total_triggers).
 
     `value` never falls. `pruned` is the part of `value` whose rows have been deleted: the tables hold `value - pruned`,
     which `manage.py verify` checks. `latest` is when the last such run finished.

@@ -1,6 +1,6 @@
-"""The base of every source: its name, schedule, contract and mapping, and how its content is opened and read.
+"""The base of every source: name, schedule, contract and mapping, and how to open and read its content.
 
-Readers know nothing about tables: they get the last read's validators (`Opening`) and return content in chunks.
+Readers don't know the tables: they get the last read's validators (`Opening`) and return content in chunks.
 """
 
 import hashlib
@@ -23,18 +23,18 @@ from etl.records import Breach, Record, Refusal, StoredRefusal, UnifiedFields
 from etl.vocabulary import BreachCode, SourceKind
 
 TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
-"""The most characters a unified field may have: an index entry of PostgreSQL must stay below 2,704 bytes."""
+"""Maximum lengths of unified fields: an index entry in PostgreSQL must stay below 2,704 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lowered:
-    """The field at `path`, in lower case."""
+    """The field at `path`, converted to lower case."""
 
     path: str
 
 
 def lower(path: str) -> Lowered:
-    """For a source's `unified`: the field at this path, in lower case."""
+    """For a source's `unified`: convert the field at this path to lower case."""
     return Lowered(path)
 
 
@@ -73,15 +73,15 @@ class Source:
 
     @property
     def location(self) -> str:
-        """Where the source is, for display: without credentials and query."""
+        """The source's address for display, without credentials and query."""
         raise NotImplementedError
 
     def find_change(self) -> datetime | None:
-        """When its content changed last (UTC), for a local file; None where only asking tells."""
+        """Return when a local file last changed (UTC); None for a source that must be asked."""
         return None
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
-        """Return a refused record as it would be read today, for a replay; None if too little of it was kept."""
+        """Read a refused record again for a replay; None if too little of it was kept."""
         return None
 
     def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
@@ -109,7 +109,7 @@ class Source:
         for target, limit in TEXT_LIMITS.items():
             text = getattr(unified, target)
             if text is not None and len(text) > limit:
-                mapped = self.unified.get(target, target)  # the record's own name for it, if the mapping has it
+                mapped = self.unified.get(target, target)  # the source's own name for the field, if the mapping has one
                 column = mapped.path if isinstance(mapped, Lowered) else mapped
                 return Breach(BreachCode.TOO_LONG, f"{column} has {len(text)} characters, at most {limit} fit", column)
         return None

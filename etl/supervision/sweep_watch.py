@@ -1,6 +1,6 @@
-"""In a worker's main process: sends the sweep's task if no sweep has begun of late, so that schedules do not need beat.
+"""Sends the sweep's task from a worker's main process if no sweep has started recently, so schedules don't need beat.
 
-A beat whose clock was wrong once, or that is gone, sends nothing; the sweep queues what is due all the same.
+Beat sends nothing if it is down or if its clock once ran ahead; the sweep still queues the runs that are due.
 """
 
 import logging
@@ -19,7 +19,7 @@ SWEEP_TASK = "etl.tasks.sweep"
 LOOK_SECONDS = 60
 OVERDUE_SECONDS = 90
 
-# Overdue as well: a time that lies ahead, from before the database's clock was set back.
+# A time in the future counts as overdue as well: the database's clock was set back after that sweep.
 _IS_OVERDUE = """
     SELECT abs(extract(epoch FROM clock_timestamp() - max(taken_at))) > %s
     FROM etl_task_leases WHERE name = 'sweep'
@@ -27,14 +27,14 @@ _IS_OVERDUE = """
 
 
 class SweepWatch:
-    """Looks once a minute, in a thread: a database that does not answer must not stop the worker's main process."""
+    """Checks once a minute, in a thread, because an unresponsive database must not block the worker's main process."""
 
     def __init__(self) -> None:
         self._next_look = time.monotonic() + LOOK_SECONDS
         self._thread: threading.Thread | None = None
 
     def tick(self) -> None:
-        """Look if it is time; called every few seconds."""
+        """Start a check if the last one was a minute ago; called every few seconds."""
         if time.monotonic() < self._next_look or (self._thread is not None and self._thread.is_alive()):
             return
         self._next_look = time.monotonic() + LOOK_SECONDS
@@ -52,7 +52,7 @@ def look() -> None:
 
 
 def is_overdue() -> bool:
-    """Whether no sweep has begun within the last 90 seconds, by the database's clock; through a session of its own."""
+    """Whether no sweep started in the last 90 seconds, by the database's clock; uses a separate session."""
     connection = connections[DEFAULT_DB_ALIAS].copy()
     try:
         with connection.cursor() as cursor:

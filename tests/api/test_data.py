@@ -281,14 +281,13 @@ def test_a_records_history_shows_each_version_with_its_run(web: Web, people: Peo
 
 
 def test_walks_while_ingests_write_and_are_killed_skip_and_repeat_nothing(
-    web: Web, people: People, project: Project
+    web: Web, people: People, project: Project, moments: random.Random
 ) -> None:
     path = write_products(project.folder / "products.csv", list(make_products(400, start=1001)))
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": "20"}
     project.ingest("products_csv")
     existing = {str(number) for number in range(1001, 1401)}
     write_products(path, [(i, f"New {n}", c, p, x) for i, n, c, p, x in make_products(2400)])
-    moments = random.Random(20261122)
     process = project.start("ingest", "products_csv")
     orderings, kills, target = list(ORDERS), 0, landed_batches() + 8
     while orderings or process.poll() is None:

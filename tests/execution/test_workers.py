@@ -21,7 +21,7 @@ from kasparro.embedded import Servers
 from sandbox.server import Sandbox
 from tests.laws.test_crashes import COUNT, assert_landed_once, landed_batches, outlive_the_lease, products_file
 from tests.listed_source import fetch
-from tests.processes import Project, run_servers, wait_until
+from tests.processes import PATIENCE_SECONDS, Project, run_servers, wait_until
 
 WORKER = (
     *("-m", "celery", "-A", "kasparro", "worker", "--without-gossip", "--without-mingle"),
@@ -47,8 +47,8 @@ def queue(project: Project) -> int:
     return int(outcome["run"])
 
 
-def await_closed(run_id: int) -> Run:
-    wait_until(lambda: Run.objects.filter(pk=run_id).exclude(status__in=("queued", "running")).exists())
+def await_closed(run_id: int, *, seconds: float = PATIENCE_SECONDS) -> Run:
+    wait_until(lambda: is_closed(run_id), seconds=seconds)
     return Run.objects.get(pk=run_id)
 
 
@@ -151,13 +151,14 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_over(workers: Project) -> N
 
 
 def test_a_lost_message_only_delays_a_run(workers: Project, valkey: Servers) -> None:
+    """With its own settings: the message is due again after a minute, and beat sends a sweep each minute."""
     products_file(workers, count=200)
     run_id = queue(workers)
     redis.Redis.from_url(valkey.redis_url()).flushall()
-    workers.environment["ETL_RESEND_SECONDS"] = "0.5"
-    time.sleep(0.6)
-    start_worker(workers)  # which sweeps when it is ready
-    await_closed(run_id)
+    start_worker(workers)
+    workers.start_python(*BEAT)
+    await_closed(run_id, seconds=2 * 60 + PATIENCE_SECONDS)
+    assert Run.objects.get(pk=run_id).sends == 2
     assert_landed_once(200)
 
 

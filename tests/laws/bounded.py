@@ -1,4 +1,4 @@
-"""Watches the tests' statements: what etl writes or locks stands in a transaction whose waits are bounded."""
+"""Checks during tests that etl writes and locks rows only in transactions with time limits on their waits."""
 
 import re
 import sys
@@ -19,15 +19,15 @@ _BOUNDS = re.compile(
 
 
 class UnboundedWait(AssertionError):
-    """A statement of etl that may wait, or keep others waiting, for ever."""
+    """etl sent a statement that could wait, or block other sessions, forever."""
 
 
 class BoundedWaits:
-    """An `execute_wrapper` of one connection."""
+    """An `execute_wrapper` for one connection."""
 
     def __init__(self) -> None:
         self.bounded: Any = None
-        """The outermost atomic block that has its bounds."""
+        """The outermost atomic block that has set its timeouts."""
 
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         connection = context["connection"]
@@ -45,12 +45,12 @@ class BoundedWaits:
 
 
 def is_of_etl() -> bool:
-    """Whether etl, and not a test, has sent the statement that is being executed."""
+    """Whether the current statement comes from etl and not from a test."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith(ETL):
-            # The admin's own log is written by the web process, whose sessions are bounded.
+            # The web process writes the admin log; its sessions have timeouts.
             return not name.startswith((f"{ETL}migrations/", f"{ETL}admin/"))
         if name.startswith(TESTS) and name != __file__:
             return False

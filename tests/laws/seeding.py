@@ -1,4 +1,4 @@
-"""Makes a mistake in a copy of the project, and runs the tests that must notice it there."""
+"""Makes a mistake in a copy of the project, and runs the tests there that must catch it."""
 
 import os
 import re
@@ -19,7 +19,7 @@ from kasparro.embedded import Servers
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_SECONDS = 300
-"""For the tests of one mistake, which is wrong in its own way if they hang."""
+"""Time limit for the tests of one mistake; if they hang, the mistake itself is badly written."""
 
 DATABASE, UNCHANGED = "test_kasparro", "unchanged"
 PYTEST = (
@@ -32,25 +32,25 @@ Change = tuple[str, str]
 
 
 def drop(text: str) -> Change:
-    """The text is missing."""
+    """Remove the text."""
     return text, ""
 
 
 def before(text: str, added: str) -> Change:
-    """Something more stands before the text."""
+    """Insert something before the text."""
     return text, added + text
 
 
 def after(text: str, added: str) -> Change:
-    """Something more stands after the text."""
+    """Insert something after the text."""
     return text, text + added
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """In `file`, or in one file below that folder, the first text of each change is replaced by the second.
+    """Replaces the first text of each change with the second one, in `file` or in one file under that folder.
 
-    So the law of this number in docs/architecture.md is broken, and each test that `caught_by` names fails.
+    This breaks the law with this number in docs/architecture.md, and each test in `caught_by` must fail.
     """
 
     law: int
@@ -60,7 +60,7 @@ class Mistake:
     caught_by: tuple[str, ...]
 
     def find_places(self, folder: Path) -> Iterator[tuple[Path, str, str]]:
-        """Where to change what; ValueError where a text does not stand exactly once."""
+        """Yield each path, the text to replace and its replacement; ValueError unless the text occurs exactly once."""
         place = folder / self.file
         paths = [place] if place.is_file() else sorted(place.rglob("*.py"))
         for former, wrong in self.changes:
@@ -71,7 +71,7 @@ class Mistake:
 
     @contextmanager
     def make(self, folder: Path) -> Iterator[None]:
-        """Inside, the copy of the project in this folder has the mistake."""
+        """Make the mistake in the project copy in this folder, and undo it on exit."""
         places = list(self.find_places(folder))
         originals = {path: (path.read_bytes(), path.stat()) for path, _, _ in places}
         for path, former, wrong in places:
@@ -89,14 +89,14 @@ class Mistake:
 
 
 class Proof:
-    """A copy of the project, its servers, and a database of the unchanged project, from which each other is made."""
+    """A copy of the project, its servers, and the unchanged project's database as a template for the others."""
 
     def __init__(self, folder: Path, servers: Servers) -> None:
         self.folder = folder
         self.servers = servers
 
     def find_failures(self, tests: Sequence[str], mistake: Mistake | None = None) -> list[str]:
-        """Those of the tests that fail with this mistake."""
+        """Run the tests with this mistake and return those that fail."""
         self._empty_redis()
         self._make_database(mistake)
         with mistake.make(self.folder) if mistake is not None else nullcontext():
@@ -105,7 +105,7 @@ class Proof:
         return [test for test in tests if any(one == test or one.startswith(f"{test}[") for one in failed)]
 
     def keep_database(self) -> None:
-        """From now on copies begin with the database that the tests have just made."""
+        """Make the database that the tests have just created the template for later ones."""
         self._execute(f"ALTER DATABASE {DATABASE} RENAME TO {UNCHANGED}")
 
     def _run(self, tests: Sequence[str], mistake: Mistake | None) -> str:
@@ -123,13 +123,13 @@ class Proof:
         return output
 
     def _make_database(self, mistake: Mistake | None) -> None:
-        """None yet where the copy's own migrations are to make it."""
+        """Copy the template, unless the mistake is in a migration: then the tests create the database."""
         self._execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         if mistake is not None and not mistake.changes_tables:
             self._execute(f"CREATE DATABASE {DATABASE} TEMPLATE {UNCHANGED}")
 
     def _make_environment(self, mistake: Mistake | None) -> dict[str, str]:
-        """Bytecode is of the unchanged project: a mistake may be as long as what it replaces, and as young."""
+        """Keep a mistake's bytecode off the disk: its file may have the same size and time as the original."""
         addresses = {"DATABASE_URL": self.servers.database_url(), "REDIS_URL": self.servers.redis_url()}
         return {**os.environ, **addresses, **({"PYTHONDONTWRITEBYTECODE": "1"} if mistake is not None else {})}
 
@@ -139,7 +139,7 @@ class Proof:
 
     def _execute(self, statement: str) -> None:
         session = psycopg2.connect(self.servers.database_url())
-        session.autocommit = True  # databases are not made in a transaction
+        session.autocommit = True  # CREATE DATABASE can't run in a transaction
         with session.cursor() as cursor:
             cursor.execute(statement)
         session.close()
@@ -147,11 +147,11 @@ class Proof:
 
 @contextmanager
 def open_proof() -> Iterator[Proof]:
-    """A proof with servers of its own; nothing is left of it afterwards."""
+    """A proof with its own servers; everything is removed on exit."""
     home = Path(tempfile.mkdtemp(prefix="kasparro-proof-"))
     servers = Servers(home / "servers")
     try:
-        home.chmod(0o711)  # the servers' user passes through
+        home.chmod(0o711)  # lets the servers' user reach folders in it
         _copy_project(home / "project")
         servers.start()
         yield Proof(home / "project", servers)
@@ -161,7 +161,7 @@ def open_proof() -> Iterator[Proof]:
 
 
 def _copy_project(folder: Path) -> None:
-    """The files that git tracks or would track."""
+    """Copy the files that git tracks or would track."""
     listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
     for name in filter(lambda name: (ROOT / name).is_file(), listed.stdout.splitlines()):
@@ -170,7 +170,7 @@ def _copy_project(folder: Path) -> None:
 
 
 def prove(mistakes: Sequence[Mistake]) -> bool:
-    """Whether the named tests pass without any mistake, and each mistake makes each test that it names fail."""
+    """Whether all named tests pass on the unchanged project, and each mistake makes every test that it names fail."""
     tests = list(dict.fromkeys(test for mistake in mistakes for test in mistake.caught_by))
     with open_proof() as proof:
         began = time.monotonic()

@@ -1,4 +1,4 @@
-"""What an adversary found once; each stays mended."""
+"""Regression tests for problems that adversarial reviews found."""
 
 import json
 import signal
@@ -17,6 +17,7 @@ from etl.runs import starting
 from etl.runs.audit_log import add_event
 from etl.runs.starting import Started
 from etl.storage import batch as batch_module
+from etl.storage.transactions import bounded_transaction
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
 from sandbox.server import Sandbox
@@ -51,7 +52,7 @@ def test_an_event_keeps_no_nul() -> None:
 
 @pytest.mark.django_db(transaction=True)
 def test_an_owner_that_connected_while_a_claim_waited_is_seen() -> None:
-    """The sessions that a transaction sees are those of its first look, unless it looks anew."""
+    """A transaction keeps seeing the sessions of its first look at pg_stat_activity until it clears the snapshot."""
     Checkpoint.objects.create(
         source="listed",
         owner_pid=1,
@@ -93,7 +94,7 @@ def test_an_owner_that_connected_while_a_claim_waited_is_seen() -> None:
 
 
 def count_waiting(cursor: Any) -> int:
-    """The sessions that wait for a lock."""
+    """Count the sessions that wait for a lock."""
     cursor.execute("SELECT pg_stat_clear_snapshot()")
     cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
     return int(cursor.fetchone()[0])
@@ -133,7 +134,7 @@ def test_a_batch_longer_than_its_lease_keeps_its_source(settings: Any, monkeypat
 
 
 class Unified(Listed):
-    """What `unify` gives is the test's."""
+    """Its `unify` returns fields that the test chooses."""
 
     name = "unified"
     fields: dict[str, Any]
@@ -178,7 +179,7 @@ def test_an_overtaken_runs_lease_leaves_its_successors_lock_alone() -> None:
 
 
 def is_ours(renew: Any, claim: Claim) -> bool:
-    with connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         return bool(renew(cursor, claim))
 
 

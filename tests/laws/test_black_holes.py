@@ -1,4 +1,4 @@
-"""Connections whose packets are dropped: every process gives up within a bounded time and works again afterwards."""
+"""When the network drops packets, every process gives up within a time limit and works again afterwards."""
 
 import json
 import signal
@@ -59,7 +59,7 @@ def broker(link: Link, project: Project, valkey: Servers) -> Iterator[Relay]:
 
 
 def run_in_silence(project: Project, link: Link, before: str, after: str) -> tuple[str, str]:
-    """The output of a Python process whose packets are dropped between these two parts of its code."""
+    """Run both parts in one Python process, drop its packets between them, and return its output."""
     process = project.start("shell", "--verbosity", "0", "--command", f"{before}\n{STOP}\n{after}")
     wait_until(lambda: is_stopped(process))
     link.drop()
@@ -79,7 +79,7 @@ def test_a_run_whose_database_falls_silent_ends_and_the_next_goes_on(
     assert process.returncode == 1
     assert '"status": "failed", "reason": "database_error"' in output, errors
     link.deliver()
-    postgresql.forget()  # the server's own keepalives have detected it too
+    postgresql.forget()  # by now the server's own keepalives have detected it too
     project.ingest("products_csv")
     assert_landed_once()
 
@@ -207,7 +207,7 @@ def test_a_worker_whose_broker_falls_silent_ends_its_run_and_takes_the_next(
 
 
 def test_a_worker_notices_that_its_broker_has_forgotten_it(project: Project, link: Link, broker: Relay) -> None:
-    """The worker only listens at that moment, so only keepalives can detect it."""
+    """At that moment the worker is only listening, so only keepalives can detect the loss."""
     products_file(project, count=200)
     worker = start_worker(project)
     await_closed(queue(project))

@@ -1,4 +1,4 @@
-"""The call path of a worker's run goes down through the layers: few calls climb back up."""
+"""A worker's run calls down through the layers; only a few calls go back up."""
 
 import sys
 import tomllib
@@ -19,7 +19,7 @@ PACKAGE = str(ROOT / "etl") + "/"
 
 
 def read_layers() -> dict[str, int]:
-    """Child of `etl` → its layer, 0 for the highest, as the import law in pyproject.toml has them."""
+    """Map each child of `etl` to its layer in pyproject.toml's import contract; 0 is the highest."""
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     (law,) = (contract for contract in contracts if contract.get("containers") == ["etl"])
     return {
@@ -30,14 +30,14 @@ def read_layers() -> dict[str, int]:
 
 
 def find_child(code: CodeType) -> str | None:
-    """The child of `etl` in which this code stands."""
+    """The child of `etl` that contains this code."""
     if not code.co_filename.startswith(PACKAGE):
         return None
     return Path(code.co_filename.removeprefix(PACKAGE).split("/")[0]).stem
 
 
 def find_caller(frame: FrameType) -> CodeType | None:
-    """The nearest calling code that stands in `etl`."""
+    """The nearest caller in `etl`."""
     caller = frame.f_back
     while caller is not None and find_child(caller.f_code) is None:
         caller = caller.f_back

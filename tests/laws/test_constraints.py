@@ -1,4 +1,4 @@
-"""Law 11: the database keeps what it can. Each named constraint is there, and refuses what would break it."""
+"""Law 11: the database enforces what it can. Each named constraint exists, and refuses rows that violate it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def double(row: Model, **changes: Any) -> None:
-    """Insert the row once more."""
+    """Insert a copy of the row."""
     row.pk = None
     for name, value in changes.items():
         setattr(row, name, value)
@@ -54,13 +54,13 @@ BREACHES: Mapping[str, Callable[[], object]] = {
 
 
 def list_named() -> dict[str, str]:
-    """The constraints that the models name, each with its table."""
+    """Map each constraint that the models name to its table."""
     models = apps.get_app_config("etl").get_models()
     return {constraint.name: model._meta.db_table for model in models for constraint in model._meta.constraints}
 
 
 def fill_tables() -> None:
-    """Rows of each table."""
+    """Insert rows into each table."""
     ingest_here(Listed([*map(make_item, range(5)), make_item("bad", price="x")]))
     ingest_here(Listed([make_item(number, colour="red") for number in range(5)]))
     ingest_here(Listed([make_item(number, colour="red") for number in range(5)]), full=True)
@@ -69,7 +69,7 @@ def fill_tables() -> None:
 
 
 def drop_others(cursor: Any, table: str, kept: str) -> None:
-    """Of constraints that overlap each must hold by itself."""
+    """Drop the table's other constraints: where constraints overlap, each must hold without the others."""
     for name in (name for name, of in list_named().items() if of == table and name != kept):
         is_constraint = fetch("SELECT 1 FROM pg_constraint WHERE conname = %s", name)
         cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}" if is_constraint else f"DROP INDEX {name}")
@@ -89,7 +89,7 @@ def test_each_constraint_refuses_what_breaks_it(name: str) -> None:
 
 
 def test_a_batch_that_misses_a_record_to_update_lands_nothing() -> None:
-    """Its row was there when the batch was compared with what is stored, and is gone when the batch lands."""
+    """The row existed when the batch was classified, but was deleted before the batch landed."""
     ingest_here(Listed([make_item(1), make_item(2)]))
     started = start()
     read = reads.choose_read(started.checkpoint, "content", is_full=False)

@@ -1,8 +1,10 @@
-"""Real processes, killed, frozen and cut off: every record lands once."""
+"""Every record lands once even if real processes are killed, frozen or disconnected."""
 
 import os
 import random
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,14 @@ from etl.reports.verification import verify
 from kasparro.embedded import Servers
 from tests.factories import make_products, write_products
 from tests.listed_source import dump_quarantine, dump_raw, dump_unified, fetch
-from tests.processes import Project, wait_until
+from tests.processes import ROOT, Project, wait_until
 
 COUNT = 3_000
 BATCH = 50
 
 
 def products_file(project: Project, count: int = COUNT) -> Path:
-    """Good products, every hundredth refused; small batches, so that there are many moments to die in."""
+    """Products, every hundredth of them refused; small batches, so that there are many moments to die in."""
     rows = [(i, n, c, "free" if i % 100 == 0 else p, x) for i, n, c, p, x in make_products(count)]
     path = write_products(project.folder / "products.csv", rows)
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": str(BATCH)}
@@ -47,7 +49,7 @@ def add_up_runs() -> dict[str, int]:
 
 
 def assert_landed_once(count: int = COUNT) -> None:
-    """Raw, unified, quarantine and the counters of all runs together equal the file exactly."""
+    """Raw, unified, quarantine and the sum of all runs' counters match the file exactly."""
     refused = count // 100
     good = [i for i in range(1, count + 1) if i % 100]
     assert [(int(row[0]), row[1]) for row in dump_raw("products_csv")] == [(i, i) for i in good]
@@ -76,9 +78,8 @@ def outlive_the_lease(source: str = "products_csv") -> None:
     )
 
 
-def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Project) -> None:
+def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Project, moments: random.Random) -> None:
     products_file(project)
-    moments = random.Random(20261122)
     while not Run.objects.filter(status="partial").exists():
         process = project.start("ingest", "products_csv")
         target = landed_batches() + moments.randint(1, 8)
@@ -92,7 +93,16 @@ def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Proj
     assert len(others) >= 5
 
 
-def test_a_killed_run_resumes_behind_its_last_batch(project: Project) -> None:
+def test_killed_at_each_step_runs_lose_and_double_nothing() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.laws.crashes", "20"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("lost 0, doubled 0, unaccounted 0\n")
+    assert int(done.stdout.split(" kills in ")[0].rpartition("\n")[2]) >= 20
+
+
+def test_a_killed_run_resumes_after_its_last_batch(project: Project) -> None:
     products_file(project)
     process = project.start("ingest", "products_csv")
     wait_until(lambda: landed_batches() >= 5)
@@ -255,7 +265,7 @@ def test_a_signal_closes_the_run_and_releases_the_source_at_once(project: Projec
     output, errors = process.communicate(timeout=10)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "interrupted"' in output, errors
-    assert len(output.splitlines()) == 1  # the sources behind it are not begun
+    assert len(output.splitlines()) == 1  # the sources after it do not start
     checkpoint = Checkpoint.objects.get(source="products_csv")
     assert (checkpoint.owner, checkpoint.owner_run, checkpoint.lease_expires_at) == ("", None, None)
     project.ingest("products_csv")

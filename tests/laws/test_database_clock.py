@@ -1,13 +1,13 @@
-"""Law 7: no time that decides anything comes from the clock of a process."""
+"""Law 7: no decision depends on the clock of a process."""
 
 import ast
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connection, transaction
 
 from etl.fence import claims
+from etl.storage.transactions import bounded_transaction
 from tests.laws.test_delivery import start
 from tests.processes import ROOT
 
@@ -16,7 +16,7 @@ CLOCKS = {
     *("time.time", "time.time_ns", "time.localtime", "time.gmtime", "time.ctime"),
     *("django.utils.timezone.now", "django.utils.timezone.localtime", "django.utils.timezone.localdate"),
 }
-"""`time.monotonic` is none of them: it measures waits within a process."""
+"""`time.monotonic` is missing on purpose: it measures waits within a process."""
 
 MAY_LOOK = {
     "etl/http/retries.py": "a server says until when to wait; what comes of it is a number of seconds",
@@ -27,7 +27,7 @@ MAY_LOOK = {
 
 
 def find_clocks(code: str) -> Iterator[str]:
-    """The clocks that this code names, under whatever name it imports them."""
+    """The clocks that this code uses, including under another name."""
     tree = ast.parse(code)
     meanings = dict(list_imports(tree))
     for node in ast.walk(tree):
@@ -82,7 +82,7 @@ def test_what_measures_a_wait_is_no_clock(code: str) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_lease_counts_from_when_it_is_given_however_long_its_transaction_has_lasted() -> None:
     claim = start().claim
-    with transaction.atomic(), connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         cursor.execute("SELECT pg_sleep(0.01)")
         claims.renew(cursor, claim)
         cursor.execute(

@@ -38,7 +38,7 @@ from tests.listed_source import (
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
-COMMIT: Any = getattr(DatabaseWrapper, "_commit")  # noqa: B009  (Django's own, and in no stubs)
+COMMIT: Any = getattr(DatabaseWrapper, "_commit")  # noqa: B009  (private in Django, missing from the stubs)
 
 
 def start(source: str = "listed", *, full: bool = False) -> Started:
@@ -48,7 +48,7 @@ def start(source: str = "listed", *, full: bool = False) -> Started:
 
 
 def end_lease(source: str = "listed") -> None:
-    """The time passes in which the owner's lease runs out."""
+    """Let the owner's lease run out."""
     Checkpoint.objects.filter(source=source).update(lease_expires_at="2000-01-01T00:00:00Z")
 
 
@@ -112,7 +112,7 @@ def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.Mo
 def test_the_read_only_seconds_of_a_failover_are_waited_out() -> None:
     started = start()
     with connection.cursor() as cursor:
-        cursor.execute("SET default_transaction_read_only = on")  # this session is with the former primary
+        cursor.execute("SET default_transaction_read_only = on")  # this session is connected to the former primary
     land(started, Listed(), [make_item(1)])
     assert len(dump_raw("listed")) == 1
 
@@ -221,7 +221,7 @@ def test_every_batch_size_gives_the_same_tables_and_totals(settings: Any, size: 
 
 
 def tell_what_must_land(records: Any) -> tuple[dict[str, int], dict[str, str]]:
-    """The counters and the name that counts for each id, by law 6, told in the plainest way."""
+    """Apply law 6 in the simplest way: return the counters and the name that counts for each id."""
     counters = dict.fromkeys(("seen", "new", "updated", "unchanged", "duplicate", "quarantined"), 0)
     newest: dict[str, tuple[str, str]] = {}
     for record in records:
@@ -240,7 +240,7 @@ def tell_what_must_land(records: Any) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def make_history(count: int) -> list[dict[str, Any]]:
-    """Records of thirty ids with times in any order, some equal, some refused; always the same ones."""
+    """Records with thirty ids and times in any order, some equal, some refused; the same records every time."""
     chance = random.Random(5)
     records = []
     for number in range(count):
@@ -274,10 +274,10 @@ def test_the_same_content_again_writes_nothing(settings: Any, size: int) -> None
 
 
 def test_ids_of_a_read_survive_its_crash(settings: Any) -> None:
-    """Without a time the first record with an id counts, wherever the read was cut."""
+    """Without a time the first record with an id counts, no matter where the read was interrupted."""
     settings.ETL_BATCH_SIZE = 2
     source = Listed([make_item(1), make_item(2), make_item(1, name="later"), make_item(3)])
-    ingest_here(Listed([make_item(1), make_item(2)]))  # so that they are unchanged, and only marked, in the read below
+    ingest_here(Listed([make_item(1), make_item(2)]))  # unchanged, so only marked, in the read below
     started = start()
     fingerprint = ingest_fingerprint(source)
     read = reads.choose_read(started.checkpoint, fingerprint, is_full=False)
@@ -424,9 +424,9 @@ def test_rows_of_a_batch_are_written_in_the_order_of_their_keys() -> None:
 
 
 def test_a_writer_in_key_order_never_deadlocks_with_a_batch(settings: Any) -> None:
-    """Another session updates the same rows one by one, in the order of their keys, while batches update them."""
+    """Another session updates the same rows one by one in key order while batches update them."""
     keys = [f"k{number:03d}" for number in random.Random(4).sample(range(60), 60)]
-    settings.ETL_BATCH_SIZE = 1  # so that the rows' ids are in another order than their keys
+    settings.ETL_BATCH_SIZE = 1  # so that the ids are not in key order
     ingest_here(Listed([make_item(key) for key in keys]))
     stop, trouble = threading.Event(), []
 

@@ -1,4 +1,4 @@
-"""Drift through the fenced write path: told once, with the read that ends, and whatever cuts that read."""
+"""Drift through the fenced write path: reported once, when the read ends, even if something interrupted that read."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -41,7 +41,7 @@ SAMPLES = (ProductsCsv, VendorsCsv, Listings)
 
 
 class CutListed(Listed):
-    """Its content breaks off behind so many records; the fingerprint is that of the whole."""
+    """Its content breaks off after `cut` records; the fingerprint is that of the complete content."""
 
     def __init__(self, records: Sequence[dict[str, Any]], *, cut: int) -> None:
         super().__init__(records)
@@ -154,7 +154,7 @@ def test_a_column_absent_from_one_batch_is_no_removal(settings: Any) -> None:
 
 
 def test_a_read_cut_by_a_crash_is_judged_as_one_read(settings: Any) -> None:
-    """The column is in the first part alone, and the process that saw it is gone."""
+    """Only the first part has the column, and the process that read that part has died."""
     settings.ETL_BATCH_SIZE = 2
     former = Listed([*with_colour(*range(6))])
     ingest_here(former)
@@ -211,7 +211,7 @@ def test_other_content_begins_a_shape_of_its_own(settings: Any) -> None:
 
 
 def land_observed(started: Started, records: list[dict[str, Any]]) -> Read:
-    """A batch as the pipeline lands it: the read carries the shape."""
+    """Land a batch as the pipeline does: the read includes the shape."""
     source = Listed()
     read = reads.choose_read(started.checkpoint, "content", is_full=False)
     chunk = Chunk([item.record for item in judge_all(source, records)])

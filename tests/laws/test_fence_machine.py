@@ -1,4 +1,4 @@
-"""Any story of claims, batches, crashes and frozen workers: what landed is what was read, once."""
+"""After any sequence of claims, batches, crashes and frozen workers, each record that was read has landed once."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ class Worker:
 
 
 class FenceMachine(RuleBasedStateMachine):
-    """The model: who owns the source, whether the lease lives, and how far the open read has come."""
+    """Models the owner of the source, whether its lease is alive, and the position of the open read."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class FenceMachine(RuleBasedStateMachine):
             assert isinstance(started, Holder)
             return
         assert isinstance(started, Started)
-        # Plain or full, a worker reads here: that unchanged content is not read is another test's law.
+        # A plain run reads here as well; another test checks that unchanged content is skipped.
         read = reads.choose_read(started.checkpoint, "content", is_full=started.is_full)
         self.owner = Worker(started, read)
         self.workers.append(self.owner)
@@ -127,13 +127,13 @@ class FenceMachine(RuleBasedStateMachine):
 
     @rule()
     def freeze_the_owner(self) -> None:
-        """It goes on later, as one of `workers`, knowing nothing."""
+        """It stays in `workers` and resumes later, unaware of the freeze."""
         Checkpoint.objects.filter(owner_run__isnull=False).update(lease_expires_at="2000-01-01T00:00:00Z")
         self.is_lease_alive = False
 
     @rule()
     def crash_the_owner(self) -> None:
-        """Its session is gone, its lease is not."""
+        """Its session is gone, but its lease is still alive."""
         if self.owner is not None and self.is_lease_alive:
             Checkpoint.objects.update(owner_backend_start="2000-01-01T00:00:00Z")
             self.workers.remove(self.owner)
@@ -145,7 +145,7 @@ class FenceMachine(RuleBasedStateMachine):
         ((seen,),) = fetch("SELECT coalesce(sum(seen), 0)::int FROM etl_runs")
         assert seen == self.seen
         names = {row[0]: row[1] for row in dump_unified("listed")}
-        assert set(names.values()) <= {"Thing"}  # the first of a read counts
+        assert set(names.values()) <= {"Thing"}  # the first record with an id counts
         assert [row[0] for row in dump_raw("listed")] == IDS[: len(names)]
         assert len(dump_quarantine("listed")) <= 1
 

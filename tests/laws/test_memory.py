@@ -1,4 +1,4 @@
-"""Law 10: memory grows neither with a source nor, beyond a stated cap, with its widest record."""
+"""Law 10: memory does not grow with the source, nor with its widest record beyond a stated cap."""
 
 import json
 import tracemalloc
@@ -23,7 +23,7 @@ from tests.listed_source import Listed, ingest_here, make_item
 BATCH = 100
 WIDTH = 400
 COUNT = 3 * (1 << 20) // WIDTH
-"""Enough for more than two windows of a JSON array, each a megabyte."""
+"""More than two windows of a JSON array, at one megabyte each."""
 
 
 def list_lines(count: int) -> Iterator[str]:
@@ -43,7 +43,7 @@ def write_array(path: Path, count: int) -> None:
 
 
 def measure_peak(path: Path, content: Callable[[Any, str], Content]) -> tuple[int, int]:
-    """The most memory that reading the file takes, and how many records there were."""
+    """Return the peak memory of reading the file, and the number of records."""
     with copy_file(path) as copy:
         tracemalloc.start()
         try:

@@ -1,4 +1,4 @@
-"""The seeded mistakes fit the code, name tests that exist, and are those that docs/architecture.md lists."""
+"""The seeded mistakes fit the code, name existing tests, and match the lists in docs/architecture.md."""
 
 import ast
 import re
@@ -11,20 +11,20 @@ from tests.processes import ROOT
 
 PAGE = ROOT / "docs" / "architecture.md"
 NOT_YET = {13, 15}
-"""Laws that the code does not keep yet."""
+"""Laws that the code does not follow yet."""
 
 EACH = pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "_"))
 
 
 def read_laws() -> dict[int, str]:
-    """The text of each law on the page, by its number."""
+    """Map each law's number to its text on the page."""
     laws = PAGE.read_text().partition("\n## The laws\n")[2].partition("\n## ")[0]
     parts = re.split(r"^### (\d+)\. ", laws, flags=re.MULTILINE)[1:]
     return {int(number): text for number, text in zip(parts[::2], parts[1::2], strict=True)}
 
 
 def describe(mistake: Mistake) -> str:
-    """Its line on the page."""
+    """The mistake's line on the page."""
     places = (test.partition("::") for test in mistake.caught_by)
     return f"- *{mistake.name}*: {', '.join(f'[`{name}`](../{file})' for file, _, name in places)}"
 

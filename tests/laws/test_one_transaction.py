@@ -1,4 +1,4 @@
-"""Law 1: whatever is committed is whole. After each commit, a look from outside finds nothing wrong."""
+"""Law 1: every commit is complete. After each one, another session finds consistent tables."""
 
 import threading
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def prune_all() -> None:
 
 
 def prepare() -> None:
-    """Old versions, and refused records that a replay accepts."""
+    """Land old versions, and refused records that a replay accepts."""
     for name in ("a", "b", "c"):
         read(make_item(1, name=name), make_item(2, name="bad"), make_item(3, name="bad"), make_item(4, name="bad"))
     pass_days(20)
@@ -85,9 +85,9 @@ def test_every_commit_leaves_the_counts_that_the_rows_have(
 
 
 def test_a_batch_that_waits_for_a_row_has_locked_none_of_a_later_key() -> None:
-    """So another writer in the order of the keys waits too, and does not deadlock with it.
+    """Another writer in key order then waits as well instead of deadlocking with the batch.
 
-    The rows' ids are in the opposite order, which is that of the update's plan.
+    The rows' ids are in the opposite order, and the update's plan follows the ids.
     """
     for key in "cba":
         ingest_here(Fickle([make_item(key)]))

@@ -7,7 +7,6 @@ from typing import Any, ClassVar
 
 import pytest
 from celery import current_app
-from django.db import transaction
 
 from etl.execution import executor
 from etl.execution import sweep as sweeping
@@ -18,6 +17,7 @@ from etl.readers.content import Content, Opening
 from etl.runs import attempts, ending, orders, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
+from etl.storage.transactions import bounded_transaction
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Status, Trigger
 from tests.laws.test_delivery import end_lease, start
@@ -28,7 +28,7 @@ LONG_AGO = "2000-01-01T00:00:00Z"
 
 
 class Busy(Ordered):
-    """Something happens while it is read."""
+    """A source that lets a test act while it is read."""
 
     happening: ClassVar[Callable[[], None]]
 
@@ -47,7 +47,7 @@ def sources(settings: Any) -> None:
 
 
 def take_messages() -> list[int]:
-    """Take all messages from the broker: the runs that they are about."""
+    """Take all messages from the broker and return the ids of their runs."""
     taken: list[int] = []
     with current_app.connection_for_read() as broker, broker.SimpleQueue(current_app.conf.task_default_queue) as queue:
         while True:
@@ -64,14 +64,14 @@ def ask(key: str = "k", **more: Any) -> Run:
 
 
 def die(run: Run) -> None:
-    """The process of this started run is gone, and the sweeper has noticed."""
+    """Make it look as if the process of this started run had died, and let the sweeper notice."""
     end_lease()
     Run.objects.filter(pk=run.pk).update(heartbeat_at=LONG_AGO)
     attempts.abandon_stale("listed")
 
 
 def test_a_message_goes_out_once_its_row_is_committed() -> None:
-    with transaction.atomic():
+    with bounded_transaction():
         run = ask()
         assert take_messages() == []
     assert take_messages() == [run.pk]
@@ -79,7 +79,7 @@ def test_a_message_goes_out_once_its_row_is_committed() -> None:
 
 def test_a_lost_message_only_delays_its_run() -> None:
     run = ask()
-    assert take_messages() == [run.pk]  # and nobody acts on it
+    assert take_messages() == [run.pk]  # and is lost: no worker acts on it
     Run.objects.update(sent_at=LONG_AGO)
     sweeping.sweep()
     assert take_messages() == [run.pk]

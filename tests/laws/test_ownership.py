@@ -1,4 +1,4 @@
-"""Law 2: the epoch and the lease say who owns a source. No frozen process, dead session or lock does."""
+"""Law 2: the epoch and the lease decide who owns a source, not a frozen process, a dead session or a lock."""
 
 import threading
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-from django.db import Error, connection, connections, transaction
+from django.db import Error, connections
 
 from etl.exceptions import Overtaken
 from etl.execution import executor
@@ -17,6 +17,7 @@ from etl.operations import sources as source_operations
 from etl.runs import attempts, ending, orders, progress, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Status, Trigger
 from tests.laws.test_attacks import count_waiting
 from tests.laws.test_delivery import end_lease, start
@@ -33,7 +34,7 @@ def sources(settings: Any) -> None:
 
 @contextmanager
 def open_session() -> Iterator[Any]:
-    """The cursor of another session."""
+    """Open another session and yield its cursor."""
     other = connections["default"].copy()
     try:
         with other.cursor() as cursor:
@@ -51,8 +52,9 @@ def read_lease() -> Any:
 
 
 def test_a_process_that_freezes_inside_its_claim_keeps_nobody_out() -> None:
-    """Its transaction is open and idle: PostgreSQL ends it after a second, within the patience of the next claim."""
-    claims.make_checkpoint("listed")
+    """Its transaction is open and idle. PostgreSQL ends it after a second, before the next claim stops waiting."""
+    with bounded_transaction():
+        claims.make_checkpoint("listed")
     is_inside, wakes = threading.Event(), threading.Event()
 
     def freeze() -> None:
@@ -72,7 +74,7 @@ def test_a_process_that_freezes_inside_its_claim_keeps_nobody_out() -> None:
 
 
 def test_a_session_with_the_number_of_a_dead_owner_owns_nothing() -> None:
-    """PostgreSQL gives the process number of an ended session to a later one."""
+    """The operating system may reuse the process number of an ended session for a later one."""
     start()
     Checkpoint.objects.update(owner_backend_start=LONG_AGO)
     assert isinstance(starting.start_at_terminal("listed"), Started)
@@ -93,7 +95,7 @@ def test_a_session_with_the_number_of_a_dead_owner_is_not_ended() -> None:
 def test_the_sweeper_leaves_a_run_alone_whose_heartbeat_is_fresh() -> None:
     claim = start().claim
     end_lease()
-    with connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         progress.beat(cursor, claim)
     attempts.abandon_stale("listed")
     assert Run.objects.get().status == "running"
@@ -116,7 +118,7 @@ def test_a_released_source_is_free_and_its_epoch_is_over() -> None:
 
 
 def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run() -> None:
-    """A batch locks the checkpoint, then the run's row: a cancel that began with the row would deadlock with it."""
+    """A batch locks the checkpoint, then the run's row; a cancel that locked the row first would deadlock with it."""
     run_id = start().claim.run_id
     answers: list[Any] = []
 
@@ -141,13 +143,12 @@ def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run() -> None:
 
 
 def test_a_renewal_does_not_wait_for_the_lock_of_the_row() -> None:
-    """The lock may be that of a frozen session: when that is ended, the lease must not be renewed."""
+    """A frozen session may hold the lock; once that session is ended, the lease must not be renewed."""
     claim, lease = start().claim, read_lease()
     with open_session() as frozen:
         frozen.execute("BEGIN")
         frozen.execute("SELECT FROM ingestion_checkpoints FOR UPDATE")
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL lock_timeout = '1s'")
+        with bounded_transaction(lock_seconds=1) as cursor:
             assert claims.renew(cursor, claim)
         frozen.execute("ROLLBACK")
     assert read_lease() == lease
@@ -157,7 +158,7 @@ def test_a_lease_that_has_ended_is_not_renewed() -> None:
     claim = start().claim
     end_lease()
     lease = read_lease()
-    with connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         claims.renew(cursor, claim)
     assert read_lease() == lease
 

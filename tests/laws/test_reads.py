@@ -1,4 +1,4 @@
-"""Laws 8 and 12: a place in other content means nothing, and a read that was cut leaves nothing to compare with."""
+"""Laws 8 and 12: a position is valid only in the same content, and an interrupted read leaves no fingerprint."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 class Validated(Listed):
-    """Its server knows each content by a validator, and sends none that the reader has."""
+    """Its server has a validator for each content, and does not send content that the reader already has."""
 
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
@@ -68,7 +68,7 @@ def test_a_read_that_ends_leaves_both() -> None:
 
 
 def test_while_a_read_is_open_the_whole_content_is_asked_for() -> None:
-    """It was cut, and the source has gone back to what was read before: what the cut read landed must be undone."""
+    """A read is interrupted, then the source returns to its former content: the next read must undo the first part."""
     former = Validated([*map(make_item, range(6))])
     ingest_here(former)
     ingest_here(CutValidated([make_item(number, name="changed") for number in range(6)], cut=4))

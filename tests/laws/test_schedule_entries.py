@@ -1,4 +1,4 @@
-"""Law 14: an entry of the schedule belongs to those who edit it. The pipeline makes it once."""
+"""Law 14: a schedule entry belongs to the people who edit it. The pipeline creates it once."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def read_entry() -> dict[str, Any]:
 
 
 def edit_entry(**columns: Any) -> dict[str, Any]:
-    """What somebody writes in the admin; the entry as it is then."""
+    """Edit the entry as an operator would in the admin, and return its new state."""
     PeriodicTask.objects.filter(name=NAME).update(**columns)
     return read_entry()
 

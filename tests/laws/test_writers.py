@@ -1,7 +1,7 @@
 """Each table has its writers: the modules that may insert, update or delete its rows, and no others.
 
-What deleting a row does to rows that refer to it (`on_delete` in etl/models/) and what triggers count are written
-down where they are declared, and not here.
+Cascades of deletes (`on_delete` in etl/models/) and the counts of triggers are documented where they are declared,
+and not here.
 """
 
 import ast
@@ -44,27 +44,27 @@ WRITERS: Writers = {
     },
     "schema_snapshots": {"INSERT": {"etl/storage/snapshots.py"}},
     "schema_changes": {"INSERT": {"etl/storage/snapshots.py"}, "UPDATE": {"etl/storage/snapshots.py"}},
-    "etl_totals": {"UPDATE": {"etl/storage/totals.py"}},  # else by triggers alone
+    "etl_totals": {"UPDATE": {"etl/storage/totals.py"}},  # otherwise only by triggers
 }
 
 CHOSEN: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("etl/storage/batch.py", "RAW_MODELS[stamp.kind].table()"): RAW,
     ("etl/storage/pruning.py", "{table}"): (*RAW, "etl_quarantine"),
-    ("etl/storage/bulk_copy.py", "{table}"): (),  # the calls of copy_rows name it
+    ("etl/storage/bulk_copy.py", "{table}"): (),  # the callers of copy_rows name the table
     ("etl/storage/totals.py", "etl_mend_totals"): ("etl_totals",),
-    ("etl/storage/batch.py", "etl_batch_updates"): (),  # temporary, of one transaction
+    ("etl/storage/batch.py", "etl_batch_updates"): (),  # a temporary table that lasts for one transaction
 }
-"""Tables that code chooses, by module and by the code that chooses."""
+"""Tables that are chosen at run time, by module and by the expression that chooses."""
 
 NO_ROWS = {
     *("bars", "content", "digest", "globals()", "kept", "self.client", "self.foreseen_refusals", "self.pruned.rows"),
     *("self.foreseen_of_run[QUARANTINE if table == QUARANTINE else 'raw']", "tally.types"),
 }
-"""What else has a method `update` or `delete`."""
+"""Other objects with a method `update` or `delete`."""
 
 
 def list_tables() -> set[str]:
-    """Those of etl; views are none."""
+    """The tables of etl, without views."""
     return {model._meta.db_table for model in apps.get_app_config("etl").get_models() if model._meta.managed}
 
 
@@ -100,7 +100,7 @@ def test_no_write_is_to_a_table_that_the_scan_does_not_know() -> None:
 
 
 def test_no_row_of_etl_is_written_through_a_relation_of_many_to_many() -> None:
-    """Its methods (add, set, remove, clear) are those of sets too: the scan does not look at them."""
+    """Its methods (add, set, remove, clear) are also those of sets, so the scan ignores them."""
     assert [model for model in apps.get_app_config("etl").get_models() if model._meta.many_to_many] == []
 
 

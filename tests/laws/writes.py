@@ -1,4 +1,4 @@
-"""What the code writes to which table, as its text says: SQL statements, COPY, and writes through Django's models."""
+"""Finds writes to tables by reading the code: SQL statements, COPY, and writes through Django's models."""
 
 import ast
 import importlib
@@ -29,7 +29,7 @@ OF_MODELS: Mapping[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True, order=True)
 class Write:
-    """At this place rows of this table are inserted, updated or deleted; the table is code where a text names none."""
+    """Code that inserts, updates or deletes rows of a table; `table` is an expression if no literal names the table."""
 
     module: str
     line: int
@@ -38,7 +38,7 @@ class Write:
 
 
 def list_modules(*packages: str) -> list[Path]:
-    """Migrations are left out: they change what is there, once."""
+    """List the packages' modules except migrations, which change existing rows only once."""
     paths = (path for package in packages for path in (ROOT / package).rglob("*.py"))
     return sorted(path for path in paths if "migrations" not in path.parts)
 
@@ -59,7 +59,7 @@ def list_writes_in(code: str, module: str) -> Iterator[Write]:
 
 
 def _list_calls(scope: ast.AST, outer: Mapping[str, ast.expr]) -> Iterator[tuple[ast.Call, Mapping[str, ast.expr]]]:
-    """The calls of a module or function and of the functions in it, each with what the names there stand for."""
+    """Yield the calls in a module or function, nested functions included, each with the meanings of its names."""
     nodes = list(_walk_scope(scope))
     names = {**outer, **_find_meanings(nodes)}
     for node in nodes:
@@ -70,7 +70,7 @@ def _list_calls(scope: ast.AST, outer: Mapping[str, ast.expr]) -> Iterator[tuple
 
 
 def _walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
-    """The nodes of a module or function; a function within it is one of them, its body is not."""
+    """Yield the nodes of a module or function; a nested function is included, but its body is not."""
     pending = [scope]
     while pending:
         node = pending.pop(0)
@@ -81,7 +81,7 @@ def _walk_scope(scope: ast.AST) -> Iterator[ast.AST]:
 
 # --- SQL ------------------------------------------------------------------------------------------
 def _list_texts(tree: ast.AST) -> Iterator[tuple[str, int, bool]]:
-    """Each text that is no docstring, its line, and whether it is given to the database here."""
+    """Yield each string that is not a docstring, with its line and whether it is passed to the database here."""
     executed = {
         id(call.args[0])
         for call in ast.walk(tree)
@@ -105,7 +105,7 @@ def _join(node: ast.JoinedStr) -> str:
 
 
 def _read_sql(text: str, *, is_executed: bool) -> Iterator[tuple[str, str]]:
-    """Operations and tables. What is executed is read in any case; other texts may be prose."""
+    """Yield operations and tables. Executed SQL may be lower case; in other strings only upper case counts."""
     for match in re.finditer(SQL.pattern, text, re.IGNORECASE if is_executed else 0):
         operation = match[0].split()[0].upper()
         yield {"COPY": "INSERT", "TRUNCATE": "DELETE"}.get(operation, operation), match["table"]
@@ -117,7 +117,7 @@ def _read_sql(text: str, *, is_executed: bool) -> Iterator[tuple[str, str]]:
 
 # --- models ---------------------------------------------------------------------------------------
 def _find_models(tree: ast.AST) -> Iterator[tuple[str, type[Model]]]:
-    """The models that the module imports, by their names there."""
+    """Yield the models that the module imports, with their names there."""
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and "models" in (node.module or "").split("."):
             for alias in node.names:
@@ -127,7 +127,7 @@ def _find_models(tree: ast.AST) -> Iterator[tuple[str, type[Model]]]:
 
 
 def _find_meanings(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
-    """What each name stands for: what is assigned to it, or the type with which it is annotated."""
+    """Map each name to the value assigned to it, or to its annotated type."""
     meanings: dict[str, ast.expr] = {}
     for node in nodes:
         if isinstance(node, ast.Assign):
@@ -144,7 +144,7 @@ def _find_meanings(nodes: Iterable[ast.AST]) -> dict[str, ast.expr]:
 
 
 def _list_names(target: ast.expr) -> list[str]:
-    """What an assignment binds; one to an attribute or item binds nothing."""
+    """List the names that an assignment binds; an attribute or item binds none."""
     if isinstance(target, ast.Attribute | ast.Subscript):
         return []
     return [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]
@@ -167,7 +167,7 @@ def _read_call(
 def _find_model(
     expression: ast.expr, names: Mapping[str, ast.expr], models: Mapping[str, type[Model]], depth: int = 0
 ) -> type[Model] | None:
-    """The model at the root of a chain such as `waiting.filter(…)`, through the variables that it begins with."""
+    """Find the model at the root of a chain such as `waiting.filter(…)`, following variables to their values."""
     while isinstance(expression, ast.Call | ast.Attribute | ast.Subscript):
         if isinstance(expression, ast.Call) and ast.unparse(expression.func) == "apps.get_model":
             return apps.get_model(".".join(ast.literal_eval(argument) for argument in expression.args))

@@ -17,6 +17,7 @@ from etl.operations import runs as run_operations
 from etl.operations import sources as source_operations
 from etl.runs import ending, orders, starting
 from etl.signals import run_closed
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Reason, Status, Trigger
 from tests.laws.test_delivery import end_lease, start
 from tests.listed_source import Listed, ingest_here, make_item
@@ -146,10 +147,8 @@ def test_a_close_is_announced_after_the_commit() -> None:
 
 def test_a_close_that_is_rolled_back_is_not_announced(received: list[tuple[Any, ...]]) -> None:
     started = start()
-    with transaction.atomic():
-        ending.write_ending(
-            connections["default"].cursor(), "listed", ending.cancelled("a test"), pk=started.claim.run_id
-        )
+    with bounded_transaction() as cursor:
+        ending.write_ending(cursor, "listed", ending.cancelled("a test"), pk=started.claim.run_id)
         transaction.set_rollback(True)
     assert received == []
 

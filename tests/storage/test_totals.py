@@ -18,6 +18,7 @@ from etl.runs import attempts, ending, orders, progress, starting
 from etl.runs.audit_log import add_event
 from etl.runs.starting import Started
 from etl.storage.totals import find_wrong, repair_totals
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import DURATION_BOUNDS, OUTCOMES, EventKind, Reason, Status, Trigger
 from tests.laws.test_attacks import count_waiting
 from tests.laws.test_delivery import end_lease, land, start
@@ -183,7 +184,7 @@ def test_a_heartbeat_writes_no_total() -> None:
     started = start()
     land(started, Listed(), [make_item(1)])
     before = fetch("SELECT xmin, * FROM etl_totals ORDER BY id")
-    with connection.cursor() as cursor:
+    with bounded_transaction() as cursor:
         progress.beat(cursor, started.claim)
     assert fetch("SELECT xmin, * FROM etl_totals ORDER BY id") == before != []
 

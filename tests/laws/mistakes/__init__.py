@@ -1,4 +1,4 @@
-"""The seeded mistakes: each breaks one law, and names the tests that notice it."""
+"""The seeded mistakes: each one breaks a law and names the tests that catch it."""
 
 from tests.laws.mistakes import delivery, orders, ownership, reading, records, tables
 

@@ -1,4 +1,4 @@
-"""`python -m tests.laws.mistakes [WORD]` makes each mistake, or those whose name has the word."""
+"""`python -m tests.laws.mistakes [WORD]` makes all mistakes, or those whose name contains the word."""
 
 import signal
 import sys

@@ -1,4 +1,4 @@
-"""Laws 3 and 7: the run's row is the order, and times come from the database's clock."""
+"""Laws 3 and 7: the run's row is the order, and times come from the database clock."""
 
 from tests.laws.seeding import Mistake, after, drop
 

@@ -1,4 +1,4 @@
-"""Laws 8, 9, 10 and 12: positions, drift and breaches, memory, and what is not proven whole."""
+"""Laws 8, 9, 10 and 12: positions, drift and breaches, memory, and unproven ends."""
 
 from tests.laws.seeding import Mistake, after, drop
 

@@ -1,4 +1,4 @@
-"""Laws 4, 5 and 6: nothing disappears, the same again writes nothing, one version of an id counts."""
+"""Laws 4, 5 and 6: nothing disappears, the same content again writes nothing, one version of an id counts."""
 
 from tests.laws.seeding import Mistake, after, drop
 

@@ -1,4 +1,4 @@
-"""Laws 11 and 14: the database keeps what it can, and what is not the source's stays as it is."""
+"""Laws 11 and 14: the database enforces what it can, and the pipeline changes nothing that belongs to others."""
 
 from tests.laws.seeding import Mistake, drop
 

@@ -1,0 +1,290 @@
+"""`python -m tests.laws.crashes KILLS [--crash-seed N]`: kill runs at their PostgreSQL calls, then count the records.
+
+A round reads a new version of every record, replays the refused records, and reads everything again in full. SIGKILL
+ends each run's process before or after one of its calls to PostgreSQL, or at a random moment. New processes take over
+until one of them finishes the run. After each round the tables must show every version of every record once.
+"""
+
+import argparse
+import logging
+import mmap
+import os
+import random
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import django
+
+from kasparro.embedded import Servers
+
+RECORDS, BATCH, REFUSED_EVERY = 300, 20, 25
+BETWEEN, RANDOM = "between two steps", "at any moment"
+CALLS = {"execute", "copy_expert", "commit", "rollback", "close"}
+TRIES = 1_000
+"""If this many processes can't finish a run, none will."""
+
+
+@dataclass
+class Killer:
+    """Watches this process's calls to PostgreSQL, and kills the process before or after one of them.
+
+    That call is the n-th one in `step`; `moment` is "before" or "after". The parent process reads the current step
+    from `seen`.
+    """
+
+    steps: Mapping[Any, str]
+    seen: mmap.mmap
+    step: str
+    moment: str
+    countdown: int
+    stack: list[str] = field(default_factory=lambda: [BETWEEN])
+
+    def watch(self, frame: FrameType, event: str, argument: Any) -> None:
+        """A function for `sys.setprofile`."""
+        if event in ("call", "return") and frame.f_code in self.steps:
+            if event == "call":
+                self.stack.append(self.steps[frame.f_code])
+            else:
+                self.stack.pop()
+            self._show(self.stack[-1])
+        elif event in ("c_call", "c_return") and is_call_of_postgresql(argument):
+            self._meet("before" if event == "c_call" else "after")
+
+    def _meet(self, moment: str) -> None:
+        if (self.stack[-1], moment) == (self.step, self.moment):
+            self.countdown -= 1
+            if self.countdown == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def _show(self, step: str) -> None:
+        self.seen[:32] = step.encode().ljust(32)
+
+
+@dataclass
+class Tally:
+    """The effects of the kills. `unaccounted`: records that no run counts, plus the problems that `verify` finds."""
+
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lost: int = 0
+    doubled: int = 0
+    unaccounted: int = 0
+
+    @property
+    def is_sound(self) -> bool:
+        return not (self.lost or self.doubled or self.unaccounted)
+
+
+class Crashes:
+    """Runs of a source with a fixed list of records; the processes that execute them are killed."""
+
+    def __init__(self, kills: int, chance: random.Random) -> None:
+        self.most_kills, self.chance = kills, chance
+        self.tally, self.round = Tally(), 0
+        self.steps = find_steps()
+        self.seen = mmap.mmap(-1, 32)
+
+    @property
+    def is_over(self) -> bool:
+        return self.tally.kills.total() >= self.most_kills
+
+    def play_round(self) -> None:
+        """Land a new version of each record, then count the records."""
+        from etl.models import Run
+        from etl.runs.options import Options
+        from etl.storage.selection import Selection
+
+        self.round += 1
+        last = Run.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        refused = RECORDS // REFUSED_EVERY
+        self._come_through(Options(), refuses=True)
+        self._count_runs(last, seen=RECORDS, new_or_updated=RECORDS - refused, quarantined=refused)
+        last = Run.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        self._come_through(Options(selection=Selection(everything=True)), refuses=False)
+        self._count_runs(last, seen=refused, new_or_updated=refused, quarantined=0)
+        self._come_through(Options(full=True), refuses=False)
+        self._count_records()
+
+    def _come_through(self, options: Any, *, refuses: bool) -> None:
+        for _ in range(TRIES):
+            if self._run_process(options, refuses=refuses):
+                return
+        raise RuntimeError(f"{TRIES} processes did not come through: {options}")
+
+    def _run_process(self, options: Any, *, refuses: bool) -> bool:
+        """Return True if the run finished, False if its process was killed."""
+        from django.db import connections
+
+        step, moment = self.chance.choice([*sorted(set(self.steps.values())), BETWEEN, RANDOM]), RANDOM
+        if step != RANDOM:
+            moment = self.chance.choice(("before", "after"))
+        countdown, delay = self.chance.randint(1, 12), self.chance.random() * 0.4
+        connections.close_all()
+        self.seen[:32] = BETWEEN.encode().ljust(32)
+        pid = os.fork()
+        if pid == 0:
+            killer = Killer(self.steps, self.seen, step, moment, 0 if self.is_over else countdown)
+            execute(killer.watch, make_source(self.round, refuses=refuses), options)
+        if step == RANDOM and not self.is_over:
+            time.sleep(delay)
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+        if os.WIFSIGNALED(status):
+            self.tally.kills[bytes(self.seen[:32]).decode().strip(), moment] += 1
+            return False
+        if os.WEXITSTATUS(status):
+            raise RuntimeError(f"a run failed that nothing killed: {options}")
+        return True
+
+    def _count_runs(self, last: int, *, seen: int, new_or_updated: int, quarantined: int) -> None:
+        """Compare the counters of all runs after `last`, including killed runs, with the source's records."""
+        from tests.listed_source import fetch
+
+        (counted,) = fetch(
+            "SELECT coalesce(sum(seen), 0), coalesce(sum(new + updated), 0), coalesce(sum(quarantined), 0),"
+            " coalesce(sum(abs(seen - new - updated - unchanged - duplicate - quarantined)), 0)"
+            " FROM etl_runs WHERE id > %s",
+            last,
+        )
+        expected = (seen, new_or_updated, quarantined, 0)
+        self.tally.unaccounted += sum(abs(int(one) - other) for one, other in zip(counted, expected, strict=True))
+
+    def _count_records(self) -> None:
+        from etl.reports.verification import verify
+        from tests.listed_source import fetch
+
+        (landed,) = fetch(
+            "SELECT count(DISTINCT external_id), count(*) FROM raw_records WHERE payload ->> 'price' = %s",
+            str(self.round),
+        )
+        (kept,) = fetch("SELECT count(*) FROM unified_records WHERE value = %s", self.round)
+        self.tally.lost += (RECORDS - landed[0]) + max(0, RECORDS - kept[0])
+        self.tally.doubled += (landed[1] - landed[0]) + max(0, kept[0] - RECORDS)
+        self.tally.unaccounted += len(verify())
+
+
+def is_call_of_postgresql(function: Any) -> bool:
+    """Whether this is a method of a psycopg2 cursor or connection that sends something to the server."""
+    owner = type(getattr(function, "__self__", None))
+    return getattr(function, "__name__", "") in CALLS and owner.__module__.startswith(("psycopg2", "django.db"))
+
+
+def find_steps() -> dict[Any, str]:
+    """The functions that make up the steps of a run, with each step's name."""
+    from etl import landing, pipeline, replay
+    from etl.runs import ending, orders, starting
+
+    return {
+        starting.start_at_terminal.__code__: "claim",
+        pipeline._prepare.__code__: "look-up",
+        replay._load_page.__code__: "look-up",
+        landing._commit.__code__: "batch",
+        landing._commit_page.__code__: "page of a replay",
+        ending.end.__code__: "close",
+        orders.send_waiting_of.__code__: "send what waits",
+    }
+
+
+def make_source(version: int, *, refuses: bool) -> Any:
+    """A source whose records all have this version as their price. If `refuses`, its `unify` refuses some of them."""
+    from etl.readers.source import Source
+    from etl.records import Breach, UnifiedFields
+    from etl.vocabulary import BreachCode
+    from tests.listed_source import Listed, make_item
+
+    class Refusing(Listed):
+        def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
+            if refuses and int(values["id"]) % REFUSED_EVERY == 0:
+                return Breach(BreachCode.TOO_LONG, "name is refused", "name")
+            return Source.unify(self, values)
+
+    return Refusing([make_item(number, price=version) for number in range(1, RECORDS + 1)])
+
+
+def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
+    """Run the source in this process, then exit: with status 0 if the run finished."""
+    from etl.execution.executor import execute_here
+    from etl.supervision.os_signals import Interruption
+    from etl.vocabulary import Status
+
+    status = 1
+    try:
+        sys.setprofile(watch)
+        outcome = execute_here(source, options, interruption=Interruption(), report=lambda progress: None)
+        sys.setprofile(None)
+        status = int(outcome.status not in (Status.SUCCESS, Status.PARTIAL))
+        if status:
+            print(outcome, file=sys.stderr)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+@contextmanager
+def set_up() -> Iterator[None]:
+    """Start servers with an empty database, set up Django on them, and remove them afterwards."""
+    home = Path(tempfile.mkdtemp(prefix="kasparro-crashes-", dir="/tmp"))
+    servers = Servers(home)
+    try:
+        home.chmod(0o711)  # lets the servers' user reach folders in it
+        servers.start()
+        os.environ |= {
+            "DEBUG": "true",
+            "DATABASE_URL": servers.database_url(),
+            "REDIS_URL": servers.redis_url(),
+            "ETL_BATCH_SIZE": str(BATCH),
+            "DJANGO_SETTINGS_MODULE": "kasparro.settings",
+        }
+        django.setup()
+        from django.conf import settings
+        from django.core.management import call_command
+
+        settings.DEBUG = False  # in debug mode Django keeps every statement in memory
+        logging.disable(logging.WARNING)
+        call_command("migrate", verbosity=0)
+        yield
+    finally:
+        servers.stop()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def show(tally: Tally, rounds: int) -> None:
+    moments = ("before", "after", RANDOM)
+    print(f"\n{'kills by step':<20}{'before a call':>15}{'after a call':>15}{RANDOM:>15}{'all':>8}")
+    for step in sorted({step for step, _ in tally.kills}):
+        counts = [tally.kills[step, moment] for moment in moments]
+        print(f"{step:<20}{counts[0]:>15,}{counts[1]:>15,}{counts[2]:>15,}{sum(counts):>8,}")
+    print(f"\n{tally.kills.total():,} kills in {rounds:,} rounds of {RECORDS:,} records")
+    print(f"lost {tally.lost:,}, doubled {tally.doubled:,}, unaccounted {tally.unaccounted:,}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.laws.crashes")
+    parser.add_argument("kills", type=int, help="how many processes to kill")
+    parser.add_argument("--crash-seed", type=int, default=None, help="choose the same moments as an earlier run")
+    options = parser.parse_args(arguments)
+    seed = options.crash_seed if options.crash_seed is not None else secrets.randbelow(2**32)
+    print(f"crash seed {seed}", flush=True)
+    with set_up():
+        crashes, shown = Crashes(options.kills, random.Random(seed)), time.monotonic()
+        while not crashes.is_over and crashes.tally.is_sound:
+            crashes.play_round()
+            if time.monotonic() - shown > 10:
+                shown = time.monotonic()
+                print(f"{crashes.tally.kills.total():,} of {options.kills:,} kills", flush=True)
+    show(crashes.tally, crashes.round)
+    return not crashes.tally.is_sound
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
