@@ -73,13 +73,15 @@ class Mistake:
     def make(self, folder: Path) -> Iterator[None]:
         """Make the mistake in the project copy in this folder, and undo it on exit."""
         places = list(self.find_places(folder))
+        originals = {path: (path.read_bytes(), path.stat()) for path, _, _ in places}
         for path, former, wrong in places:
             path.write_text(path.read_text().replace(former, wrong))
         try:
             yield
         finally:
-            for path, _, _ in places:
-                shutil.copy2(ROOT / path.relative_to(folder), path)
+            for path, (content, status) in originals.items():
+                path.write_bytes(content)
+                os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # its bytecode is still valid
 
     @property
     def changes_tables(self) -> bool:
@@ -98,23 +100,27 @@ class Proof:
         self._empty_redis()
         self._make_database(mistake)
         with mistake.make(self.folder) if mistake is not None else nullcontext():
-            done = subprocess.run(
-                [*PYTEST, *tests],
-                cwd=self.folder,
-                env=self._make_environment(mistake),
-                capture_output=True,
-                text=True,
-                timeout=MOST_SECONDS if mistake is not None else None,
-                check=False,
-            )
-        if done.returncode not in (0, 1):
-            raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-        failed = re.findall(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+            output = self._run(tests, mistake)
+        failed = re.findall(r"^FAILED (\S+)", output, re.MULTILINE)
         return [test for test in tests if any(one == test or one.startswith(f"{test}[") for one in failed)]
 
     def keep_database(self) -> None:
         """Make the database that the tests have just created the template for later ones."""
         self._execute(f"ALTER DATABASE {DATABASE} RENAME TO {UNCHANGED}")
+
+    def _run(self, tests: Sequence[str], mistake: Mistake | None) -> str:
+        """The output of pytest, which removes everything that it has started even if this process is ended."""
+        environment, pipe = self._make_environment(mistake), subprocess.PIPE
+        process = subprocess.Popen([*PYTEST, *tests], cwd=self.folder, env=environment, stdout=pipe, text=True)
+        try:
+            output, _ = process.communicate(timeout=MOST_SECONDS if mistake is not None else None)
+        except BaseException:
+            process.terminate()
+            process.communicate()
+            raise
+        if process.returncode not in (0, 1):
+            raise RuntimeError(f"pytest ended with {process.returncode}:\n{output}")
+        return output
 
     def _make_database(self, mistake: Mistake | None) -> None:
         """Copy the template, unless the mistake is in a migration: then the tests create the database."""
@@ -142,7 +148,7 @@ class Proof:
 @contextmanager
 def open_proof() -> Iterator[Proof]:
     """A proof with its own servers; everything is removed on exit."""
-    home = Path(tempfile.mkdtemp(prefix="kasparro-proof-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="kasparro-proof-"))
     servers = Servers(home / "servers")
     try:
         home.chmod(0o711)  # lets the servers' user reach folders in it
