@@ -233,7 +233,7 @@ def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
 @contextmanager
 def set_up() -> Iterator[None]:
     """Start servers with an empty database, set up Django on them, and remove them afterwards."""
-    home = Path(tempfile.mkdtemp(prefix="kasparro-crashes-", dir="/tmp"))
+    home = Path(tempfile.mkdtemp(prefix="kasparro-crashes-"))
     servers = Servers(home)
     try:
         home.chmod(0o711)  # lets the servers' user reach folders in it
@@ -287,4 +287,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that no server stays
     sys.exit(main(sys.argv[1:]))
