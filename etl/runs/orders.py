@@ -50,8 +50,7 @@ def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Opt
     """Return the run for this key: the one it gave earlier, the source's queued plain run, or a new one.
 
     Without a key, each call is a separate request. `by` names the requester, for the audit log. Full reads and replays
-    are never merged. The message is sent after the commit. Raises
-    RequestsLocked.
+    are never merged. The message is sent after the commit. Raises RequestsLocked.
     """
     key = key or f"{trigger}:{uuid.uuid4()}"
     locks = (f"kasparro key {key}", f"kasparro source {source}")  # in this order: two requests can't deadlock
