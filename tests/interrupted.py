@@ -17,5 +17,7 @@ def test_everything_runs_forever(project: Project, own_servers: Servers, tmp_pat
     with serving(tmp_path, WEB_PROCESSES="2"):
         project.start("up", "--port", "0")  # its processes are not children of this process
         wait_until(User.objects.filter(username="admin").exists)
-        Path(os.environ["READY_FILE"]).write_text(str(RUN_FOLDER))
+        ready = Path(os.environ["READY_FILE"])
+        ready.with_suffix(".part").write_text(str(RUN_FOLDER))
+        ready.with_suffix(".part").rename(ready)  # a reader never sees an empty file
         time.sleep(600)

@@ -54,6 +54,8 @@ def _read(*files: Path) -> bytes:
 
 def end_processes(folder: Path, *, patience_seconds: float = 15) -> None:
     """Interrupt the processes that name this folder, and kill them if they are still running after a while."""
+    if not folder.is_absolute() or folder == Path("/"):
+        raise ValueError(f"{folder} is not the folder of a test: every process may name it")
     interrupted: set[int] = set()
     deadline = time.monotonic() + patience_seconds
     while found := list_processes(folder):

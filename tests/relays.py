@@ -89,7 +89,8 @@ def relaying(target: Address, host: str = LOCALHOST) -> Iterator[Relay]:
 
 def find_postgresql() -> Address:
     """The address of the server with this test's database."""
-    host, port = connection.settings_dict["HOST"], connection.settings_dict["PORT"] or "5432"
+    parameters = connection.get_connection_params()
+    host, port = str(parameters.get("host", LOCALHOST)), str(parameters.get("port", 5432))
     return f"{host}/.s.PGSQL.{port}" if host.startswith("/") else (host, int(port))
 
 

@@ -109,7 +109,7 @@ def test_a_run_that_can_not_begin_ends(project: Project, link: Link, postgresql:
     link.drop()
     done = project.run("ingest", "products_csv")
     assert done.returncode == 1
-    assert "CommandError: The database refuses: connection to server" in done.stderr
+    assert "CommandError: The database reports an error: connection to server" in done.stderr
 
 
 def test_a_worker_whose_database_falls_silent_is_free_again(
