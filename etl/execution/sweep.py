@@ -36,7 +36,7 @@ def sweep() -> None:
         except Exception:
             logger.exception("The sweep failed at %s", name)
         if not held.renew():
-            logger.warning("The sweep took longer than its lease at %s, so it stops: the next sweep does the rest.", name)
+            logger.warning("The sweep took longer than its lease at %s: the next sweep does the rest.", name)
             return
     held.give_up()
 
