@@ -126,7 +126,9 @@ MISTAKES = (
         (
             after(
                 "        context.note_read(read)\n",
-                "        Checkpoint.objects.filter(source=source.name).update(validators=dict(validators))\n",
+                "        from etl.storage.transactions import bounded_transaction\n"
+                "        with bounded_transaction():\n"
+                "            Checkpoint.objects.filter(source=source.name).update(validators=dict(validators))\n",
             ),
         ),
         caught_by=(f"{READS}test_a_cut_read_leaves_neither_fingerprint_nor_validator",),
