@@ -100,16 +100,15 @@ class Crashes:
 
     def play_round(self) -> None:
         """Land a new version of each record, then count the records."""
-        from etl.models import Run
         from etl.runs.options import Options
         from etl.storage.selection import Selection
 
         self.round += 1
-        last = Run.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        last = find_last_run()
         refused = RECORDS // REFUSED_EVERY
         self._come_through(Options(), refuses=True)
         self._count_runs(last, seen=RECORDS, new_or_updated=RECORDS - refused, quarantined=refused)
-        last = Run.objects.order_by("-id").values_list("id", flat=True).first() or 0
+        last = find_last_run()
         self._come_through(Options(selection=Selection(everything=True)), refuses=False)
         self._count_runs(last, seen=refused, new_or_updated=refused, quarantined=0)
         self._come_through(Options(full=True), refuses=False)
@@ -177,6 +176,13 @@ def is_call_of_postgresql(function: Any) -> bool:
     """Whether this is a method of a psycopg2 cursor or connection that sends something to the server."""
     owner = type(getattr(function, "__self__", None))
     return getattr(function, "__name__", "") in CALLS and owner.__module__.startswith(("psycopg2", "django.db"))
+
+
+def find_last_run() -> int:
+    """The id of the newest run; 0 if there is none."""
+    from etl.models import Run
+
+    return Run.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
 def find_steps() -> dict[Any, str]:
