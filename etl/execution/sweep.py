@@ -16,7 +16,6 @@ from etl.vocabulary import Status, Trigger
 
 logger = logging.getLogger(__name__)
 
-LEASE = "sweep"
 LEASE_SECONDS = 60
 """The longest time for which a sweep with a frozen or dead process can block others."""
 
@@ -27,7 +26,7 @@ def sweep() -> None:
     Each source is swept separately, so that one failure does not stop the others. Only one sweep runs at a time: a
     second one returns at once while the first one's lease lives.
     """
-    held = task_leases.take(LEASE, owner=describe_process(), seconds=LEASE_SECONDS)
+    held = task_leases.take(task_leases.SWEEP, owner=describe_process(), seconds=LEASE_SECONDS)
     if held is None:
         return
     for name, step in _list_steps():

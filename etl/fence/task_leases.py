@@ -8,6 +8,9 @@ from typing import Any
 
 from etl.storage.transactions import bounded_transaction
 
+SWEEP = "sweep"
+"""The name of the sweep's lease."""
+
 _TAKE = """
     INSERT INTO etl_task_leases (name, owner, taken_at, expires_at)
     VALUES (%(name)s, %(owner)s, clock_timestamp(), clock_timestamp() + %(seconds)s * interval '1 second')

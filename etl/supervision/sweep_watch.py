@@ -11,6 +11,7 @@ from celery import current_app
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from kombu.exceptions import OperationalError as BrokerError
 
+from etl.fence.task_leases import SWEEP
 from etl.storage.transactions import describe
 
 logger = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ OVERDUE_SECONDS = 90
 # A time in the future counts as overdue as well: the database's clock was set back after that sweep.
 _IS_OVERDUE = """
     SELECT abs(extract(epoch FROM clock_timestamp() - max(taken_at))) > %s
-    FROM etl_task_leases WHERE name = 'sweep'
+    FROM etl_task_leases WHERE name = %s
 """
 
 
@@ -56,7 +57,7 @@ def is_overdue() -> bool:
     connection = connections[DEFAULT_DB_ALIAS].copy()
     try:
         with connection.cursor() as cursor:
-            cursor.execute(_IS_OVERDUE, [OVERDUE_SECONDS])
+            cursor.execute(_IS_OVERDUE, [OVERDUE_SECONDS, SWEEP])
             (is_late,) = cursor.fetchone()
             return is_late is None or bool(is_late)
     finally:

@@ -226,7 +226,7 @@ def test_a_waiting_run_that_another_session_locks_stops_no_other_source() -> Non
 
 
 def test_only_one_sweep_at_a_time_and_the_next_one_when_its_lease_is_over(settings: Any) -> None:
-    held = task_leases.take(sweeping.LEASE, owner="a frozen process", seconds=0.5)
+    held = task_leases.take(task_leases.SWEEP, owner="a frozen process", seconds=0.5)
     assert held is not None
     sweeping.sweep()
     assert not PeriodicTask.objects.filter(name="ingest listed").exists()
@@ -266,8 +266,8 @@ def abandon(*, heartbeat: str = "2026-01-01T00:00:00Z") -> None:
 
 
 def test_a_lease_from_before_the_clock_was_set_back_counts_as_ended() -> None:
-    assert task_leases.take(sweeping.LEASE, owner="a", seconds=3600) is not None
-    assert task_leases.take(sweeping.LEASE, owner="b", seconds=60) is not None
+    assert task_leases.take(task_leases.SWEEP, owner="a", seconds=3600) is not None
+    assert task_leases.take(task_leases.SWEEP, owner="b", seconds=60) is not None
 
 
 def test_one_source_whose_sweep_fails_keeps_none_from_the_next(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
