@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from etl.deduplication import Batch
+from etl.change_detection import Batch
 from etl.fence.batches import Growth, count_batch, count_page, pass_fence, pass_fence_of_replay, require_landed
 from etl.fence.claims import Claim
 from etl.fence.reads import Read

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from etl import landing
+from etl.change_detection import Batch, classify
 from etl.conf import conf
-from etl.deduplication import Batch, classify
 from etl.fence.reads import Read, choose_read
 from etl.judgement import Judge
 from etl.models import Checkpoint

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from etl import landing
+from etl.change_detection import classify_replayed
 from etl.conf import conf
-from etl.deduplication import classify_replayed
 from etl.exceptions import ReadOpen
 from etl.judgement import Judge
 from etl.landing import Page, PageChanged

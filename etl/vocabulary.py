@@ -50,7 +50,7 @@ class Trigger(StrEnum):
 
 
 class EventKind(StrEnum):
-    """The kind of one event in a run's audit log."""
+    """The kind of one event in a run's event log."""
 
     QUEUED = "queued"
     STARTED = "started"

@@ -21,7 +21,7 @@ from etl.pruning import Policy, prune
 from etl.reports.verification import verify
 from etl.runs import ending, orders
 from etl.runs import pruning as run_removal
-from etl.runs.audit_log import add_event
+from etl.runs.events import add_event
 from etl.storage.selection import Selection
 from etl.tasks import prune as prune_task
 from etl.vocabulary import EventKind, Reason, Trigger

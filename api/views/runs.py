@@ -90,7 +90,7 @@ class RunViewSet(ApiViewSet):
     @extend_schema(responses=make_page(EventSerializer))
     @action(detail=True)
     def events(self, request: Request, pk: str) -> Response:
-        """The run's audit log, oldest event first."""
+        """The run's event log, oldest event first."""
         run = find_or_404(self._query(), pk)
         return answer_page(
             request, run.events.all(), describe_by(EventSerializer), name=f"events of {run.pk}", is_descending=False

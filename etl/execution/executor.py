@@ -20,8 +20,8 @@ from etl.pipeline import Progress, run_source
 from etl.readers.source import Source
 from etl.replay import run_replay
 from etl.runs import ending, orders
-from etl.runs.audit_log import add_event
 from etl.runs.ending import Ending, end_unstartable
+from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source

@@ -9,8 +9,8 @@ from etl.fence import task_leases
 from etl.models import Run
 from etl.runs import orders, schedule
 from etl.runs.attempts import abandon_stale
-from etl.runs.audit_log import describe_process
 from etl.runs.backoff import find_next_tries
+from etl.runs.events import describe_process
 from etl.sources.registry import find_source, list_sources
 from etl.vocabulary import Status, Trigger
 

@@ -1,4 +1,4 @@
-"""Runs, with the keys that requested them and their audit logs."""
+"""Runs, with the keys that requested them and their event logs."""
 
 from django.db import models
 from django.db.models import F, Q
@@ -124,7 +124,7 @@ class RunKey(models.Model):
 
 
 class RunEvent(models.Model):
-    """One line of a run's audit log."""
+    """One line of a run's event log."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events")
     kind = models.TextField(help_text="One of vocabulary.EventKind.")

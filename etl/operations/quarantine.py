@@ -36,7 +36,7 @@ def list_sources_of(selection: Selection) -> list[str]:
 def replay(selection: Selection, *, by: str, user_id: int | None = None) -> list[Run]:
     """Queue a run for each source that has open records of the selection. It is not an error if there is no source.
 
-    `by` names the requester, for the audit log; `user_id` is stored with the records that land. Raises NotFound or
+    `by` names the requester, for the event log; `user_id` is stored with the records that land. Raises NotFound or
     NotPossible.
     """
     options = Options(selection=selection, user=user_id)

@@ -28,7 +28,7 @@ def run_again(run_id: int, *, by: str, user_id: int) -> Run:
 def cancel(run_id: int, *, by: str) -> Run:
     """Stop a run: a queued run is closed, a running one writes nothing from now on, and its source is free.
 
-    It gets no successor. `by` names the requester, for the audit log. Raises NotFound or NotPossible.
+    It gets no successor. `by` names the requester, for the event log. Raises NotFound or NotPossible.
     """
     run = find_run(run_id)
     try:

@@ -10,8 +10,8 @@ from etl.fence import claims
 from etl.fence.locking import lock_checkpoint
 from etl.models import Run
 from etl.runs import orders
-from etl.runs.audit_log import describe_process
 from etl.runs.ending import abandoned, write_ending
+from etl.runs.events import describe_process
 from etl.runs.options import Options
 from etl.vocabulary import Reason, Status, Trigger
 

@@ -14,7 +14,7 @@ from etl.fence.claims import Claim
 from etl.fence.reads import end_read
 from etl.models import Run
 from etl.runs.announcements import announce
-from etl.runs.audit_log import add_event
+from etl.runs.events import add_event
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bounded_transaction

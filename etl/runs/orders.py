@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from etl.clock import NOW, from_now
 from etl.conf import conf
 from etl.models import Run, RunKey
-from etl.runs.audit_log import add_event
+from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.storage.transactions import bounded_transaction, describe, is_lock_timeout
 from etl.vocabulary import EventKind, Status, Trigger
@@ -49,7 +49,7 @@ class RequestsLocked(OperationalError):
 def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Options = PLAIN, attempt: int = 1) -> Run:
     """Return the run for this key: the one it gave earlier, the source's queued plain run, or a new one.
 
-    Without a key, each call is a separate request. `by` names the requester, for the audit log. Full reads and replays
+    Without a key, each call is a separate request. `by` names the requester, for the event log. Full reads and replays
     are never merged. The message is sent after the commit. Raises RequestsLocked.
     """
     key = key or f"{trigger}:{uuid.uuid4()}"

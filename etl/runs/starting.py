@@ -13,7 +13,7 @@ from etl.fence.claims import Claim, Holder, SourceHeld
 from etl.fence.locking import lock_checkpoint
 from etl.models import Checkpoint, Run
 from etl.runs.attempts import TERMINAL_KEY, end_predecessor
-from etl.runs.audit_log import add_event, describe_process
+from etl.runs.events import add_event, describe_process
 from etl.runs.options import PLAIN, Options
 from etl.runs.orders import IS_DUE
 from etl.vocabulary import EventKind, Status, Trigger

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from etl.deduplication import Batch
+from etl.change_detection import Batch
 from etl.models import RAW_MODELS
 from etl.records import Accepted, Stamp
 from etl.storage.bulk_copy import copy_rows

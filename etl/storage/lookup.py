@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from etl.deduplication import Version
+from etl.change_detection import Version
 from etl.readers.source import Source
 from etl.records import Accepted, Refusal
 from etl.storage.marks import find_met, is_marked, load_marks

@@ -1,11 +1,11 @@
-"""The context in which a run reads: its waits end early when the run must stop, and events go to its audit log."""
+"""The context in which a run reads: its waits end early when the run must stop, and events go to its event log."""
 
 import logging
 from contextlib import AbstractContextManager
 
 from etl.fence.reads import Read
 from etl.http import rate_limits
-from etl.runs.audit_log import add_event
+from etl.runs.events import add_event
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind

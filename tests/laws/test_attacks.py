@@ -14,7 +14,7 @@ from etl.fence.claims import Claim, Holder
 from etl.models import Checkpoint, Run
 from etl.records import Breach, UnifiedFields
 from etl.runs import starting
-from etl.runs.audit_log import add_event
+from etl.runs.events import add_event
 from etl.runs.starting import Started
 from etl.storage import batch as batch_module
 from etl.storage.transactions import bounded_transaction

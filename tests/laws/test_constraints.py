@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 
 from etl import landing
-from etl.deduplication import classify
+from etl.change_detection import classify
 from etl.fence import reads
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run, SchemaChange, SchemaSnapshot, Total, UnifiedRecord
 from etl.runs import orders

@@ -10,7 +10,7 @@ from django.db import DatabaseError, IntegrityError, InterfaceError, Operational
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import landing
-from etl.deduplication import classify
+from etl.change_detection import classify
 from etl.exceptions import LeaseLost, Overtaken
 from etl.execution.executor import execute_here
 from etl.fence import locking, reads

@@ -12,7 +12,7 @@ from django.db import OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import landing, pipeline
-from etl.deduplication import classify
+from etl.change_detection import classify
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from etl import landing
-from etl.deduplication import classify
+from etl.change_detection import classify
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
 from etl.fence.claims import Claim, Holder

@@ -15,7 +15,7 @@ from django.db.models import Max
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot, Total
 from etl.reports.verification import verify
 from etl.runs import attempts, ending, orders, progress, starting
-from etl.runs.audit_log import add_event
+from etl.runs.events import add_event
 from etl.runs.starting import Started
 from etl.storage.totals import find_wrong, repair_totals
 from etl.storage.transactions import bounded_transaction

@@ -12,7 +12,7 @@ from etl.management.foreground_runs import finish, run_here, show_queued
 from etl.pipeline import Progress
 from etl.readers.source import Source
 from etl.runs import orders
-from etl.runs.audit_log import describe_process
+from etl.runs.events import describe_process
 from etl.runs.options import Options
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Trigger

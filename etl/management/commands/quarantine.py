@@ -16,7 +16,7 @@ from etl.models import QuarantinedRecord, Run
 from etl.operations.quarantine import discard, list_sources_of, replay
 from etl.pipeline import Progress
 from etl.readers.source import Source
-from etl.runs.audit_log import describe_process
+from etl.runs.events import describe_process
 from etl.runs.options import Options
 from etl.sources.registry import list_sources
 from etl.storage.selection import Selection

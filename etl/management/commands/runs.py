@@ -11,7 +11,7 @@ from etl.management.exit_status import ExitStatus
 from etl.management.tables import clean, print_table
 from etl.models import Run, RunEvent
 from etl.operations.runs import cancel as cancel_run
-from etl.runs.audit_log import describe_process
+from etl.runs.events import describe_process
 from etl.vocabulary import COUNTERS
 
 FOLLOW_SECONDS = 0.5

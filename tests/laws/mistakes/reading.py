@@ -2,7 +2,7 @@
 
 from tests.laws.seeding import Mistake, after, drop
 
-CLASSES = "tests/test_classification.py::"
+CLASSES = "tests/test_change_detection.py::"
 CLIENT = "tests/http/test_client.py::"
 CSV = "tests/readers/test_csv_file.py::"
 DELIVERY = "tests/laws/test_delivery.py::"

@@ -2,7 +2,7 @@
 
 from tests.laws.seeding import Mistake, after, drop
 
-CLASSES = "tests/test_classification.py::"
+CLASSES = "tests/test_change_detection.py::"
 DELIVERY = "tests/laws/test_delivery.py::"
 PRUNING = "tests/test_pruning.py::"
 REPLAY = "tests/test_replay.py::"
@@ -12,7 +12,7 @@ MISTAKES = (
     Mistake(
         4,
         "duplicates that are not counted",
-        "etl/deduplication.py",
+        "etl/change_detection.py",
         (("        batch.counters.duplicate += 1\n", "        pass\n"),),
         caught_by=(
             f"{CLASSES}test_every_record_is_counted_once",
@@ -22,7 +22,7 @@ MISTAKES = (
     Mistake(
         4,
         "a refused record that is counted and not kept",
-        "etl/deduplication.py",
+        "etl/change_detection.py",
         (
             (
                 "            batch.refusals.append(item)\n            batch.counters.quarantined += 1\n        else:\n",
@@ -115,7 +115,7 @@ MISTAKES = (
     Mistake(
         5,
         "an unchanged record written again",
-        "etl/deduplication.py",
+        "etl/change_detection.py",
         (("    elif item.content_hash == version.content_hash:\n", "    elif False:\n"),),
         caught_by=(
             f"{CLASSES}test_same_content_again_is_unchanged_and_writes_nothing",
@@ -139,7 +139,7 @@ MISTAKES = (
     Mistake(
         6,
         "the last duplicate wins",
-        "etl/deduplication.py",
+        "etl/change_detection.py",
         (("    return version.is_met\n", "    return False\n"),),
         caught_by=(
             f"{CLASSES}test_first_record_of_a_read_counts_and_later_ones_are_duplicates",
@@ -149,7 +149,7 @@ MISTAKES = (
     Mistake(
         6,
         "an older version that overwrites a newer one",
-        "etl/deduplication.py",
+        "etl/change_detection.py",
         (("        return time < stored\n", "        return False\n"),),
         caught_by=(
             f"{CLASSES}test_older_record_than_the_stored_one_is_a_duplicate",
@@ -185,7 +185,7 @@ MISTAKES = (
     Mistake(
         6,
         "a replay that takes each record for one of the last read",
-        "etl/deduplication.py",
+        "etl/change_detection.py",
         (drop("    for version in known.values():\n        version.is_met = True\n"),),
         caught_by=(f"{REPLAY}test_without_times_a_record_that_an_older_read_refused_replaces_nothing",),
     ),

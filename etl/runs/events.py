@@ -1,4 +1,4 @@
-"""The audit log of runs."""
+"""The event log of runs: adds its lines and names the process that runs something."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from etl.vocabulary import EventKind
 
 
 def add_event(run_id: int, kind: EventKind, message: str) -> None:
-    """Add one line to the run's audit log."""
+    """Add one line to the run's event log."""
     with bounded_transaction():
         RunEvent.objects.create(run_id=run_id, kind=kind, message=make_storable(message))
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from etl.change_detection import Batch, Version, classify
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import Number
-from etl.deduplication import Batch, Version, classify
 from etl.judgement import Judge
 from etl.readers.source import Source
 from etl.records import Accepted, Breach, Counters, Original, Record, Refusal, UnifiedFields
