@@ -21,7 +21,7 @@ class RecordSerializer(serializers.Serializer[Any]):
     category = serializers.CharField(allow_null=True)
     value = serializers.CharField(allow_null=True, help_text="A decimal number without trailing zeros.")
     currency = serializers.CharField(allow_null=True)
-    event_timestamp = serializers.DateTimeField()
+    event_timestamp = serializers.DateTimeField(allow_null=True)
     ingested_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     sequence = serializers.IntegerField(

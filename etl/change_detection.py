@@ -7,116 +7,151 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from etl.records import Accepted, Counters, Refusal
+from etl.records import Counters, Judged
 
 
 @dataclass(slots=True)
 class Version:
     """The version of a record that counts so far: the stored one, or one found earlier in this batch.
 
-    `id`: its row in `unified_records`, None while it has no row. `is_met`: whether this read has accepted it.
-    `event_timestamp`: None if its time can't be compared with the times of this read.
+    `id`: its row in `unified_records`, None while it has no row. `raw_id`: the raw row of its content, None while that
+    has no row. `is_met`: whether this read has accepted it. `event_timestamp`: None if it has no time, or one that
+    can't be compared with the times of this read.
     """
 
     id: int | None
+    raw_id: int | None
     content_hash: bytes
+    values_hash: bytes
     event_timestamp: datetime | None
     is_met: bool
 
 
 @dataclass(slots=True)
 class Batch:
-    """The rows that one transaction writes.
+    """The rows that one transaction writes, as indexes of its judged records.
 
     `versions` become raw rows, in the order of the read. `inserts` (by external id) and `updates` (by row in
-    `unified_records`) give the index in `versions` of the last version. `met` are the rows found unchanged.
+    `unified_records`) give the place in `versions` of the last version. `rewrites` (by row) are records whose content
+    is stored and whose values differ, because contract or mapping do: each with the raw row that it keeps. `met` are
+    the rows found whose content is unchanged, and `found` counts the records that the read has met here for the first
+    time.
     """
 
+    judged: Judged
     counters: Counters = field(default_factory=Counters)
-    versions: list[Accepted] = field(default_factory=list)
+    versions: list[int] = field(default_factory=list)
     inserts: dict[str, int] = field(default_factory=dict)
     updates: dict[int, int] = field(default_factory=dict)
+    rewrites: dict[int, tuple[int, int]] = field(default_factory=dict)
     met: list[int] = field(default_factory=list)
-    refusals: list[Refusal] = field(default_factory=list)
+    found: int = 0
+
+    def __post_init__(self) -> None:
+        self.counters.quarantined = len(self.judged.refusals)
 
 
-def classify(judged: Iterable[Accepted | Refusal], known: dict[str, Version]) -> Batch:
+def classify(judged: Judged, known: dict[str, Version]) -> Batch:
     """Classify a batch's records. `known` holds their stored versions by external id, and is modified.
 
     If records carry a time, the newest counts, regardless of its position. Otherwise the first of a read counts.
     """
-    batch = Batch()
-    for item in judged:
-        if isinstance(item, Refusal):
-            batch.refusals.append(item)
-            batch.counters.quarantined += 1
-        else:
-            _place(batch, item, known)
+    batch = Batch(judged)
+    _place_all(batch, range(len(judged)), known)
     return batch
 
 
-def classify_replayed(
-    met: Iterable[Accepted | Refusal], others: Iterable[Accepted | Refusal], known: dict[str, Version]
-) -> Batch:
-    """Classify records from quarantine. In `known`, `is_met` means that the last read accepted it; it is modified.
+def classify_replayed(judged: Judged, met: Iterable[int], others: Iterable[int], known: dict[str, Version]) -> Batch:
+    """Classify records from quarantine, given as indexes. In `known`, `is_met` means that the last read accepted it.
 
     If no time decides, the records that the last read found (`met`) count like records of that read, after the ones it
     accepted. The `others` are from older reads and replace nothing.
     """
-    batch = Batch()
-    _place_all(batch, met, known)
+    batch = Batch(judged)
+    _place_replayed(batch, met, known)
     for version in known.values():
         version.is_met = True
-    _place_all(batch, others, known)
+    _place_replayed(batch, others, known)
     return batch
 
 
-def _place_all(batch: Batch, items: Iterable[Accepted | Refusal], known: dict[str, Version]) -> None:
-    for item in items:
-        if isinstance(item, Refusal):
-            batch.refusals.append(item)
-            batch.counters.quarantined += 1
-        elif _is_same(item, known.get(item.unified.external_id)):
-            batch.counters.unchanged += 1
+def _place_replayed(batch: Batch, indexes: Iterable[int], known: dict[str, Version]) -> None:
+    for index in indexes:
+        version = known.get(batch.judged.external_ids[index])
+        if version is not None and version.is_met and version.content_hash == batch.judged.content_hashes[index]:
+            batch.counters.unchanged += 1  # it has the content that counts already, so it is not a duplicate
         else:
-            _place(batch, item, known)
+            _place_all(batch, (index,), known)
 
 
-def _is_same(item: Accepted, version: Version | None) -> bool:
-    """Whether a replayed record has the content that counts already: it is unchanged then, not a duplicate."""
-    return version is not None and version.is_met and version.content_hash == item.content_hash
+def _place_all(batch: Batch, indexes: Iterable[int], known: dict[str, Version]) -> None:
+    inserts, versions, external_ids = batch.inserts, batch.versions, batch.judged.external_ids
+    for index in indexes:
+        external_id = external_ids[index]
+        version = known.get(external_id)
+        if version is not None:
+            _place_known(batch, index, version)
+        elif external_id not in inserts:
+            inserts[external_id] = len(versions)
+            versions.append(index)
+            batch.counters.new += 1
+            batch.found += 1
+        else:
+            _place_known(batch, index, known.setdefault(external_id, _take_inserted(batch, inserts[external_id])))
 
 
-def _place(batch: Batch, item: Accepted, known: dict[str, Version]) -> None:
-    external_id = item.unified.external_id
-    version = known.get(external_id)
-    if version is None:
-        batch.counters.new += 1
-        batch.inserts[external_id] = len(batch.versions)
-        known[external_id] = _write(batch, item, None)
-    elif _is_duplicate(item, version):
+def _take_inserted(batch: Batch, place: int) -> Version:
+    index, judged = batch.versions[place], batch.judged
+    return Version(
+        None, None, judged.content_hashes[index], judged.values_hashes[index], judged.times[index], is_met=True
+    )
+
+
+def _place_known(batch: Batch, index: int, version: Version) -> None:
+    if _is_duplicate(batch.judged.times[index], version):
         batch.counters.duplicate += 1
-    elif item.content_hash == version.content_hash:
-        batch.counters.unchanged += 1
+        return
+    if not version.is_met:
         version.is_met = True
+        batch.found += 1
+    if batch.judged.content_hashes[index] != version.content_hash:
+        batch.counters.updated += 1
+        _replace(batch, index, version)
+    elif version.raw_id is not None and batch.judged.values_hashes[index] != version.values_hash:
+        batch.counters.updated += 1
+        _rewrite(batch, index, version.raw_id, version)
+    else:
+        batch.counters.unchanged += 1
         if version.id is not None:
             batch.met.append(version.id)
-    else:
-        batch.counters.updated += 1
-        if version.id is None:
-            batch.inserts[external_id] = len(batch.versions)
-        else:
-            batch.updates[version.id] = len(batch.versions)
-        known[external_id] = _write(batch, item, version.id)
 
 
-def _is_duplicate(item: Accepted, version: Version) -> bool:
-    time, stored = item.unified.event_timestamp, version.event_timestamp
+def _is_duplicate(time: datetime | None, version: Version) -> bool:
+    stored = version.event_timestamp
     if time is not None and stored is not None and time != stored:
         return time < stored
     return version.is_met
 
 
-def _write(batch: Batch, item: Accepted, row: int | None) -> Version:
-    batch.versions.append(item)
-    return Version(row, item.content_hash, item.unified.event_timestamp, is_met=True)
+def _replace(batch: Batch, index: int, version: Version) -> None:
+    place = len(batch.versions)
+    batch.versions.append(index)
+    if version.id is None:
+        batch.inserts[batch.judged.external_ids[index]] = place
+    else:
+        batch.rewrites.pop(version.id, None)
+        batch.updates[version.id] = place
+    version.raw_id, version.content_hash = None, batch.judged.content_hashes[index]
+    _take_values(batch, index, version)
+
+
+def _rewrite(batch: Batch, index: int, raw_id: int, version: Version) -> None:
+    assert version.id is not None  # it has a raw row
+    batch.rewrites[version.id] = (index, raw_id)
+    batch.met.append(version.id)
+    _take_values(batch, index, version)
+
+
+def _take_values(batch: Batch, index: int, version: Version) -> None:
+    version.values_hash = batch.judged.values_hashes[index]
+    version.event_timestamp = batch.judged.times[index]

@@ -15,6 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from etl.contracts.field_types import Number
+from etl.records import Slice
 from etl.vocabulary import ChangeKind
 
 MAX_PATHS = 1000
@@ -82,10 +83,35 @@ class Shape:
 
     def observe(self, records: Sequence[Mapping[str, Any]], *, is_lexical: bool) -> "Shape":
         """Return a shape that also counts these records; this shape does not change."""
-        tallies = {path: Tally(tally.present, tally.types.copy()) for path, tally in self.tallies.items()}
-        seen = Shape(self.records + len(records), tallies, is_lexical, self.is_cut)
-        seen._count_objects("", records, None, depth=1)
+        seen = self._copy(is_lexical=is_lexical)
+        seen.count_records(records)
         return seen
+
+    def observe_slices(self, slices: Iterable[Slice], *, is_lexical: bool) -> "Shape":
+        """Do the same for slices of records."""
+        seen = self._copy(is_lexical=is_lexical)
+        for part in slices:
+            columns = part.list_columns()
+            if columns is None:
+                seen.count_records([part.make_record(index).values for index in range(len(part))])
+            else:
+                seen.count_columns(columns, len(part))
+        return seen
+
+    def _copy(self, *, is_lexical: bool) -> "Shape":
+        tallies = {path: Tally(tally.present, tally.types.copy()) for path, tally in self.tallies.items()}
+        return Shape(self.records, tallies, is_lexical, self.is_cut)
+
+    def count_records(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Count these records too."""
+        self.records += len(records)
+        self._count_objects("", records, None, depth=1)
+
+    def count_columns(self, columns: Mapping[str, Sequence[Any]], count: int) -> None:
+        """Count as many records too, of which each has all of these fields."""
+        self.records += count
+        for name, column in columns.items():
+            self._count_column(_join("", name), column, None, depth=1)
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that `from_json` takes."""
@@ -118,7 +144,7 @@ class Shape:
         for name, column in columns.items():
             self._count_column(_join(parent, name), column, owners_by_name.get(name), depth=depth)
 
-    def _count_column(self, path: str, column: list[Any], owners: list[int] | None, *, depth: int) -> None:
+    def _count_column(self, path: str, column: Sequence[Any], owners: list[int] | None, *, depth: int) -> None:
         tally = self._admit(path)
         if tally is None:
             return

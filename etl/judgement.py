@@ -1,18 +1,17 @@
-"""Judges records: accepted by the contract, with a hash of the content, or refused, with their place. Pure."""
+"""Judges records: accepted by the contract, with hashes of content and values, or refused, with their place. Pure."""
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from etl.contracts.field_types import Number
+from etl.copy_text import join_values
+from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
-from etl.records import Accepted, Breach, Original, Record, Refusal
+from etl.records import Accepted, Breach, Chunk, Judged, Original, Record, Refusal, UnifiedFields
 
 CONTENT_HASH_BYTES = 16
+VALUES_HASH_BYTES = 8
 NO_TIME_DIGEST = bytes(4)
-"""Replaces the time mapping's digest if a record has no time: its row holds the time of writing, which can't be
-compared with the source's own times."""
+"""Replaces the digest of the time's mapping if a record has no time."""
 
 
 class Judge:
@@ -21,7 +20,12 @@ class Judge:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.time_digest = source.time_digest()
-        self.empty_hash = hashlib.blake2b(digest_size=CONTENT_HASH_BYTES, key=source.digest().encode())
+
+    def judge_chunk(self, chunk: Chunk) -> Judged:
+        """Return the chunk's records as a batch's columns, with its refused records in the order of the source."""
+        judged = tabulate(self.judge(chunk.items))
+        judged.refusals.sort(key=lambda refusal: refusal.position)
+        return judged
 
     def judge(self, items: Iterable[Record | Refusal]) -> list[Accepted | Refusal]:
         """Return each item's judgement, in the order of the items."""
@@ -30,24 +34,54 @@ class Judge:
     def _judge(self, record: Record) -> Accepted | Refusal:
         unified = self.source.judge(record.values)
         if isinstance(unified, Breach):
-            return Refusal(record.position, record.line, unified, record.payload, Original.of(record.original))
-        content_hash = self.hash_content(record.values)
-        if unified.event_timestamp is None:
-            content_hash = content_hash[:CONTENT_HASH_BYTES] + NO_TIME_DIGEST
-        return Accepted(record, unified, content_hash)
+            return refuse(record, unified)
+        content = encode_canonically(record.values)
+        return Accepted(record, unified, hash_content(content), self.hash_values(unified))
 
-    def hash_content(self, values: Mapping[str, Any]) -> bytes:
-        """Return 20 bytes: 16 of the content in canonical form and the contract, 4 of the mapping of the event time.
-
-        Canonical: keys sorted, numbers and strings as sent.
-        """
-        content = self.empty_hash.copy()
-        content.update(_encode_canonically(values).encode())
-        return content.digest() + self.time_digest
+    def hash_values(self, unified: UnifiedFields) -> bytes:
+        """Return 12 bytes: 8 of the unified fields, 4 of the mapping of the event time."""
+        values = describe_values(unified)
+        return hash_values(values) + (NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest)
 
 
-def _encode_number(value: Number) -> dict[str, str]:
-    return {"\x00number": value.text}  # the string "1" and the number 1 differ
+def refuse(record: Record, breach: Breach) -> Refusal:
+    """Return the refusal of a well-formed record."""
+    return Refusal(record.position, record.line, breach, record.payload, Original.of(record.original))
 
 
-_encode_canonically = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=_encode_number).encode
+def hash_content(content: bytes) -> bytes:
+    """Return 16 bytes for a record's content in canonical form. They depend on nothing else."""
+    return hashlib.blake2b(content, digest_size=CONTENT_HASH_BYTES).digest()
+
+
+def hash_values(values: str) -> bytes:
+    """Return 8 bytes for a record's unified fields, given as COPY text. The external id is not part of them."""
+    return hashlib.blake2b(values.encode(), digest_size=VALUES_HASH_BYTES).digest()
+
+
+def describe_values(unified: UnifiedFields) -> str:
+    """Return name, category, value, currency and event time as COPY text; equal values give equal text."""
+    fields = (unified.name, unified.category, unified.value, unified.currency, unified.event_timestamp)
+    return join_values(fields)
+
+
+def tabulate(items: Sequence[Accepted | Refusal]) -> Judged:
+    """Return judged records as columns."""
+    judged = Judged()
+    for item in items:
+        if isinstance(item, Refusal):
+            judged.refusals.append(item)
+        else:
+            _add(judged, item)
+    return judged
+
+
+def _add(judged: Judged, item: Accepted) -> None:
+    unified, record = item.unified, item.record
+    judged.external_ids.append(unified.external_id)
+    judged.times.append(unified.event_timestamp)
+    judged.content_hashes.append(item.content_hash)
+    judged.values_hashes.append(item.values_hash)
+    judged.raw.append(join_values((unified.external_id, record.position, record.payload)))
+    hashes = join_values((item.content_hash, item.values_hash))
+    judged.unified.append(f"{join_values((unified.external_id,))}\t{describe_values(unified)}\t{hashes}")

@@ -31,6 +31,7 @@ def land(
         cursor=reached,
         quarantined=read.quarantined + batch.counters.quarantined,
         batch_number=read.batch_number + 1,
+        met=read.met + batch.found,
     )
     for attempt in retry_transient(wait):
         with attempt:
@@ -48,8 +49,12 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
         if not read.is_begun:
             drop_marks(cursor, claim.source)
         refused = write_batch(cursor, batch, stamp)
-        add_batch(cursor, claim, batch.counters, following.cursor or {})
-        count_batch(cursor, claim, Growth(len(batch.inserts), len(batch.versions), refused), following)
+        add_batch(cursor, claim, batch.counters, len(batch.versions), following.cursor or {})
+        count_batch(cursor, claim, _describe_growth(batch, refused), following)
+
+
+def _describe_growth(batch: Batch, refused: int) -> Growth:
+    return Growth(len(batch.inserts), len(batch.versions), refused, writes=bool(batch.versions or batch.rewrites))
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,5 +112,5 @@ def _commit_page(
             mark_met(cursor, claim.source, read_number, batch.met)
         landed = {row: raw_ids[index] if index is not None else None for row, index in page.landed.items()}
         settle(cursor, landed=landed, refused=page.refused, user_id=user_id, now=passed.now)
-        add_batch(cursor, claim, batch.counters, page.reached)
-        count_page(cursor, claim, Growth(len(batch.inserts), len(batch.versions), -len(landed)))
+        add_batch(cursor, claim, batch.counters, len(batch.versions), page.reached)
+        count_page(cursor, claim, _describe_growth(batch, -len(landed)))

@@ -14,18 +14,17 @@ from etl import landing
 from etl.change_detection import Batch, classify
 from etl.conf import conf
 from etl.fence.reads import Read, choose_read
-from etl.judgement import Judge
 from etl.models import Checkpoint
+from etl.preparation import Prepared, prepare
 from etl.readers.content import Opening
 from etl.readers.source import Source
-from etl.records import Chunk, Record
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
 from etl.storage.lookup import find_stored
 from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
-from etl.vocabulary import Reason, SourceKind, Status
+from etl.vocabulary import Reason, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +48,15 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
             return
         context.note_read(read)
         seen = 0
-        for chunk in content.read(read.cursor, conf.ETL_BATCH_SIZE):
-            read = _observe(source, chunk, read)
-            batch = _prepare(source, chunk, read, context)
+        for prepared in prepare(source, content, read.cursor, read.shape, conf.ETL_BATCH_SIZE):
+            read = replace(read, shape=prepared.shape)
+            batch = _compare(source, prepared, read, context)
             with context.shield():
-                reached = {**chunk.cursor, "size": content.size}  # for progress bars
+                reached = {**prepared.cursor, "size": content.size}  # for progress bars
                 read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
             context.note_batch()
-            seen += len(chunk.items)
-            report(Progress(seen, chunk.cursor.get("offset", 0) / max(content.size, 1)))
+            seen += prepared.seen
+            report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
         end_run(started, context, describe_end(read.quarantined), ReadEnd(fingerprint, validators, read.shape))
 
 
@@ -90,17 +89,13 @@ def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
     return not read.is_full and not checkpoint.is_reading and read.fingerprint == checkpoint.fingerprint
 
 
-def _observe(source: Source, chunk: Chunk, read: Read) -> Read:
-    """Add the chunk's records to the read's shape, including records that the contract will refuse."""
-    records = [item.values for item in chunk.items if isinstance(item, Record)]
-    return replace(read, shape=read.shape.observe(records, is_lexical=source.kind is SourceKind.CSV))
-
-
-def _prepare(source: Source, chunk: Chunk, read: Read, context: RunContext) -> Batch:
-    """Judge the chunk's items by the contract, and compare the accepted ones with the stored records."""
-    judged = Judge(source).judge(chunk.items)
+def _compare(source: Source, prepared: Prepared, read: Read, context: RunContext) -> Batch:
+    """Compare the batch's accepted records with the stored ones."""
+    judged = prepared.judged
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
-                known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
+                known = find_stored(
+                    source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence
+                )
     return classify(judged, known)

@@ -49,7 +49,7 @@ _FIND_EVENTS = """
     WHERE page.created_at < %(before)s AND run.finished_at IS NOT NULL AND source = ANY(%(sources)s)
 """
 _COUNT_REFUSED = "SELECT run_id, count(*) FROM etl_quarantine WHERE source = ANY(%s) GROUP BY run_id"
-_LEFT_OF_RUN = F("new") + F("updated") - F("pruned_raw")
+_LEFT_OF_RUN = F("versions") - F("pruned_raw")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

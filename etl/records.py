@@ -1,11 +1,11 @@
 """The values that pass through the pipeline: records as sent, accepted and refused records, counters, chunks."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from etl.vocabulary import BreachCode, SourceKind
 
@@ -90,11 +90,37 @@ class UnifiedFields:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A record that fulfils its contract, with its unified fields and the hash of its content."""
+    """A record that fulfils its contract, with its unified fields.
+
+    `content_hash` has 16 bytes, of the content alone. `values_hash` has 12: 8 of the unified fields, and 4 of the
+    mapping of the event time, so that times from different mappings are not compared (zeros without a time).
+    """
 
     record: Record
     unified: UnifiedFields
     content_hash: bytes
+    values_hash: bytes
+
+
+@dataclass(slots=True)
+class Judged:
+    """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
+
+    `raw` and `unified` hold lines of COPY text, without what the batch adds: external id, position and payload; and
+    external id, name, category, value, currency, event time, content hash and values hash. `times` are the event times.
+    """
+
+    external_ids: list[str] = field(default_factory=list)
+    times: list[datetime | None] = field(default_factory=list)
+    content_hashes: list[bytes] = field(default_factory=list)
+    values_hashes: list[bytes] = field(default_factory=list)
+    raw: list[str] = field(default_factory=list)
+    unified: list[str] = field(default_factory=list)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        """Return the number of accepted records."""
+        return len(self.external_ids)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +157,44 @@ class Counters:
         return {"seen": self.seen} | {counter.name: getattr(self, counter.name) for counter in fields(self)}
 
 
+class Slice(Protocol):
+    """Well-formed records in the order of the source, held in a form that can be judged column by column."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, name: str) -> Sequence[Any]:
+        """Return the values of a field on the top level, None where a record lacks it."""
+
+    def list_columns(self) -> Mapping[str, Sequence[Any]] | None:
+        """Return all fields by name if each record has each of them, and None if that is not known."""
+
+    def list_contents(self) -> Sequence[bytes]:
+        """Return each record's content in canonical form, for its hash."""
+
+    def list_places(self) -> Sequence[int]:
+        """Return each record's position in the read."""
+
+    def list_payloads(self) -> Sequence[str]:
+        """Return each record's JSON for the raw table."""
+
+    def make_record(self, index: int) -> Record:
+        """Return one record with its place and its bytes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """The items of one batch from a reader, in the order of the source, and the cursor after the last item."""
+    """What a reader returns for one batch: well-formed records, malformed ones, and the cursor after the last one."""
 
-    items: list[Record | Refusal] = field(default_factory=list)
+    slices: Sequence[Slice] = ()
+    refusals: Sequence[Refusal] = ()
     cursor: Cursor = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of records, malformed ones included."""
+        return sum(map(len, self.slices)) + len(self.refusals)
+
+    @property
+    def items(self) -> list[Record | Refusal]:
+        """The records one by one, in the order of the source."""
+        records = (part.make_record(index) for part in self.slices for index in range(len(part)))
+        return sorted([*records, *self.refusals], key=lambda item: item.position)

@@ -16,7 +16,7 @@ from etl import landing
 from etl.change_detection import classify_replayed
 from etl.conf import conf
 from etl.exceptions import ReadOpen
-from etl.judgement import Judge
+from etl.judgement import Judge, tabulate
 from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
 from etl.pipeline import Progress, describe_end, end_run
@@ -96,19 +96,29 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
     stored, reached = load_open(selection, source.name, after, conf.ETL_BATCH_SIZE)
     if reached is None or not stored:
         return None
-    judged = Judge(source).judge([_revive(source, row) for row in stored])
+    items = Judge(source).judge([_revive(source, row) for row in stored])
+    judged = tabulate(items)
+    accepted = [row.id for row, item in zip(stored, items, strict=True) if isinstance(item, Accepted)]
     read_number = checkpoint.read_number
-    known = find_stored(source, judged, read_number=read_number, read_sequence=checkpoint.read_sequence, is_replay=True)
-    met = find_met_refusals(source.name, read_number, [row.id for row in stored])
-    rows = list(zip(stored, judged, strict=True))
-    batch = classify_replayed(
-        [item for row, item in rows if row.id in met], [item for row, item in rows if row.id not in met], known
+    known = find_stored(
+        source,
+        judged.external_ids,
+        read_number=read_number,
+        read_sequence=checkpoint.read_sequence,
+        is_replay=True,
     )
-    places = {id(version): index for index, version in enumerate(batch.versions)}
+    met = find_met_refusals(source.name, read_number, accepted)
+    batch = classify_replayed(
+        judged,
+        [index for index, row_id in enumerate(accepted) if row_id in met],
+        [index for index, row_id in enumerate(accepted) if row_id not in met],
+        known,
+    )
+    places = {index: place for place, index in enumerate(batch.versions)}
     return Page(
         batch=batch,
-        landed={row.id: places.get(id(item)) for row, item in rows if isinstance(item, Accepted)},
-        refused={row.id: item.breach for row, item in rows if isinstance(item, Refusal)},
+        landed={row_id: places.get(index) for index, row_id in enumerate(accepted)},
+        refused={row.id: item.breach for row, item in zip(stored, items, strict=True) if isinstance(item, Refusal)},
         reached=asdict(reached),
     )
 

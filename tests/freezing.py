@@ -34,10 +34,10 @@ def freeze_once() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-class FreezingText(io.StringIO):
+class FreezingText(io.BytesIO):
     """Text that stops the process when COPY has read a part of it."""
 
-    def read(self, size: int | None = -1) -> str:
+    def read(self, size: int | None = -1) -> bytes:
         text = super().read(min(size or 100, 100) if size and size > 0 else size)
         if self.tell() > 100:
             freeze_once()
@@ -56,9 +56,9 @@ def freeze_before(module: types.ModuleType, name: str) -> None:
 
 
 if place == "inside_copy":
-    setattr(copy, "io", types.SimpleNamespace(StringIO=FreezingText))  # noqa: B010
+    setattr(copy, "io", types.SimpleNamespace(BytesIO=FreezingText))  # noqa: B010
 elif place == "between_batches":
-    freeze_before(pipeline, "_prepare")
+    freeze_before(pipeline, "_compare")
 else:
     sweep.LEASE_SECONDS = 2
     freeze_before(*((sweep, "queue_due") if place == "between_sources" else (orders, "_insert")))

@@ -14,8 +14,9 @@ from etl.execution.outcomes import Outcome
 from etl.judgement import Judge
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
+from etl.readers.slices import make_chunk
 from etl.readers.source import Source
-from etl.records import Chunk, Cursor, Record, Refusal, StoredRefusal
+from etl.records import Chunk, Cursor, Judged, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.sources import Contract, NonBlank, PositiveDecimal, ZonedTime
 from etl.supervision.os_signals import Interruption
@@ -53,7 +54,7 @@ class ListedContent:
         for start in range(cursor["offset"] if cursor else 0, len(self.records), batch_size):
             values = self.records[start : start + batch_size]
             items: list[Record | Refusal] = [make_record(start + n + 1, value) for n, value in enumerate(values)]
-            yield Chunk(items, {"position": start + len(items), "offset": start + len(items)})
+            yield make_chunk(items, {"position": start + len(items), "offset": start + len(items)})
 
 
 class Listed(Source):
@@ -92,8 +93,12 @@ def ingest_here(source: Source, *, full: bool = False) -> Outcome:
     return execute_here(source, Options(full=full), interruption=Interruption(), report=lambda progress: None)
 
 
-def judge_all(source: Source, records: Sequence[Mapping[str, Any]]) -> Any:
-    return Judge(source).judge([make_record(number, values) for number, values in enumerate(records, start=1)])
+def judge_all(source: Source, records: Sequence[Mapping[str, Any]], *, first: int = 1) -> Judged:
+    return Judge(source).judge_chunk(list_chunk(records, first=first))
+
+
+def list_chunk(records: Sequence[Mapping[str, Any]], *, first: int = 1) -> Chunk:
+    return make_chunk([make_record(number, values) for number, values in enumerate(records, start=first)], {})
 
 
 def fetch(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:

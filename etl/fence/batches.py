@@ -30,7 +30,9 @@ _COUNT = f"""
         {{more}}
     WHERE source = %(source)s
 """
-_COUNT_READ = _COUNT.format(more=", read_quarantined = %(read_quarantined)s, read_shape = %(read_shape)s")
+_COUNT_READ = _COUNT.format(
+    more=", read_quarantined = %(read_quarantined)s, read_met = %(read_met)s, read_shape = %(read_shape)s"
+)
 _COUNT_REPLAY = _COUNT.format(more="")
 
 
@@ -44,11 +46,15 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How many rows a batch has added: unified, raw, and open refused ones (negative if some were resolved)."""
+    """How many rows a batch has added: unified, raw, and open refused ones (negative if some were resolved).
+
+    `writes`: it has added or changed a unified row, so its sequence is used up.
+    """
 
     records: int
     versions: int
     refused: int
+    writes: bool
 
 
 def pass_fence(cursor: Any, claim: Claim, following: Read, *, batch_number: int) -> Passed | None:
@@ -96,8 +102,12 @@ def require_landed(cursor: Any, claim: Claim, batch_number: int) -> None:
 
 def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> None:
     """Count what a batch has added, as its last statement. The lease starts again now, after the batch's work."""
-    shape = {"read_quarantined": following.quarantined, "read_shape": Json(following.shape.as_json())}
-    cursor.execute(_COUNT_READ, {**_describe(claim, growth), **shape})
+    read = {
+        "read_quarantined": following.quarantined,
+        "read_met": following.met,
+        "read_shape": Json(following.shape.as_json()),
+    }
+    cursor.execute(_COUNT_READ, {**_describe(claim, growth), **read})
 
 
 def count_page(cursor: Any, claim: Claim, growth: Growth) -> None:
@@ -109,7 +119,7 @@ def _describe(claim: Claim, growth: Growth) -> dict[str, Any]:
     return {
         "source": claim.source,
         "lease_seconds": claim.lease_seconds,
-        "sequences": 1 if growth.versions else 0,
+        "sequences": 1 if growth.writes else 0,
         "records": growth.records,
         "versions": growth.versions,
         "refused": growth.refused,

@@ -23,9 +23,9 @@ _END_READ = """
 class Read:
     """One pass over a source's content and its progress. Each batch returns the next state.
 
-    `is_begun`: a batch of it has landed. `cursor` is the place after that batch, `quarantined` counts the records
-    refused so far and `shape` all records observed so far, in any run. `first_sequence` is the source's sequence when
-    the read began.
+    `is_begun`: a batch of it has landed. `cursor` is the place after that batch. `quarantined` counts the records
+    refused so far, `met` the stored records met so far, and `shape` all records observed so far, in any run.
+    `first_sequence` is the source's sequence when the read began.
     """
 
     number: int
@@ -36,6 +36,7 @@ class Read:
     first_sequence: int
     quarantined: int
     batch_number: int
+    met: int = 0
     shape: Shape = field(default_factory=Shape)
 
 
@@ -52,6 +53,7 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
             first_sequence=checkpoint.read_sequence,
             quarantined=checkpoint.read_quarantined,
             batch_number=checkpoint.batch_number,
+            met=checkpoint.read_met,
             shape=Shape.from_json(checkpoint.read_shape),
         )
     return Read(

@@ -33,6 +33,9 @@ class Checkpoint(models.Model):
     read_fingerprint = models.TextField(blank=True, default="")
     read_sequence = models.BigIntegerField(default=0, help_text="The sequence when the read began.")
     read_quarantined = models.BigIntegerField(default=0)
+    read_met = models.BigIntegerField(
+        default=0, db_default=0, help_text="How many stored records the last read has met; kept until the next begins."
+    )
     read_shape = models.JSONField(null=True)
     # the fence's batch, and the change feed's sequence
     batch_number = models.BigIntegerField(default=0)

@@ -94,11 +94,14 @@ class UnifiedRecord(models.Model):
     category = models.TextField(null=True)
     value = models.DecimalField(max_digits=38, decimal_places=18, null=True)
     currency = models.TextField(null=True)
-    event_timestamp = models.DateTimeField()
+    event_timestamp = models.DateTimeField(null=True)
     # bookkeeping
     ingested_at = models.DateTimeField()
     updated_at = models.DateTimeField()
-    content_hash = models.BinaryField()
+    content_hash = models.BinaryField(help_text="16 bytes, of the content alone.")
+    values_hash = models.BinaryField(
+        db_default=b"", help_text="12 bytes: of the values, and of the mapping of the event time."
+    )
     sequence = models.BigIntegerField()
     raw = models.ForeignKey(
         AnyRawRecord, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"

@@ -41,6 +41,7 @@ class Run(models.Model):
     unchanged = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)
     quarantined = models.BigIntegerField(default=0)
+    versions = models.BigIntegerField(default=0, db_default=0, help_text="How many raw records it landed.")
     pruned_raw = models.BigIntegerField(
         default=0, db_default=0, help_text="How many of the raw records that it landed are pruned."
     )
@@ -84,8 +85,11 @@ class Run(models.Model):
                 name="etl_runs_counters_add_up",
             ),
             models.CheckConstraint(
-                condition=Q(pruned_raw__gte=0, pruned_raw__lte=F("new") + F("updated")),
-                name="etl_runs_pruned_raw_was_landed",
+                condition=Q(versions__gte=0, versions__lte=F("new") + F("updated")),
+                name="etl_runs_versions_were_counted",
+            ),
+            models.CheckConstraint(
+                condition=Q(pruned_raw__gte=0, pruned_raw__lte=F("versions")), name="etl_runs_pruned_raw_was_landed"
             ),
             models.CheckConstraint(
                 condition=Q(status__in=("queued", "running"), finished_at=None)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from etl.exceptions import SourceError
+from etl.readers.slices import make_chunk
 from etl.records import Chunk, Cursor, Record, Refusal
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -37,14 +38,14 @@ def gather_chunks(
             gathered.append(item)
             size += len(item.original) if isinstance(item, Record) else len(item.original.head)
             if len(gathered) == batch_size or size >= CHUNK_BYTES:
-                yield Chunk(gathered, describe_cursor(gathered[-1].position))
+                yield make_chunk(gathered, describe_cursor(gathered[-1].position))
                 gathered, size = [], 0
     except SourceError:
         if gathered:
-            yield Chunk(gathered, describe_cursor(gathered[-1].position))
+            yield make_chunk(gathered, describe_cursor(gathered[-1].position))
         raise
     if gathered:
-        yield Chunk(gathered, describe_cursor(gathered[-1].position))
+        yield make_chunk(gathered, describe_cursor(gathered[-1].position))
 
 
 class Content(Protocol):

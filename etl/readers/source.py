@@ -116,7 +116,7 @@ class Source:
 
     @classmethod
     def digest(cls) -> str:
-        """Hash contract and mapping. If the hash changes, stored records and fingerprints count as changed."""
+        """Hash contract and mapping. If the hash changes, the source is read and judged again."""
         mapping = {target: repr(path) for target, path in cls.unified.items()}
         described = [CONTRACT_FORMAT, cls.version, cls.contract.describe(), mapping]
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]

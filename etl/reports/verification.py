@@ -60,9 +60,9 @@ _ORPHANS = {
         WHERE seen <> new + updated + unchanged + duplicate + quarantined GROUP BY source""",
     "runs whose counters differ from their raw records": """
         SELECT runs.source, count(*) FROM etl_runs AS runs
-        LEFT JOIN (SELECT run_id, count(*) AS versions FROM raw_records GROUP BY run_id) AS raws
+        LEFT JOIN (SELECT run_id, count(*) AS stored FROM raw_records GROUP BY run_id) AS raws
             ON raws.run_id = runs.id
-        WHERE new + updated <> coalesce(versions, 0) + pruned_raw GROUP BY runs.source""",
+        WHERE versions <> coalesce(stored, 0) + pruned_raw GROUP BY runs.source""",
     "records more or fewer than the runs count as new": """
         SELECT coalesce(counted.source, stored.source), abs(coalesce(news, 0) - coalesce(records, 0))
         FROM (

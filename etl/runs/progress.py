@@ -17,9 +17,12 @@ def beat(cursor: Any, claim: Claim) -> None:
     )
 
 
-def add_batch(cursor: Any, claim: Claim, counters: Counters, reached: Cursor) -> None:
-    """Add a batch to its run, in the batch's own transaction. Raises Overtaken if the run is closed."""
-    columns = counters.as_columns()
+def add_batch(cursor: Any, claim: Claim, counters: Counters, versions: int, reached: Cursor) -> None:
+    """Add a batch to its run, in the batch's own transaction; `versions` is the number of raw rows that it wrote.
+
+    Raises Overtaken if the run is closed.
+    """
+    columns = counters.as_columns() | {"versions": versions}
     added = ", ".join(f"{name} = {name} + %({name})s" for name in columns)
     cursor.execute(
         f"UPDATE etl_runs SET {added}, cursor_after = %(reached)s, heartbeat_at = clock_timestamp()"

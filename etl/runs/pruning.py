@@ -34,7 +34,7 @@ def remove_closed(ids: Collection[int]) -> tuple[int, int, int]:
     Deletes them through the model, so that rows referring to a run are deleted or unlinked as models/ says.
     """
     going = Run.objects.select_for_update().filter(pk__in=ids, status__in=CLOSED).order_by("pk")
-    counts = dict(going.filter(pruned_raw=F("new") + F("updated")).values_list("pk", "new"))
+    counts = dict(going.filter(pruned_raw=F("versions")).values_list("pk", "new"))
     _, removed = Run.objects.filter(pk__in=counts).delete()
     events = removed.get(RunEvent._meta.label, 0)  # noqa: SLF001  (the name that delete() uses)
     return len(counts), events, sum(counts.values())

@@ -192,7 +192,7 @@ def find_steps() -> dict[Any, str]:
 
     return {
         starting.start_at_terminal.__code__: "claim",
-        pipeline._prepare.__code__: "look-up",
+        pipeline._compare.__code__: "look-up",
         replay._load_page.__code__: "look-up",
         landing._commit.__code__: "batch",
         landing._commit_page.__code__: "page of a replay",

@@ -15,7 +15,6 @@ from etl.exceptions import LeaseLost, Overtaken
 from etl.execution.executor import execute_here
 from etl.fence import locking, reads
 from etl.fence.claims import Holder
-from etl.judgement import Judge
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run
 from etl.reports.verification import verify
 from etl.runs import ending, starting
@@ -55,7 +54,7 @@ def end_lease(source: str = "listed") -> None:
 def land(started: Started, source: Listed, records: list[dict[str, Any]], read: Any = None) -> Any:
     read = read or reads.choose_read(started.checkpoint, "content", is_full=started.is_full)
     judged = judge_all(source, records)
-    known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
+    known = find_stored(source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
     batch = classify(judged, known)
     return landing.land(started.claim, source, read, batch, reached={"offset": 1, "position": 1}, wait=lambda s: None)
 
@@ -306,16 +305,10 @@ def ingest_fingerprint(source: Listed) -> str:
 
 
 def read_first_batch(started: Started, source: Listed, read: Any) -> None:
-    judged = Judge(source).judge(list(judge_records(source)[:2]))
-    known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
+    judged = judge_all(source, source.records[:2])
+    known = find_stored(source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
     batch = classify(judged, known)
     landing.land(started.claim, source, read, batch, reached={"offset": 2, "position": 2}, wait=lambda s: None)
-
-
-def judge_records(source: Listed) -> Any:
-    from tests.listed_source import make_record
-
-    return [make_record(number, values) for number, values in enumerate(source.records, start=1)]
 
 
 def test_a_read_cut_after_refusing_ends_partial(settings: Any) -> None:
@@ -384,10 +377,9 @@ def test_an_equal_time_with_other_content_counts_in_a_later_read() -> None:
     assert outcome.counters["updated"] == 1
 
 
-def test_a_record_without_a_time_gets_the_moment_of_its_version() -> None:
+def test_a_record_without_a_time_has_none() -> None:
     ingest_here(Listed([make_item(1)]))
-    ((time, updated),) = fetch("SELECT event_timestamp, updated_at FROM unified_records")
-    assert time == updated
+    assert fetch("SELECT event_timestamp FROM unified_records") == [(None,)]
 
 
 def test_equal_refused_records_share_the_row_of_the_first_place() -> None:
@@ -451,7 +443,9 @@ def test_a_writer_in_key_order_never_deadlocks_with_a_batch(settings: Any) -> No
             started = start()
             read = reads.choose_read(started.checkpoint, f"content {number}", is_full=False)
             judged = judge_all(Listed(), [make_item(key, name=f"v{number}") for key in keys])
-            known = find_stored(Listed(), judged, read_number=read.number, read_sequence=read.first_sequence)
+            known = find_stored(
+                Listed(), judged.external_ids, read_number=read.number, read_sequence=read.first_sequence
+            )
             batch = classify(judged, known)
             reached = {"offset": 1, "position": 1}
             landing.land(started.claim, Listed(), read, batch, reached=reached, wait=retried.append)

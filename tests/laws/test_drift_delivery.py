@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from django.core.management.base import CommandError
 from django.db import OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from etl import landing, pipeline
+from etl import landing
 from etl.change_detection import classify
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
@@ -214,10 +215,9 @@ def land_observed(started: Started, records: list[dict[str, Any]]) -> Read:
     """Land a batch as the pipeline does: the read includes the shape."""
     source = Listed()
     read = reads.choose_read(started.checkpoint, "content", is_full=False)
-    chunk = Chunk([item.record for item in judge_all(source, records)])
-    read = pipeline._observe(source, chunk, read)
+    read = replace(read, shape=read.shape.observe(records, is_lexical=False))
     judged = judge_all(source, records)
-    known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
+    known = find_stored(source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
     reached = {"offset": 1, "position": 1}
     return landing.land(started.claim, source, read, classify(judged, known), reached=reached, wait=lambda s: None)
 

@@ -15,7 +15,6 @@ from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
 from etl.fence.claims import Claim, Holder
 from etl.fence.reads import Read
-from etl.judgement import Judge
 from etl.models import Checkpoint, Run
 from etl.reports.verification import verify
 from etl.runs import ending, starting
@@ -24,7 +23,7 @@ from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.lookup import find_stored
 from etl.vocabulary import Status
-from tests.listed_source import Listed, dump_quarantine, dump_raw, dump_unified, fetch, make_item, make_record
+from tests.listed_source import Listed, dump_quarantine, dump_raw, dump_unified, fetch, judge_all, make_item
 
 CONTENT = [
     *map(make_item, "abc"),
@@ -106,9 +105,12 @@ class FenceMachine(RuleBasedStateMachine):
 
     def deliver(self, worker: Worker, records: list[dict[str, Any]]) -> Read:
         first = worker.position + 1
-        judged = Judge(self.source).judge([make_record(first + n, values) for n, values in enumerate(records)])
+        judged = judge_all(self.source, records, first=first)
         known = find_stored(
-            self.source, judged, read_number=worker.read.number, read_sequence=worker.read.first_sequence
+            self.source,
+            judged.external_ids,
+            read_number=worker.read.number,
+            read_sequence=worker.read.first_sequence,
         )
         reached = {"position": worker.position + len(records)}
         batch = classify(judged, known)

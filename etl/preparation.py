@@ -1,0 +1,36 @@
+"""Prepares a read's batches: reads, observes the shape and judges. It needs no database and no network."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from etl.drift import Shape
+from etl.judgement import Judge
+from etl.readers.content import Content
+from etl.readers.source import Source
+from etl.records import Cursor, Judged
+from etl.vocabulary import SourceKind
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch before it is compared with the stored records.
+
+    `seen` is the number of its records. `shape` also counts all earlier records of the read, and `cursor` is the place
+    after the batch.
+    """
+
+    judged: Judged
+    seen: int
+    shape: Shape
+    cursor: Cursor
+
+
+def prepare(
+    source: Source, content: Content, cursor: Cursor | None, shape: Shape, batch_size: int
+) -> Iterator[Prepared]:
+    """Yield the batches of the content from the cursor on; `shape` counts the records before it. Raises SourceError."""
+    judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
+    for chunk in content.read(cursor, batch_size):
+        # The shape includes records that the contract refuses.
+        shape = shape.observe_slices(chunk.slices, is_lexical=is_lexical)
+        yield Prepared(judge.judge_chunk(chunk), len(chunk), shape, chunk.cursor)
