@@ -124,7 +124,8 @@ class Crashes:
         """Return True if the run finished, False if its process was killed."""
         from django.db import connections
 
-        step, moment = self.chance.choice([*sorted(set(self.steps.values())), BETWEEN, RANDOM]), RANDOM
+        steps = [*sorted(set(self.steps.values())), BETWEEN, RANDOM, *["batch"] * 3]  # most can go wrong in a batch
+        step, moment = self.chance.choice(steps), RANDOM
         if step != RANDOM:
             moment = self.chance.choice(("before", "after"))
         countdown, delay = self.chance.randint(1, 12), self.chance.random() * 0.4
