@@ -23,10 +23,10 @@ class Form:
 
     def is_null(self, value: Any, *, is_optional: bool) -> bool:
         """Whether the value stands for null. An empty cell of a required field does not: it is blank."""
-        if value is None:
-            return True
-        words = self._list_null_words(is_optional=is_optional)
-        return bool(words) and value.strip() in words
+        if value is None or not self.is_file:
+            return value is None
+        word = value.strip()
+        return word in self.nulls and (is_optional or word != "")
 
     def find_values(self, column: Sequence[Any], *, is_optional: bool) -> Sequence[int]:
         """Return the rows whose value is not null, in order."""
