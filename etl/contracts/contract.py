@@ -15,7 +15,7 @@ CONTRACT_FORMAT = 1
 """Part of every contract's digest. Raise it when a type's meaning changes: then each source is read again in full."""
 
 Texts = dict[str, list[str | None]]
-"""Columns of canonical texts by field path; None where the field has no value."""
+"""Columns of canonical text by field path; None for a field without a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,9 @@ class Contract:
     ) -> tuple[Texts, dict[int, Breach]]:
         """Judge `count` records by columns: the same as `judge` gives record by record, but fast.
 
-        `take(name)` returns a field's column of `count` values, None where a record lacks it. Returns the columns of
-        canonical texts by field path, and by row the first breach in the contract's order; rows count from 0. The
-        texts of a row that breaks mean nothing.
+        `take(name)` returns a field's column of `count` values, None if a record lacks it. Returns the columns of
+        canonical text by field path, and by row the first breach in the contract's order; rows count from 0. The text
+        of a refused row has no meaning.
         """
         texts: Texts = {}
         breaches: dict[int, Breach] = {}
@@ -90,7 +90,7 @@ class Contract:
 
     @classmethod
     def describe(cls) -> dict[str, str]:
-        """Return the type name of each field path, in the contract's order; of a nested contract only if optional."""
+        """Return the type name of each field path, in the contract's order; optional nested contracts are named too."""
         described: dict[str, str] = {}
         for name, field in cls.fields.items():
             null = " or null" if field.is_optional else ""
@@ -132,7 +132,7 @@ def _make_field(contract: type[Contract], name: str, hint: Any) -> Field:
 def _judge_column(
     field: Field, path: str, column: Sequence[Any], count: int, form: Form
 ) -> tuple[Texts, dict[int, Breach]]:
-    """Judge one field of all records: those that lack it, and the values of the others."""
+    """Judge one field of all records, including the records that lack it."""
     rows = form.find_values(column, is_optional=field.is_optional)
     if len(rows) == count:
         return _judge_values(field.kind, path, column, form)

@@ -50,7 +50,7 @@ class FieldType(ABC):
         """
 
     def write(self, value: Any) -> str:
-        """Return a parsed value's canonical text, as PostgreSQL reads it. Equal values have equal texts."""
+        """Return a parsed value's canonical text, as PostgreSQL reads it. Equal values give equal text."""
         return str(value)
 
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
@@ -64,7 +64,7 @@ class FieldType(ABC):
     def parse_rows(
         self, column: Sequence[Any], rows: Iterable[int], texts: list[str | None], form: Form
     ) -> dict[int, Breach]:
-        """Parse these rows of the column one by one. Set their texts and return their breaches."""
+        """Parse these rows of the column one by one. Set their canonical text and return their breaches."""
         breaches: dict[int, Breach] = {}
         for row in rows:
             result = self.parse(column[row], form)
@@ -87,7 +87,7 @@ class PatternType(FieldType):
         """The pattern of a run of plain cells, each with its line feed; it also matches the empty string."""
 
     def write_plain(self, cells: list[str], joined: str) -> list[str]:
-        """Return the canonical texts of the plain cells, row by row; what it returns for other rows is ignored."""
+        """Return the canonical text of each plain cell, row by row. The results for other rows are ignored."""
         return cells
 
     def read_cell(self, value: Any) -> str:

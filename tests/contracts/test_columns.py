@@ -1,4 +1,4 @@
-"""Laws of judging by columns: whatever stands in a column, it gives what judging value by value gives."""
+"""Laws of judging by columns: the results are the same as those of judging value by value."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, get_args
