@@ -1,16 +1,16 @@
 """System checks of the settings and the sources: each mistake is an error with an id and a hint."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any, get_args
+from typing import Any
 
 from celery.schedules import crontab
 from django.core.checks import CheckMessage, Error, register
 from django.utils.module_loading import import_string
 
 from etl.conf import conf, list_settings
-from etl.contracts import field_types
-from etl.contracts.contract import Contract
+from etl.contracts.contract import Contract, Field
+from etl.contracts.field_types import FieldType
 from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
 
@@ -95,37 +95,37 @@ def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:
         if target not in source.unified:
             hint = f'Add "{target}": a field of the contract.'
             yield Error(f"{path}.unified does not map {target}.", hint=hint, id="etl.E005")
-    types = source.contract.describe()
+    fields = source.contract.list_fields()
     for target, mapped in source.unified.items():
         if target not in UNIFIED_TYPES:
             hint = f"The fields are {', '.join(UNIFIED_TYPES)}."
             yield Error(f"{path}.unified maps to {target!r}, which is not a field.", hint=hint, id="etl.E005")
             continue
         field_path = mapped.path if isinstance(mapped, Lowered) else mapped
-        if field_path not in types:
-            hint = f"The contract has {', '.join(types)}."
+        if field_path not in fields:
+            hint = f"The contract has {', '.join(fields)}."
             yield Error(f"{path}.unified takes {field_path!r}, which is not in the contract.", hint=hint, id="etl.E006")
-        elif not _fits(types[field_path], target, is_lowered=isinstance(mapped, Lowered)):
+        elif not _fits(fields[field_path], target, is_lowered=isinstance(mapped, Lowered)):
             hint = f"{target} holds a {UNIFIED_TYPES[target].__name__}."
-            message = f"{path}.unified maps {field_path!r} ({types[field_path]}) to {target}, which it does not fit."
+            message = f"{path}.unified maps {_name(fields, field_path)} to {target}, which it does not fit."
+            yield Error(message, hint=hint, id="etl.E006")
+        elif fields[field_path].is_optional and target in REQUIRED_FIELDS:
+            hint = (
+                f"{target} needs a value in every record: map a required field, or declare this one without `| None`."
+            )
+            message = f"{path}.unified maps {_name(fields, field_path)} to {target}, but the field is optional."
             yield Error(message, hint=hint, id="etl.E006")
 
 
-def _list_types() -> dict[str, type]:
-    """Return the Python type that each field type parses to, by the field type's name."""
-    annotated = (
-        field_types.NonBlank,
-        field_types.PositiveInt,
-        field_types.PositiveDecimal,
-        field_types.ZonedTime,
-    )
-    return {kind.name: parsed for parsed, kind in map(get_args, annotated)}
+def _name(fields: Mapping[str, Field], path: str) -> str:
+    kind = fields[path].kind
+    return f"{path!r} ({kind.name})" if isinstance(kind, FieldType) else repr(path)
 
 
-def _fits(field_type: str, target: str, *, is_lowered: bool) -> bool:
-    parsed = _list_types().get(field_type)
-    if parsed is None:  # the source's own field type: only its records can show whether it fits
+def _fits(field: Field, target: str, *, is_lowered: bool) -> bool:
+    parsed = field.parsed
+    if not isinstance(parsed, type):  # such as Any: only the records can show whether it fits
         return True
     if is_lowered:
-        return parsed is str and target in TEXT_LIMITS
-    return parsed is UNIFIED_TYPES[target] or (parsed is int and target in TEXT_LIMITS)
+        return issubclass(parsed, str) and target in TEXT_LIMITS
+    return issubclass(parsed, UNIFIED_TYPES[target]) or (parsed is int and target in TEXT_LIMITS)

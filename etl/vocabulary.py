@@ -89,6 +89,7 @@ class BreachCode(StrEnum):
     NOT_AN_INTEGER = "not_an_integer"
     NOT_POSITIVE = "not_positive"
     NOT_A_TIME = "not_a_time"
+    NOT_A_DATE = "not_a_date"
     NO_TIME_ZONE = "no_time_zone"
     OUT_OF_RANGE = "out_of_range"
     TOO_PRECISE = "too_precise"

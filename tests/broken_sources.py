@@ -1,15 +1,16 @@
 """Sources with one mistake each, for the system checks."""
 
 from datetime import timedelta
+from typing import ClassVar
 
-from etl.sources import CsvSource
+from etl.sources import Contract, CsvSource, Date, Text
 from etl.sources.products import Product
 
 
 class Nameless(CsvSource):
     path = "x.csv"
     every = timedelta(hours=1)
-    contract = Product
+    contract: ClassVar[type[Contract]] = Product
     unified = {"external_id": "product_id", "name": "name"}
 
 
@@ -30,3 +31,21 @@ class Misspelt(Nameless):
 class Unfit(Nameless):
     name = "unfit"
     unified = {"external_id": "product_id", "name": "name", "value": "category"}
+
+
+class Note(Contract):
+    number: Text
+    title: Text | None
+    day: Date
+
+
+class Optional(Nameless):
+    name = "optional"
+    contract = Note
+    unified = {"external_id": "number", "name": "title"}
+
+
+class Daily(Nameless):
+    name = "daily"
+    contract = Note
+    unified = {"external_id": "number", "name": "number", "event_timestamp": "day"}

@@ -3,7 +3,10 @@
 from datetime import datetime
 from decimal import Decimal
 
-from etl.contracts.field_types import VALUE_DECIMALS, VALUE_DIGITS, is_too_precise, parse_non_blank, show_value
+from etl.contracts.field_types import show_value
+from etl.contracts.forms import JSON_FORM
+from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS, is_too_precise
+from etl.contracts.texts import NON_BLANK
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
@@ -15,7 +18,7 @@ def find_misfit(fields: UnifiedFields) -> Breach | None:
         is_optional = column in ("category", "currency")
         if text is None and is_optional:
             continue
-        result = parse_non_blank(text)
+        result = NON_BLANK.parse(text, JSON_FORM)
         if isinstance(result, Breach) and not (is_optional and result.code is BreachCode.BLANK):
             return Breach(result.code, f"{column} {result.message}", column)
     value, time = fields.value, fields.event_timestamp

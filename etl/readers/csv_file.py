@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar
 
 from etl.conf import find_base
+from etl.contracts.forms import FILE_FORM
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
@@ -33,6 +34,7 @@ class CsvSource(Source):
     """
 
     kind = SourceKind.CSV
+    form = FILE_FORM
     path: ClassVar[str]
 
     @property

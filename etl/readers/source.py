@@ -16,6 +16,7 @@ from django.conf import settings
 
 from etl.conf import Settings, conf
 from etl.contracts.contract import CONTRACT_FORMAT, Contract
+from etl.contracts.forms import JSON_FORM, Form
 from etl.contracts.unified import find_misfit
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
@@ -64,6 +65,7 @@ class Source:
     every: ClassVar[timedelta | str]
     """How often the source is due: an interval, or a crontab of five fields in UTC."""
     contract: ClassVar[type[Contract]]
+    form: ClassVar[Form] = JSON_FORM
     unified: ClassVar[Mapping[str, str | Lowered]] = {}
     version: ClassVar[int] = 1
 
@@ -91,13 +93,14 @@ class Source:
     @staticmethod
     def _take(target: str, path: str | Lowered, values: Mapping[str, Any]) -> Any:
         if isinstance(path, Lowered):
-            return values[path.path].lower()
+            text = values[path.path]
+            return None if text is None else text.lower()
         value = values[path]
         return str(value) if target in TEXT_LIMITS and isinstance(value, int) else value
 
     def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
         """Return the record's unified fields, or the breach for which it is refused."""
-        parsed = self.contract.judge(values)
+        parsed = self.contract.judge(values, self.form)
         if isinstance(parsed, Breach):
             return parsed
         unified = self.unify(parsed)

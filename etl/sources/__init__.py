@@ -3,7 +3,11 @@
 from datetime import timedelta
 
 from etl.contracts.contract import Contract
-from etl.contracts.field_types import FieldType, NonBlank, PositiveDecimal, PositiveInt, ZonedTime
+from etl.contracts.field_types import FieldType
+from etl.contracts.forms import Form
+from etl.contracts.numbers import PositiveDecimal, PositiveInt
+from etl.contracts.texts import NonBlank, Text
+from etl.contracts.times import Date, ZonedTime
 from etl.readers.csv_file import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
@@ -16,13 +20,16 @@ __all__ = [
     "BreachCode",
     "Contract",
     "CsvSource",
+    "Date",
     "FieldType",
+    "Form",
     "JsonApiSource",
     "JsonLinesSource",
     "NonBlank",
     "PositiveDecimal",
     "PositiveInt",
     "Source",
+    "Text",
     "UnifiedFields",
     "ZonedTime",
     "lower",

@@ -1,7 +1,7 @@
 """Laws of the strict types, of a contract's judgement, and of every source's use of it."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -11,10 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl.contracts.contract import Contract
-from etl.contracts.field_types import VALUE_DECIMALS, VALUE_DIGITS, Number
+from etl.contracts.field_types import Number
+from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS
 from etl.readers.source import TEXT_LIMITS, Source
 from etl.records import Breach, UnifiedFields
-from etl.sources import NonBlank, PositiveDecimal, PositiveInt, ZonedTime, lower
+from etl.sources import Date, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower
 from etl.vocabulary import BreachCode
 
 
@@ -32,6 +33,14 @@ class Priced(Contract):
 
 class Dated(Contract):
     at: ZonedTime
+
+
+class Titled(Contract):
+    title: Text
+
+
+class Due(Contract):
+    day: Date
 
 
 class Offer(Contract):
@@ -200,7 +209,7 @@ def test_decimal_is_accepted_exactly_when_numeric_38_18_holds_it(digits: int, ex
 @given(st.text() | st.from_regex(r"-?[0-9_.eE+-]{1,50}", fullmatch=True))
 @example("1e-99999999999999999999999999")
 def test_any_text_is_judged_by_every_type_without_an_error(text: str) -> None:
-    for contract in (Named, Counted, Priced, Dated):
+    for contract in (Named, Titled, Counted, Priced, Dated, Due):
         (name,) = contract.fields
         judged = contract.judge({name: text})
         assert isinstance(judged, (dict, Breach))
@@ -237,6 +246,50 @@ def test_text_is_kept_as_it_was_sent(text: str) -> None:
 )
 def test_unusable_text_is_refused(value: Any, code: BreachCode) -> None:
     assert find_code(Named, value) == code
+
+
+@pytest.mark.parametrize(("text", "trimmed"), [("Desk", "Desk"), (" a  b\t\n", "a  b"), ("\u3000é\u00a0", "é")])
+def test_text_is_trimmed(text: str, trimmed: str) -> None:
+    assert parse(Titled, text) == trimmed
+
+
+@pytest.mark.parametrize("value", ["", " \t\r\n", "\u00a0", "a\x00b", "a\ud800b", Number("1"), True, [], {}, None])
+def test_text_refuses_what_non_blank_refuses(value: Any) -> None:
+    assert find_code(Titled, value) == find_code(Named, value) is not None
+
+
+# Dates
+
+
+@pytest.mark.parametrize("text", ["2024-02-29", "0001-01-01", "9999-12-31", "2024-04-30", "2024-12-31"])
+def test_date_that_exists_is_accepted(text: str) -> None:
+    assert parse(Due, text) == date.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        ("20240501", BreachCode.NOT_A_DATE),  # date.fromisoformat reads it, and weeks too
+        ("2024-W18-3", BreachCode.NOT_A_DATE),
+        ("2024-5-1", BreachCode.NOT_A_DATE),
+        ("01.05.2024", BreachCode.NOT_A_DATE),
+        ("2024-05-01T00:00:00Z", BreachCode.NOT_A_DATE),
+        (" 2024-05-01", BreachCode.NOT_A_DATE),
+        ("2024-05-01\n", BreachCode.NOT_A_DATE),
+        ("２０２４-05-01", BreachCode.NOT_A_DATE),
+        (Number("20240501"), BreachCode.NOT_A_DATE),
+        (True, BreachCode.NOT_A_DATE),
+        ("2023-02-29", BreachCode.OUT_OF_RANGE),
+        ("2024-04-31", BreachCode.OUT_OF_RANGE),
+        ("2024-13-01", BreachCode.OUT_OF_RANGE),
+        ("0000-01-01", BreachCode.OUT_OF_RANGE),
+        ("", BreachCode.BLANK),
+        (" ", BreachCode.BLANK),
+        (None, BreachCode.MISSING),
+    ],
+)
+def test_nothing_else_is_accepted_as_a_date(value: Any, code: BreachCode) -> None:
+    assert find_code(Due, value) == code
 
 
 # Times

@@ -281,6 +281,8 @@ def test_a_source_is_at_most_25_lines(path: Path) -> None:
         ("tests.broken_sources.Unmapped", "etl.E005"),
         ("tests.broken_sources.Misspelt", "etl.E006"),
         ("tests.broken_sources.Unfit", "etl.E006"),
+        ("tests.broken_sources.Optional", "etl.E006"),
+        ("tests.broken_sources.Daily", "etl.E006"),
     ],
 )
 def test_a_wrong_source_fails_check_with_an_id_and_a_hint(

@@ -1,0 +1,49 @@
+"""How values are written: typed in JSON, as text in a file, with the words and signs of the file's dialect. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How the values of a source are written. Everything after `is_file` is for files only: JSON has types.
+
+    Null words are compared after trimming, so they have no blanks around them. A sign is one character, `zone` an IANA
+    name.
+    """
+
+    is_file: bool = False
+    nulls: frozenset[str] = frozenset({""})
+    trues: frozenset[str] = frozenset({"true"})
+    falses: frozenset[str] = frozenset({"false"})
+    decimal_sign: str = "."
+    thousands_sign: str = ""
+    zone: str | None = None
+
+    def is_null(self, value: Any, *, is_optional: bool) -> bool:
+        """Whether the value stands for null. An empty cell of a required field does not: it is blank."""
+        if value is None or not self.is_file:
+            return value is None
+        word = value.strip()
+        return word in self.nulls and (is_optional or word != "")
+
+    def find_values(self, column: Sequence[Any], *, is_optional: bool) -> Sequence[int]:
+        """Return the rows whose value is not null, in order."""
+        words = self._list_null_words(is_optional=is_optional)
+        if all(column) and (not words or words.isdisjoint(map(str.strip, column))):
+            return range(len(column))
+        if words:
+            return [row for row, cell in enumerate(column) if cell is not None and cell.strip() not in words]
+        return [row for row, value in enumerate(column) if value is not None]
+
+    def _list_null_words(self, *, is_optional: bool) -> frozenset[str]:
+        if not self.is_file:
+            return _NO_WORDS
+        return self.nulls if is_optional else self.nulls - _EMPTY_WORD
+
+
+_NO_WORDS: frozenset[str] = frozenset()
+_EMPTY_WORD = frozenset({""})
+JSON_FORM = Form()
+FILE_FORM = Form(is_file=True)
