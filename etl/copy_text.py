@@ -1,11 +1,12 @@
 """Formats values as text for COPY (PostgreSQL documentation, COPY, "Text Format"). Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-_ESCAPES = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
+from etl.contracts.numbers import write_decimal
+
 NULL = r"\N"
 
 
@@ -25,18 +26,19 @@ def format_value(value: Any) -> str:
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, Decimal):
-        return format_decimal(value)
+        return write_decimal(value)
     return str(value)
 
 
 def escape(text: str) -> str:
     """Escape the characters that end a value, a line or an escape."""
-    return text.translate(_ESCAPES)
+    escaped = text.replace("\\", r"\\")  # several times as fast as str.translate
+    return escaped.replace("\t", r"\t").replace("\n", r"\n").replace("\r", r"\r")
 
 
-def format_decimal(value: Decimal) -> str:
-    """Return the number without exponent and without zeros at the end of its decimals; zero has no sign."""
-    text = format(value, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+def escape_column(texts: Sequence[str]) -> Sequence[str]:
+    """Escape each text. Most columns have nothing to escape, and are returned as they are."""
+    joined = "".join(texts)
+    if "\\" in joined or "\t" in joined or "\n" in joined or "\r" in joined:
+        return [escape(text) for text in texts]
+    return texts

@@ -1,17 +1,13 @@
 """Judges records: accepted by the contract, with hashes of content and values, or refused, with their place. Pure."""
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
+from etl.column_judgement import add_slice
 from etl.copy_text import join_values
+from etl.hashes import NO_TIME_DIGEST, hash_content, hash_values
 from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
-from etl.records import Accepted, Breach, Chunk, Judged, Original, Record, Refusal, UnifiedFields
-
-CONTENT_HASH_BYTES = 16
-VALUES_HASH_BYTES = 8
-NO_TIME_DIGEST = bytes(4)
-"""Replaces the digest of the time's mapping if a record has no time."""
+from etl.records import Accepted, Breach, Chunk, Judged, Record, Refusal, UnifiedFields
 
 
 class Judge:
@@ -23,7 +19,11 @@ class Judge:
 
     def judge_chunk(self, chunk: Chunk) -> Judged:
         """Return the chunk's records as a batch's columns, with its refused records in the order of the source."""
-        judged = tabulate(self.judge(chunk.items))
+        if not self.source.is_declared:
+            return tabulate(self.judge(chunk.items))
+        judged = Judged(refusals=list(chunk.refusals))
+        for part in chunk.slices:
+            add_slice(judged, part, self.source, self.time_digest)
         judged.refusals.sort(key=lambda refusal: refusal.position)
         return judged
 
@@ -34,29 +34,10 @@ class Judge:
     def _judge(self, record: Record) -> Accepted | Refusal:
         unified = self.source.judge(record.values)
         if isinstance(unified, Breach):
-            return refuse(record, unified)
+            return Refusal.of(record, unified)
         content = encode_canonically(record.values)
-        return Accepted(record, unified, hash_content(content), self.hash_values(unified))
-
-    def hash_values(self, unified: UnifiedFields) -> bytes:
-        """Return 12 bytes: 8 of the unified fields, 4 of the mapping of the event time."""
-        values = describe_values(unified)
-        return hash_values(values) + (NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest)
-
-
-def refuse(record: Record, breach: Breach) -> Refusal:
-    """Return the refusal of a well-formed record."""
-    return Refusal(record.position, record.line, breach, record.payload, Original.of(record.original))
-
-
-def hash_content(content: bytes) -> bytes:
-    """Return 16 bytes for a record's content in canonical form. They depend on nothing else."""
-    return hashlib.blake2b(content, digest_size=CONTENT_HASH_BYTES).digest()
-
-
-def hash_values(values: str) -> bytes:
-    """Return 8 bytes for a record's unified fields, given as COPY text. The external id is not part of them."""
-    return hashlib.blake2b(values.encode(), digest_size=VALUES_HASH_BYTES).digest()
+        digest = NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest
+        return Accepted(record, unified, hash_content(content), hash_values(describe_values(unified)) + digest)
 
 
 def describe_values(unified: UnifiedFields) -> str:

@@ -63,6 +63,11 @@ class Refusal:
     payload: str | None
     original: Original
 
+    @classmethod
+    def of(cls, record: Record, breach: Breach) -> Self:
+        """Return the refusal of a well-formed record."""
+        return cls(record.position, record.line, breach, record.payload, Original.of(record.original))
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRefusal:

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from etl.change_detection import Batch, Version, classify
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import Number
-from etl.judgement import Judge, hash_content, tabulate
+from etl.hashes import hash_content
+from etl.judgement import Judge, tabulate
 from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
 from etl.records import Accepted, Breach, Counters, Original, Record, Refusal, UnifiedFields

@@ -112,10 +112,21 @@ class Source:
         for target, limit in TEXT_LIMITS.items():
             text = getattr(unified, target)
             if text is not None and len(text) > limit:
-                mapped = self.unified.get(target, target)  # the source's own name for the field, if the mapping has one
-                column = mapped.path if isinstance(mapped, Lowered) else mapped
-                return Breach(BreachCode.TOO_LONG, f"{column} has {len(text)} characters, at most {limit} fit", column)
+                return self.report_long_text(target, len(text))
         return None
+
+    def report_long_text(self, target: str, length: int) -> Breach:
+        """Return the breach of a record whose text for this unified field has too many characters."""
+        mapped = self.unified.get(target, target)  # the source's own name for the field, if the mapping has one
+        column = mapped.path if isinstance(mapped, Lowered) else mapped
+        text = f"{column} has {length} characters, at most {TEXT_LIMITS[target]} fit"
+        return Breach(BreachCode.TOO_LONG, text, column)
+
+    @property
+    def is_declared(self) -> bool:
+        """Whether contract and mapping say all; otherwise the source's own code judges record by record."""
+        own = type(self)
+        return own.unify is Source.unify and own.judge is Source.judge
 
     @classmethod
     def digest(cls) -> str:

@@ -25,4 +25,4 @@ def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Iterable[
     text = "".join([f"{line}\n" for line in lines])
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
     with connection.wrap_database_errors:  # Django wraps execute(), but not this
-        cursor.copy_expert(statement, io.BytesIO(text.encode()), size=BLOCK_BYTES)
+        cursor.copy_expert(statement, io.BytesIO(text.encode()), BLOCK_BYTES)

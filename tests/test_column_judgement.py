@@ -1,0 +1,70 @@
+"""Records judged column by column are accepted, refused and written as if they had been judged one by one."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from etl.contracts.field_types import Number
+from etl.judgement import Judge, tabulate
+from etl.readers.slices import RecordSlice
+from etl.readers.source import Source
+from etl.records import Chunk, Judged, Record
+from etl.sources import Contract, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower
+
+
+class Price(Contract):
+    amount: PositiveDecimal
+    currency: Text | None
+
+
+class Offer(Contract):
+    number: PositiveInt
+    title: NonBlank
+    group: NonBlank | None
+    price: Price | None
+    at: ZonedTime | None
+
+
+class Offers(Source):
+    name = "offers"
+    contract = Offer
+    unified = {
+        "external_id": "number",
+        "name": "title",
+        "category": lower("group"),
+        "value": "price.amount",
+        "currency": "price.currency",
+        "event_timestamp": "at",
+    }
+
+
+_TEXTS = st.sampled_from(["", " ", "Desk", "a\tb", "a\\b", r"\N", "c\r\nd", "Ünïcode", "x\x00", "\ud800", "y" * 1001])
+_NUMBERS = st.sampled_from([Number("1"), Number("1.50"), Number("-1"), "7", "007", "1e2", "1" * 300, None, True])
+_TIMES = st.sampled_from([None, "2024-05-01T10:00:00Z", "2024-05-01T10:00:00.5+02:00", "2024-05-01", 5])
+_PRICES = st.none() | st.fixed_dictionaries({"amount": _NUMBERS}, optional={"currency": _TEXTS | st.none()})
+_OFFERS = st.fixed_dictionaries(
+    {"number": _NUMBERS, "title": _TEXTS | st.just("Desk")},
+    optional={"group": _TEXTS | st.none(), "price": _PRICES | st.just("dear"), "at": _TIMES, "more": _TEXTS},
+)
+
+
+def make_records(offers: list[dict[str, Any]]) -> list[Record]:
+    return [
+        Record(number, number + 1, offer, f'{{"offer":"{number}\\n"}}', b"bytes")
+        for number, offer in enumerate(offers, start=1)
+    ]
+
+
+def judge_columns(records: list[Record], sizes: list[int]) -> Judged:
+    slices, rest = [], records
+    for size in [*sizes, len(records)]:
+        slices.append(RecordSlice(rest[:size]))
+        rest = rest[size:]
+    return Judge(Offers()).judge_chunk(Chunk(slices))
+
+
+@given(st.lists(_OFFERS, max_size=12), st.lists(st.integers(0, 5), max_size=3))
+def test_columns_give_what_records_give(offers: list[dict[str, Any]], sizes: list[int]) -> None:
+    records = make_records(offers)
+    assert judge_columns(records, sizes) == tabulate(Judge(Offers()).judge(records))
