@@ -75,6 +75,11 @@ def hash_values(texts):
     return hashlib.blake2b(line.encode(), digest_size=8).digest()
 
 
+def invent_times(apps, schema_editor):
+    """Up to release 0.1.0 a record without a time had the time of its writing."""
+    schema_editor.execute('UPDATE unified_records SET event_timestamp = updated_at WHERE event_timestamp IS NULL')
+
+
 def count_versions(apps, schema_editor):
     connection = schema_editor.connection
     with connection.cursor() as cursor:
@@ -94,6 +99,6 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunPython(hash_content_alone, migrations.RunPython.noop),
+        migrations.RunPython(hash_content_alone, invent_times),
         migrations.RunPython(count_versions, migrations.RunPython.noop),
     ]
