@@ -14,7 +14,8 @@ Column = Sequence[str | None]
 
 def add_slice(judged: Judged, part: Slice, source: Source, time_digest: bytes) -> None:
     """Judge the slice's records, and add the accepted ones to the columns and the refused ones to the refusals."""
-    texts, breaches = source.contract.judge_columns(part.take, len(part), source.form)
+    taken = {name: part.take(name) for name in source.contract.fields}
+    texts, breaches = source.contract.judge_columns(taken.__getitem__, len(part), source.form)
     columns = {target: _map(texts, path) for target, path in source.unified.items()}
     for row, breach in _find_long_texts(source, columns).items():
         breaches.setdefault(row, breach)

@@ -33,4 +33,5 @@ def prepare(
     for chunk in content.read(cursor, batch_size):
         # The shape includes records that the contract refuses.
         shape = shape.observe_slices(chunk.slices, is_lexical=is_lexical)
-        yield Prepared(judge.judge_chunk(chunk), len(chunk), shape, chunk.cursor)
+        seen = sum(map(len, chunk.slices)) + len(chunk.refusals)
+        yield Prepared(judge.judge_chunk(chunk), seen, shape, chunk.cursor)

@@ -194,10 +194,6 @@ class Chunk:
     refusals: Sequence[Refusal] = ()
     cursor: Cursor = field(default_factory=dict)
 
-    def __len__(self) -> int:
-        """Return the number of records, malformed ones included."""
-        return sum(map(len, self.slices)) + len(self.refusals)
-
     @property
     def items(self) -> list[Record | Refusal]:
         """The records one by one, in the order of the source."""

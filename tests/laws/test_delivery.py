@@ -20,11 +20,13 @@ from etl.reports.verification import verify
 from etl.runs import ending, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
+from etl.sources import NonBlank
 from etl.storage.lookup import find_stored
 from etl.storage.transactions import is_transient
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Reason, Status
 from tests.listed_source import (
+    Item,
     Listed,
     TimedListed,
     dump_quarantine,
@@ -270,6 +272,51 @@ def test_the_same_content_again_writes_nothing(settings: Any, size: int) -> None
     assert (plain.reason, plain.counters["seen"]) == ("unchanged", 0)
     assert (full.counters["unchanged"], full.counters["duplicate"], full.counters["quarantined"]) == (20, 1, 1)
     assert count_writes() == before
+
+
+class Described(Item):
+    color: NonBlank
+
+
+class DescribedListed(Listed):
+    contract = Described
+
+
+class Retitled(Listed):
+    unified = {**Listed.unified, "name": "color"}
+    contract = Described
+
+
+def test_another_contract_writes_nothing() -> None:
+    records = [*(make_item(number, color="red") for number in range(20)), make_item("bad", price="x")]
+    ingest_here(Listed(records))
+    before, sequence = count_writes(), Checkpoint.objects.get().sequence
+    outcome = ingest_here(DescribedListed(records))
+    assert (outcome.counters["unchanged"], outcome.counters["quarantined"]) == (20, 1)
+    assert (count_writes(), Checkpoint.objects.get().sequence) == (before, sequence)
+
+
+def test_another_mapping_writes_the_target_and_no_raw_record() -> None:
+    records = [make_item(1, color="red"), make_item(2, color="Thing"), make_item(3, color="blue")]
+    ingest_here(Listed(records))
+    raw, kept = dump_raw("listed"), fetch("SELECT external_id, raw_id FROM unified_records ORDER BY external_id")
+    outcome = ingest_here(Retitled(records))
+    assert (outcome.counters["updated"], outcome.counters["unchanged"]) == (2, 1)
+    assert [row[1] for row in dump_unified("listed")] == ["red", "Thing", "blue"]
+    assert fetch("SELECT external_id, raw_id FROM unified_records ORDER BY external_id") == kept
+    assert (dump_raw("listed"), Run.objects.latest("pk").versions) == (raw, 0)
+    assert fetch("SELECT external_id FROM unified_records WHERE sequence > 1 ORDER BY 1") == [("1",), ("3",)]
+    assert verify() == []
+
+
+def test_a_read_counts_the_stored_records_that_it_meets(settings: Any) -> None:
+    settings.ETL_BATCH_SIZE = 2
+    ingest_here(Listed([*map(make_item, range(5))]))
+    assert Checkpoint.objects.get().read_met == 5
+    ingest_here(
+        Listed([make_item(1), make_item(7), make_item(1), make_item(2, name="other"), make_item("bad", price="x")])
+    )
+    assert (Checkpoint.objects.get().read_met, Checkpoint.objects.get().record_count) == (3, 6)
 
 
 def test_ids_of_a_read_survive_its_crash(settings: Any) -> None:

@@ -50,7 +50,8 @@ WRITERS: Writers = {
 CHOSEN: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("etl/storage/batch.py", "RAW_MODELS[stamp.kind].table()"): RAW,
     ("etl/storage/pruning.py", "{table}"): (*RAW, "etl_quarantine"),
-    ("etl/storage/bulk_copy.py", "{table}"): (),  # the callers of copy_rows name the table
+    ("etl/storage/bulk_copy.py", "{table}"): (),  # the callers name the table
+    ("etl/storage/bulk_copy.py", "table"): (),
     ("etl/storage/totals.py", "etl_mend_totals"): ("etl_totals",),
     ("etl/storage/batch.py", "etl_batch_updates"): (),  # a temporary table that lasts for one transaction
 }
@@ -116,6 +117,7 @@ IMPORTS = "from etl.models import Run\n"
         ("q = 'DELETE FROM {table} AS old'", "DELETE", "{table}"),
         ("q = 'COPY etl_runs FROM STDIN'", "INSERT", "etl_runs"),
         ("copy_rows(cursor, choose(), (), ())", "INSERT", "choose()"),
+        ("copy_lines(cursor, 'etl_runs', (), ())", "INSERT", "etl_runs"),
         ("Run.objects.filter(pk=1).update(x=1)", "UPDATE", "etl_runs"),
         ("def f():\n    waiting = Run.objects.filter(pk=1)\n    waiting.order_by('pk').delete()", "DELETE", "etl_runs"),
         ("def f(run: Run):\n    run.delete()", "DELETE", "etl_runs"),

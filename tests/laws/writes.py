@@ -153,7 +153,7 @@ def _list_names(target: ast.expr) -> list[str]:
 def _read_call(
     call: ast.Call, names: Mapping[str, ast.expr], models: Mapping[str, type[Model]], module: str
 ) -> Iterator[Write]:
-    if isinstance(call.func, ast.Name) and call.func.id == "copy_rows":
+    if isinstance(call.func, ast.Name) and call.func.id in ("copy_rows", "copy_lines"):
         table = call.args[1]
         shown = str(table.value) if isinstance(table, ast.Constant) else ast.unparse(table)
         yield Write(module, call.lineno, "INSERT", shown)

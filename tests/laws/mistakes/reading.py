@@ -39,11 +39,11 @@ MISTAKES = (
     Mistake(
         9,
         "drift seen in accepted records alone",
-        "etl/pipeline.py",
+        "etl/preparation.py",
         (
             (
-                "for item in chunk.items if isinstance(item, Record)]",
-                "for item in chunk.items if isinstance(item, Record) and hasattr(source.judge(item.values), 'name')]",
+                "observe_slices(chunk.slices, is_lexical=is_lexical)",
+                "observe([i.record.values for i in judge.judge(chunk.items) if hasattr(i, 'unified')], is_lexical=0)",
             ),
         ),
         caught_by=(f"{DRIFT}test_drift_is_seen_in_records_that_are_refused",),

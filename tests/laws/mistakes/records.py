@@ -22,17 +22,9 @@ MISTAKES = (
     Mistake(
         4,
         "a refused record that is counted and not kept",
-        "etl/change_detection.py",
-        (
-            (
-                "            batch.refusals.append(item)\n            batch.counters.quarantined += 1\n        else:\n",
-                "            batch.counters.quarantined += 1\n        else:\n",
-            ),
-        ),
-        caught_by=(
-            f"{CLASSES}test_refused_records_keep_their_place_and_their_original",
-            f"{DELIVERY}test_equal_refused_records_share_the_row_of_the_first_place",
-        ),
+        "etl/storage/batch.py",
+        (("    return write_refusals(cursor, batch.judged.refusals, stamp)\n", "    return 0\n"),),
+        caught_by=(f"{DELIVERY}test_equal_refused_records_share_the_row_of_the_first_place",),
     ),
     Mistake(
         4,
@@ -69,7 +61,7 @@ MISTAKES = (
                 'run_id not in kept and left == self.foreseen_of_run["raw"][run_id] and not',
                 "run_id not in kept and not",
             ),
-            ('going.filter(pruned_raw=F("new") + F("updated"))', "going"),
+            ('going.filter(pruned_raw=F("versions"))', "going"),
         ),
         caught_by=(f"{PRUNING}test_runs_are_removed_after_their_records",),
     ),
@@ -116,7 +108,7 @@ MISTAKES = (
         5,
         "an unchanged record written again",
         "etl/change_detection.py",
-        (("    elif item.content_hash == version.content_hash:\n", "    elif False:\n"),),
+        (("    if batch.judged.content_hashes[index] != version.content_hash:\n", "    if True:\n"),),
         caught_by=(
             f"{CLASSES}test_same_content_again_is_unchanged_and_writes_nothing",
             f"{DELIVERY}test_the_same_content_again_writes_nothing",
@@ -124,8 +116,30 @@ MISTAKES = (
     ),
     Mistake(
         5,
+        "a raw record written for another mapping",
+        "etl/change_detection.py",
+        (("        _rewrite(batch, index, version.raw_id, version)\n", "        _replace(batch, index, version)\n"),),
+        caught_by=(
+            f"{CLASSES}test_corrected_mapping_writes_no_raw_record_and_counts_the_record_as_met",
+            f"{DELIVERY}test_another_mapping_writes_the_target_and_no_raw_record",
+        ),
+    ),
+    Mistake(
+        5,
+        "a content hash that depends on the contract",
+        "etl/column_judgement.py",
+        (
+            (
+                "list(map(hash_content, contents))",
+                "[hash_content(content + source.digest().encode()) for content in contents]",
+            ),
+        ),
+        caught_by=(f"{DELIVERY}test_another_contract_writes_nothing",),
+    ),
+    Mistake(
+        5,
         "a hash that depends on the order of keys",
-        "etl/judgement.py",
+        "etl/readers/canonical.py",
         (drop("sort_keys=True, "),),
         caught_by=(f"{CLASSES}test_order_of_keys_does_not_matter",),
     ),

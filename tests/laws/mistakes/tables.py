@@ -33,7 +33,7 @@ MISTAKES = (
         11,
         "an update that does not count its rows",
         "etl/storage/batch.py",
-        (("    if cursor.rowcount != len(batch.updates):\n", "    if False:\n"),),
+        (("    if cursor.rowcount != len(lines):\n", "    if False:\n"),),
         caught_by=(f"{CONSTRAINTS}test_a_batch_that_misses_a_record_to_update_lands_nothing",),
     ),
     Mistake(
