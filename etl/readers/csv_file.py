@@ -109,6 +109,7 @@ class _Reading:
         self.lines, self.header, self.position = lines, header, position
         self.longest = self.ahead = slice_lines
         self.line_bytes = 64
+        self.failures = self.singles = 0
 
     def read_chunks(self, batch_size: int) -> Iterator[Chunk]:
         """Yield chunks of at most this size. A chunk ends early with the record that reaches CHUNK_BYTES."""
@@ -125,6 +126,9 @@ class _Reading:
 
     def _read_run(self, chunk: "_Gathered", count: int, size: int) -> bool:
         """Read a run of records of at most this count and size, and return whether there are any."""
+        if self.singles:
+            self.singles -= 1
+            return False
         wanted = min(self.ahead, count)
         lines = self.lines.look_ahead(wanted, min(self.line_bytes * wanted, size, BLOCK_BYTES))
         if not lines:
@@ -134,8 +138,10 @@ class _Reading:
         run = read_run(lines, self.header, self.position, self.lines.line)
         is_whole = run.line_count == len(lines)
         self.ahead = min(self.longest, 2 * self.ahead if is_whole else max(FEW_LINES, 2 * run.line_count))
-        if not run.line_count:
+        if not run.line_count:  # one of many in a broken file: try it again later and later
+            self.singles, self.failures = self.failures, min(2 * self.failures + 1, FEW_LINES)
             return False
+        self.failures = 0
         self.lines.skip(lines[: run.line_count])
         self.position += len(run)
         chunk.add_run(run)
