@@ -9,6 +9,7 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
@@ -49,6 +50,12 @@ _LEXICAL = re.compile(
     r"|(?P<null>\s*+\Z)"
     r"|(?P<text>)"
 )
+# Both find cells that may be of another type than text, among cells that stand one to a line: the first one by how they
+# begin, which is fast, the second one by all their characters.
+_SUSPECT_BEGINNING = re.compile(r"\n(?:[-0-9\s]|[Tt](?:rue|RUE)\n|[Ff](?:alse|ALSE)\n)")
+_SUSPECT = re.compile(r"\n(-?[0-9][-+0-9.:eETZ ]*+|[^\S\n]*+|[Tt]rue|TRUE|[Ff]alse|FALSE)(?=\n)")
+_SAME_DIGITS = bytes.maketrans(b"123456789", b"000000000")
+"""No type depends on which digits a cell has."""
 _LEXICAL_TYPES = ("integer", "decimal", "boolean", "time", TEXT)
 """From the narrowest to the widest; the last one covers every text cell."""
 _COVERED: Mapping[str, Collection[str]] = {"decimal": ("integer", "decimal"), TEXT: _LEXICAL_TYPES}
@@ -148,10 +155,10 @@ class Shape:
         tally = self._admit(path)
         if tally is None:
             return
-        words = _name_types(column, is_lexical=self.is_lexical)
         if owners is None:
-            present, types = len(column), Counter(words)
+            present, types = len(column), _count_types(column, is_lexical=self.is_lexical)
         else:
+            words = _name_types(column, is_lexical=self.is_lexical)
             present = len(set(owners))
             types = Counter(word for _, word in set(zip(owners, words, strict=True)))
         tally.present += present
@@ -194,6 +201,38 @@ def _find_parent(path: str) -> str:
     """Return the path without its last step; empty for a field of the record itself."""
     *_, last = _STEP.finditer(path)
     return path[: last.start()].removesuffix(".")
+
+
+def _count_types(column: Sequence[Any], *, is_lexical: bool) -> Counter[str]:
+    if is_lexical:
+        with suppress(TypeError):  # not all are strings
+            return _count_lexical_types("\n".join(column), column)
+    return Counter(_name_types(column, is_lexical=is_lexical))
+
+
+def _count_lexical_types(text: str, cells: Sequence[str]) -> Counter[str]:
+    """Count as `_LEXICAL` does for each cell. `text` has all cells, one to a line."""
+    if text.count("\n") >= len(cells):
+        lines = [cell for cell in cells if "\n" not in cell]
+        blank = sum(cell.isspace() for cell in cells if "\n" in cell)
+        others = Counter({NULL: blank, TEXT: len(cells) - len(lines) - blank})
+        return others + (_count_lexical_types("\n".join(lines), lines) if lines else Counter())
+    text = f"\n{text}\n"
+    if not _SUSPECT_BEGINNING.search(text) or not _SUSPECT.search(text):
+        return Counter({TEXT: len(cells)})
+    forms = text[1:-1].encode(errors="surrogatepass").translate(_SAME_DIGITS).decode(errors="surrogatepass")
+    counts = Counter(forms.split("\n"))
+    if len(counts) > len(cells) // 4:  # hexadecimal ids, for example
+        counts = Counter(_SUSPECT.findall(text))
+    types = Counter({TEXT: len(cells) - counts.total()})
+    for form, count in counts.items():
+        types[_name_cell(form)] += count
+    return +types  # without zeros
+
+
+def _name_cell(cell: str) -> str:
+    found = _LEXICAL.match(cell)
+    return (found and found.lastgroup) or TEXT
 
 
 def _name_types(column: Collection[Any], *, is_lexical: bool) -> Iterable[str]:

@@ -1,6 +1,7 @@
 """Shapes and their differences: which differences are drift, and that neither order nor batches matter."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from etl.contracts.field_types import Number
 from etl.drift import (
+    _LEXICAL,
     MAX_DEPTH,
     MAX_PATH_CHARACTERS,
     MAX_PATHS,
@@ -16,6 +18,7 @@ from etl.drift import (
     Field,
     Shape,
     Snapshot,
+    Tally,
     compare,
     describe_changes,
 )
@@ -362,6 +365,30 @@ def test_changes_are_the_differences_between_the_snapshots(first: tuple[Any, boo
 def test_a_snapshot_survives_its_table(read: tuple[Any, bool]) -> None:
     snapshot = snap(see(read[0], is_lexical=read[1]))
     assert Snapshot.from_json(json.loads(json.dumps(snapshot.as_json()))) == snapshot
+
+
+ODD_CELLS = st.sampled_from(
+    [
+        *("", " ", "\t\n", "\n", "1\n", "\u2028", "\x85", "\x1f", "\ud800", "1\ud800", "x", "Z", "T1", "1x"),
+        *("1", "-1", "--1", "-", "+1", "\u0661", "\u00b2", "1\u0661", "0\u00a0", "-0", "007", "1 "),
+        *("1.", ".5", "1.5", "1e5", "1E-5", "-1.5e+09", "1e", "1e5.5", "1.5.5", "1,5"),
+        *("true", "True", "TRUE", "tRUE", "truer", "fALSE", "false", "FALSE", "true\n", "-true"),
+        *("2026-01-01", "2026-1-01", "2026-01-01T10:00", "2026-01-01 10:00:00.5+01:00", "2026-01-01T10:00:00Z\n"),
+    ]
+)
+ODD_COLUMNS = st.lists(ODD_CELLS | st.text(max_size=4) | st.text("0189-+.:eETZ ", max_size=20), min_size=1, max_size=12)
+
+
+LINES = ODD_CELLS.filter(lambda cell: "\n" not in cell)
+
+
+@given(ODD_COLUMNS | st.lists(LINES, min_size=1, max_size=12) | LINES.map(lambda cell: [cell] * 12))
+def test_a_column_is_counted_as_its_cells_are_one_by_one(cells: list[str]) -> None:
+    shape = Shape(is_lexical=True)
+    shape.count_columns({"a": cells}, len(cells))
+    types = Counter(str(found.lastgroup) for cell in cells if (found := _LEXICAL.match(cell)))
+    assert shape.tallies["a"] == Tally(len(cells), types)
+    assert 0 not in shape.tallies["a"].types.values()
 
 
 def test_observing_leaves_the_former_shape_as_it_was() -> None:

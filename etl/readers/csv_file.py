@@ -1,30 +1,33 @@
-"""Reads CSV files, a header and then records: each with its exact physical line, malformed ones as refusals."""
+"""Reads CSV files, a header and then records: in columns, or one by one where a record needs a closer look."""
 
 import csv
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, ClassVar
+from typing import ClassVar
 
 from etl.conf import find_base
 from etl.contracts.forms import FILE_FORM
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
-from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, Content, Opening, gather_chunks
+from etl.readers import content
+from etl.readers.content import Content, Opening
+from etl.readers.csv_lines import Lines, encode, read_items
+from etl.readers.csv_slices import Run, read_run
+from etl.readers.slices import SLICE_RECORDS, cut
 from etl.readers.source import Source
-from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
-from etl.vocabulary import BreachCode, SourceKind
+from etl.records import Chunk, Cursor, Record, Refusal, Slice, StoredRefusal
+from etl.vocabulary import SourceKind
 
-LINE_END = b"\r\n"
-"""Not part of a record's original, so a last line that gets its line end later is still the same refused record."""
+BLOCK_BYTES = 256 << 10
+"""Lines that are read together have at most this size: less than any record that is refused for its length."""
 
-csv.field_size_limit(MAX_RECORD_BYTES)
-_encode = json.JSONEncoder(ensure_ascii=False).encode
+FEW_LINES = 32
+"""Number of lines that are read together after a record that had to be read by itself; it doubles with each success."""
 
 
 class CsvSource(Source):
@@ -54,16 +57,20 @@ class CsvSource(Source):
         values = json.loads(stored.payload) if stored.payload is not None else None
         if not isinstance(values, dict):
             return None
-        return Record(stored.position, stored.line, values, _encode(values), stored.original or b"")
+        return Record(stored.position, stored.line, values, encode(values), stored.original or b"")
 
 
 @dataclass(slots=True)
 class CsvContent:
-    """A copy of a CSV file. A cursor is `{position, line, offset}`, pointing past the last record read."""
+    """A copy of a CSV file. A cursor is `{position, line, offset}`, pointing past the last record read.
+
+    At most `slice_lines` lines are read together; with 0, each record is read by itself.
+    """
 
     copy: LocalCopy
     location: str
     validators: Mapping[str, str] = field(default_factory=dict)
+    slice_lines: int = SLICE_RECORDS
 
     @property
     def fingerprint(self) -> str:
@@ -74,14 +81,14 @@ class CsvContent:
         return self.copy.size
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
-        lines = _Lines(self.copy.file)
+        lines = Lines(self.copy.file)
         header = self._read_header(lines)
         if cursor is not None:
             lines.go_to(cursor["offset"], cursor["line"])
         position = cursor["position"] if cursor is not None else 0
-        return gather_chunks(_read_items(lines, header, position), batch_size, lines.describe_cursor)
+        return _Reading(lines, header, position, self.slice_lines).read_chunks(batch_size)
 
-    def _read_header(self, lines: "_Lines") -> list[str]:
+    def _read_header(self, lines: Lines) -> list[str]:
         lines.go_to(0, 0)
         try:
             header = next((row for row in csv.reader(lines, strict=True) if row), [])
@@ -97,103 +104,85 @@ class CsvContent:
         return header
 
 
-class _Lines:
-    """Physical lines of a file as strings, for csv.reader, which takes just the lines of one record at a time.
+class _Reading:
+    """The records from a place on. After a record that had to be read by itself, runs of lines begin short."""
 
-    `raw` collects the bytes of the current record, `offset` and `line` point past the last line read, and `bad` says
-    whether a line of the record was not valid UTF-8 (its bytes are kept as surrogates).
-    """
+    def __init__(self, lines: Lines, header: Sequence[str], position: int, slice_lines: int) -> None:
+        self.lines, self.header, self.position = lines, header, position
+        self.longest = self.ahead = slice_lines
+        self.line_bytes = 64
+        self.failures = self.singles = 0
 
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.go_to(0, 0)
+    def read_chunks(self, batch_size: int) -> Iterator[Chunk]:
+        """Yield chunks of at most this size. A chunk ends early with the record that reaches CHUNK_BYTES."""
+        while True:
+            chunk, first, start = _Gathered(), self.position, self.lines.offset
+            while (left := first + batch_size - self.position) and (
+                room := max(0, start + content.CHUNK_BYTES - self.lines.offset)
+            ):
+                if not self._read_run(chunk, left, room) and not self._read_one(chunk):
+                    break
+            if self.position == first:
+                return
+            yield chunk.finish(self.lines.describe_cursor(self.position))
 
-    def go_to(self, offset: int, line: int) -> None:
-        self.file.seek(offset)
-        self.offset, self.line = offset, line
-        self.begin_record()
+    def _read_run(self, chunk: "_Gathered", count: int, size: int) -> bool:
+        """Read a run of records of at most this count and size, and return whether there are any."""
+        if self.singles:
+            self.singles -= 1
+            return False
+        wanted = min(self.ahead, count)
+        lines = self.lines.look_ahead(wanted, min(self.line_bytes * wanted, size, BLOCK_BYTES))
+        if not lines:
+            self.line_bytes = min(2 * self.line_bytes, BLOCK_BYTES)
+            return False
+        self.line_bytes = sum(map(len, lines)) * 5 // 4 // len(lines) + 64
+        run = read_run(lines, self.header, self.position, self.lines.line)
+        is_whole = run.line_count == len(lines)
+        self.ahead = min(self.longest, 2 * self.ahead if is_whole else max(FEW_LINES, 2 * run.line_count))
+        if not run.line_count:  # one of many in a broken file: try it again later and later
+            self.singles, self.failures = self.failures, min(2 * self.failures + 1, FEW_LINES)
+            return False
+        self.failures = 0
+        self.lines.skip(lines[: run.line_count])
+        self.position += len(run)
+        chunk.add_run(run)
+        return True
 
-    def describe_cursor(self, position: int) -> Cursor:
-        """Return where a later read resumes, after the record of this position."""
-        return {"position": position, "line": self.line, "offset": self.offset}
-
-    def begin_record(self) -> None:
-        self.raw: list[bytes] = []
-        self.raw_bytes = 0
-        self.bad = False
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self.file.readline(MAX_RECORD_BYTES - self.raw_bytes + 1)
-        if not line:
-            raise StopIteration
-        self.raw.append(line)
-        self.raw_bytes += len(line)
-        if self.raw_bytes > MAX_RECORD_BYTES:  # before csv.reader treats the truncated line as a record
-            raise csv.Error(f"the record is longer than {MAX_RECORD_BYTES} bytes")
-        if self.offset == 0 and line.startswith(BYTE_ORDER_MARK):
-            self.offset, line = len(BYTE_ORDER_MARK), line[len(BYTE_ORDER_MARK) :]
-        self.offset += len(line)
-        self.line += line.endswith(b"\n")
-        try:
-            return line.decode()
-        except UnicodeDecodeError:
-            self.bad = True
-            return line.decode(errors="surrogateescape")
-
-    def take_one_line(self, offset: int, line: int) -> Original:
-        """Take only the physical line at this place, of any length: an unclosed quote must not swallow the file."""
-        self.file.seek(offset)
-        digest, head, length, is_whole = hashlib.sha256(), b"", 0, False
-        while not is_whole and (block := self.file.readline(MAX_RECORD_BYTES)):
-            is_whole = block.endswith(b"\n")
-            content = block.rstrip(LINE_END) if is_whole else block
-            digest.update(content)
-            head = head or content[:ORIGINAL_BYTES]
-            length += len(content)
-        self.go_to(self.file.tell(), line + 1)
-        return Original(head, length, digest.digest())
+    def _read_one(self, chunk: "_Gathered") -> bool:
+        """Read one record, of whatever form, and return whether there was one."""
+        item = next(read_items(self.lines, self.header, self.position), None)
+        if item is None:
+            return False
+        self.position = item.position
+        chunk.add_item(item)
+        return True
 
 
-def _read_items(lines: _Lines, header: list[str], position: int) -> Iterator[Record | Refusal]:
-    rows = csv.reader(lines, strict=True)
-    while True:
-        lines.begin_record()
-        first_offset, first_line = lines.offset, lines.line
-        try:
-            row = next(rows, None)
-        except csv.Error as error:
-            position += 1
-            breach = Breach(BreachCode.MALFORMED, f"is not a valid CSV record: {error}")
-            original = lines.take_one_line(first_offset, first_line)
-            yield Refusal(position, first_line + 1, breach, None, original)
-            continue
-        if row is None:
-            return
-        if row:
-            position += 1
-            yield _read_row(lines, header, row, position, first_line + 1)
+class _Gathered:
+    """A chunk in the making; `loose` are records that were read one by one after the last slice."""
 
+    def __init__(self) -> None:
+        self.slices: list[Slice] = []
+        self.refusals: list[Refusal] = []
+        self.loose: list[Record] = []
 
-def _read_row(lines: _Lines, header: list[str], row: list[str], position: int, line: int) -> Record | Refusal:
-    original = b"".join(lines.raw).rstrip(LINE_END)
-    if len(row) != len(header):
-        text = f"has {len(row)} columns, the header names {len(header)}"
-        payload = None if lines.bad else _encode(row)
-        return Refusal(position, line, Breach(BreachCode.COLUMN_COUNT, text), payload, Original.of(original))
-    if lines.bad:
-        column = next((name for name, text in zip(header, row, strict=True) if not _is_unicode(text)), "")
-        breach = Breach(BreachCode.BAD_ENCODING, f"{column} is not valid UTF-8", column)
-        return Refusal(position, line, breach, None, Original.of(original))
-    values = dict(zip(header, row, strict=True))
-    return Record(position, line, values, _encode(values), original)
+    def add_run(self, run: Run) -> None:
+        self.refusals += run.refusals
+        if run.records is not None:
+            self._add_loose()
+            self.slices.append(run.records)
 
+    def add_item(self, item: Record | Refusal) -> None:
+        if isinstance(item, Record):
+            self.loose.append(item)
+        else:
+            self.refusals.append(item)
 
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    def finish(self, cursor: Cursor) -> Chunk:
+        self._add_loose()
+        return Chunk(self.slices, self.refusals, cursor)
+
+    def _add_loose(self) -> None:
+        self.slices += cut(self.loose)
+        self.loose = []

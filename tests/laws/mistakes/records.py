@@ -29,7 +29,7 @@ MISTAKES = (
     Mistake(
         4,
         "a line count that is off by one after a byte order mark",
-        "etl/readers/csv_file.py",
+        "etl/readers/csv_lines.py",
         (
             after(
                 "            self.offset, line = len(BYTE_ORDER_MARK), line[len(BYTE_ORDER_MARK) :]\n",

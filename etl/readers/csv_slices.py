@@ -1,0 +1,152 @@
+"""CSV records in columns: physical lines parsed together, as long as nothing among them needs a closer look. Pure.
+
+Well-formed records and rows of the wrong length are read here. A run ends before the first record that csv.reader
+refuses, that is not valid UTF-8, or that the lines at hand do not complete; etl/readers/csv_lines.py reads that one.
+"""
+
+import csv
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import repeat
+from json.encoder import encode_basestring
+
+from etl.readers.csv_lines import LINE_END, encode, refuse_columns
+from etl.records import Record, Refusal
+
+_ESCAPED = bytes([*range(0x20), *b'"\\'])
+"""What JSON writes as an escape."""
+
+
+@dataclass(slots=True)
+class CsvSlice:
+    """Records of a CSV file: a column of cells for each name in the header.
+
+    `places` are the records' positions, `lines` the physical lines on which they begin, and `originals` their bytes,
+    perhaps with line ends.
+    """
+
+    names: Sequence[str]
+    columns: Sequence[Sequence[str]]
+    places: Sequence[int]
+    lines: Sequence[int]
+    originals: Sequence[bytes]
+    _quoted: list[Sequence[str] | None] | None = field(default=None, repr=False, compare=False)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def take(self, name: str) -> Sequence[str | None]:
+        return self.columns[self.names.index(name)] if name in self.names else [None] * len(self)
+
+    def list_columns(self) -> Mapping[str, Sequence[str]]:
+        return dict(zip(self.names, self.columns, strict=True))
+
+    def list_contents(self) -> Sequence[bytes]:
+        """Return what `encode_canonically` gives for each record."""
+        order = sorted(range(len(self.names)), key=self.names.__getitem__)
+        return list(map(str.encode, self._join(order, comma=",", colon=":")))
+
+    def list_places(self) -> Sequence[int]:
+        return self.places
+
+    def list_payloads(self) -> Sequence[str]:
+        return self._join(range(len(self.names)), comma=", ", colon=": ")
+
+    def make_record(self, index: int) -> Record:
+        values = {name: column[index] for name, column in zip(self.names, self.columns, strict=True)}
+        original = self.originals[index].rstrip(LINE_END)
+        return Record(self.places[index], self.lines[index], values, encode(values), original)
+
+    def _join(self, order: Sequence[int], *, comma: str, colon: str) -> list[str]:
+        """Return each record as a JSON object with its fields in this order."""
+        if self._quoted is None:
+            self._quoted = [_quote(column) for column in self.columns]
+        parts: list[Sequence[str] | repeat[str]] = []
+        before = "{"
+        for index in order:
+            quoted = self._quoted[index]
+            mark = "" if quoted else '"'
+            parts += [
+                repeat(f"{before}{encode_basestring(self.names[index])}{colon}{mark}"),
+                quoted or self.columns[index],
+            ]
+            before = f"{mark}{comma}"
+        return list(map("".join, zip(*parts, repeat(before.removesuffix(comma) + "}"))))
+
+
+def _quote(column: Sequence[str]) -> Sequence[str] | None:
+    """Return the cells as JSON strings; None if quotation marks around each cell are enough."""
+    text = "".join(column).encode()
+    return list(map(encode_basestring, column)) if len(text.translate(None, _ESCAPED)) < len(text) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Records read together: well-formed ones, those of the wrong length, and the number of lines they take."""
+
+    records: CsvSlice | None = None
+    refusals: Sequence[Refusal] = ()
+    line_count: int = 0
+
+    def __len__(self) -> int:
+        return (len(self.records) if self.records is not None else 0) + len(self.refusals)
+
+
+def read_run(lines: Sequence[bytes], names: Sequence[str], position: int, line: int) -> Run:
+    """Read as many of the lines as can be read together. They are without line feeds; none may go on after the last.
+
+    `position` and `line` are those before the first one.
+    """
+    rows, ends = _parse(lines)
+    while rows and not rows[-1]:  # a cursor stands after a record, not after the blank lines that follow it
+        rows.pop()
+    if not rows:
+        return Run()
+    ends = ends[: len(rows)]
+    if isinstance(ends, range) and set(map(len, rows)) == {len(names)}:
+        places, first_lines = (range(before + 1, before + 1 + len(rows)) for before in (position, line))
+        columns = list(zip(*rows, strict=True))
+        return Run(CsvSlice(names, columns, places, first_lines, lines[: len(rows)]), (), len(rows))
+    return _sort_out(rows, ends, lines, names, position, line)
+
+
+def _parse(lines: Sequence[bytes]) -> tuple[list[list[str]], Sequence[int]]:
+    """Return the rows, blank ones included, and the number of lines up to the end of each."""
+    with suppress(csv.Error, UnicodeDecodeError):
+        rows = list(csv.reader(map(bytes.decode, lines), strict=True))
+        if len(rows) == len(lines):
+            return rows, range(1, len(rows) + 1)
+    rows, ends = [], []
+    reader = csv.reader((line.decode() + "\n" for line in lines), strict=True)
+    with suppress(csv.Error, UnicodeDecodeError):
+        for row in reader:
+            rows.append(row)
+            ends.append(reader.line_num)
+    return rows, ends
+
+
+def _sort_out(
+    rows: list[list[str]], ends: Sequence[int], lines: Sequence[bytes], names: Sequence[str], position: int, line: int
+) -> Run:
+    """Return the run of rows that are not all records of one line."""
+    good: list[list[str]] = []
+    places: list[int] = []
+    first_lines: list[int] = []
+    originals: list[bytes] = []
+    refusals: list[Refusal] = []
+    for row, start, end in zip(rows, [0, *ends[:-1]], ends, strict=True):
+        if not row:
+            continue
+        position += 1
+        first_line = line + start + 1
+        original = b"\n".join(lines[start:end])
+        if len(row) == len(names):
+            good.append(row)
+            places.append(position)
+            first_lines.append(first_line)
+            originals.append(original)
+        else:
+            refusals.append(refuse_columns(row, len(names), position, first_line, original.rstrip(LINE_END)))
+    records = CsvSlice(names, list(zip(*good, strict=True)), places, first_lines, originals) if good else None
+    return Run(records, refusals, ends[-1])
