@@ -80,18 +80,23 @@ def seconds(default: float, meaning: str, *, least: float = 0) -> Setting[float]
     return Setting(default, meaning, f"Use a number of seconds, {least:g} or more.", _checked(float, fits), fits)
 
 
-def days(default: int | None, meaning: str) -> Setting[int | None]:
-    """A whole number of days; None (in the environment: never) for no limit."""
+def whole_or_never(default: int | None, meaning: str, *, least: int = 0, unit: str = "") -> Setting[int | None]:
+    """A whole number; None (in the environment: never) for no limit."""
 
     def fits(value: Any) -> None:
         if value is not None:
-            _at_least(1)(value)
+            _at_least(least)(value)
 
     def parse(text: str) -> int | None:
         return None if text.lower() == "never" else int(text)
 
-    hint = "Use a whole number of days, 1 or more, or never."
+    hint = f"Use a whole number{unit}, {least} or more, or never."
     return Setting(default, meaning, hint, _checked(parse, fits), fits)
+
+
+def days(default: int | None, meaning: str) -> Setting[int | None]:
+    """A whole number of days; None (in the environment: never) for no limit."""
+    return whole_or_never(default, meaning, least=1, unit=" of days")
 
 
 def text(default: str, meaning: str, *, fits: Callable[[Any], object] = str, hint: str = "") -> Setting[str]:
@@ -126,6 +131,10 @@ class Settings:
     ETL_TASK_SECONDS = seconds(600, "After this time a worker's task hands its run over to the next task.", least=0.1)
     ETL_BATCH_DEADLINE_SECONDS = seconds(600, "A run that lands no batch for this long loses its source.", least=0.5)
     ETL_RESEND_SECONDS = seconds(60, "A queued run whose message was lost is sent another after this time.", least=0.1)
+
+    ETL_READING_PROCESS_BYTES = whole_or_never(
+        4 << 20, "Content of which at least this many bytes are left is read by another process, on a second core."
+    )
 
     ETL_HTTP_RETRIES = whole(4, "Retries of a request after 429, 5xx, a connection error or a truncated body.")
     ETL_HTTP_BACKOFF_SECONDS = seconds(1, "The wait before the first retry. Each further wait is twice as long.")

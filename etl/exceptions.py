@@ -1,5 +1,6 @@
 """Exceptions that end a run, one per reaction of the caller. A bad record raises nothing: it is quarantined."""
 
+import traceback
 from datetime import UTC, datetime
 
 from etl.vocabulary import Reason
@@ -78,3 +79,15 @@ class HandedOver(Exception):
 
 class Interrupted(BaseException):
     """Ctrl-C or SIGTERM. Not an Exception, so that no error handler swallows it."""
+
+
+PLACE = "raised_in"
+"""The attribute of an error from another process that names its place there."""
+
+
+def describe_place(error: BaseException) -> str:
+    """Return where an error was raised, as `function (file:line)`."""
+    if hasattr(error, PLACE):
+        return str(getattr(error, PLACE))
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"

@@ -1,6 +1,7 @@
 """Makes a private copy of a file or body, with the hash of exactly those bytes."""
 
 import hashlib
+import io
 import os
 import stat
 import tempfile
@@ -9,12 +10,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from etl.exceptions import SourceError, TransientSourceError
 
 COPY_BYTES = 1 << 20
 COPY_ATTEMPTS = 3
+SHARED_BUFFER_BYTES = 128 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,40 @@ def copy_file(path: Path) -> Iterator[LocalCopy]:
                 yield LocalCopy(copy, fingerprint, size)
                 return
         raise TransientSourceError(f"{path} is being written while it is read: try again when it is complete.")
+
+
+def open_shared(descriptor: int) -> BinaryIO:
+    """Open an inherited descriptor for reading, at a position of its own: other processes may read it meanwhile."""
+    return io.BufferedReader(_Shared(descriptor), SHARED_BUFFER_BYTES)
+
+
+class _Shared(io.RawIOBase):
+    """Reads by `pread`, because processes that share a descriptor share its offset too."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._position = 0
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        bases = {os.SEEK_SET: 0, os.SEEK_CUR: self._position}
+        base = bases[whence] if whence in bases else os.fstat(self._descriptor).st_size
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        block = os.pread(self._descriptor, len(buffer), self._position)
+        buffer[: len(block)] = block
+        self._position += len(block)
+        return len(block)
 
 
 def find_change(path: Path) -> datetime | None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 from etl import landing
 from etl.change_detection import Batch, classify
-from etl.conf import conf
 from etl.fence.reads import Read, choose_read
 from etl.models import Checkpoint
-from etl.preparation import Prepared, prepare
+from etl.preparation import Prepared
 from etl.readers.content import Opening
 from etl.readers.source import Source
+from etl.reading_process.batches import preparing
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
@@ -48,15 +48,16 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
             return
         context.note_read(read)
         seen = 0
-        for prepared in prepare(source, content, read.cursor, read.shape, conf.ETL_BATCH_SIZE):
-            read = replace(read, shape=prepared.shape)
-            batch = _compare(source, prepared, read, context)
-            with context.shield():
-                reached = {**prepared.cursor, "size": content.size}  # for progress bars
-                read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
-            context.note_batch()
-            seen += prepared.seen
-            report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
+        with preparing(source, content, read.cursor, read.shape, run=context) as batches:
+            for prepared in batches:
+                read = replace(read, shape=prepared.shape)
+                batch = _compare(source, prepared, read, context)
+                with context.shield():
+                    reached = {**prepared.cursor, "size": content.size}  # for progress bars
+                    read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
+                context.note_batch()
+                seen += prepared.seen
+                report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
         end_run(started, context, describe_end(read.quarantined), ReadEnd(fingerprint, validators, read.shape))
 
 

@@ -1,12 +1,11 @@
 """What an error means for the run that it ended: the reason, and a text without secrets."""
 
 import logging
-import traceback
 
 from billiard.exceptions import SoftTimeLimitExceeded
 from django.db import Error
 
-from etl.exceptions import Interrupted, RunError
+from etl.exceptions import Interrupted, RunError, describe_place
 from etl.storage.transactions import describe
 from etl.vocabulary import Reason
 
@@ -25,7 +24,6 @@ def explain(error: BaseException) -> tuple[Reason, str]:
         return Reason.TIMED_OUT, "The task's soft time limit was reached; the next run resumes here."
     if isinstance(error, MemoryError):
         return Reason.OUT_OF_MEMORY, "Out of memory; a smaller ETL_BATCH_SIZE needs less."
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{type(error).__name__} in {frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
+    where = f"{type(error).__name__} in {describe_place(error)}"
     logger.error("A bug: %s", where, exc_info=error)
     return Reason.INTERNAL_ERROR, f"{where}: a bug in the source's code or in Kasparro; the log has the details."

@@ -27,6 +27,13 @@ class RunContext:
 
     def wait(self, seconds: float) -> None:
         """Sleep. An interruption or the loss of the source (LeaseLost, Overtaken) is raised at once."""
+        self._raise_if_over(seconds)
+
+    def raise_if_over(self) -> None:
+        """Raise what a wait would raise now."""
+        self._raise_if_over(0)
+
+    def _raise_if_over(self, seconds: float) -> None:
         loss = self.lease.wait(seconds)
         self.interruption.raise_if_received()
         if loss is not None:

@@ -1,0 +1,1 @@
+"""Reads and judges large content in a process of its own, while the run's process writes to PostgreSQL."""

@@ -1,0 +1,99 @@
+"""Chooses where content is read: large content in a reading process, the rest, and what that can't read, here."""
+
+import inspect
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from typing import Protocol
+
+from etl.conf import conf
+from etl.drift import Shape
+from etl.preparation import Prepared, prepare
+from etl.readers.content import Content
+from etl.readers.source import Source
+from etl.reading_process.messages import Order
+from etl.reading_process.process import ProcessLost, ReadingProcess
+from etl.records import Cursor
+
+logger = logging.getLogger(__name__)
+
+
+class Run(Protocol):
+    """What a read in another process needs from its run."""
+
+    def shield(self) -> AbstractContextManager[None]:
+        """Let the block finish before an interruption is raised."""
+
+    def raise_if_over(self) -> None:
+        """Raise the error that ends the run, if there is one."""
+
+    def note_retry(self, message: str) -> None:
+        """Log a retry, and store it as an event of the run."""
+
+
+@contextmanager
+def preparing(
+    source: Source, content: Content, cursor: Cursor | None, shape: Shape, *, run: Run
+) -> Iterator[Iterator[Prepared]]:
+    """Provide what `prepare` yields, in batches of ETL_BATCH_SIZE. After the block no reading process is left.
+
+    At most two batches are in memory: the one yielded last, and the next one in the reading process. A batch that is
+    yielded is one that has landed when the next is asked for, so its cursor is enough to continue in another process.
+    """
+    with closing(_prepare(source, content, cursor, shape, run)) as batches:
+        yield batches
+
+
+def _prepare(
+    source: Source, content: Content, cursor: Cursor | None, shape: Shape, run: Run
+) -> Generator[Prepared, None, None]:
+    while _is_long(content, cursor):
+        has_progressed = False
+        process = None
+        try:
+            with run.shield():
+                process = _start(source, content, cursor, shape)
+            if process is None:
+                break
+            for prepared in process.receive(run.raise_if_over):
+                yield prepared
+                cursor, shape, has_progressed = prepared.cursor, prepared.shape, True
+            return
+        except ProcessLost as loss:
+            is_worth_another = has_progressed or loss.is_due_to_run
+            run.raise_if_over()
+            run.note_retry(f"{loss} {'Another one continues' if is_worth_another else 'The run reads on without it'}.")
+            if not is_worth_another:
+                break
+        finally:
+            if process is not None:
+                with run.shield():
+                    process.end()
+    yield from prepare(source, content, cursor, shape, conf.ETL_BATCH_SIZE)
+
+
+def _is_long(content: Content, cursor: Cursor | None) -> bool:
+    least = conf.ETL_READING_PROCESS_BYTES
+    return least is not None and content.size - (cursor or {}).get("offset", 0) >= least
+
+
+def _start(source: Source, content: Content, cursor: Cursor | None, shape: Shape) -> ReadingProcess | None:
+    """Start a reading process. Returns None if it can't be started, or can't be given this source or content."""
+    if not _can_be_made_again(source):
+        return None
+    level = logging.getLogger().getEffectiveLevel()
+    order = Order(type(source), source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, level)
+    try:
+        return ReadingProcess(order, conf.ETL_LEASE_SECONDS)
+    except OSError as error:
+        logger.warning("%s is read without a reading process: %s", source.name, error)
+    except Exception as error:  # noqa: BLE001  (pickle raises anything)
+        logger.debug("%s can't be read by another process: %s", source.name, error)
+    return None
+
+
+def _can_be_made_again(source: Source) -> bool:
+    """Whether another process can make the same source, from the name of its class and without arguments."""
+    kind = type(source)
+    is_plain = kind.__init__ is not object.__init__ or not vars(source)
+    return kind.__module__ != "__main__" and is_plain and not inspect.signature(kind).parameters

@@ -1,0 +1,135 @@
+"""The reading process: `python -m etl.reading_process.child ORDER PATIENCE`. It writes to its pipe and nowhere else.
+
+It ends when its run's process does, whose end of stdin is then closed, and when nothing is taken from its pipe for
+PATIENCE seconds, because its run's process is frozen. It holds at most one batch that the run has not taken.
+"""
+
+import gc
+import logging
+import os
+import pickle
+import select
+import signal
+import sys
+import threading
+import traceback
+from logging.handlers import QueueHandler
+from queue import SimpleQueue
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import AppRegistryNotReady
+
+from etl.exceptions import describe_place
+from etl.local_copy import open_shared
+from etl.preparation import prepare
+from etl.reading_process.messages import GAVE_UP, HEADER, End, Failure, Inability, Order, encode, read_order
+
+
+class Pipe:
+    """The pipe to the run's process. Ends this process if nothing is taken from it, or if nobody can."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self.descriptor = os.dup(1)
+        os.dup2(2, 1)  # what a source prints must not disturb the frames
+        os.set_blocking(self.descriptor, False)
+        self.patience_ms = patience_seconds * 1000
+        self.poll = select.poll()
+        self.poll.register(self.descriptor, select.POLLOUT)
+
+    def send(self, message: object) -> None:
+        """Send a message, and wait until it is taken."""
+        self.send_frame(encode(message))
+
+    def send_frame(self, frame: bytes) -> None:
+        self._write(HEADER.pack(len(frame)))
+        self._write(frame)
+
+    def _write(self, text: bytes) -> None:
+        view = memoryview(text)
+        while view:
+            if not self.poll.poll(self.patience_ms):
+                os._exit(GAVE_UP)
+            try:
+                view = view[os.write(self.descriptor, view) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                os._exit(0)
+
+
+class LogHandler(QueueHandler):
+    """Sends log records to the run's process, which logs them like its own."""
+
+    def __init__(self, pipe: Pipe) -> None:
+        super().__init__(SimpleQueue())  # not used
+        self.pipe = pipe
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.pipe.send(record)
+
+
+def main() -> None:
+    descriptor, patience_seconds = int(sys.argv[1]), float(sys.argv[2])
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    pipe = Pipe(patience_seconds)
+    try:
+        order = load(descriptor)
+    except Exception as error:  # noqa: BLE001  (whatever a source's module raises, its run can read without this process)
+        pipe.send(Inability(f"{type(error).__name__}: {error}"))
+        return
+    if order.source.digest() != order.digest:
+        pipe.send(Inability(f"{order.source.name} has another contract or mapping here"))
+        return
+    logging.basicConfig(level=order.log_level, handlers=[LogHandler(pipe)], force=True)
+    send_batches(order, pipe)
+
+
+def end_with_parent() -> None:
+    """Wait until no process can write to stdin, which nobody ever does, and end this process."""
+    while os.read(0, 1):
+        pass
+    os._exit(0)
+
+
+def load(descriptor: int) -> Order:
+    """Read the order. Few sources import models; for them the apps are loaded, which takes a second."""
+    file = open_shared(descriptor)
+    try:
+        return read_order(file)
+    except AppRegistryNotReady:
+        apps.populate(settings.INSTALLED_APPS)
+        return read_order(file)
+
+
+def send_batches(order: Order, pipe: Pipe) -> None:
+    """Send all batches, and then the end or the error."""
+    # A batch makes almost no cycles, so they are collected when it is gone and there is little to look at.
+    gc.disable()
+    gc.freeze()
+    batches = prepare(order.source(), order.content, order.cursor, order.shape, order.batch_size)
+    try:
+        while (prepared := next(batches, None)) is not None:
+            frame = encode(prepared)
+            del prepared
+            gc.collect()
+            pipe.send_frame(frame)
+    except Exception as error:  # noqa: BLE001  (boundary: the run's process raises it again)
+        pipe.send(make_failure(error))
+    else:
+        pipe.send(End())
+
+
+def make_failure(error: Exception) -> Failure:
+    """Describe the error. One that can't be pickled becomes a RuntimeError with its text."""
+    place, text = describe_place(error), "".join(traceback.format_exception(error))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  (our own)
+    except Exception:  # noqa: BLE001  (an exception's class may define anything)
+        error = RuntimeError(f"{type(error).__name__}: {error}")
+    return Failure(error, place, text)
+
+
+if __name__ == "__main__":
+    main()

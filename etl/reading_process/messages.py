@@ -1,0 +1,106 @@
+"""What travels between a run and its reading process: an order in a file, then frames on a pipe.
+
+Everything is pickled: both ends run the same code as the same user, and nobody else can write to the file or the pipe.
+"""
+
+import pickle
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from etl.drift import Shape
+from etl.local_copy import LocalCopy, open_shared
+from etl.readers.content import Content
+from etl.readers.source import Source
+from etl.records import Cursor
+
+HEADER = struct.Struct("!Q")
+"""A frame's length in bytes, in front of it."""
+
+GAVE_UP = 75
+"""The exit status of a reading process from which nothing was taken for `patience_seconds` (EX_TEMPFAIL)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to read: a source, its content after the cursor, and the shape of the records before it.
+
+    `digest` is the source's, and `log_level` the level from which log records are sent.
+    """
+
+    source: type[Source]
+    digest: str
+    content: Content
+    cursor: Cursor | None
+    shape: Shape
+    batch_size: int
+    log_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The error that ended the read, its place, and its traceback for the log."""
+
+    error: Exception
+    place: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
+class Inability:
+    """Why this process can't read at all, although another one might."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """All batches have been sent."""
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves local copies out: the process inherits their descriptors."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__(file, protocol=5)
+        self.descriptors: list[int] = []
+
+    def persistent_id(self, value: Any) -> tuple[int, str, int] | None:
+        if not isinstance(value, LocalCopy):
+            return None
+        value.file.flush()
+        self.descriptors.append(value.file.fileno())
+        return value.file.fileno(), value.fingerprint, value.size
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, value: tuple[int, str, int]) -> LocalCopy:
+        descriptor, fingerprint, size = value
+        return LocalCopy(open_shared(descriptor), fingerprint, size)
+
+
+def write_order(order: Order, file: BinaryIO) -> Sequence[int]:
+    """Write the order and return the descriptors that the process must inherit. Any exception: it can't be written."""
+    pickler = _Pickler(file)
+    pickler.dump(order)
+    file.flush()
+    return pickler.descriptors
+
+
+def read_order(file: BinaryIO) -> Order:
+    """Read the order from the beginning of the file; this imports the source's module."""
+    file.seek(0)
+    order = _Unpickler(file).load()
+    assert isinstance(order, Order)
+    return order
+
+
+def encode(message: object) -> bytes:
+    """Return the message as a frame without its header."""
+    return pickle.dumps(message, protocol=5)
+
+
+def decode(frame: bytes | bytearray) -> object:
+    """Return a frame's message."""
+    return pickle.loads(frame)  # noqa: S301  (from our own process, on a pipe that nobody else can write to)
