@@ -14,14 +14,14 @@ from etl import landing
 from etl.change_detection import Batch, classify
 from etl.fence.reads import Read, choose_read
 from etl.models import Checkpoint
-from etl.preparation import Prepared
 from etl.readers.content import Opening
 from etl.readers.source import Source
 from etl.reading_process.batches import preparing
+from etl.records import Judged
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
-from etl.storage.lookup import find_stored
+from etl.storage.lookup import Lookup
 from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
 from etl.vocabulary import Reason, Status
@@ -47,11 +47,12 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
             end_run(started, context, unchanged, ReadEnd(fingerprint, validators))
             return
         context.note_read(read)
+        lookup = _begin_lookup(source, checkpoint, read)
         seen = 0
         with preparing(source, content, read.cursor, read.shape, run=context) as batches:
             for prepared in batches:
                 read = replace(read, shape=prepared.shape)
-                batch = _compare(source, prepared, read, context)
+                batch = _compare(lookup, prepared.judged, context)
                 with context.shield():
                     reached = {**prepared.cursor, "size": content.size}  # for progress bars
                     read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
@@ -90,13 +91,16 @@ def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
     return not read.is_full and not checkpoint.is_reading and read.fingerprint == checkpoint.fingerprint
 
 
-def _compare(source: Source, prepared: Prepared, read: Read, context: RunContext) -> Batch:
+def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
+    is_first = not read.is_begun and not checkpoint.record_count
+    return Lookup(source, read_number=read.number, read_sequence=read.first_sequence, is_first=is_first)
+
+
+def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:
     """Compare the batch's accepted records with the stored ones."""
-    judged = prepared.judged
+    chosen = lookup.choose(judged.external_ids)
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
-                known = find_stored(
-                    source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence
-                )
+                known = lookup.find(chosen)
     return classify(judged, known)
