@@ -57,8 +57,30 @@ def classify(judged: Judged, known: dict[str, Version]) -> Batch:
     If records carry a time, the newest counts, regardless of its position. Otherwise the first of a read counts.
     """
     batch = Batch(judged)
-    _place_all(batch, range(len(judged)), known)
+    if known or judged.repeats is None:
+        _place_all(batch, range(len(judged)), known)
+    else:
+        _place_mostly_new(batch, judged.repeats, known)
     return batch
+
+
+def _place_mostly_new(batch: Batch, repeats: Iterable[int], known: dict[str, Version]) -> None:
+    """Place a batch of which nothing is stored: the rows between the repeats are new."""
+    begin = 0
+    for repeat in repeats:
+        _insert(batch, range(begin, repeat))
+        _place_all(batch, (repeat,), known)
+        begin = repeat + 1
+    _insert(batch, range(begin, len(batch.judged)))
+
+
+def _insert(batch: Batch, rows: range) -> None:
+    place = len(batch.versions)
+    ids = batch.judged.external_ids[rows.start : rows.stop]
+    batch.inserts.update(zip(ids, range(place, place + len(rows)), strict=True))
+    batch.versions.extend(rows)
+    batch.counters.new += len(rows)
+    batch.found += len(rows)
 
 
 def classify_replayed(judged: Judged, met: Iterable[int], others: Iterable[int], known: dict[str, Version]) -> Batch:

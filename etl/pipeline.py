@@ -98,9 +98,8 @@ def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
 
 def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:
     """Compare the batch's accepted records with the stored ones."""
-    chosen = lookup.choose(judged.external_ids)
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
-                known = lookup.find(chosen)
+                known = lookup.find(judged)
     return classify(judged, known)

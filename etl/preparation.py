@@ -8,6 +8,7 @@ from etl.judgement import Judge
 from etl.readers.content import Content
 from etl.readers.source import Source
 from etl.records import Cursor, Judged
+from etl.seen_ids import SeenIds
 from etl.vocabulary import SourceKind
 
 
@@ -30,8 +31,11 @@ def prepare(
 ) -> Iterator[Prepared]:
     """Yield the batches of the content from the cursor on; `shape` counts the records before it. Raises SourceError."""
     judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
+    seen_ids = SeenIds() if cursor is None else None  # of a read that goes on, only the database knows the ids
     for chunk in content.read(cursor, batch_size):
         # The shape includes records that the contract refuses.
         shape = shape.observe_slices(chunk.slices, is_lexical=is_lexical)
-        seen = sum(map(len, chunk.slices)) + len(chunk.refusals)
-        yield Prepared(judge.judge_chunk(chunk), seen, shape, chunk.cursor)
+        judged = judge.judge_chunk(chunk)
+        if seen_ids is not None:
+            judged.repeats = seen_ids.add(judged.external_ids)
+        yield Prepared(judged, sum(map(len, chunk.slices)) + len(chunk.refusals), shape, chunk.cursor)

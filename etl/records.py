@@ -113,6 +113,8 @@ class Judged:
 
     `raw` and `unified` hold lines of COPY text, without what the batch adds: external id, position and payload; and
     external id, name, category, value, currency, event time, content hash and values hash. `times` are the event times.
+    `repeats`, if known, are the rows whose id the same read may have met before, in this batch or in an earlier one;
+    the ids of all other rows are new to it.
     """
 
     external_ids: list[str] = field(default_factory=list)
@@ -122,6 +124,7 @@ class Judged:
     raw: list[str] = field(default_factory=list)
     unified: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)
+    repeats: list[int] | None = None
 
     def __len__(self) -> int:
         """Return the number of accepted records."""

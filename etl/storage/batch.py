@@ -3,6 +3,7 @@
 Keys are sorted, so that two writers of the same rows wait for each other instead of deadlocking.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from etl.change_detection import Batch
@@ -16,6 +17,11 @@ from etl.storage.refusals import write_refusals
 _RAW = ("id", "run_id", "source", "sequence", "external_id", "position", "payload")
 _RECORD = ("external_id", "name", "category", "value", "currency", "event_timestamp", "content_hash", "values_hash")
 
+# Usually no other session draws ids meanwhile, and the first one says it all.
+_DRAW_RAW_IDS = """
+    SELECT min(id), CASE WHEN max(id) - min(id) >= count(*) THEN array_agg(id) END
+    FROM (SELECT nextval('raw_record_id') AS id FROM generate_series(1, %s)) AS drawn
+"""
 _CREATE_UPDATES = """
     CREATE TEMPORARY TABLE IF NOT EXISTS etl_batch_updates (
         id bigint PRIMARY KEY, raw_id bigint, external_id text, name text, category text, value numeric(38, 18),
@@ -46,7 +52,7 @@ def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
     return write_refusals(cursor, batch.judged.refusals, stamp)
 
 
-def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> list[int]:
+def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
     """Write raw and unified. Returns the ids of the raw records, in the order of the batch's versions."""
     raw_ids = _write_raw(cursor, batch, stamp)
     _insert_unified(cursor, batch, raw_ids, stamp)
@@ -54,18 +60,23 @@ def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> list[int]:
     return raw_ids
 
 
-def _write_raw(cursor: Any, batch: Batch, stamp: Stamp) -> list[int]:
+def _write_raw(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
     if not batch.versions:
         return []
-    cursor.execute("SELECT nextval('raw_record_id') FROM generate_series(1, %s)", [len(batch.versions)])
-    raw_ids = [row[0] for row in cursor.fetchall()]
+    raw_ids = _draw_raw_ids(cursor, len(batch.versions))
     of_batch, raw = join_values((stamp.run_id, stamp.source, stamp.sequence)), batch.judged.raw
     lines = [f"{raw_id}\t{of_batch}\t{raw[index]}" for raw_id, index in zip(raw_ids, batch.versions, strict=True)]
     copy_lines(cursor, RAW_MODELS[stamp.kind].table(), _RAW, lines)
     return raw_ids
 
 
-def _insert_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: Stamp) -> None:
+def _draw_raw_ids(cursor: Any, count: int) -> Sequence[int]:
+    cursor.execute(_DRAW_RAW_IDS, [count])
+    first, others = cursor.fetchone()
+    return range(first, first + count) if others is None else others
+
+
+def _insert_unified(cursor: Any, batch: Batch, raw_ids: Sequence[int], stamp: Stamp) -> None:
     if not batch.inserts:
         return
     of_batch = join_values((stamp.source, stamp.now, stamp.now, stamp.sequence))
@@ -75,7 +86,7 @@ def _insert_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: Stamp)
     copy_lines(cursor, "unified_records", columns, lines)
 
 
-def _update_unified(cursor: Any, batch: Batch, raw_ids: list[int], stamp: Stamp) -> None:
+def _update_unified(cursor: Any, batch: Batch, raw_ids: Sequence[int], stamp: Stamp) -> None:
     unified, versions = batch.judged.unified, batch.versions
     lines = [f"{row}\t{raw_ids[place]}\t{unified[versions[place]]}" for row, place in batch.updates.items()]
     lines += [f"{row}\t{raw_id}\t{unified[index]}" for row, (index, raw_id) in batch.rewrites.items()]

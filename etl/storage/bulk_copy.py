@@ -22,7 +22,7 @@ def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Iterable[
 
     Raises django.db's errors. The names of table and columns must never come from input.
     """
-    text = "".join([f"{line}\n" for line in lines])
+    text = "\n".join([*lines, ""])
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
     with connection.wrap_database_errors:  # Django wraps execute(), but not this
         cursor.copy_expert(statement, io.BytesIO(text.encode()), BLOCK_BYTES)

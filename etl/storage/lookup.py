@@ -1,12 +1,12 @@
 """Finds which versions of a batch's records are stored, and whether this read has already accepted them."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from etl.change_detection import Version
 from etl.readers.source import Source
+from etl.records import Judged
 from etl.storage.marks import find_met, is_marked, load_marks
-from etl.storage.seen_ids import SeenIds
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
@@ -38,17 +38,13 @@ class Lookup:
     def __init__(self, source: Source, *, read_number: int, read_sequence: int, is_first: bool) -> None:
         """`is_first`: the source has no records, and this read has landed no batch yet."""
         self.source, self.read_number, self.read_sequence = source, read_number, read_sequence
-        self.seen = SeenIds() if is_first else None
+        self.is_first = is_first
         self.last_id: int | None = None
         self.is_in_order = True
 
-    def choose(self, external_ids: Sequence[str]) -> Collection[str]:
-        """Return the ids of the next batch that may be stored. Call it once for each batch."""
-        return self.seen.add(external_ids) if self.seen is not None else external_ids
-
-    def find(self, external_ids: Collection[str]) -> dict[str, Version]:
-        """Return the stored versions of these records, by external id, as `find_stored` does."""
-        keys = set(external_ids)
+    def find(self, judged: Judged) -> dict[str, Version]:
+        """Return the stored versions of a batch's records, by external id, as `find_stored` does."""
+        keys = set(self._choose(judged))
         if not keys:
             return {}
         with bounded_transaction() as cursor:
@@ -59,9 +55,15 @@ class Lookup:
             self.last_id = max(row[1] for row in rows.values())
         return known
 
+    def _choose(self, judged: Judged) -> Iterable[str]:
+        """Return the ids that may be stored."""
+        if self.is_first and judged.repeats is not None:
+            return (judged.external_ids[row] for row in judged.repeats)
+        return judged.external_ids
+
     def _find_in_order(self, cursor: Any, keys: Collection[str]) -> Rows:
         """Read the rows after the last batch's, and keep those of this batch."""
-        if self.last_id is None or self.seen is not None or not self.is_in_order:
+        if self.last_id is None or self.is_first or not self.is_in_order:
             return {}
         end = self.last_id + round(len(keys) * WINDOW)
         cursor.execute(_FIND_BY_ID, [self.last_id, end, self.source.name])
