@@ -74,6 +74,13 @@ def test_a_chunk_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> 
     assert [len(chunk.items) for chunk in chunks] == [3, 3, 3, 1]
 
 
+def test_a_chunk_of_wide_lines_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "CHUNK_BYTES", 1000)
+    text = "id,text\n" + f"1,{'x' * WIDTH}\n" * 10
+    chunks = list(CsvContent(hold(text.encode()), "wide").read(None, 10_000))
+    assert [len(chunk.items) for chunk in chunks] == [3, 3, 3, 1]
+
+
 def test_of_a_wide_refused_record_the_beginning_is_kept() -> None:
     original = Original.of(b"x" * (ORIGINAL_BYTES + 1))
     assert (len(original.head), original.length) == (ORIGINAL_BYTES, ORIGINAL_BYTES + 1)

@@ -71,6 +71,13 @@ MISTAKES = (
     ),
     Mistake(
         10,
+        "a chunk of CSV lines without a limit in bytes",
+        "etl/readers/csv_file.py",
+        (("max(0, start + content.CHUNK_BYTES - self.lines.offset)", "content.CHUNK_BYTES"),),
+        caught_by=(f"{MEMORY}test_a_chunk_of_wide_lines_ends_early",),
+    ),
+    Mistake(
+        10,
         "a replay's page without a limit in bytes",
         "etl/storage/refusals.py",
         (drop("            if size >= CHUNK_BYTES:\n                break\n"),),

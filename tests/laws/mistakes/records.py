@@ -40,6 +40,13 @@ MISTAKES = (
     ),
     Mistake(
         4,
+        "a line break in quotes that moves the places after it",
+        "etl/readers/csv_slices.py",
+        (("        if len(rows) == len(lines):\n", "        if rows:\n"),),
+        caught_by=("tests/readers/test_csv_slices.py::test_any_bytes_give_the_same_read_together_as_one_by_one",),
+    ),
+    Mistake(
+        4,
         "a replayed record that was discarded meanwhile",
         "etl/landing.py",
         (("        if not lock_open(cursor, page.landed.keys() | page.refused.keys()):\n", "        if False:\n"),),
