@@ -1,7 +1,6 @@
-"""What each round measures: the contestants in their order, and how many of the rounds each takes part in."""
+"""The contestants in the order of a round, and in how many of the rounds each takes part."""
 
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +16,7 @@ SCRIPT = Path(__file__).parent / "plain.sql"
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """`name` is what `--only` selects by; `rounds` limits how often it is measured."""
+    """`--only` selects by `name`; `rounds` limits how often it is measured."""
 
     name: str
     measure: Callable[[Bench, int], None]
@@ -28,18 +27,18 @@ def list_contestants() -> list[Contestant]:
     """Return all, in the order of a round."""
     return [
         Contestant("products", _load_products),
-        Contestant("products yardstick", lambda bench, number: yardstick.time_copies(bench, "products")),
-        Contestant("products worker", lambda bench, number: ours.load_through_worker(bench, "products")),
+        Contestant("products yardstick", lambda bench, _: yardstick.time_copies(bench, "products")),
+        Contestant("products worker", lambda bench, _: ours.load_through_worker(bench, "products")),
         Contestant("products plain", _load_plainly),
         *(
             Contestant(f"products {peer.name}", partial(_load_peer, peer), rounds=1 if peer.share < 1 else 99)
             for peer in PEERS
             if peer.is_installed()
         ),
-        Contestant("rough", lambda bench, number: ours.load_first(bench, "rough")),
-        Contestant("rough yardstick", lambda bench, number: yardstick.time_copies(bench, "rough")),
-        Contestant("lines", lambda bench, number: ours.load_first(bench, "lines"), rounds=2),
-        Contestant("array", lambda bench, number: ours.load_first(bench, "array"), rounds=2),
+        Contestant("rough", lambda bench, _: ours.load_first(bench, "rough")),
+        Contestant("rough yardstick", lambda bench, _: yardstick.time_copies(bench, "rough")),
+        Contestant("lines", lambda bench, _: ours.load_first(bench, "lines"), rounds=2),
+        Contestant("array", lambda bench, _: ours.load_first(bench, "array"), rounds=2),
     ]
 
 
@@ -53,8 +52,7 @@ def _load_plainly(bench: Bench, number: int) -> None:
     script = bench.folder / "plain.sql"
     for step, variant in _list_steps(number):
         script.write_text(SCRIPT.read_text().format(file=bench.folder / variant / "products.csv"))
-        command = [sys.executable, str(yardstick.PROCESS), bench.database.url, str(script)]
-        bench.measure(Case(PLAIN, "products", step), command)
+        bench.measure(Case(PLAIN, "products", step), yardstick.make_command(bench, script))
 
 
 def _load_peer(peer: Peer, bench: Bench, number: int) -> None:

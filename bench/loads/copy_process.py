@@ -1,7 +1,7 @@
 """A bare process with one session, for COPYs: `copy_process.py URL SCRIPT`, without Django and the project's code.
 
-Each statement of the script is committed alone, unless the script opens a transaction. A line `-- from PATH` before a
-COPY names the file that it reads.
+Each statement of the script is committed by itself, unless the script opens a transaction. A line `-- from PATH`
+before a COPY names the file that it reads.
 """
 
 import re

@@ -40,6 +40,8 @@ class Product(models.Model):
     price = models.DecimalField(max_digits=38, decimal_places=18)
     extra_col = models.TextField()
 
+    objects: models.Manager["Product"] = models.Manager()
+
     class Meta:
         app_label = "peer"
         db_table = "peer_products"

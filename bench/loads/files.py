@@ -16,11 +16,20 @@ ROUGH_COLUMNS = (
 )
 REFUSED_PRODUCTS, REPEATED_PRODUCTS, QUOTED_PRODUCTS, REFUSED_ROUGH = 0.008, 0.005, 0.02, 0.03
 CHANGED_EVERY = 1000
-TITLES = ("Ledger", "Größe »M«", "Книга учёта", "製品カタログ", "دفتر الحسابات", 'The "old" map', "Ταμείο", "Atlas, vol. 2")
+TITLES = (
+    "Ledger",
+    "Größe »M«",
+    "Книга учёта",
+    "製品カタログ",
+    "دفتر الحسابات",
+    'The "old" map',
+    "Ταμείο",
+    "Atlas, vol. 2",
+)
 BODIES = (
     "Plain text without surprises, long enough to matter for the size of a row.",
     'He said "no",\nand the next line\tbegan with a tab.',
-    "Первая строка\r\nВторая строка, с запятой",
+    "Ligne première\r\nПривіт, Європо",  # noqa: RUF001  (other alphabets are the point)
     r"A path such as C:\new\table and a \N that is no NULL",
     "多くの文字、改行\nと「引用」",
 )
@@ -105,4 +114,3 @@ def write_array(path: Path, rows: Iterator[Row]) -> Path:
             file.write(f"{',' if number else '['}{json.dumps(row, ensure_ascii=False)}")
         file.write("]")
     return path
-

@@ -15,7 +15,7 @@ SNAPSHOTS = "schema_snapshots"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What is measured: who reads which source, and how often it has been read before."""
+    """A contestant, the source that it reads, and the step: a first load, or a later one."""
 
     who: str
     source: str
@@ -93,8 +93,6 @@ class Meter:
     def finish(self, done: Done) -> Figure:
         self.database.wait_for_sessions()
         server_cpu = self.database.read_cpu() - self.cpu
-        written = {
-            table: count - self.written.get(table, 0) for table, count in self.database.count_written().items()
-        }
+        written = {table: count - self.written.get(table, 0) for table, count in self.database.count_written().items()}
         written = {table: count for table, count in written.items() if count}
         return Figure(done.seconds, done.cpu, server_cpu, done.peak_mib, self.load, written)

@@ -32,15 +32,12 @@ def manage(*arguments: str) -> list[str]:
 def place(bench: Bench, source: str, variant: str = "first") -> None:
     """Put the source's file of this variant where the source reads it."""
     target = bench.folder / FILES[source]
-    draft = target.with_suffix(".draft")
-    os.link(bench.folder / variant / target.name, draft)
-    draft.replace(target)
+    target.unlink(missing_ok=True)
+    os.link(bench.folder / variant / target.name, target)
 
 
 def ingest(bench: Bench, source: str, step: str, *options: str) -> dict[str, Any]:
-    done = bench.measure(
-        Case(TERMINAL, source, step), manage("ingest", f"bench_{source}", "--json", *options)
-    )
+    done = bench.measure(Case(TERMINAL, source, step), manage("ingest", f"bench_{source}", "--json", *options))
     outcome: dict[str, Any] = json.loads(done.output.splitlines()[-1])
     if outcome["status"] not in ("success", "partial"):
         sys.exit(f"{source}, {step}: {outcome}")

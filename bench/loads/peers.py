@@ -31,7 +31,7 @@ class Peer:
         return self.program.exists()
 
     def make_command(self, file: Path, url: str, folder: Path) -> list[str]:
-        places = {"file": str(file), "url": name_host(url), "folder": str(folder)}
+        places = {"file": str(file), "url": url, "hosted_url": name_host(url), "folder": str(folder)}
         return [part.format(**places) for part in self.command]
 
 
@@ -44,7 +44,7 @@ def name_host(url: str) -> str:
 
 
 def _run_dlt(mode: str) -> list[str]:
-    return [str(VENV / "bin" / "python"), str(HERE / "dlt_peer.py"), mode, "{file}", "{url}", "{folder}"]
+    return [str(VENV / "bin" / "python"), str(HERE / "dlt_peer.py"), mode, "{file}", "{hosted_url}", "{folder}"]
 
 
 PEERS = (

@@ -41,8 +41,8 @@ def list_tree(pid: int) -> list[int]:
     """Return the process and all of its descendants."""
     found = [pid]
     for each in found:  # it grows while it is read
-        for children in Path(f"/proc/{each}/task").glob("*/children"):
-            with suppress(OSError):  # the thread has just ended
+        with suppress(OSError):  # the process or one of its threads has just ended
+            for children in Path(f"/proc/{each}/task").glob("*/children"):
                 found += map(int, children.read_text().split())
     return found
 
@@ -85,7 +85,7 @@ def sampling(pid: int) -> Iterator[Peak]:
 
 
 def run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> Done:
-    """Run the command and measure it. Its output goes to a file, which nobody has to read while it runs."""
+    """Run the command and measure it. Its output goes to a file, which nothing has to read while it runs."""
     log = folder / "output.txt"
     with log.open("wb") as file:
         began = time.perf_counter()

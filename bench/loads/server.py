@@ -24,7 +24,7 @@ _COUNT_WRITTEN = """
 class LoadDatabase(Database):
     """The benchmark's database, on a server whose processes /proc shows."""
 
-    def __init__(self, servers: Any, folder: Path, url: str) -> None:
+    def __init__(self, servers: Any, folder: Path, url: str = "") -> None:
         super().__init__(servers, NAME, folder)
         self.environment |= {"ETL_SOURCES": SOURCES, "BENCH_FOLDER": str(folder), "BENCH_URL": url}
         self.template = Database(servers, TEMPLATE, folder)

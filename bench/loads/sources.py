@@ -1,6 +1,7 @@
 """The sources of the load benchmark; ETL_SOURCES names them, and BENCH_FOLDER and BENCH_URL are where they read."""
 
 import os
+from typing import Any
 
 from etl.sources import (
     Contract,
@@ -26,7 +27,12 @@ class Product(Contract):
     price: PositiveDecimal
 
 
-PRODUCT_MAPPING = {"external_id": "product_id", "name": "name", "category": lower("category"), "value": "price"}
+PRODUCT_MAPPING: dict[str, Any] = {
+    "external_id": "product_id",
+    "name": "name",
+    "category": lower("category"),
+    "value": "price",
+}
 
 
 class Products(CsvSource):

@@ -29,10 +29,17 @@ def keep_rows(bench: Bench, source: str) -> None:
 def time_copies(bench: Bench, source: str) -> None:
     """COPY these rows, each table in a transaction of its own, into copies of the tables with all their indexes."""
     files = _list_files(bench, source)
+    if not all(path.exists() for path in files.values()):
+        sys.exit(f"The yardstick needs the rows of our run: measure {source} too.")
     bench.database.renew()
     bench.database.execute("CREATE SCHEMA yardstick")
     for table in files:
         bench.database.execute(f"CREATE TABLE yardstick.{table} (LIKE public.{table} INCLUDING ALL)")
     script = bench.folder / "yardstick.sql"
     script.write_text("".join(f"-- from {path}\nCOPY yardstick.{table} FROM STDIN;\n" for table, path in files.items()))
-    bench.measure(Case(WHO, source), [sys.executable, str(PROCESS), bench.database.url, str(script)])
+    bench.measure(Case(WHO, source), make_command(bench, script))
+
+
+def make_command(bench: Bench, script: Path) -> list[str]:
+    """The bare process that runs the script."""
+    return [sys.executable, str(PROCESS), bench.database.url, str(script)]
