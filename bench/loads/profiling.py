@@ -28,7 +28,7 @@ def profile(bench: Bench) -> str:
         return f"The profile failed: {done.output[-300:]}"
     parts, functions = _read(output)
     total = sum(seconds for _, seconds in parts)
-    head = f"A profiled first load, {total:.1f} s in the main thread. A part includes the built-in functions that it calls."
+    head = f"A profiled first load, {total:.1f} s in the main thread. A part includes its calls of built-in functions."
     tables = (_make(name, costs, total) for name, costs in (("part", parts), ("function", functions)))
     return "\n\n".join((head, *tables))
 

@@ -100,7 +100,7 @@ class LoadDatabase(Database):
     def is_durable(self) -> bool:
         """Whether the settings that protect commits have their defaults."""
         wanted = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "wal_level": "replica"}
-        return {name: self.execute(f"SHOW {name}")[0][0] for name in wanted} == wanted
+        return {name: self.template.execute(f"SHOW {name}")[0][0] for name in wanted} == wanted
 
 
 def find_load() -> float:

@@ -32,7 +32,7 @@ CASES = (
 
 
 def describe_conditions(bench: Bench, rounds: int) -> str:
-    ((version,),) = bench.database.execute("SHOW server_version")
+    ((version,),) = bench.database.template.execute("SHOW server_version")
     missing = [peer.name for peer in PEERS if not peer.is_installed()]
     return (
         f"{describe_machine(version)}, {list_versions()}; {bench.rows:,} rows; medians of up to {rounds} interleaved"
