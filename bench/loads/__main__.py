@@ -18,7 +18,7 @@ from django.conf import settings
 
 from bench.database import PRODUCTS, ROOT
 from bench.loads import files, ours, probes, profiling, tables
-from bench.loads.contestants import list_contestants
+from bench.loads.contestants import check_plain, list_contestants
 from bench.loads.file_server import serving
 from bench.loads.measuring import Bench
 from bench.loads.peers import PEERS
@@ -101,6 +101,7 @@ def measure(bench: Bench, rounds: int, word: str) -> None:
         for each in contestants if number % 2 == 0 else reversed(contestants):
             if number < each.rounds:
                 each.measure(bench, number)
+    check_plain(bench)
     if word in "start":
         ours.time_starts(bench, STARTS)
 

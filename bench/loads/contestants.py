@@ -1,6 +1,7 @@
 """The contestants in the order of a round, and in how many of the rounds each takes part."""
 
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +54,13 @@ def _load_plainly(bench: Bench, number: int) -> None:
     for step, variant in _list_steps(number):
         script.write_text(SCRIPT.read_text().format(file=bench.folder / variant / "products.csv"))
         bench.measure(Case(PLAIN, "products", step), yardstick.make_command(bench, script))
+
+
+def check_plain(bench: Bench) -> None:
+    """End the benchmark if plain SQL did not write as many rows into the two tables as our run did."""
+    plain, base = (bench.figures.by_case.get(Case(who, "products")) for who in (PLAIN, yardstick.WHO))
+    if plain and base and sorted(plain[0].written.values()) != sorted(base[0].written.values()):
+        sys.exit(f"Plain SQL wrote other rows than our run: {plain[0].written}, not {base[0].written}")
 
 
 def _load_peer(peer: Peer, bench: Bench, number: int) -> None:
