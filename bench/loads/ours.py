@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -31,9 +32,14 @@ def manage(*arguments: str) -> list[str]:
 
 def place(bench: Bench, source: str, variant: str = "first") -> None:
     """Put the source's file of this variant where the source reads it."""
+    os.link(bench.folder / variant / FILES[source], empty_place(bench, source))
+
+
+def empty_place(bench: Bench, source: str) -> Path:
+    """Return the path that the source reads. A file there is removed, not changed: it may be a link."""
     target = bench.folder / FILES[source]
     target.unlink(missing_ok=True)
-    os.link(bench.folder / variant / target.name, target)
+    return target
 
 
 def ingest(bench: Bench, source: str, step: str, *options: str) -> dict[str, Any]:

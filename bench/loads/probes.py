@@ -1,4 +1,4 @@
-"""What each contestant does to a file with one bad number: in a first load, and after a load of good rows."""
+"""What each contestant does to a file with one bad number: early or late in a first load, and in a later load."""
 
 import shutil
 import sys
@@ -12,7 +12,8 @@ from bench.loads.measuring import Bench
 from bench.loads.peers import PEERS, Peer
 from bench.loads.processes import run
 
-ROWS, BAD_ROW = 1000, 500
+ROWS, LATE_ROWS = 1_000, 50_000
+"""The bad number is in the middle of a small file, and of a large one: beyond the part that peers take as a sample."""
 _TYPES = """
     SELECT string_agg(column_name || ' is ' || data_type, ', ' ORDER BY ordinal_position)
     FROM information_schema.columns
@@ -38,29 +39,29 @@ def list_probes() -> list[Probe]:
     ]
 
 
-def try_bad_rows(bench: Bench) -> dict[str, tuple[str, str]]:
-    """Return for each contestant what happened to the bad row in a first load, and in a later one."""
-    good, bad = _write_files(bench.folder)
+def try_bad_rows(bench: Bench) -> dict[str, list[str]]:
+    """Return for each contestant the outcomes: early and late in a first load, and in a later load."""
+    (good, bad), (_, late) = _write_files(bench.folder, ROWS), _write_files(bench.folder, LATE_ROWS)
     tried = {}
     for probe in list_probes():
         outcomes = []
-        for loaded in ([bad], [good, bad]):
+        for loaded in ([bad], [late], [good, bad]):
             bench.database.renew()
             shutil.rmtree(bench.folder / "peer", ignore_errors=True)
             statuses = [probe.load(bench, file) for file in loaded]
             outcomes.append(_describe(bench, probe, statuses[-1]))
-        tried[probe.name] = (outcomes[0], outcomes[1])
+        tried[probe.name] = outcomes
         print(f"{probe.name}: {outcomes}", file=sys.stderr, flush=True)
     return tried
 
 
-def _write_files(folder: Path) -> tuple[Path, Path]:
+def _write_files(folder: Path, count: int) -> tuple[Path, Path]:
     """Write good rows, and the same rows with another name in each and a price that is not a number in one."""
-    rows = list(files.make_products(2 * ROWS, is_clean=True))[:ROWS]
-    good = files.write_csv(folder / "good.csv", iter(rows))
+    rows = list(files.make_products(2 * count, is_clean=True))[:count]
+    good = files.write_csv(folder / f"good-{count}.csv", iter(rows))
     changed = [row | {"name": f"{row['name']}, new"} for row in rows]
-    changed[BAD_ROW]["price"] = "12 EUR"
-    return good, files.write_csv(folder / "bad.csv", iter(changed))
+    changed[count // 2]["price"] = "12 EUR"
+    return good, files.write_csv(folder / f"bad-{count}.csv", iter(changed))
 
 
 def _describe(bench: Bench, probe: Probe, status: int) -> str:
@@ -72,7 +73,7 @@ def _describe(bench: Bench, probe: Probe, status: int) -> str:
     ((types,),) = bench.database.execute(_TYPES, probe.table)
     ((kept,),) = bench.database.execute("SELECT count(*) FROM etl_quarantine")
     quarantined = f", {kept} in quarantine with line and reason" if kept else ""
-    return f"exit status {status}, {count:,} of {ROWS:,} rows arrived{quarantined}; {types}"
+    return f"exit status {status}, {count:,} rows arrived{quarantined}; {types}"
 
 
 def _run(bench: Bench, command: Sequence[str], environment: dict[str, str]) -> int:
@@ -82,9 +83,7 @@ def _run(bench: Bench, command: Sequence[str], environment: dict[str, str]) -> i
 
 
 def _load_ourselves(bench: Bench, file: Path) -> int:
-    target = bench.folder / "products.csv"
-    target.unlink(missing_ok=True)  # it may be a link to one of the benchmark's files
-    shutil.copyfile(file, target)
+    shutil.copyfile(file, ours.empty_place(bench, "products"))
     return _run(bench, ours.manage("ingest", "bench_products"), bench.database.environment)
 
 

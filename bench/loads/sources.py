@@ -68,7 +68,10 @@ class RoughRecord(Contract):
     amount: PositiveDecimal
     currency: NonBlank
     updated_at: ZonedTime
-    # Add when etl.sources has them: `released: Date` and `note: Text | None` (and `supplier: Text | None`).
+    # When etl.sources has Date and Text, import them and add these fields:
+    # released: Date
+    # note: Text | None
+    # supplier: Text | None
 
 
 class Rough(CsvSource):

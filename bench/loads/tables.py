@@ -8,6 +8,7 @@ from bench.loads.contestants import PLAIN
 from bench.loads.floors import judge
 from bench.loads.measuring import Bench, Case, Figure
 from bench.loads.peers import PEERS, list_versions
+from bench.loads.probes import LATE_ROWS, ROWS
 from bench.report import describe_machine, make_table
 
 STEPS = {
@@ -78,10 +79,13 @@ def _describe_spread(found: Sequence[Figure]) -> str:
     return f" ({min(seconds):.2f} – {max(seconds):.2f})" if len(found) > 1 else ""
 
 
-def describe_rows(bench: Bench, tried: Mapping[str, tuple[str, str]]) -> str:
+def describe_rows(bench: Bench, tried: Mapping[str, Sequence[str]]) -> str:
     """What became of a bad number, and how many rows of an unchanged file are written again."""
     rows = [(name, *outcomes, _count_rewritten(bench, name)) for name, outcomes in tried.items()]
-    head = ("who", "a bad number in a first load", "a bad number in a later load", "rows written for an unchanged file")
+    head = (
+        *("who", f"a bad number in a first load of {ROWS:,} rows", f"of {LATE_ROWS:,} rows"),
+        *(f"in a later load of {ROWS:,} rows", "rows written for an unchanged file"),
+    )
     return make_table(head, rows)
 
 
