@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
 
-.PHONY: demo up test quick lint mistakes crashes bench-api bench-indexes bench-overview down
+.PHONY: demo up test quick lint mistakes crashes bench bench-large bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -52,6 +52,12 @@ bench/.venv/.ready: bench/requirements.txt
 	@test -x bench/.venv/bin/python || $(PYTHON) -m venv bench/.venv
 	@bench/.venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement bench/requirements.txt
 	@touch $@
+
+bench: $(READY) .env bench/.venv/.ready  ## compare loads with two bare COPYs, plain SQL, Sling, dlt and bulk_create, in an hour
+	@$(BIN)/python -m bench.loads
+
+bench-large: $(READY) .env  ## compare a load of ten million records with one of a million
+	@$(BIN)/python -m bench.loads.large
 
 bench-api: $(READY) .env bench/.venv/.ready  ## compare the API with FastAPI and bare Django views, over a million records
 	@$(BIN)/python -m bench.api

@@ -1,0 +1,45 @@
+"""The yardstick: two bare COPYs, in one session, of the rows of our run into empty copies of our tables."""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+
+from bench.loads.measuring import Bench, Case
+
+WHO = "yardstick"
+PROCESS = Path(__file__).parent / "copy_process.py"
+RAW_TABLES = {"products": "raw_csv_data", "rough": "raw_csv_data", "lines": "raw_third_source_data"}
+
+
+def _list_files(bench: Bench, source: str) -> dict[str, Path]:
+    """Return the file of each table's rows, in the order of loading."""
+    return {table: bench.folder / f"{source}.{table}.copy" for table in (RAW_TABLES[source], "unified_records")}
+
+
+def keep_rows(bench: Bench, source: str) -> None:
+    """Copy the rows that our run has just written into files, for `time_copies`."""
+    with closing(psycopg2.connect(bench.database.url)) as session, session.cursor() as cursor:
+        for table, path in _list_files(bench, source).items():
+            with path.open("wb") as file:
+                cursor.copy_expert(f"COPY {table} TO STDOUT", file)
+
+
+def time_copies(bench: Bench, source: str) -> None:
+    """COPY these rows, each table in a transaction of its own, into copies of the tables with all their indexes."""
+    files = _list_files(bench, source)
+    if not all(path.exists() for path in files.values()):
+        sys.exit(f"The yardstick needs the rows of our run: measure {source} too.")
+    bench.database.renew()
+    bench.database.execute("CREATE SCHEMA yardstick")
+    for table in files:
+        bench.database.execute(f"CREATE TABLE yardstick.{table} (LIKE public.{table} INCLUDING ALL)")
+    script = bench.folder / "yardstick.sql"
+    script.write_text("".join(f"-- from {path}\nCOPY yardstick.{table} FROM STDIN;\n" for table, path in files.items()))
+    bench.measure(Case(WHO, source), make_command(bench, script))
+
+
+def make_command(bench: Bench, script: Path) -> list[str]:
+    """The bare process that runs the script."""
+    return [sys.executable, str(PROCESS), bench.database.url, str(script)]
