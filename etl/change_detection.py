@@ -3,7 +3,7 @@
 Records are taken in the order of the read, so the outcome does not depend on the batch size.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -21,10 +21,22 @@ class Version:
 
     id: int | None
     raw_id: int | None
-    content_hash: bytes
-    values_hash: bytes
+    content_hash: str
+    values_hash: str
     event_timestamp: datetime | None
     is_met: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of a batch's records, by external id.
+
+    `unchanged` gives the rows of records that the batch sends once, with the stored content and values, and that the
+    read has not met before. `known` are the versions of all other stored records.
+    """
+
+    known: dict[str, Version] = field(default_factory=dict)
+    unchanged: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,13 +63,18 @@ class Batch:
         self.counters.quarantined = len(self.judged.refusals)
 
 
-def classify(judged: Judged, known: dict[str, Version]) -> Batch:
-    """Classify a batch's records. `known` holds their stored versions by external id, and is modified.
+def classify(judged: Judged, stored: Stored) -> Batch:
+    """Classify a batch's records; modifies `stored.known`.
 
     If records carry a time, the newest counts, regardless of its position. Otherwise the first of a read counts.
     """
-    batch = Batch(judged)
-    if known or judged.repeats is None:
+    batch, known, unchanged = Batch(judged), stored.known, stored.unchanged
+    if unchanged:
+        batch.counters.unchanged = batch.found = len(unchanged)
+        batch.met += unchanged.values()
+        rest = [row for row, external_id in enumerate(judged.external_ids) if external_id not in unchanged]
+        _place_all(batch, rest, known)
+    elif known or judged.repeats is None:
         _place_all(batch, range(len(judged)), known)
     else:
         _place_mostly_new(batch, judged.repeats, known)

@@ -12,7 +12,7 @@ from etl.records import Breach, Judged, Refusal, Slice
 Column = Sequence[str | None]
 
 
-def add_slice(judged: Judged, part: Slice, source: Source, time_digest: bytes) -> None:
+def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> None:
     """Judge the slice's records, and add the accepted ones to the columns and the refused ones to the refusals."""
     taken = {name: part.take(name) for name in source.contract.fields}
     texts, breaches = source.contract.judge_columns(taken.__getitem__, len(part), source.form)
@@ -49,9 +49,7 @@ def _find_long_texts(source: Source, columns: Mapping[str, Column]) -> dict[int,
     return breaches
 
 
-def _add_accepted(
-    judged: Judged, columns: Mapping[str, Column], content_hashes: list[bytes], time_digest: bytes
-) -> None:
+def _add_accepted(judged: Judged, columns: Mapping[str, Column], content_hashes: list[str], time_digest: str) -> None:
     external_ids = [text for text in columns["external_id"] if text is not None]  # it is a required field
     values = _join_values(columns, len(external_ids))
     times = _parse_times(columns.get("event_timestamp"), len(external_ids))
@@ -63,7 +61,7 @@ def _add_accepted(
     judged.values_hashes += values_hashes
     rows = zip(escape_column(external_ids), values, content_hashes, values_hashes, strict=True)
     judged.unified += [
-        f"{external_id}\t{text}\t\\\\x{content_hash.hex()}\t\\\\x{values_hash.hex()}"
+        f"{external_id}\t{text}\t\\\\x{content_hash}\t\\\\x{values_hash}"
         for external_id, text, content_hash, values_hash in rows
     ]
 

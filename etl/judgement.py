@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from etl.column_judgement import add_slice
-from etl.copy_text import join_values
+from etl.copy_text import escape, join_values
 from etl.hashes import NO_TIME_DIGEST, hash_content, hash_values
 from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
@@ -64,5 +64,5 @@ def _add(judged: Judged, item: Accepted) -> None:
     judged.content_hashes.append(item.content_hash)
     judged.values_hashes.append(item.values_hash)
     judged.raw.append(join_values((unified.external_id, record.position, record.payload)))
-    hashes = join_values((item.content_hash, item.values_hash))
-    judged.unified.append(f"{join_values((unified.external_id,))}\t{describe_values(unified)}\t{hashes}")
+    hashes = rf"\\x{item.content_hash}" + "\t" + rf"\\x{item.values_hash}"
+    judged.unified.append(f"{escape(unified.external_id)}\t{describe_values(unified)}\t{hashes}")

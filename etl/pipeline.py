@@ -101,5 +101,5 @@ def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
-                known = lookup.find(judged)
-    return classify(judged, known)
+                stored = lookup.find(judged)
+    return classify(judged, stored)

@@ -97,14 +97,15 @@ class UnifiedFields:
 class Accepted:
     """A record that fulfils its contract, with its unified fields.
 
-    `content_hash` has 16 bytes, of the content alone. `values_hash` has 12: 8 of the unified fields, and 4 of the
-    mapping of the event time, so that times from different mappings are not compared (zeros without a time).
+    Hashes are hex text. `content_hash` has 16 bytes, of the content alone. `values_hash` has 12: 8 of the unified
+    fields, and 4 of the mapping of the event time, so that times from different mappings are not compared (zeros
+    without a time).
     """
 
     record: Record
     unified: UnifiedFields
-    content_hash: bytes
-    values_hash: bytes
+    content_hash: str
+    values_hash: str
 
 
 @dataclass(slots=True)
@@ -119,8 +120,8 @@ class Judged:
 
     external_ids: list[str] = field(default_factory=list)
     times: list[datetime | None] = field(default_factory=list)
-    content_hashes: list[bytes] = field(default_factory=list)
-    values_hashes: list[bytes] = field(default_factory=list)
+    content_hashes: list[str] = field(default_factory=list)
+    values_hashes: list[str] = field(default_factory=list)
     raw: list[str] = field(default_factory=list)
     unified: list[str] = field(default_factory=list)
     refusals: list[Refusal] = field(default_factory=list)

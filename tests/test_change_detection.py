@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from etl.change_detection import Batch, Version, classify
+from etl.change_detection import Batch, Stored, Version, classify
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import Number
 from etl.hashes import hash_content
@@ -101,7 +101,7 @@ class Shelf:
     def land(self, items: Iterable[Record | Refusal]) -> Batch:
         judged = Judge(self.source).judge(items)
         accepted = [item for item in judged if isinstance(item, Accepted)]
-        batch = classify(tabulate(judged), self._find_stored(accepted))
+        batch = classify(tabulate(judged), Stored(self._find_stored(accepted)))
         raw_ids = range(len(self.raw), len(self.raw) + len(batch.versions))
         for external_id, place in batch.inserts.items():
             assert external_id not in self.rows

@@ -136,9 +136,9 @@ class Source:
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
     @classmethod
-    def time_digest(cls) -> bytes:
-        """Return four bytes for the mapping of the event time; times from different mappings can't be compared."""
-        return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).digest()[:4]
+    def time_digest(cls) -> str:
+        """Return four bytes as hex text for the mapping of the event time; times from different mappings can't be compared."""
+        return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).hexdigest()[:8]
 
 
 UNIFIED_TYPES: Mapping[str, type] = {

@@ -1,28 +1,34 @@
 """Finds which versions of a batch's records are stored, and whether this read has already accepted them."""
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from operator import add
 from typing import Any
 
-from etl.change_detection import Version
+from etl.change_detection import Stored, Version
 from etl.readers.source import Source
 from etl.records import Judged
 from etl.storage.marks import find_met, is_marked, load_marks
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
-_COLUMNS = "stored.external_id, id, content_hash, values_hash, event_timestamp, sequence, raw_id"
 # The join makes PostgreSQL look up each key in the index, with or without statistics. `= ANY (array)` makes it read
 # the source's whole index while the table has no statistics (docs/decisions/0023).
-_FIND_BY_KEY = f"""
-    SELECT {_COLUMNS} FROM unnest(%s::text[]) AS wanted (external_id)
+_FIND_BY_KEY = """
+    SELECT stored.external_id, id, encode(content_hash, 'hex'), encode(values_hash, 'hex'), event_timestamp, sequence,
+        raw_id
+    FROM unnest(%s::text[]) AS wanted (external_id)
     JOIN unified_records AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
 """
-_FIND_BY_ID = f"SELECT {_COLUMNS} FROM unified_records AS stored WHERE id > %s AND id <= %s AND source = %s"
+_FIND_UNMET = """
+    SELECT external_id, id, encode(content_hash || values_hash, 'hex') FROM unified_records
+    WHERE id > %s AND id <= %s AND source = %s AND sequence <= %s
+"""
 
 WINDOW = 1.25
-"""How many ids are read by their order, for each record of a batch: some of a batch's records may have been refused."""
-LEAST_SHARE = 0.5
-"""Unless this share of a batch was found by the order of ids, the read goes on by keys."""
+"""How many ids are read by their order for each record of a batch: other sources or refused records leave gaps."""
+OUTLIERS = 50
+"""A fiftieth of a batch's rows may lie before the others, and a fiftieth after them: repeated and late records."""
 
 Rows = dict[str, tuple[Any, ...]]
 
@@ -31,8 +37,8 @@ class Lookup:
     """Finds the stored versions for the batches of one read, which may be resumed.
 
     A source's first read needs to look up only the ids that it meets again. A later read usually has its records in the
-    order in which they were stored, so a batch's rows have the ids after those of the batch before; that is much
-    cheaper than by key. The records that are not among them are looked up by key.
+    order in which they were stored, and unchanged: their rows have the ids after those of the batch before, which is
+    much cheaper than by key. All other records are looked up by key.
     """
 
     def __init__(self, source: Source, *, read_number: int, read_sequence: int, is_first: bool) -> None:
@@ -40,20 +46,28 @@ class Lookup:
         self.source, self.read_number, self.read_sequence = source, read_number, read_sequence
         self.is_first = is_first
         self.last_id: int | None = None
-        self.is_in_order = True
+        self.is_in_order = False
 
-    def find(self, judged: Judged) -> dict[str, Version]:
-        """Return the stored versions of a batch's records, by external id, as `find_stored` does."""
+    def find(self, judged: Judged) -> Stored:
+        """Return the stored versions of a batch's records."""
         keys = set(self._choose(judged))
         if not keys:
-            return {}
+            return Stored()
         with bounded_transaction() as cursor:
-            rows = self._find_in_order(cursor, keys)
-            rows |= find_by_key(cursor, self.source.name, keys.difference(rows))
+            unchanged = self._find_unchanged(cursor, judged)
+            rows = find_by_key(cursor, self.source.name, keys.difference(unchanged))
             known = describe_versions(cursor, self.source, rows, self.read_number, self.read_sequence)
-        if rows:
-            self.last_id = max(row[1] for row in rows.values())
-        return known
+        self._note_order([*unchanged.values(), *(row[1] for row in rows.values())])
+        return Stored(known, unchanged)
+
+    def _note_order(self, found: Sequence[int]) -> None:
+        """Note where the next batch's rows begin, if this batch's rows lie together, after those of the last one."""
+        inner = sorted(found)[len(found) // OUTLIERS : len(found) - len(found) // OUTLIERS]
+        if not inner:
+            return
+        is_dense = inner[-1] - inner[0] < len(found) * WINDOW
+        self.is_in_order = is_dense and (self.last_id is None or inner[0] > self.last_id)
+        self.last_id = inner[-1]
 
     def _choose(self, judged: Judged) -> Iterable[str]:
         """Return the ids that may be stored."""
@@ -61,15 +75,26 @@ class Lookup:
             return (judged.external_ids[row] for row in judged.repeats)
         return judged.external_ids
 
-    def _find_in_order(self, cursor: Any, keys: Collection[str]) -> Rows:
-        """Read the rows after the last batch's, and keep those of this batch."""
+    def _find_unchanged(self, cursor: Any, judged: Judged) -> dict[str, int]:
+        """Read the rows after the last batch's, and return those of records that this batch sends unchanged."""
         if self.last_id is None or self.is_first or not self.is_in_order:
             return {}
-        end = self.last_id + round(len(keys) * WINDOW)
-        cursor.execute(_FIND_BY_ID, [self.last_id, end, self.source.name])
-        rows = {row[0]: row for row in cursor.fetchall() if row[0] in keys}
-        self.is_in_order = len(rows) >= len(keys) * LEAST_SHARE
-        return rows
+        end = self.last_id + round(len(judged) * WINDOW)
+        cursor.execute(_FIND_UNMET, [self.last_id, end, self.source.name, self.read_sequence])
+        hashes = map(add, judged.content_hashes, judged.values_hashes)
+        sent = dict(zip(judged.external_ids, hashes, strict=True))
+        rows = [row for row in cursor.fetchall() if sent.get(row[0]) == row[2]]
+        marks = load_marks(cursor, self.source.name, self.read_number, MarkKind.RECORD, [row[1] for row in rows])
+        unchanged = {row[0]: row[1] for row in rows if not is_marked(marks, row[1])}
+        if len(sent) < len(judged):  # of two records with one id, each is compared in its turn
+            for external_id in list_repeated(judged.external_ids):
+                unchanged.pop(external_id, None)
+        return unchanged
+
+
+def list_repeated(external_ids: Iterable[str]) -> list[str]:
+    """Return the ids that occur more than once."""
+    return [external_id for external_id, count in Counter(external_ids).items() if count > 1]
 
 
 def find_stored(
@@ -110,9 +135,9 @@ def describe_versions(
         external_id: Version(
             id=row_id,
             raw_id=raw_id,
-            content_hash=bytes(content_hash),
-            values_hash=(stored_values := bytes(values_hash)),
-            event_timestamp=event_timestamp if stored_values.endswith(time_digest) else None,
+            content_hash=content_hash,
+            values_hash=values_hash,
+            event_timestamp=event_timestamp if values_hash.endswith(time_digest) else None,
             is_met=raw_id in written or is_marked(marks, row_id),
         )
         for external_id, row_id, content_hash, values_hash, event_timestamp, _, raw_id in rows.values()

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Model
 
 from etl import landing
-from etl.change_detection import classify
+from etl.change_detection import Stored, classify
 from etl.fence import reads
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run, SchemaChange, SchemaSnapshot, Total, UnifiedRecord
 from etl.runs import orders
@@ -98,6 +98,8 @@ def test_a_batch_that_misses_a_record_to_update_lands_nothing() -> None:
     known = find_stored(Listed(), judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
     UnifiedRecord.objects.filter(external_id="2").delete()
     with pytest.raises(RuntimeError, match="Only 1 of the 2 records"):
-        landing.land(started.claim, Listed(), read, classify(judged, known), reached={}, wait=lambda seconds: None)
+        landing.land(
+            started.claim, Listed(), read, classify(judged, Stored(known)), reached={}, wait=lambda seconds: None
+        )
     assert len(dump_raw("listed")) == 2
     assert Checkpoint.objects.get().batch_number == started.checkpoint.batch_number

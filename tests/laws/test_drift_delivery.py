@@ -13,7 +13,7 @@ from django.db import OperationalError
 from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import landing
-from etl.change_detection import classify
+from etl.change_detection import Stored, classify
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
@@ -219,7 +219,9 @@ def land_observed(started: Started, records: list[dict[str, Any]]) -> Read:
     judged = judge_all(source, records)
     known = find_stored(source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
     reached = {"offset": 1, "position": 1}
-    return landing.land(started.claim, source, read, classify(judged, known), reached=reached, wait=lambda s: None)
+    return landing.land(
+        started.claim, source, read, classify(judged, Stored(known)), reached=reached, wait=lambda s: None
+    )
 
 
 def test_a_batch_that_does_not_land_leaves_no_shape(monkeypatch: pytest.MonkeyPatch) -> None:

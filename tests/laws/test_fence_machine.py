@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from etl import landing
-from etl.change_detection import classify
+from etl.change_detection import Stored, classify
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
 from etl.fence.claims import Claim, Holder
@@ -113,7 +113,7 @@ class FenceMachine(RuleBasedStateMachine):
             read_sequence=worker.read.first_sequence,
         )
         reached = {"position": worker.position + len(records)}
-        batch = classify(judged, known)
+        batch = classify(judged, Stored(known))
         return landing.land(worker.claim, self.source, worker.read, batch, reached=reached, wait=lambda s: None)
 
     def close(self, worker: Worker) -> None:
