@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import compress
+from operator import add
 
 from etl.copy_text import NULL, escape, escape_column
-from etl.hashes import NO_TIME_DIGEST, hash_content, hash_values
+from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
 from etl.readers.source import TEXT_LIMITS, Lowered, Source
 from etl.records import Breach, Judged, Refusal, Slice
 
@@ -26,7 +27,7 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
         columns = {target: list(compress(column, is_good)) for target, column in columns.items()}
         contents, payloads = list(compress(contents, is_good)), list(compress(payloads, is_good))
         places = list(compress(places, is_good))
-    _add_accepted(judged, columns, list(map(hash_content, contents)), time_digest)
+    _add_accepted(judged, columns, hash_contents(contents), time_digest)
     escaped = zip(_show(columns["external_id"]), places, escape_column(payloads), strict=True)
     judged.raw += [f"{external_id}\t{place}\t{payload}" for external_id, place, payload in escaped]
 
@@ -54,7 +55,7 @@ def _add_accepted(judged: Judged, columns: Mapping[str, Column], content_hashes:
     values = _join_values(columns, len(external_ids))
     times = _parse_times(columns.get("event_timestamp"), len(external_ids))
     digests = [NO_TIME_DIGEST if time is None else time_digest for time in times]
-    values_hashes = [hash_values(text) + digest for text, digest in zip(values, digests, strict=True)]
+    values_hashes = list(map(add, hash_values(values), digests))
     judged.external_ids += external_ids
     judged.times += times
     judged.content_hashes += content_hashes

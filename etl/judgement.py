@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from etl.column_judgement import add_slice
 from etl.copy_text import escape, join_values
-from etl.hashes import NO_TIME_DIGEST, hash_content, hash_values
+from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
 from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
 from etl.records import Accepted, Breach, Chunk, Judged, Record, Refusal, UnifiedFields
@@ -35,9 +35,10 @@ class Judge:
         unified = self.source.judge(record.values)
         if isinstance(unified, Breach):
             return Refusal.of(record, unified)
-        content = encode_canonically(record.values)
+        (content_hash,) = hash_contents([encode_canonically(record.values)])
+        (values_hash,) = hash_values([describe_values(unified)])
         digest = NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest
-        return Accepted(record, unified, hash_content(content), hash_values(describe_values(unified)) + digest)
+        return Accepted(record, unified, content_hash, values_hash + digest)
 
 
 def describe_values(unified: UnifiedFields) -> str:

@@ -49,7 +49,7 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
         context.note_read(read)
         lookup = _begin_lookup(source, checkpoint, read)
         seen = 0
-        with preparing(source, content, read.cursor, read.shape, run=context) as batches:
+        with preparing(source, content, read.cursor, read.shape, run=context, finds_repeats=lookup.is_first) as batches:
             for prepared in batches:
                 read = replace(read, shape=prepared.shape)
                 batch = _compare(lookup, prepared.judged, context)

@@ -27,11 +27,21 @@ class Prepared:
 
 
 def prepare(
-    source: Source, content: Content, cursor: Cursor | None, shape: Shape, batch_size: int
+    source: Source,
+    content: Content,
+    cursor: Cursor | None,
+    shape: Shape,
+    batch_size: int,
+    *,
+    finds_repeats: bool = False,
 ) -> Iterator[Prepared]:
-    """Yield the batches of the content from the cursor on; `shape` counts the records before it. Raises SourceError."""
+    """Yield the batches of the content from the cursor on; `shape` counts the records before it. Raises SourceError.
+
+    `finds_repeats`: find the ids that the read meets again, which takes 16 MiB. Of a resumed read, only the database
+    knows all ids.
+    """
     judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
-    seen_ids = SeenIds() if cursor is None else None  # of a read that goes on, only the database knows the ids
+    seen_ids = SeenIds() if finds_repeats and cursor is None else None
     for chunk in content.read(cursor, batch_size):
         # The shape includes records that the contract refuses.
         shape = shape.observe_slices(chunk.slices, is_lexical=is_lexical)

@@ -131,6 +131,16 @@ class Judged:
         """Return the number of accepted records."""
         return len(self.external_ids)
 
+    def __getstate__(self) -> tuple[Any, ...]:
+        """Join the lines, which hold no line end: one long text is pickled several times as fast as many short ones."""
+        lines = ("\n".join(column) for column in (self.content_hashes, self.values_hashes, self.raw, self.unified))
+        return self.external_ids, self.times, *lines, self.refusals, self.repeats
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.external_ids, self.times, *lines, self.refusals, self.repeats = state
+        columns = (text.split("\n") if self.external_ids else [] for text in lines)
+        self.content_hashes, self.values_hashes, self.raw, self.unified = columns
+
 
 @dataclass(frozen=True, slots=True)
 class Stamp:

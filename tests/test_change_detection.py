@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from etl.change_detection import Batch, Stored, Version, classify
 from etl.contracts.contract import Contract
 from etl.contracts.field_types import Number
-from etl.hashes import hash_content
+from etl.hashes import hash_contents
 from etl.judgement import Judge, tabulate
 from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
@@ -363,8 +363,8 @@ def test_read_interrupted_by_a_crash_ends_like_the_read_in_one_go(reads: Reads, 
 # The hash of the content
 
 
-def hash_sent(values: dict[str, Any]) -> bytes:
-    return hash_content(encode_canonically(values))
+def hash_sent(values: dict[str, Any]) -> str:
+    return hash_contents([encode_canonically(values)])[0]
 
 
 def test_order_of_keys_does_not_matter() -> None:

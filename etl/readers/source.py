@@ -137,7 +137,7 @@ class Source:
 
     @classmethod
     def time_digest(cls) -> str:
-        """Return four bytes as hex text for the mapping of the event time; times from different mappings can't be compared."""
+        """Return four bytes as hex text for the event time's mapping: times of different mappings can't be compared."""
         return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).hexdigest()[:8]
 
 

@@ -33,26 +33,26 @@ class Run(Protocol):
 
 @contextmanager
 def preparing(
-    source: Source, content: Content, cursor: Cursor | None, shape: Shape, *, run: Run
+    source: Source, content: Content, cursor: Cursor | None, shape: Shape, *, run: Run, finds_repeats: bool = False
 ) -> Iterator[Iterator[Prepared]]:
     """Provide what `prepare` yields, in batches of ETL_BATCH_SIZE. After the block no reading process is left.
 
     At most two batches are in memory: the one yielded last, and the next one in the reading process. A batch that is
     yielded is one that has landed when the next is asked for, so its cursor is enough to continue in another process.
     """
-    with closing(_prepare(source, content, cursor, shape, run)) as batches:
+    with closing(_prepare(source, content, cursor, shape, run, finds_repeats=finds_repeats)) as batches:
         yield batches
 
 
 def _prepare(
-    source: Source, content: Content, cursor: Cursor | None, shape: Shape, run: Run
+    source: Source, content: Content, cursor: Cursor | None, shape: Shape, run: Run, *, finds_repeats: bool
 ) -> Generator[Prepared, None, None]:
     while _is_long(content, cursor):
         has_progressed = False
         process = None
         try:
             with run.shield():
-                process = _start(source, content, cursor, shape)
+                process = _start(source, content, cursor, shape, finds_repeats=finds_repeats)
             if process is None:
                 break
             for prepared in process.receive(run.raise_if_over):
@@ -69,7 +69,7 @@ def _prepare(
             if process is not None:
                 with run.shield():
                     process.end()
-    yield from prepare(source, content, cursor, shape, conf.ETL_BATCH_SIZE)
+    yield from prepare(source, content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats=finds_repeats)
 
 
 def _is_long(content: Content, cursor: Cursor | None) -> bool:
@@ -77,12 +77,14 @@ def _is_long(content: Content, cursor: Cursor | None) -> bool:
     return least is not None and content.size - (cursor or {}).get("offset", 0) >= least
 
 
-def _start(source: Source, content: Content, cursor: Cursor | None, shape: Shape) -> ReadingProcess | None:
+def _start(
+    source: Source, content: Content, cursor: Cursor | None, shape: Shape, *, finds_repeats: bool
+) -> ReadingProcess | None:
     """Start a reading process. Returns None if it can't be started, or can't be given this source or content."""
     if not _can_be_made_again(source):
         return None
     level = logging.getLogger().getEffectiveLevel()
-    order = Order(type(source), source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, level)
+    order = Order(type(source), source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats, level)
     try:
         return ReadingProcess(order, conf.ETL_LEASE_SECONDS)
     except OSError as error:

@@ -108,7 +108,9 @@ def send_batches(order: Order, pipe: Pipe) -> None:
     # A batch makes almost no cycles, so they are collected when it is gone and there is little to look at.
     gc.disable()
     gc.freeze()
-    batches = prepare(order.source(), order.content, order.cursor, order.shape, order.batch_size)
+    batches = prepare(
+        order.source(), order.content, order.cursor, order.shape, order.batch_size, finds_repeats=order.finds_repeats
+    )
     try:
         while (prepared := next(batches, None)) is not None:
             frame = encode(prepared)

@@ -35,6 +35,7 @@ class Order:
     cursor: Cursor | None
     shape: Shape
     batch_size: int
+    finds_repeats: bool
     log_level: int
 
 

@@ -137,8 +137,8 @@ MISTAKES = (
         "etl/column_judgement.py",
         (
             (
-                "list(map(hash_content, contents))",
-                "[hash_content(content + source.digest().encode()) for content in contents]",
+                "hash_contents(contents)",
+                "hash_contents(content + source.digest().encode() for content in contents)",
             ),
         ),
         caught_by=(f"{DELIVERY}test_another_contract_writes_nothing",),
