@@ -23,10 +23,7 @@ MISTAKES = (
                 "                has_progressed = True\n",
             ),
         ),
-        caught_by=(
-            f"{READING}test_killed_after_each_batch_the_run_gets_through",
-            f"{READING}test_killed_again_and_again_a_run_lands_everything_once",
-        ),
+        caught_by=(f"{READING}test_killed_at_any_moment_another_one_continues",),
     ),
     Mistake(
         8,
