@@ -80,9 +80,10 @@ def main() -> None:
         pipe.send(Inability(f"{type(error).__name__}: {error}"))
         return
     if order.source.digest() != order.digest:
-        pipe.send(Inability(f"{order.source.name} has another contract or mapping here"))
+        pipe.send(Inability(f"its code of {order.source.name} is not the run's"))
         return
-    logging.basicConfig(level=order.log_level, handlers=[LogHandler(pipe)], force=True)
+    logging.root.setLevel(order.log_level)
+    logging.root.handlers = [LogHandler(pipe)]
     send_batches(order, pipe)
 
 
@@ -94,7 +95,7 @@ def end_with_parent() -> None:
 
 
 def load(descriptor: int) -> Order:
-    """Read the order. Few sources import models; for them the apps are loaded, which takes a second."""
+    """Read the order. Few sources import models; for them the apps are loaded, which takes most of a second."""
     file = open_shared(descriptor)
     try:
         return read_order(file)

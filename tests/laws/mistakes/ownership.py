@@ -5,6 +5,7 @@ from tests.laws.seeding import Mistake, before, drop
 DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
 OWNERSHIP = "tests/laws/test_ownership.py::"
+READING = "tests/laws/test_reading_process.py::"
 MACHINE = "tests/laws/test_fence_machine.py::"
 TRANSACTION = "    with bounded_transaction(durable=True) as cursor:\n"
 CANCEL_LOCKS = """\
@@ -21,6 +22,23 @@ WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_numbe
 IS_OPEN = "        is_open = Run.objects.select_for_update().filter(pk=run.pk, status__in=_OPEN).exists()\n"
 
 MISTAKES = (
+    Mistake(
+        2,
+        "a reading process that outlives its run",
+        "etl/reading_process/child.py",
+        (drop("    threading.Thread(target=end_with_parent, daemon=True).start()\n"),),
+        caught_by=(f"{READING}test_a_reading_process_ends_with_a_run_that_is_killed",),
+    ),
+    Mistake(
+        2,
+        "a reading process that waits for ever for a frozen run",
+        "etl/reading_process/child.py",
+        (("self.poll.poll(self.patience_ms)", "self.poll.poll()"),),
+        caught_by=(
+            f"{READING}test_a_run_that_freezes_past_its_lease_leaves_no_reading_process",
+            f"{READING}test_a_run_that_takes_nothing_for_long_gets_another_one",
+        ),
+    ),
     Mistake(
         2,
         "no fence",

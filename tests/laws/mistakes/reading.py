@@ -9,9 +9,34 @@ DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
 JSON = "tests/readers/test_json_records.py::"
 MEMORY = "tests/laws/test_memory.py::"
+READING = "tests/laws/test_reading_process.py::"
 READS = "tests/laws/test_reads.py::"
 
 MISTAKES = (
+    Mistake(
+        8,
+        "a second reading process that starts where the first one did",
+        "etl/reading_process/batches.py",
+        (
+            (
+                "                cursor, shape, has_progressed = prepared.cursor, prepared.shape, True\n",
+                "                has_progressed = True\n",
+            ),
+        ),
+        caught_by=(f"{READING}test_killed_at_any_moment_another_one_continues",),
+    ),
+    Mistake(
+        8,
+        "two processes that share the place in a file",
+        "etl/local_copy.py",
+        (
+            (
+                "        block = os.pread(self._descriptor, len(buffer), self._position)\n",
+                "        block = os.read(self._descriptor, len(buffer))\n",
+            ),
+        ),
+        caught_by=(f"{READING}test_a_shared_descriptor_is_read_at_a_position_of_its_own",),
+    ),
     Mistake(
         8,
         "other content resumed at the old place",
