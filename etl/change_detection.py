@@ -62,6 +62,10 @@ class Batch:
     def __post_init__(self) -> None:
         self.counters.quarantined = len(self.judged.refusals)
 
+    def list_written(self) -> list[int]:
+        """Return the records of which lines are written, in the order of the read."""
+        return sorted([*self.versions, *(index for index, _ in self.rewrites.values())])
+
 
 def classify(judged: Judged, stored: Stored) -> Batch:
     """Classify a batch's records; modifies `stored.known`.

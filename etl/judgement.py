@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
-from etl.column_judgement import add_slice
+from etl.column_judgement import SliceLines, add_slice
 from etl.copy_text import escape, join_values
 from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
 from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
-from etl.records import Accepted, Breach, Chunk, Judged, Record, Refusal, UnifiedFields
+from etl.records import Accepted, Breach, Chunk, Judged, Record, Refusal, UnifiedFields, WrittenLines
 
 
 class Judge:
@@ -21,9 +21,10 @@ class Judge:
         """Return the chunk's records as a batch's columns, with its refused records in the order of the source."""
         if not self.source.is_declared:
             return tabulate(self.judge(chunk.items))
-        judged = Judged(refusals=list(chunk.refusals))
+        judged, lines = Judged(refusals=list(chunk.refusals)), SliceLines()
+        judged.lines = lines
         for part in chunk.slices:
-            add_slice(judged, part, self.source, self.time_digest)
+            lines.pieces.append(add_slice(judged, part, self.source, self.time_digest))
         judged.refusals.sort(key=lambda refusal: refusal.position)
         return judged
 
@@ -49,21 +50,23 @@ def describe_values(unified: UnifiedFields) -> str:
 
 def tabulate(items: Sequence[Accepted | Refusal]) -> Judged:
     """Return judged records as columns."""
-    judged = Judged()
+    judged, lines = Judged(), WrittenLines()
+    judged.lines = lines
     for item in items:
         if isinstance(item, Refusal):
             judged.refusals.append(item)
         else:
-            _add(judged, item)
+            _add(judged, lines, item)
     return judged
 
 
-def _add(judged: Judged, item: Accepted) -> None:
+def _add(judged: Judged, lines: WrittenLines, item: Accepted) -> None:
     unified, record = item.unified, item.record
     judged.external_ids.append(unified.external_id)
     judged.times.append(unified.event_timestamp)
     judged.content_hashes.append(item.content_hash)
     judged.values_hashes.append(item.values_hash)
-    judged.raw.append(join_values((unified.external_id, record.position, record.payload)))
+    external_id = escape(unified.external_id)
+    lines.raw.append(f"{external_id}\t{record.position}\t{escape(record.payload)}")
     hashes = rf"\\x{item.content_hash}" + "\t" + rf"\\x{item.values_hash}"
-    judged.unified.append(f"{escape(unified.external_id)}\t{describe_values(unified)}\t{hashes}")
+    lines.unified.append(f"{external_id}\t{describe_values(unified)}\t{hashes}")

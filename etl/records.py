@@ -108,38 +108,55 @@ class Accepted:
     values_hash: str
 
 
+class Lines(Protocol):
+    """The COPY text of a batch's accepted records, without what the batch adds."""
+
+    def write(self, rows: Sequence[int]) -> "WrittenLines":
+        """Return the lines of these records; their rows ascend."""
+
+
+@dataclass(slots=True)
+class WrittenLines:
+    """Lines for the raw table (external id, position, payload) and for the unified table.
+
+    The latter hold external id, name, category, value, currency, event time, content hash and values hash.
+    """
+
+    raw: list[str] = field(default_factory=list)
+    unified: list[str] = field(default_factory=list)
+
+    def write(self, rows: Sequence[int]) -> Self:
+        if len(rows) == len(self.raw):
+            return self
+        return type(self)([self.raw[row] for row in rows], [self.unified[row] for row in rows])
+
+    def __getstate__(self) -> tuple[str, str]:
+        """Join the lines: one long text is pickled several times as fast as many short ones."""
+        return "\n".join(self.raw), "\n".join(self.unified)
+
+    def __setstate__(self, state: tuple[str, str]) -> None:
+        self.raw, self.unified = (text.split("\n") if text else [] for text in state)
+
+
 @dataclass(slots=True)
 class Judged:
     """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
 
-    `raw` and `unified` hold lines of COPY text, without what the batch adds: external id, position and payload; and
-    external id, name, category, value, currency, event time, content hash and values hash. `times` are the event times.
-    `repeats`, if known, are the rows whose id the same read may have met before, in this batch or in an earlier one;
-    the ids of all other rows are new to it.
+    `times` are the event times. `repeats`, if known, are the rows whose id the same read may have met before, in this
+    batch or in an earlier one; the ids of all other rows are new to it.
     """
 
     external_ids: list[str] = field(default_factory=list)
     times: list[datetime | None] = field(default_factory=list)
     content_hashes: list[str] = field(default_factory=list)
     values_hashes: list[str] = field(default_factory=list)
-    raw: list[str] = field(default_factory=list)
-    unified: list[str] = field(default_factory=list)
+    lines: Lines = field(default_factory=WrittenLines)
     refusals: list[Refusal] = field(default_factory=list)
     repeats: list[int] | None = None
 
     def __len__(self) -> int:
         """Return the number of accepted records."""
         return len(self.external_ids)
-
-    def __getstate__(self) -> tuple[Any, ...]:
-        """Join the lines, which hold no line end: one long text is pickled several times as fast as many short ones."""
-        lines = ("\n".join(column) for column in (self.content_hashes, self.values_hashes, self.raw, self.unified))
-        return self.external_ids, self.times, *lines, self.refusals, self.repeats
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        self.external_ids, self.times, *lines, self.refusals, self.repeats = state
-        columns = (text.split("\n") if self.external_ids else [] for text in lines)
-        self.content_hashes, self.values_hashes, self.raw, self.unified = columns
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Records judged column by column are accepted, refused and written as if they had been judged one by one."""
 
+import random
 from typing import Any
 
 from hypothesis import given
@@ -64,7 +65,13 @@ def judge_columns(records: list[Record], sizes: list[int]) -> Judged:
     return Judge(Offers()).judge_chunk(Chunk(slices))
 
 
-@given(st.lists(_OFFERS, max_size=12), st.lists(st.integers(0, 5), max_size=3))
-def test_columns_give_what_records_give(offers: list[dict[str, Any]], sizes: list[int]) -> None:
+@given(st.lists(_OFFERS, max_size=12), st.lists(st.integers(0, 5), max_size=3), st.randoms(), st.sampled_from([0.2, 1]))
+def test_columns_give_what_records_give(
+    offers: list[dict[str, Any]], sizes: list[int], chance: random.Random, share: float
+) -> None:
     records = make_records(offers)
-    assert judge_columns(records, sizes) == tabulate(Judge(Offers()).judge(records))
+    columns, alone = judge_columns(records, sizes), tabulate(Judge(Offers()).judge(records))
+    rows = [row for row in range(len(alone)) if chance.random() < share]
+    assert columns.lines.write(rows) == alone.lines.write(rows)
+    columns.lines = alone.lines
+    assert columns == alone
