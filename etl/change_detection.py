@@ -3,9 +3,10 @@
 Records are taken in the order of the read, so the outcome does not depend on the batch size.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from etl.records import Counters, Judged
 
@@ -39,7 +40,7 @@ class Stored:
     unchanged: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass
 class Batch:
     """The rows that one transaction writes, as indexes of its judged records.
 
@@ -62,9 +63,22 @@ class Batch:
     def __post_init__(self) -> None:
         self.counters.quarantined = len(self.judged.refusals)
 
-    def list_written(self) -> list[int]:
-        """Return the records of which lines are written, in the order of the read."""
-        return sorted([*self.versions, *(index for index, _ in self.rewrites.values())])
+    @cached_property
+    def lines(self) -> "BatchLines":
+        """The COPY text of what is written. The first use may wait for a reading process: make it before the fence."""
+        rows = sorted([*self.versions, *(index for index, _ in self.rewrites.values())])
+        lines = self.judged.lines.write(rows)
+        if len(rows) == len(self.judged):
+            return BatchLines(lines.raw, lines.unified)
+        return BatchLines(dict(zip(rows, lines.raw, strict=True)), dict(zip(rows, lines.unified, strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLines:
+    """Lines of COPY text by the index of their record."""
+
+    raw: Mapping[int, str] | Sequence[str]
+    unified: Mapping[int, str] | Sequence[str]
 
 
 def classify(judged: Judged, stored: Stored) -> Batch:

@@ -10,7 +10,7 @@ from etl.fence.reads import Read
 from etl.readers.source import Source
 from etl.records import Breach, Cursor, Stamp
 from etl.runs.progress import add_batch
-from etl.storage.batch import Writing, write_batch, write_records
+from etl.storage.batch import write_batch, write_records
 from etl.storage.marks import drop_marks, mark_met
 from etl.storage.refusals import lock_open, settle
 from etl.storage.transactions import bounded_transaction, retry_transient
@@ -33,15 +33,13 @@ def land(
         batch_number=read.batch_number + 1,
         met=read.met + batch.found,
     )
-    writing = Writing.of(batch)
     for attempt in retry_transient(wait):
         with attempt:
-            _commit(claim, source, read, following, writing)
+            _commit(claim, source, read, following, batch)
     return following
 
 
-def _commit(claim: Claim, source: Source, read: Read, following: Read, writing: Writing) -> None:
-    batch = writing.batch
+def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Batch) -> None:
     with bounded_transaction(durable=True) as cursor:
         passed = pass_fence(cursor, claim, following, batch_number=read.batch_number)
         if passed is None:
@@ -50,7 +48,7 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, writing: 
         stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now)
         if not read.is_begun:
             drop_marks(cursor, claim.source)
-        refused = write_batch(cursor, writing, stamp)
+        refused = write_batch(cursor, batch, stamp)
         add_batch(cursor, claim, batch.counters, len(batch.versions), following.cursor or {})
         count_batch(cursor, claim, _describe_growth(batch, refused), following)
 
@@ -91,17 +89,15 @@ def land_page(
 
     Raises PageChanged, Overtaken or LeaseLost; nothing is written then.
     """
-    writing = Writing.of(page.batch)
     for attempt in retry_transient(wait):
         with attempt:
-            _commit_page(claim, source, page, writing, read_number, batch_number, user_id)
+            _commit_page(claim, source, page, read_number, batch_number, user_id)
 
 
 def _commit_page(
     claim: Claim,
     source: Source,
     page: Page,
-    writing: Writing,
     read_number: int,
     batch_number: int,
     user_id: int | None,
@@ -116,7 +112,7 @@ def _commit_page(
         # Discarding locks the checkpoint first, so the rows can't change from here on.
         if not lock_open(cursor, page.landed.keys() | page.refused.keys()):
             raise PageChanged
-        raw_ids = write_records(cursor, writing, stamp)
+        raw_ids = write_records(cursor, batch, stamp)
         if batch.met:
             mark_met(cursor, claim.source, read_number, batch.met)
         landed = {row: raw_ids[index] if index is not None else None for row, index in page.landed.items()}

@@ -97,9 +97,11 @@ def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
 
 
 def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:
-    """Compare the batch's accepted records with the stored ones."""
+    """Compare the batch's accepted records with the stored ones, and write its lines."""
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
                 stored = lookup.find(judged)
-    return classify(judged, stored)
+    batch = classify(judged, stored)
+    _ = batch.lines  # before the fence: a reading process may have to write them
+    return batch

@@ -2,8 +2,9 @@
 
 import inspect
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import dataclass
 from typing import Protocol
 
 from etl.conf import conf
@@ -12,8 +13,8 @@ from etl.preparation import Prepared, prepare
 from etl.readers.content import Content
 from etl.readers.source import Source
 from etl.reading_process.messages import Order
-from etl.reading_process.process import ProcessLost, ReadingProcess
-from etl.records import Cursor
+from etl.reading_process.process import ProcessLost, ReadingProcess, RemoteLines
+from etl.records import Cursor, WrittenLines
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ def _prepare(
             if process is None:
                 break
             for prepared in process.receive(run.raise_if_over):
+                if isinstance(prepared.judged.lines, RemoteLines):
+                    prepared.judged.lines = _LinesInAnyCase(prepared.judged.lines, source, content, cursor, shape)
                 yield prepared
                 cursor, shape, has_progressed = prepared.cursor, prepared.shape, True
             return
@@ -70,6 +73,24 @@ def _prepare(
                 with run.shield():
                     process.end()
     yield from prepare(source, content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats=finds_repeats)
+
+
+@dataclass(frozen=True, slots=True)
+class _LinesInAnyCase:
+    """The lines of a batch: from the reading process, or if that is lost, from the same batch prepared again here."""
+
+    remote: RemoteLines
+    source: Source
+    content: Content
+    cursor: Cursor | None
+    shape: Shape
+
+    def write(self, rows: Sequence[int]) -> WrittenLines:
+        try:
+            return self.remote.write(rows)
+        except ProcessLost:  # noted when the next batch is asked for
+            again = prepare(self.source, self.content, self.cursor, self.shape, conf.ETL_BATCH_SIZE)
+            return next(again).judged.lines.write(rows)
 
 
 def _is_long(content: Content, cursor: Cursor | None) -> bool:

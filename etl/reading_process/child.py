@@ -13,8 +13,9 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Iterator, Sequence
 from logging.handlers import QueueHandler
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from django.apps import apps
 from django.conf import settings
@@ -23,7 +24,19 @@ from django.core.exceptions import AppRegistryNotReady
 from etl.exceptions import describe_place
 from etl.local_copy import open_shared
 from etl.preparation import prepare
-from etl.reading_process.messages import GAVE_UP, HEADER, End, Failure, Inability, Order, encode, read_order
+from etl.reading_process.messages import (
+    GAVE_UP,
+    HEADER,
+    End,
+    Failure,
+    Inability,
+    Order,
+    Withheld,
+    decode,
+    encode,
+    read_order,
+)
+from etl.records import Lines
 
 
 class Pipe:
@@ -72,8 +85,7 @@ class LogHandler(QueueHandler):
 def main() -> None:
     descriptor, patience_seconds = int(sys.argv[1]), float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    pipe = Pipe(patience_seconds)
+    requests, pipe = Requests(patience_seconds), Pipe(patience_seconds)
     try:
         order = load(descriptor)
     except Exception as error:  # noqa: BLE001  (whatever a source's module raises, its run can read without this process)
@@ -84,14 +96,35 @@ def main() -> None:
         return
     logging.root.setLevel(order.log_level)
     logging.root.handlers = [LogHandler(pipe)]
-    send_batches(order, pipe)
+    send_batches(order, pipe, requests)
 
 
-def end_with_parent() -> None:
-    """Wait until no process can write to stdin, which nobody ever does, and end this process."""
-    while os.read(0, 1):
-        pass
-    os._exit(0)
+class Requests:
+    """What the run asks for, from stdin. This process ends when no process can write to stdin any more."""
+
+    def __init__(self, patience_seconds: float) -> None:
+        self.patience_seconds = patience_seconds
+        self.queue: SimpleQueue[Sequence[int]] = SimpleQueue()
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def take(self) -> Sequence[int]:
+        """Wait for the next request: the records whose lines the run needs."""
+        try:
+            return self.queue.get(timeout=self.patience_seconds)
+        except Empty:
+            os._exit(GAVE_UP)
+
+    def _listen(self) -> None:
+        with open(0, "rb", closefd=False) as stdin:
+            while len(header := stdin.read(HEADER.size)) == HEADER.size:
+                (length,) = HEADER.unpack(header)
+                frame = stdin.read(length)
+                if len(frame) < length:
+                    break
+                request = decode(frame)
+                assert isinstance(request, list)
+                self.queue.put(request)
+        os._exit(0)
 
 
 def load(descriptor: int) -> Order:
@@ -104,24 +137,40 @@ def load(descriptor: int) -> Order:
         return read_order(file)
 
 
-def send_batches(order: Order, pipe: Pipe) -> None:
-    """Send all batches, and then the end or the error."""
+def send_batches(order: Order, pipe: Pipe, requests: Requests) -> None:
+    """Send all batches, and then the end or the error. A batch is sent when the one before it has been asked for."""
     # A batch makes almost no cycles, so they are collected when it is gone and there is little to look at.
     gc.disable()
     gc.freeze()
+    withheld: Lines | None = None
+    try:
+        for lines, frame in encode_batches(order):
+            answer(withheld, pipe, requests)
+            withheld = lines
+            pipe.send_frame(frame)
+            gc.collect()
+        end: End | Failure = End()
+    except Exception as error:  # noqa: BLE001  (boundary: the run's process raises it again)
+        end = make_failure(error)
+    answer(withheld, pipe, requests)
+    pipe.send(end)
+
+
+def encode_batches(order: Order) -> Iterator[tuple[Lines | None, bytes]]:
+    """Yield each batch as a frame, and its lines if they are withheld."""
     batches = prepare(
         order.source(), order.content, order.cursor, order.shape, order.batch_size, finds_repeats=order.finds_repeats
     )
-    try:
-        while (prepared := next(batches, None)) is not None:
-            frame = encode(prepared)
-            del prepared
-            gc.collect()
-            pipe.send_frame(frame)
-    except Exception as error:  # noqa: BLE001  (boundary: the run's process raises it again)
-        pipe.send(make_failure(error))
-    else:
-        pipe.send(End())
+    for prepared in batches:
+        lines, judged = prepared.judged.lines, prepared.judged
+        judged.lines = lines.write(range(len(judged))) if order.finds_repeats else Withheld()
+        yield None if order.finds_repeats else lines, encode(prepared)
+
+
+def answer(withheld: Lines | None, pipe: Pipe, requests: Requests) -> None:
+    """Send the withheld lines that the run asks for."""
+    if withheld is not None and (rows := requests.take()):
+        pipe.send(withheld.write(rows))
 
 
 def make_failure(error: Exception) -> Failure:

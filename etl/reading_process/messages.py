@@ -13,7 +13,7 @@ from etl.drift import Shape
 from etl.local_copy import LocalCopy, open_shared
 from etl.readers.content import Content
 from etl.readers.source import Source
-from etl.records import Cursor
+from etl.records import Cursor, WrittenLines
 
 HEADER = struct.Struct("!Q")
 """A frame's length in bytes, in front of it."""
@@ -26,7 +26,8 @@ GAVE_UP = 75
 class Order:
     """What to read: a source, its content after the cursor, and the shape of the records before it.
 
-    `digest` is the source's, and `log_level` the level from which log records are sent.
+    `digest` is the source's, and `log_level` the level from which log records are sent. If it `finds_repeats`, most
+    records are new and their lines travel with their batch; otherwise most are stored, and their lines are withheld.
     """
 
     source: type[Source]
@@ -37,6 +38,17 @@ class Order:
     batch_size: int
     finds_repeats: bool
     log_level: int
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """Stands for a batch's lines, which the reading process writes when the run has asked for some of them.
+
+    The run asks once for each batch, perhaps for none, before it receives the next one.
+    """
+
+    def write(self, rows: Sequence[int]) -> WrittenLines:
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +15,19 @@ from django.conf import ENVIRONMENT_VARIABLE
 
 from etl.exceptions import PLACE
 from etl.preparation import Prepared
-from etl.reading_process.messages import GAVE_UP, HEADER, End, Failure, Inability, Order, decode, write_order
+from etl.reading_process.messages import (
+    GAVE_UP,
+    HEADER,
+    End,
+    Failure,
+    Inability,
+    Order,
+    Withheld,
+    decode,
+    encode,
+    write_order,
+)
+from etl.records import WrittenLines
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +67,8 @@ class ReadingProcess:
             )
         self._poll = select.poll()
         self._poll.register(self._stdout, select.POLLIN)
+        assert self._process.stdin is not None
+        os.set_blocking(self._process.stdin.fileno(), False)
 
     @property
     def pid(self) -> int:
@@ -64,7 +78,7 @@ class ReadingProcess:
         """Yield the batches, and call `raise_if_over` while waiting. Raises the read's own errors, and ProcessLost."""
         while not isinstance(message := self._receive(raise_if_over), End):
             if isinstance(message, Prepared):
-                yield message
+                yield from self._provide(message, raise_if_over)
             elif isinstance(message, logging.LogRecord):
                 _log(message)
             elif isinstance(message, Failure):
@@ -74,6 +88,26 @@ class ReadingProcess:
             else:
                 assert isinstance(message, Inability)
                 raise ProcessLost(f"The reading process can't read: {message.message}.")
+
+    def _provide(self, prepared: Prepared, raise_if_over: Callable[[], None]) -> Iterator[Prepared]:
+        if not isinstance(prepared.judged.lines, Withheld):
+            yield prepared
+            return
+        lines = prepared.judged.lines = RemoteLines(self, raise_if_over)
+        yield prepared
+        if not lines.is_asked_for:
+            lines.write([])
+
+    def ask(self, rows: Sequence[int], raise_if_over: Callable[[], None]) -> WrittenLines:
+        """Ask for lines of the batch received last, exactly once. Raises ProcessLost."""
+        frame = encode(list(rows))
+        self._write(HEADER.pack(len(frame)) + frame, raise_if_over)
+        if not rows:
+            return WrittenLines()
+        while isinstance(message := self._receive(raise_if_over), logging.LogRecord):
+            _log(message)
+        assert isinstance(message, WrittenLines)
+        return message
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
@@ -105,6 +139,21 @@ class ReadingProcess:
             view = view[count:]
         return text
 
+    def _write(self, text: bytes, raise_if_over: Callable[[], None]) -> None:
+        assert self._process.stdin is not None
+        descriptor, view = self._process.stdin.fileno(), memoryview(text)
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        while view:
+            while not poll.poll(LOOK_SECONDS * 1000):
+                raise_if_over()
+            try:
+                view = view[os.write(descriptor, view) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise self._describe_loss() from None
+
     def _describe_loss(self) -> ProcessLost:
         try:
             status = self._process.wait(GRACE_SECONDS)
@@ -115,6 +164,19 @@ class ReadingProcess:
         loss = ProcessLost(f"The reading process ended with status {status}.")
         loss.is_due_to_run = status == GAVE_UP
         return loss
+
+
+class RemoteLines:
+    """Lines of a batch that the reading process has withheld."""
+
+    def __init__(self, process: ReadingProcess, raise_if_over: Callable[[], None]) -> None:
+        self._process, self._raise_if_over = process, raise_if_over
+        self.is_asked_for = False
+
+    def write(self, rows: Sequence[int]) -> WrittenLines:
+        """Get the lines of these records; can be called once. Raises ProcessLost."""
+        self.is_asked_for = True
+        return self._process.ask(rows, self._raise_if_over)
 
 
 def _make_environment() -> dict[str, str]:

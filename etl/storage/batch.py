@@ -3,9 +3,8 @@
 Keys are sorted, so that two writers of the same rows wait for each other instead of deadlocking.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any
 
 from etl.change_detection import Batch
 from etl.copy_text import join_values
@@ -45,43 +44,24 @@ _UPDATE = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Writing:
-    """A batch with its lines of COPY text, by the index of the record."""
-
-    batch: Batch
-    raw: Mapping[int, str] | Sequence[str]
-    unified: Mapping[int, str] | Sequence[str]
-
-    @classmethod
-    def of(cls, batch: Batch) -> Self:
-        """Write the batch's lines. This may wait for a reading process, so do it before the transaction."""
-        rows = batch.list_written()
-        lines = batch.judged.lines.write(rows)
-        if len(rows) == len(batch.judged):
-            return cls(batch, lines.raw, lines.unified)
-        return cls(batch, dict(zip(rows, lines.raw, strict=True)), dict(zip(rows, lines.unified, strict=True)))
-
-
-def write_batch(cursor: Any, writing: Writing, stamp: Stamp) -> int:
+def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
     """Write the batch of a read. Returns by how much the source's open quarantine has grown."""
-    batch = writing.batch
-    write_records(cursor, writing, stamp)
+    write_records(cursor, batch, stamp)
     if batch.met:
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)
     return write_refusals(cursor, batch.judged.refusals, stamp)
 
 
-def write_records(cursor: Any, writing: Writing, stamp: Stamp) -> Sequence[int]:
+def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
     """Write raw and unified. Returns the ids of the raw records, in the order of the batch's versions."""
-    raw_ids = _write_raw(cursor, writing, stamp)
-    _insert_unified(cursor, writing, raw_ids, stamp)
-    _update_unified(cursor, writing, raw_ids, stamp)
+    raw_ids = _write_raw(cursor, batch, stamp)
+    _insert_unified(cursor, batch, raw_ids, stamp)
+    _update_unified(cursor, batch, raw_ids, stamp)
     return raw_ids
 
 
-def _write_raw(cursor: Any, writing: Writing, stamp: Stamp) -> Sequence[int]:
-    versions, raw = writing.batch.versions, writing.raw
+def _write_raw(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
+    versions, raw = batch.versions, batch.lines.raw
     if not versions:
         return []
     raw_ids = _draw_raw_ids(cursor, len(versions))
@@ -97,8 +77,8 @@ def _draw_raw_ids(cursor: Any, count: int) -> Sequence[int]:
     return range(first, first + count) if others is None else others
 
 
-def _insert_unified(cursor: Any, writing: Writing, raw_ids: Sequence[int], stamp: Stamp) -> None:
-    inserts, versions, unified = writing.batch.inserts, writing.batch.versions, writing.unified
+def _insert_unified(cursor: Any, batch: Batch, raw_ids: Sequence[int], stamp: Stamp) -> None:
+    inserts, versions, unified = batch.inserts, batch.versions, batch.lines.unified
     if not inserts:
         return
     of_batch = join_values((stamp.source, stamp.now, stamp.now, stamp.sequence))
@@ -107,8 +87,8 @@ def _insert_unified(cursor: Any, writing: Writing, raw_ids: Sequence[int], stamp
     copy_lines(cursor, "unified_records", columns, lines)
 
 
-def _update_unified(cursor: Any, writing: Writing, raw_ids: Sequence[int], stamp: Stamp) -> None:
-    batch, unified = writing.batch, writing.unified
+def _update_unified(cursor: Any, batch: Batch, raw_ids: Sequence[int], stamp: Stamp) -> None:
+    unified = batch.lines.unified
     lines = [f"{row}\t{raw_ids[place]}\t{unified[batch.versions[place]]}" for row, place in batch.updates.items()]
     lines += [f"{row}\t{raw_id}\t{unified[index]}" for row, (index, raw_id) in batch.rewrites.items()]
     if not lines:
