@@ -94,6 +94,7 @@ class Proof:
     def __init__(self, folder: Path, servers: Servers) -> None:
         self.folder = folder
         self.servers = servers
+        self.has_template = False
 
     def find_failures(self, tests: Sequence[str], mistake: Mistake | None = None) -> list[str]:
         """Run the tests with this mistake and return those that fail."""
@@ -105,8 +106,10 @@ class Proof:
         return [test for test in tests if any(one == test or one.startswith(f"{test}[") for one in failed)]
 
     def keep_database(self) -> None:
-        """Make the database that the tests have just created the template for later ones."""
-        self._execute(f"ALTER DATABASE {DATABASE} RENAME TO {UNCHANGED}")
+        """Make the database that the tests have just created, if any, the template for later ones."""
+        self.has_template = self._execute(f"SELECT FROM pg_database WHERE datname = '{DATABASE}'") == 1
+        if self.has_template:
+            self._execute(f"ALTER DATABASE {DATABASE} RENAME TO {UNCHANGED}")
 
     def _run(self, tests: Sequence[str], mistake: Mistake | None) -> str:
         """The output of pytest, which removes everything that it has started even if this process is ended."""
@@ -125,7 +128,7 @@ class Proof:
     def _make_database(self, mistake: Mistake | None) -> None:
         """Copy the template, unless the mistake is in a migration: then the tests create the database."""
         self._execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        if mistake is not None and not mistake.changes_tables:
+        if self.has_template and mistake is not None and not mistake.changes_tables:
             self._execute(f"CREATE DATABASE {DATABASE} TEMPLATE {UNCHANGED}")
 
     def _make_environment(self, mistake: Mistake | None) -> dict[str, str]:
@@ -137,12 +140,15 @@ class Proof:
         with redis.Redis.from_url(self.servers.redis_url()) as client:
             client.flushall()
 
-    def _execute(self, statement: str) -> None:
+    def _execute(self, statement: str) -> int:
+        """Run the statement and return the number of its rows."""
         session = psycopg2.connect(self.servers.database_url())
         session.autocommit = True  # CREATE DATABASE can't run in a transaction
         with session.cursor() as cursor:
             cursor.execute(statement)
+            count = cursor.rowcount
         session.close()
+        return count
 
 
 @contextmanager

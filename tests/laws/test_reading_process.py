@@ -28,7 +28,7 @@ from etl.readers.json_records import JsonContent
 from etl.readers.source import Source
 from etl.reading_process import batches
 from etl.reading_process.batches import preparing
-from etl.records import Cursor
+from etl.records import Cursor, WrittenLines
 from etl.runs.options import Options
 from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
@@ -129,7 +129,13 @@ def freeze() -> None:
 
 def prepare(source: Source, content: Content, run: FakeRun, cursor: Cursor | None = None) -> list[Prepared]:
     with preparing(source, content, cursor, Shape(), run=run) as prepared:
-        return list(prepared)
+        return list(map(write, prepared))
+
+
+def write(prepared: Prepared) -> Prepared:
+    """Ask for all lines of the batch, so that it can be compared."""
+    prepared.judged.lines = prepared.judged.lines.write(range(len(prepared.judged)))
+    return prepared
 
 
 def prepare_here(source: Source, content: Content, cursor: Cursor | None = None) -> list[Prepared]:
@@ -191,7 +197,7 @@ def test_both_processes_may_read_the_copy_at_the_same_time(products: CsvContent,
     expected = prepare_here(ProductsCsv(), products)
     with preparing(ProductsCsv(), products, None, Shape(), run=run) as prepared:
         for batch, same in zip(prepared, expected, strict=True):
-            assert batch == same
+            assert write(batch) == same
             products.copy.file.seek(random.randrange(products.size))
             products.copy.file.read(1000)
 
@@ -341,18 +347,46 @@ def test_killed_at_any_moment_another_one_continues(
 ) -> None:
     expected = prepare_here(ProductsCsv(), products)
     with preparing(ProductsCsv(), products, None, Shape(), run=run) as batches:
-        prepared = [next(batches) for _ in range(taken)]
+        prepared = [write(next(batches)) for _ in range(taken)]
         time.sleep(moments.random() * 0.02)
         kill()
-        prepared += batches
+        prepared += map(write, batches)
     assert prepared == expected
+
+
+def test_killed_before_it_is_asked_for_lines_they_are_written_here(products: CsvContent, run: FakeRun) -> None:
+    prepared = []
+    with preparing(ProductsCsv(), products, None, Shape(), run=run) as batches:
+        for batch in batches:
+            kill()
+            prepared.append(write(batch))
+    assert prepared == prepare_here(ProductsCsv(), products)
+    assert set(run.notes) == {"The reading process was killed by signal 9 (SIGKILL). Another one continues."}
+
+
+def test_only_the_lines_that_are_asked_for_are_written(products: CsvContent, run: FakeRun) -> None:
+    expected = prepare_here(ProductsCsv(), products)
+    with preparing(ProductsCsv(), products, None, Shape(), run=run) as batches:
+        for number, (batch, same) in enumerate(zip(batches, expected, strict=True)):
+            rows = range(number % 3, len(same.judged), 7 + number) if number % 2 else []
+            if number % 4:  # a run that needs no lines may also not ask
+                assert batch.judged.lines.write(rows) == same.judged.lines.write(rows)
+
+
+def test_the_lines_of_new_records_travel_with_their_batch(products: CsvContent, run: FakeRun) -> None:
+    with preparing(ProductsCsv(), products, None, Shape(), run=run, finds_repeats=True) as batches:
+        prepared = list(batches)
+    assert {type(batch.judged.lines) for batch in prepared} == {WrittenLines}
+    for batch, same in zip(prepared, prepare_here(ProductsCsv(), products), strict=True):
+        batch.judged.repeats = None
+        assert batch == same
 
 
 def test_killed_after_each_batch_the_run_gets_through(products: CsvContent, run: FakeRun) -> None:
     prepared, kills = [], 0
     with preparing(ProductsCsv(), products, None, Shape(), run=run) as batches:
         for batch in batches:
-            prepared.append(batch)
+            prepared.append(write(batch))
             kills += kill()
     assert prepared == prepare_here(ProductsCsv(), products)
     assert kills >= 3
@@ -385,15 +419,16 @@ def test_a_run_that_is_over_waits_for_no_frozen_process(products: CsvContent, ru
         list(batches)
 
 
+@pytest.mark.parametrize("asks", ["before", "after"])
 def test_a_run_that_takes_nothing_for_long_gets_another_one(
-    products: CsvContent, run: FakeRun, settings: Settings
+    products: CsvContent, run: FakeRun, settings: Settings, asks: str
 ) -> None:
     settings.ETL_LEASE_SECONDS = 0.5
     with preparing(ProductsCsv(), products, None, Shape(), run=run) as batches:
-        prepared = [next(batches)]
-        wait_until(lambda: not list_reading_processes())
+        first = next(batches) if asks == "after" else write(next(batches))
+        wait_until(lambda: not list_reading_processes(), seconds=20)
         settings.ETL_LEASE_SECONDS = 60
-        prepared += batches
+        prepared = [write(first), *map(write, batches)]
     assert prepared == prepare_here(ProductsCsv(), products)
     assert run.notes == ["The reading process ended with status 75. Another one continues."]
 

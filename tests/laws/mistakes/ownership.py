@@ -26,18 +26,15 @@ MISTAKES = (
         2,
         "a reading process that outlives its run",
         "etl/reading_process/child.py",
-        (drop("    threading.Thread(target=end_with_parent, daemon=True).start()\n"),),
+        (("self.queue.put(request)\n        os._exit(0)\n", "self.queue.put(request)\n"),),
         caught_by=(f"{READING}test_a_reading_process_ends_with_a_run_that_is_killed",),
     ),
     Mistake(
         2,
         "a reading process that waits for ever for a frozen run",
         "etl/reading_process/child.py",
-        (("self.poll.poll(self.patience_ms)", "self.poll.poll()"),),
-        caught_by=(
-            f"{READING}test_a_run_that_freezes_past_its_lease_leaves_no_reading_process",
-            f"{READING}test_a_run_that_takes_nothing_for_long_gets_another_one",
-        ),
+        (("self.poll.poll(self.patience_ms)", "self.poll.poll()"), ("timeout=self.patience_seconds", "timeout=None")),
+        caught_by=(f"{READING}test_a_run_that_takes_nothing_for_long_gets_another_one",),
     ),
     Mistake(
         2,

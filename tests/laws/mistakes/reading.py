@@ -27,6 +27,18 @@ MISTAKES = (
     ),
     Mistake(
         8,
+        "lines of another batch than the one that was lost",
+        "etl/reading_process/batches.py",
+        (
+            (
+                "_LinesInAnyCase(prepared.judged.lines, source, content, cursor, shape)",
+                "_LinesInAnyCase(prepared.judged.lines, source, content, prepared.cursor, shape)",
+            ),
+        ),
+        caught_by=(f"{READING}test_killed_before_it_is_asked_for_lines_they_are_written_here",),
+    ),
+    Mistake(
+        8,
         "two processes that share the place in a file",
         "etl/local_copy.py",
         (
@@ -60,6 +72,28 @@ MISTAKES = (
             f"{CLASSES}test_refused_records_keep_their_place_and_their_original",
             f"{DELIVERY}test_whichever_commit_loses_its_answer_the_run_ends_well",
         ),
+    ),
+    Mistake(
+        9,
+        "a breach reported from a later field",
+        "etl/contracts/contract.py",
+        (("            breaches = broken | breaches", "            breaches = breaches | broken"),),
+        caught_by=(
+            "tests/contracts/test_columns.py::test_of_two_breaches_the_first_in_the_order_of_the_contract_is_reported",
+            "tests/test_column_judgement.py::test_columns_give_what_records_give",
+        ),
+    ),
+    Mistake(
+        9,
+        "a column judged by another row's mask",
+        "etl/column_judgement.py",
+        (
+            (
+                "    is_good = [row not in breaches for row in rows]\n",
+                "    is_good = [row + 1 not in breaches for row in rows]\n",
+            ),
+        ),
+        caught_by=("tests/test_column_judgement.py::test_columns_give_what_records_give",),
     ),
     Mistake(
         9,
