@@ -21,7 +21,7 @@ from etl.records import Judged
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
-from etl.storage.lookup import Lookup
+from etl.storage.ledger import Lookup
 from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
 from etl.vocabulary import Reason, Status

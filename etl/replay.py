@@ -24,7 +24,7 @@ from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.runs.starting import Started
-from etl.storage.lookup import find_stored
+from etl.storage.ledger import find_stored
 from etl.storage.marks import find_met_refusals
 from etl.storage.refusals import Place, count_open, load_open
 from etl.storage.selection import Selection

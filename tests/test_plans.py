@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from api import record_queries
 from api.record_queries import Condition, Order
-from etl.storage.lookup import _FIND_BY_KEY
+from etl.storage.ledger import _FIND_BY_KEY, UNIFIED
 from tests.listed_source import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -32,7 +32,7 @@ def test_the_lookup_of_a_batch_does_not_walk_the_change_feed() -> None:
         " FROM generate_series(1, 20000) AS number RETURNING 1) SELECT count(*) FROM landed"
     )
     with CaptureQueriesContext(connection) as queries:
-        fetch(_FIND_BY_KEY, [str(number) for number in range(10_000)], "s")
+        fetch(_FIND_BY_KEY.format(ledger=UNIFIED), [str(number) for number in range(10_000)], "s")
     plan = [line for (line,) in fetch(f"EXPLAIN {queries.captured_queries[0]['sql']}")]
     assert not [line for line in plan if "unified_records_changes" in line]
 

@@ -1,11 +1,10 @@
 """Fences a batch: its first statement compares and sets the checkpoint, its last updates the counts."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-
-from psycopg2.extras import Json
 
 from etl.fence.claims import NEW_LEASE, OWN_SESSION, Claim, describe_lost_lease, raise_if_overtaken
 from etl.fence.reads import Read
@@ -67,7 +66,7 @@ def pass_fence(cursor: Any, claim: Claim, following: Read, *, batch_number: int)
         "read_number": following.number,
         "fingerprint": following.fingerprint,
         "read_sequence": following.first_sequence,
-        "cursor": Json(following.cursor),
+        "cursor": json.dumps(following.cursor),
     }
     return _compare_and_set(cursor, _PASS, claim, batch_number, reached)
 
@@ -105,7 +104,7 @@ def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> N
     read = {
         "read_quarantined": following.quarantined,
         "read_met": following.met,
-        "read_shape": Json(following.shape.as_json()),
+        "read_shape": json.dumps(following.shape.as_json()),
     }
     cursor.execute(_COUNT_READ, {**_describe(claim, growth), **read})
 

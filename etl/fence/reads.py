@@ -1,10 +1,9 @@
 """A read of a source's content: started or resumed from its checkpoint, and ended."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-
-from psycopg2.extras import Json
 
 from etl.drift import Shape
 from etl.fence.claims import Claim
@@ -70,5 +69,5 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
 
 def end_read(cursor: Any, claim: Claim, *, fingerprint: str, validators: Mapping[str, str]) -> None:
     """Close the read, and store its content's fingerprint and validators, in the transaction that closes the run."""
-    values = {"fingerprint": fingerprint, "validators": Json(dict(validators))}
+    values = {"fingerprint": fingerprint, "validators": json.dumps(dict(validators))}
     cursor.execute(_END_READ, {"source": claim.source, "epoch": claim.epoch, **values})

@@ -20,7 +20,7 @@ class Opening:
     validators: Mapping[str, str] = field(default_factory=dict)
 
 
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 4 << 20
 """A chunk ends at this size even with fewer records than a batch may have: wide records must not fill the memory."""
 
 

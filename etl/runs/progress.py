@@ -1,8 +1,7 @@
 """Updates a running run's row: its heartbeat, and the counters that grow with each batch."""
 
+import json
 from typing import Any
-
-from psycopg2.extras import Json
 
 from etl.fence.claims import Claim, describe_overtaking
 from etl.records import Counters, Cursor
@@ -27,7 +26,7 @@ def add_batch(cursor: Any, claim: Claim, counters: Counters, versions: int, reac
     cursor.execute(
         f"UPDATE etl_runs SET {added}, cursor_after = %(reached)s, heartbeat_at = clock_timestamp()"
         " WHERE id = %(run_id)s AND epoch = %(epoch)s AND status = 'running'",
-        {**columns, "reached": Json(reached), "run_id": claim.run_id, "epoch": claim.epoch},
+        {**columns, "reached": json.dumps(reached), "run_id": claim.run_id, "epoch": claim.epoch},
     )
     if not cursor.rowcount:
         raise describe_overtaking(claim)

@@ -32,7 +32,7 @@ _IS_SUPERSEDED = """
         SELECT FROM etl_quarantine AS refused WHERE refused.raw_id = old.id AND refused.id <> ALL(%(foreseen)s))
 """
 # A refused record is removed if it was settled before that time and no replay needs to know which stored record came
-# from it (storage/lookup.py asks that for records landed since the last read began). An open read may still find it.
+# from it (storage/ledger.py asks that for records landed since the last read began). An open read may still find it.
 _IS_SETTLED = """
     old.source = ANY(%(sources)s) AND old.status <> 'open' AND old.updated_at < %(before)s
     AND NOT EXISTS (

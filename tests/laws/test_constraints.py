@@ -13,7 +13,7 @@ from etl.change_detection import Stored, classify
 from etl.fence import reads
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run, SchemaChange, SchemaSnapshot, Total, UnifiedRecord
 from etl.runs import orders
-from etl.storage.lookup import find_stored
+from etl.storage.ledger import find_stored
 from etl.vocabulary import Trigger
 from tests.laws.test_delivery import start
 from tests.listed_source import Listed, dump_raw, fetch, ingest_here, judge_all, make_item

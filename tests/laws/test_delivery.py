@@ -21,7 +21,7 @@ from etl.runs import ending, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.sources import NonBlank
-from etl.storage.lookup import find_stored
+from etl.storage.ledger import find_stored
 from etl.storage.transactions import is_transient
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Reason, Status

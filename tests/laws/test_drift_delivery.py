@@ -29,7 +29,7 @@ from etl.sources.coingecko import CoinGecko
 from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
 from etl.sources.vendors import VendorsCsv
-from etl.storage.lookup import find_stored
+from etl.storage.ledger import find_stored
 from etl.vocabulary import SourceKind, Status
 from sandbox.server import Sandbox
 from tests.laws.test_delivery import COMMIT, end_lease, start

@@ -21,7 +21,7 @@ from etl.runs import ending, starting
 from etl.runs.ending import ReadEnd
 from etl.runs.options import Options
 from etl.runs.starting import Started
-from etl.storage.lookup import find_stored
+from etl.storage.ledger import find_stored
 from etl.vocabulary import Status
 from tests.listed_source import Listed, dump_quarantine, dump_raw, dump_unified, fetch, judge_all, make_item
 

@@ -91,7 +91,7 @@ MISTAKES = (
         1,
         "inserted keys not sorted",
         "etl/storage/batch.py",
-        (("in sorted(batch.inserts.items())", "in batch.inserts.items()"),),
+        (("in sorted(inserts.items())", "in inserts.items()"),),
         caught_by=(f"{DELIVERY}test_rows_of_a_batch_are_written_in_the_order_of_their_keys",),
     ),
     Mistake(

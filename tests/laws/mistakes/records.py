@@ -187,14 +187,14 @@ MISTAKES = (
     Mistake(
         6,
         "ids that a crash forgets: the written ones",
-        "etl/storage/lookup.py",
+        "etl/storage/ledger.py",
         (("is_met=raw_id in written or ", "is_met="),),
         caught_by=(f"{DELIVERY}test_every_batch_size_gives_the_same_tables_and_totals",),
     ),
     Mistake(
         6,
         "a replay that overwrites whatever is stored",
-        "etl/storage/lookup.py",
+        "etl/storage/ledger.py",
         (
             (
                 "            is_met=raw_id in written or is_marked(marks, row_id),\n",

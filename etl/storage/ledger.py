@@ -1,4 +1,7 @@
-"""Finds which versions of a batch's records are stored, and whether this read has already accepted them."""
+"""The ledger: what has landed, by source and external id, and what of it a read has already met.
+
+`unified_records` is ledger and values in one. Other ledgers need the columns that the statements here name.
+"""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -18,10 +21,10 @@ _FIND_BY_KEY = """
     SELECT stored.external_id, id, encode(content_hash, 'hex'), encode(values_hash, 'hex'), event_timestamp, sequence,
         raw_id
     FROM unnest(%s::text[]) AS wanted (external_id)
-    JOIN unified_records AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
+    JOIN {ledger} AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
 """
 _FIND_UNMET = """
-    SELECT external_id, id, encode(content_hash || values_hash, 'hex') FROM unified_records
+    SELECT external_id, id, encode(content_hash || values_hash, 'hex') FROM {ledger}
     WHERE id > %s AND id <= %s AND source = %s AND sequence <= %s
 """
 
@@ -29,6 +32,8 @@ WINDOW = 1.25
 """How many ids are read by their order for each record of a batch: other sources or refused records leave gaps."""
 OUTLIERS = 50
 """A fiftieth of a batch's rows may lie before the others, and a fiftieth after them: repeated and late records."""
+
+UNIFIED = "unified_records"
 
 Rows = dict[str, tuple[Any, ...]]
 
@@ -41,10 +46,12 @@ class Lookup:
     much cheaper than by key. All other records are looked up by key.
     """
 
-    def __init__(self, source: Source, *, read_number: int, read_sequence: int, is_first: bool) -> None:
+    def __init__(
+        self, source: Source, *, read_number: int, read_sequence: int, is_first: bool, ledger: str = UNIFIED
+    ) -> None:
         """`is_first`: the source has no records, and this read has landed no batch yet."""
         self.source, self.read_number, self.read_sequence = source, read_number, read_sequence
-        self.is_first = is_first
+        self.is_first, self.ledger = is_first, ledger
         self.last_id: int | None = None
         self.is_in_order = False
 
@@ -55,7 +62,7 @@ class Lookup:
             return Stored()
         with bounded_transaction() as cursor:
             unchanged = self._find_unchanged(cursor, judged)
-            rows = find_by_key(cursor, self.source.name, keys.difference(unchanged))
+            rows = find_by_key(cursor, self.ledger, self.source.name, keys.difference(unchanged))
             known = describe_versions(cursor, self.source, rows, self.read_number, self.read_sequence)
         self._note_order([*unchanged.values(), *(row[1] for row in rows.values())])
         return Stored(known, unchanged)
@@ -80,7 +87,9 @@ class Lookup:
         if self.last_id is None or self.is_first or not self.is_in_order:
             return {}
         end = self.last_id + round(len(judged) * WINDOW)
-        cursor.execute(_FIND_UNMET, [self.last_id, end, self.source.name, self.read_sequence])
+        cursor.execute(
+            _FIND_UNMET.format(ledger=self.ledger), [self.last_id, end, self.source.name, self.read_sequence]
+        )
         hashes = map(add, judged.content_hashes, judged.values_hashes)
         sent = dict(zip(judged.external_ids, hashes, strict=True))
         rows = [row for row in cursor.fetchall() if sent.get(row[0]) == row[2]]
@@ -98,7 +107,13 @@ def list_repeated(external_ids: Iterable[str]) -> list[str]:
 
 
 def find_stored(
-    source: Source, external_ids: Collection[str], *, read_number: int, read_sequence: int, is_replay: bool = False
+    source: Source,
+    external_ids: Collection[str],
+    *,
+    read_number: int,
+    read_sequence: int,
+    is_replay: bool = False,
+    ledger: str = UNIFIED,
 ) -> dict[str, Version]:
     """Return the stored versions of these records, by external id.
 
@@ -110,15 +125,15 @@ def find_stored(
         return {}
     # In a transaction only for its settings: the fenced transaction decides later whether this still holds.
     with bounded_transaction() as cursor:
-        rows = find_by_key(cursor, source.name, external_ids)
+        rows = find_by_key(cursor, ledger, source.name, external_ids)
         return describe_versions(cursor, source, rows, read_number, read_sequence, is_replay=is_replay)
 
 
-def find_by_key(cursor: Any, source: str, external_ids: Collection[str]) -> Rows:
+def find_by_key(cursor: Any, ledger: str, source: str, external_ids: Collection[str]) -> Rows:
     """Return the stored rows of these records, by external id."""
     if not external_ids:
         return {}
-    cursor.execute(_FIND_BY_KEY, [sorted(set(external_ids)), source])
+    cursor.execute(_FIND_BY_KEY.format(ledger=ledger), [sorted(set(external_ids)), source])
     return {row[0]: row for row in cursor.fetchall()}
 
 
