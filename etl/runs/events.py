@@ -2,6 +2,9 @@
 
 import os
 import socket
+from contextlib import nullcontext
+
+from django.db import connection
 
 from etl.models import RunEvent
 from etl.storage.texts import make_storable
@@ -10,8 +13,8 @@ from etl.vocabulary import EventKind
 
 
 def add_event(run_id: int, kind: EventKind, message: str) -> None:
-    """Add one line to the run's event log."""
-    with bounded_transaction():
+    """Add one line to the run's event log, in the caller's transaction if there is one."""
+    with nullcontext() if connection.in_atomic_block else bounded_transaction():  # a savepoint would cost two trips
         RunEvent.objects.create(run_id=run_id, kind=kind, message=make_storable(message))
 
 
