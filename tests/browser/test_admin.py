@@ -82,21 +82,21 @@ def test_a_run_is_started_and_watched_until_it_finishes(
     browser: Browser, products: Project, opened: list[AdminPage]
 ) -> None:
     make_person("olga", "operator")
-    write_products(products.folder / "products.csv", make_products(60_000))
+    write_products(products.folder / "products.csv", make_products(100_000))
     with open_web(products) as web:
         admin = AdminPage(browser, web)
         opened.append(admin)
         admin.log_in("olga")
         page = admin.visit("/admin/etl/checkpoint/products_csv/change/")
         page.get_by_role("button", name="Run now").click()
-        start_worker(products, ETL_BATCH_SIZE="500")
+        start_worker(products, ETL_BATCH_SIZE="100")  # so that it lasts for some seconds
         admin.page.goto(f"{admin.address}/admin/")
         live = page.locator("p.etl-run")
         expect(live).to_contain_text("products_csv", timeout=LONG)
         first = live.inner_text()
         expect(live).not_to_have_text(first, timeout=LONG)
         expect(page.get_by_text("Nothing is running.")).to_be_visible(timeout=60_000)
-        expect(page.locator("table.etl-sources")).to_contain_text("60,000", timeout=LONG)
+        expect(page.locator("table.etl-sources")).to_contain_text("100,000", timeout=LONG)
         admin.check()
     assert {run.status for run in Run.objects.all()} == {"success"}
 

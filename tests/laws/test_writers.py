@@ -58,7 +58,17 @@ CHOSEN: Mapping[tuple[str, str], tuple[str, ...]] = {
 """Tables that are chosen at run time, by module and by the expression that chooses."""
 
 NO_ROWS = {
-    *("bars", "content", "digest", "globals()", "kept", "self.client", "self.foreseen_refusals", "self.pruned.rows"),
+    *(
+        "bars",
+        "batch.inserts",
+        "content",
+        "digest",
+        "globals()",
+        "kept",
+        "self.client",
+        "self.foreseen_refusals",
+        "self.pruned.rows",
+    ),
     *("self.foreseen_of_run[QUARANTINE if table == QUARANTINE else 'raw']", "tally.types"),
 }
 """Other objects with a method `update` or `delete`."""
