@@ -87,20 +87,18 @@ def classify(judged: Judged, stored: Stored) -> Batch:
     If records carry a time, the newest counts, regardless of its position. Otherwise the first of a read counts.
     """
     batch, known, unchanged = Batch(judged), stored.known, stored.unchanged
-    if unchanged:
-        batch.counters.unchanged = batch.found = len(unchanged)
-        batch.met += unchanged.values()
-        rest = [row for row, external_id in enumerate(judged.external_ids) if external_id not in unchanged]
-        _place_all(batch, rest, known)
-    elif known or judged.repeats is None:
-        _place_all(batch, range(len(judged)), known)
-    else:
+    if judged.repeats is not None:
         _place_mostly_new(batch, judged.repeats, known)
+        return batch
+    batch.counters.unchanged = batch.found = len(unchanged)
+    batch.met += unchanged.values()
+    rest = [row for row, external_id in enumerate(judged.external_ids) if external_id not in unchanged]
+    _place_all(batch, rest, known)
     return batch
 
 
 def _place_mostly_new(batch: Batch, repeats: Iterable[int], known: dict[str, Version]) -> None:
-    """Place a batch of which nothing is stored: the rows between the repeats are new."""
+    """Place a batch of a source's first read: the rows between the repeats are new."""
     begin = 0
     for repeat in repeats:
         _insert(batch, range(begin, repeat))

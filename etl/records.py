@@ -142,8 +142,8 @@ class WrittenLines:
 class Judged:
     """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
 
-    `times` are the event times. `repeats`, if known, are the rows whose id the same read may have met before, in this
-    batch or in an earlier one; the ids of all other rows are new to it.
+    `times` are the event times. `repeats` is known in a source's first read: the rows whose id the read may have met
+    before, in this batch or in an earlier one. The ids of all other rows are new.
     """
 
     external_ids: list[str] = field(default_factory=list)
