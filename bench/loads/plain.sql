@@ -31,12 +31,12 @@ WHERE stored.content_hash IS DISTINCT FROM accepted.content_hash;
 INSERT INTO raw_csv_data (id, run_id, source, external_id, position, sequence, payload)
 SELECT raw_id, 0, 'plain', external_id, position, 1, payload FROM changed;
 
-INSERT INTO unified_records (source, external_id, name, category, value, event_timestamp, ingested_at, updated_at,
-    content_hash, sequence, raw_id)
-SELECT 'plain', external_id, name, category, value, now(), now(), now(), content_hash, 1, raw_id FROM changed
+INSERT INTO unified_records (source, external_id, name, category, value, ingested_at, updated_at, content_hash, sequence,
+    raw_id)
+SELECT 'plain', external_id, name, category, value, now(), now(), content_hash, 1, raw_id FROM changed
 ON CONFLICT (source, external_id) DO UPDATE SET
     name = EXCLUDED.name, category = EXCLUDED.category, value = EXCLUDED.value,
-    event_timestamp = EXCLUDED.event_timestamp, updated_at = EXCLUDED.updated_at,
+    updated_at = EXCLUDED.updated_at,
     content_hash = EXCLUDED.content_hash, sequence = EXCLUDED.sequence, raw_id = EXCLUDED.raw_id;
 
 COMMIT;
