@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 
+from etl.drift import Shape
 from etl.local_copy import copy_file
+from etl.preparation import prepare
 from etl.readers import content
 from etl.readers.content import Content
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
+from etl.readers.source import Source
 from etl.records import ORIGINAL_BYTES, Original
+from etl.sources import Contract, CsvSource, JsonLinesSource, NonBlank, PositiveDecimal, Text, lower
 from etl.storage import refusals
 from etl.storage.refusals import load_open
 from etl.storage.selection import Selection
@@ -65,6 +69,82 @@ def test_a_source_four_times_as_long_takes_no_more_memory(tmp_path: Path, write:
     long, seen = measure_peak(tmp_path / "long", content)
     assert seen == 4 * COUNT
     assert long < 1.2 * short
+
+
+# --- prepared --------------------------------------------------------------------------------------
+
+
+class Wide(Contract):
+    c0: NonBlank
+    c1: NonBlank
+    c2: PositiveDecimal
+    c3: Text | None
+
+
+class WideCsv(CsvSource):
+    name = "wide_csv"
+    path = "wide.csv"
+    contract = Wide
+    unified = {"external_id": "c0", "name": "c1", "value": "c2", "category": lower("c3")}
+
+
+class WideJson(JsonLinesSource):
+    name = "wide_json"
+    path = "wide.ndjson"
+    contract = Wide
+    unified = WideCsv.unified
+
+
+def list_cells(width: int, number: int) -> list[str]:
+    return [f"id {number}", f"Thing {number}", f"{number + 1}.5", *(f"text {n} of {number}" for n in range(3, width))]
+
+
+def write_wide_csv(path: Path, width: int, count: int) -> None:
+    with path.open("w") as file:
+        file.write(",".join(f"c{n}" for n in range(width)) + "\n")
+        for number in range(count):
+            # One of fifty lines lacks a cell, and one of five hundred has to be read by itself.
+            cells = list_cells(width, number)[: width - 1 if number % 50 == 7 else width]
+            file.write(",".join(cells) + ('"x' if number % 500 == 9 else "") + "\n")
+
+
+def write_wide_json(path: Path, width: int, count: int) -> None:
+    with path.open("w") as file:
+        for number in range(count):
+            cells = list_cells(width, number)
+            file.write(json.dumps({f"c{n}": cell for n, cell in enumerate(cells)}) + "\n")
+
+
+def measure_preparation(source: Source, path: Path, content: Callable[[Any, str], Content], size: int) -> int:
+    """Return the peak memory of preparing the file's batches, of which the lines of a few records are written."""
+    with copy_file(path) as copy:
+        tracemalloc.start()
+        try:
+            batches = 0
+            for prepared in prepare(source, content(copy, "wide"), None, Shape(), size):
+                prepared.judged.lines.write(range(0, len(prepared.judged), 7))
+                batches += 1
+            assert batches >= 4
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("source", "write", "content"),
+    [(WideCsv(), write_wide_csv, CsvContent), (WideJson(), write_wide_json, JsonContent)],
+    ids=["csv", "lines"],
+)
+@pytest.mark.parametrize(("width", "count"), [(5, 6000), (200, 600)])
+def test_four_times_as_many_records_are_prepared_in_the_same_memory(
+    tmp_path: Path, source: Source, write: Any, content: Any, width: int, count: int
+) -> None:
+    write(tmp_path / "first", width, count)  # fills the caches that stay
+    measure_preparation(source, tmp_path / "first", content, count // 4)
+    write(tmp_path / "short", width, count)
+    write(tmp_path / "long", width, 4 * count)
+    short = measure_preparation(source, tmp_path / "short", content, count // 4)
+    assert measure_preparation(source, tmp_path / "long", content, count // 4) <= 1.1 * short
 
 
 def test_a_chunk_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
