@@ -270,3 +270,26 @@ def test_a_read_in_any_order_finds_each_record_and_writes_what_changed(
         assert list_tuples(other.name) == untouched
         skip_ids(chance)
     assert verify() == []
+
+
+ORDERED = [make_item(f"i{number:03d}") for number in range(300)]
+CHANGED = ORDERED[250] | {"name": "Changed"}
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([*ORDERED[:50], ORDERED[250], *ORDERED[50:]], {"unchanged": 300, "duplicate": 1}),
+        ([*ORDERED[:50], CHANGED, *ORDERED[50:250], CHANGED, *ORDERED[251:]], {"updated": 1, "unchanged": 299}),
+        ([*ORDERED[:150], ORDERED[149], *ORDERED[150:]], {"unchanged": 300, "duplicate": 1}),
+    ],
+    ids=["unchanged", "changed", "in_one_batch"],
+)
+def test_a_record_that_comes_again_in_its_place_is_a_duplicate(
+    settings: Settings, records: list[Item], expected: dict[str, int]
+) -> None:
+    """By then the read finds stored records by their order, this one too."""
+    settings.ETL_BATCH_SIZE = 100
+    ingest_here(Listed(ORDERED))
+    outcome = ingest_here(Listed(records))
+    assert outcome.counters == dict.fromkeys(COUNTERS, 0) | {"seen": 301, "duplicate": 1} | expected

@@ -2,6 +2,7 @@
 
 from tests.laws.seeding import Mistake, after, drop
 
+AGAIN = "tests/laws/test_any_order.py::test_a_record_that_comes_again_in_its_place_is_a_duplicate"
 CLASSES = "tests/test_change_detection.py::"
 DELIVERY = "tests/laws/test_delivery.py::"
 PRUNING = "tests/test_pruning.py::"
@@ -190,6 +191,27 @@ MISTAKES = (
         "etl/storage/ledger.py",
         (("is_met=raw_id in written or ", "is_met="),),
         caught_by=(f"{DELIVERY}test_every_batch_size_gives_the_same_tables_and_totals",),
+    ),
+    Mistake(
+        6,
+        "a record found by its order and unchanged, although the read has met it",
+        "etl/storage",
+        ((" for row in rows if not is_marked(marks, row[1])}", " for row in rows}"),),
+        caught_by=(f"{AGAIN}[unchanged]",),
+    ),
+    Mistake(
+        6,
+        "a record found by its order and unchanged, although the read has written it",
+        "etl/storage",
+        (("AND source = %s AND sequence <= %s", "AND source = %s AND %s IS NOT NULL"),),
+        caught_by=(f"{AGAIN}[changed]",),
+    ),
+    Mistake(
+        6,
+        "a record that a batch sends twice, found by its order and unchanged",
+        "etl/storage",
+        (("                unchanged.pop(external_id, None)\n", "                pass\n"),),
+        caught_by=(f"{AGAIN}[in_one_batch]",),
     ),
     Mistake(
         6,
