@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 
 from etl.conf import conf, list_settings
 from etl.contracts.contract import Contract, Field
-from etl.contracts.field_types import FieldType
+from etl.contracts.field_type import FieldType
 from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
 

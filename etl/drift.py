@@ -15,7 +15,7 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.records import Slice
 from etl.vocabulary import ChangeKind
 

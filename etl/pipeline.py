@@ -16,7 +16,7 @@ from etl.fence.reads import Read, choose_read
 from etl.models import Checkpoint
 from etl.readers.content import Opening
 from etl.readers.source import Source
-from etl.reading_process.batches import preparing
+from etl.reading_process.choice import preparing
 from etl.records import Judged
 from etl.runs import ending
 from etl.runs.ending import ReadEnd

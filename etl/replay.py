@@ -26,8 +26,8 @@ from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.ledger import find_stored
 from etl.storage.marks import find_met_refusals
+from etl.storage.refusal_selection import Selection
 from etl.storage.refusals import Place, count_open, load_open
-from etl.storage.selection import Selection
 from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
 

@@ -9,7 +9,7 @@ from etl.execution import sweep as sweeping
 from etl.execution.executor import execute_queued
 from etl.operations import quarantine
 from etl.pruning import prune_in_task
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 
 
 @shared_task(name="etl.tasks.run")

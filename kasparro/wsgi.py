@@ -6,10 +6,10 @@ import os
 from django.core.management import call_command
 from django.core.wsgi import get_wsgi_application
 
-from api import database_sessions
+from api import database_deadlines
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
 application = get_wsgi_application()
 call_command("check", stdout=io.StringIO())
-database_sessions.install()
+database_deadlines.install()

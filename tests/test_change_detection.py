@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from etl.change_detection import Batch, Stored, Version, classify
 from etl.contracts.contract import Contract
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.hashes import hash_contents
 from etl.judgement import Judge, tabulate
 from etl.readers.canonical import encode_canonically

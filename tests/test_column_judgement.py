@@ -6,9 +6,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.judgement import Judge, tabulate
-from etl.readers.slices import RecordSlice
+from etl.readers.record_slices import RecordSlice
 from etl.readers.source import Source
 from etl.records import Chunk, Judged, Record
 from etl.sources import Contract, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.drift import (
     _LEXICAL,
     MAX_DEPTH,

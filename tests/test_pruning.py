@@ -22,7 +22,7 @@ from etl.reports.verification import verify
 from etl.runs import ending, orders
 from etl.runs import pruning as run_removal
 from etl.runs.events import add_event
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 from etl.tasks import prune as prune_task
 from etl.vocabulary import EventKind, Reason, Trigger
 from tests.factories import make_products, write_products

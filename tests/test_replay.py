@@ -28,7 +28,7 @@ from etl.reports.verification import verify
 from etl.runs import orders, starting
 from etl.runs.options import Options
 from etl.sources import CsvSource, JsonLinesSource, setting
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode, Trigger
 from tests.factories import make_products, write_products

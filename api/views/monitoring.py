@@ -24,7 +24,7 @@ from rest_framework.viewsets import ViewSet
 from api.access import tokens
 from api.access.authentication import TokenAuthentication, find_secret
 from api.access.permissions import MayUse
-from api.database_sessions import drop_ended_session
+from api.database_deadlines import drop_ended_session
 from api.renderers import Json, JsonText
 from api.views.base import ApiViewSet
 from etl.models import Run

@@ -17,7 +17,7 @@ from etl.admin.records import find_raw_model
 from etl.exceptions import NotFound, NotPossible
 from etl.models import QuarantinedRecord
 from etl.operations import quarantine
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 from etl.vocabulary import BreachCode, QuarantineStatus
 
 _NEWEST_COLUMNS = """

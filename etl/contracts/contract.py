@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from etl.contracts.field_types import FieldType, show_value
+from etl.contracts.field_type import FieldType, show_value
 from etl.contracts.forms import JSON_FORM, Form
 from etl.records import Breach
 from etl.vocabulary import BreachCode

@@ -7,7 +7,7 @@ from decimal import Context, Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Any
 
-from etl.contracts.field_types import FieldType, Number, PatternType, show_value
+from etl.contracts.field_type import FieldType, Number, PatternType, show_value
 from etl.contracts.forms import Form
 from etl.records import Breach
 from etl.vocabulary import BreachCode

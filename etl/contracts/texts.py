@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from etl.contracts.field_types import FieldType, is_text, show_value
+from etl.contracts.field_type import FieldType, is_text, show_value
 from etl.contracts.forms import Form
 from etl.records import Breach
 from etl.vocabulary import BreachCode

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
-from etl.contracts.field_types import PatternType, show_value
+from etl.contracts.field_type import PatternType, show_value
 from etl.contracts.forms import Form
 from etl.records import Breach
 from etl.vocabulary import BreachCode

@@ -3,7 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 
-from etl.contracts.field_types import show_value
+from etl.contracts.field_type import show_value
 from etl.contracts.forms import JSON_FORM
 from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS, is_too_precise
 from etl.contracts.texts import NON_BLANK

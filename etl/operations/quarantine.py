@@ -13,8 +13,8 @@ from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoin
 from etl.models import QuarantinedRecord, Run
 from etl.runs import orders
 from etl.runs.options import Options
+from etl.storage.refusal_selection import Selection
 from etl.storage.refusals import discard_open, filter_open
-from etl.storage.selection import Selection
 from etl.storage.transactions import retry_transient
 from etl.vocabulary import QuarantineStatus, Status, Trigger
 

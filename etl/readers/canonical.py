@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 
 
 def encode_canonically(values: Mapping[str, Any]) -> bytes:

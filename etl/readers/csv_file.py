@@ -16,9 +16,9 @@ from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
 from etl.readers import content
 from etl.readers.content import Content, Opening
+from etl.readers.csv_columns import Run, read_run
 from etl.readers.csv_lines import Lines, encode, read_items
-from etl.readers.csv_slices import Run, read_run
-from etl.readers.slices import SLICE_RECORDS, cut
+from etl.readers.record_slices import SLICE_RECORDS, cut
 from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Record, Refusal, Slice, StoredRefusal
 from etl.vocabulary import SourceKind

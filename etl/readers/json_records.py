@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
 from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks

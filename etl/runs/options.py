@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 
 
 @dataclass(frozen=True, slots=True)

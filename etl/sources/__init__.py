@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from etl.contracts.contract import Contract
-from etl.contracts.field_types import FieldType
+from etl.contracts.field_type import FieldType
 from etl.contracts.forms import Form
 from etl.contracts.numbers import PositiveDecimal, PositiveInt
 from etl.contracts.texts import NonBlank, Text

@@ -14,7 +14,7 @@ from etl.readers.content import CHUNK_BYTES
 from etl.records import Breach, Refusal, Stamp, StoredRefusal
 from etl.storage.bulk_copy import copy_rows
 from etl.storage.marks import mark_met
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import BreachCode, MarkKind, QuarantineStatus

@@ -19,7 +19,7 @@ from etl.models import Checkpoint, QuarantinedRecord, Run, SchemaChange
 from etl.operations import quarantine
 from etl.operations import sources as source_operations
 from etl.runs import ending, schedule, starting
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 from etl.vocabulary import Status
 from tests.admin.rows import Idle, Wares, count, make_refused, make_run, make_snapshots
 from tests.listed_source import ingest_here

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg2
 import pytest
 
-from api.database_sessions import Cursor, Session
+from api.database_deadlines import Cursor, Session
 from kasparro.embedded import Servers
 from tests.api.landed import land
 from tests.api.people import People, make_session

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl.contracts.contract import Contract
-from etl.contracts.field_types import FieldType, Number
+from etl.contracts.field_type import FieldType, Number
 from etl.contracts.forms import FILE_FORM, JSON_FORM, Form
 from etl.records import Breach
 from etl.sources import Date, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime

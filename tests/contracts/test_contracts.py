@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl.contracts.contract import Contract
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS
 from etl.readers.source import TEXT_LIMITS, Source
 from etl.records import Breach, UnifiedFields

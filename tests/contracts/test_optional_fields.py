@@ -8,7 +8,7 @@ import pytest
 
 from etl.checks import check_sources
 from etl.contracts.contract import Contract
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.contracts.forms import FILE_FORM, JSON_FORM, Form
 from etl.readers.csv_file import CsvSource
 from etl.readers.source import Source

@@ -101,7 +101,7 @@ class Crashes:
     def play_round(self) -> None:
         """Land a new version of each record, then count the records."""
         from etl.runs.options import Options
-        from etl.storage.selection import Selection
+        from etl.storage.refusal_selection import Selection
 
         self.round += 1
         last = find_last_run()

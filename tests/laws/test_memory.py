@@ -19,8 +19,8 @@ from etl.readers.source import Source
 from etl.records import ORIGINAL_BYTES, Original
 from etl.sources import Contract, CsvSource, JsonLinesSource, NonBlank, PositiveDecimal, Text, lower
 from etl.storage import refusals
+from etl.storage.refusal_selection import Selection
 from etl.storage.refusals import load_open
-from etl.storage.selection import Selection
 from tests.factories import hold
 from tests.listed_source import Listed, ingest_here, make_item
 

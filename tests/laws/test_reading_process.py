@@ -26,8 +26,8 @@ from etl.readers.content import Content
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
 from etl.readers.source import Source
-from etl.reading_process import batches
-from etl.reading_process.batches import preparing
+from etl.reading_process import choice
+from etl.reading_process.choice import preparing
 from etl.records import Cursor, WrittenLines
 from etl.runs.options import Options
 from etl.sources.listings import Listings
@@ -140,7 +140,7 @@ def write(prepared: Prepared) -> Prepared:
 
 def prepare_here(source: Source, content: Content, cursor: Cursor | None = None) -> list[Prepared]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_is_long", lambda content, cursor: False)
+        patch.setattr(choice, "_is_long", lambda content, cursor: False)
         return prepare(source, content, FakeRun(), cursor)
 
 
@@ -155,7 +155,7 @@ def prepare_until_error(source: Source, content: Content, run: FakeRun) -> tuple
 
 def prepare_until_error_here(source: Source, content: Content) -> tuple[int, Exception]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batches, "_is_long", lambda content, cursor: False)
+        patch.setattr(choice, "_is_long", lambda content, cursor: False)
         return prepare_until_error(source, content, FakeRun())
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.contracts.field_types import Number
+from etl.contracts.field_type import Number
 from etl.exceptions import SourceError
 from etl.readers.content import MAX_RECORD_BYTES
 from etl.readers.json_records import MAX_DEPTH, JsonContent, looks_cut

@@ -19,7 +19,7 @@ from etl.readers.source import Source
 from etl.runs.events import describe_process
 from etl.runs.options import Options
 from etl.sources.registry import list_sources
-from etl.storage.selection import Selection
+from etl.storage.refusal_selection import Selection
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode, QuarantineStatus
 

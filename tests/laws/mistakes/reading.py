@@ -16,7 +16,7 @@ MISTAKES = (
     Mistake(
         8,
         "a second reading process that starts where the first one did",
-        "etl/reading_process/batches.py",
+        "etl/reading_process/choice.py",
         (
             (
                 "                cursor, shape, has_progressed = prepared.cursor, prepared.shape, True\n",
@@ -28,7 +28,7 @@ MISTAKES = (
     Mistake(
         8,
         "lines of another batch than the one that was lost",
-        "etl/reading_process/batches.py",
+        "etl/reading_process/choice.py",
         (
             (
                 "_LinesInAnyCase(prepared.judged.lines, source, content, cursor, shape)",

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from etl.readers import content, csv_file
 from etl.readers.canonical import encode_canonically
 from etl.readers.content import MAX_RECORD_BYTES, gather_chunks
+from etl.readers.csv_columns import CsvSlice
 from etl.readers.csv_file import FEW_LINES, CsvContent
 from etl.readers.csv_lines import Lines, read_items
-from etl.readers.csv_slices import CsvSlice
 from etl.records import Chunk, Cursor
 from tests.factories import hold
 
