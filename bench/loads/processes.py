@@ -11,7 +11,9 @@ from pathlib import Path
 
 from bench.database import ROOT
 
-SAMPLE_SECONDS = 0.2
+SAMPLE_SECONDS = 1
+"""More often would disturb what is measured: the kernel walks through all pages of a process for each sample."""
+
 PATIENCE_SECONDS = 3 * 3600
 TICKS = os.sysconf("SC_CLK_TCK")
 
