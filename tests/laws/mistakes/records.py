@@ -48,6 +48,13 @@ MISTAKES = (
     ),
     Mistake(
         4,
+        "the text of another record, where few of a slice are written",
+        "etl/column_judgement.py",
+        (("make_record(row).payload for row in rows]", "make_record(row).payload for row in range(len(rows))]"),),
+        caught_by=("tests/test_preparation.py::test_any_csv_is_prepared_in_columns_as_record_by_record",),
+    ),
+    Mistake(
+        4,
         "a replayed record that was discarded meanwhile",
         "etl/landing.py",
         (("        if not lock_open(cursor, page.landed.keys() | page.refused.keys()):\n", "        if False:\n"),),
