@@ -16,7 +16,7 @@ from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
 from etl.readers import content
 from etl.readers.content import Content, Opening
-from etl.readers.csv_columns import Run, read_run
+from etl.readers.csv_bulk import Run, read_run
 from etl.readers.csv_lines import Lines, encode, read_items
 from etl.readers.record_slices import SLICE_RECORDS, cut
 from etl.readers.source import Source

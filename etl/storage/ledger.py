@@ -16,7 +16,7 @@ from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
 # The join makes PostgreSQL look up each key in the index, with or without statistics. `= ANY (array)` makes it read
-# the source's whole index while the table has no statistics (docs/decisions/0023).
+# the source's whole index while the table has no statistics (docs/decisions/0025).
 _FIND_BY_KEY = """
     SELECT stored.external_id, id, encode(content_hash, 'hex'), encode(values_hash, 'hex'), event_timestamp, sequence,
         raw_id

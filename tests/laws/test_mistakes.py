@@ -2,6 +2,7 @@
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -32,6 +33,16 @@ def describe(mistake: Mistake) -> str:
 @EACH
 def test_each_text_to_change_stands_once(mistake: Mistake) -> None:
     assert len(list(mistake.find_places(ROOT))) == len(mistake.changes)
+
+
+@EACH
+def test_each_mistake_is_valid_python(mistake: Mistake) -> None:
+    texts: dict[Path, str] = {}
+    for path, former, wrong in mistake.find_places(ROOT):
+        texts[path] = texts.get(path, path.read_text()).replace(former, wrong)
+    for path, text in texts.items():
+        if path.suffix == ".py":
+            compile(text, path, "exec")
 
 
 @EACH

@@ -82,8 +82,11 @@ MISTAKES = (
         "a read's shape saved one batch late",
         "etl/pipeline.py",
         (
-            drop("            read = replace(read, shape=prepared.shape)\n"),
-            before("            context.note_batch()\n", "            read = replace(read, shape=prepared.shape)\n"),
+            drop("                read = replace(read, shape=prepared.shape)\n"),
+            before(
+                "                context.note_batch()\n",
+                "                read = replace(read, shape=prepared.shape)\n",
+            ),
         ),
         caught_by=(f"{DRIFT}test_the_shape_is_saved_with_its_batch_and_dropped_with_its_read",),
     ),

@@ -42,9 +42,9 @@ MISTAKES = (
     Mistake(
         4,
         "a line break in quotes that moves the places after it",
-        "etl/readers/csv_columns.py",
+        "etl/readers/csv_bulk.py",
         (("        if len(rows) == len(lines):\n", "        if rows:\n"),),
-        caught_by=("tests/readers/test_csv_columns.py::test_any_bytes_give_the_same_read_together_as_one_by_one",),
+        caught_by=("tests/readers/test_csv_bulk.py::test_any_bytes_give_the_same_read_together_as_one_by_one",),
     ),
     Mistake(
         4,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from etl.readers import content, csv_file
 from etl.readers.canonical import encode_canonically
 from etl.readers.content import MAX_RECORD_BYTES, gather_chunks
-from etl.readers.csv_columns import CsvSlice
+from etl.readers.csv_bulk import CsvSlice
 from etl.readers.csv_file import FEW_LINES, CsvContent
 from etl.readers.csv_lines import Lines, read_items
 from etl.records import Chunk, Cursor
