@@ -30,7 +30,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored of a batch's records, by external id.
+    """The stored versions of a batch's records, by external id.
 
     `unchanged` gives the rows of records that the batch sends once, with the stored content and values, and that the
     read has not met before. `known` are the versions of all other stored records.
@@ -65,7 +65,7 @@ class Batch:
 
     @cached_property
     def lines(self) -> "BatchLines":
-        """The COPY text of what is written. The first use may wait for a reading process: make it before the fence."""
+        """The COPY text of the records that are written. Its first use may wait for a reading process."""
         rows = sorted([*self.versions, *(index for index, _ in self.rewrites.values())])
         lines = self.judged.lines.write(rows)
         if len(rows) == len(self.judged):

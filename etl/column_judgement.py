@@ -14,7 +14,7 @@ from etl.readers.source import TEXT_LIMITS, Lowered, Source
 from etl.records import Breach, Judged, Refusal, Slice, WrittenLines
 
 FEW = 20
-"""If at most one of as many records of a slice is written, their payloads are made one by one."""
+"""If at most a twentieth of a slice is written, payloads are made one by one."""
 
 Column = Sequence[str | None]
 Item = TypeVar("Item")
@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """The accepted records of a slice: their rows in it, and what their lines are made of."""
+    """The accepted records of a slice: their rows in it, and the parts of their lines."""
 
     part: Slice
     rows: Sequence[int]
@@ -58,7 +58,7 @@ def _pick(column: Sequence[Item], indexes: Sequence[int]) -> Sequence[Item]:
 
 @dataclass(slots=True)
 class SliceLines:
-    """Lines that are written only for the records of which they are needed: in most reads few have changed."""
+    """Lines that are written only for the records that need them: in most reads few have changed."""
 
     pieces: list[Piece] = field(default_factory=list)
 
@@ -77,7 +77,7 @@ class SliceLines:
 def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> Piece:
     """Judge the slice's records, and add the accepted ones to the columns and the refused ones to the refusals.
 
-    Returns what the lines of the accepted ones are made of.
+    Returns the parts of the accepted records' lines.
     """
     taken = {name: part.take(name) for name in source.contract.fields}
     texts, breaches = source.contract.judge_columns(taken.__getitem__, len(part), source.form)
@@ -101,7 +101,7 @@ def _map(texts: Mapping[str, Column], path: str | Lowered) -> Column:
 
 
 def _find_long_texts(source: Source, columns: Mapping[str, Column]) -> dict[int, Breach]:
-    """Find the rows with a text that is too long for its unified field; of two such texts the first counts."""
+    """Find the rows with a text that is too long for its unified field. If a record has two, the first counts."""
     breaches: dict[int, Breach] = {}
     for target, limit in TEXT_LIMITS.items():
         column = columns.get(target, ())

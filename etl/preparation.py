@@ -37,7 +37,7 @@ def prepare(
 ) -> Iterator[Prepared]:
     """Yield the batches of the content from the cursor on; `shape` counts the records before it. Raises SourceError.
 
-    `finds_repeats`: find the ids that the read meets again, which takes 16 MiB. Of a resumed read, only the database
+    `finds_repeats`: find the ids that the read meets again, which takes 16 MiB. In a resumed read, only the database
     knows all ids.
     """
     judge, is_lexical = Judge(source), source.kind is SourceKind.CSV

@@ -1,4 +1,4 @@
-"""Remembers the ids that a read has met, in a fixed amount of memory: some new ones look known, none is forgotten."""
+"""Remembers the ids that a read has found, in a fixed amount of memory: some new ones look known, none is forgotten."""
 
 from collections.abc import Sequence
 

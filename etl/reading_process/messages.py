@@ -1,6 +1,6 @@
 """What travels between a run and its reading process: an order in a file, then frames on a pipe.
 
-Everything is pickled: both ends run the same code as the same user, and nobody else can write to the file or the pipe.
+Everything is pickled: both ends run the same code as the same user, and no one else can write to the file or the pipe.
 """
 
 import pickle

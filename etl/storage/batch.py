@@ -17,7 +17,7 @@ from etl.storage.refusals import write_refusals
 _RAW = ("id", "run_id", "source", "sequence", "external_id", "position", "payload")
 _RECORD = ("external_id", "name", "category", "value", "currency", "event_timestamp", "content_hash", "values_hash")
 
-# Usually no other session draws ids meanwhile, and the first one says it all.
+# Usually no other session draws ids in the meantime, and the first id is enough.
 _DRAW_RAW_IDS = """
     SELECT min(id), CASE WHEN max(id) - min(id) >= count(*) THEN array_agg(id) END
     FROM (SELECT nextval('raw_record_id') AS id FROM generate_series(1, %s)) AS drawn

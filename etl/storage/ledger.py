@@ -1,4 +1,4 @@
-"""The ledger: what has landed, by source and external id, and what of it a read has already met.
+"""The ledger: which records have landed, by source and external id, and which of them a read has already found.
 
 `unified_records` is ledger and values in one. Other ledgers need the columns that the statements here name.
 """
@@ -31,7 +31,7 @@ _FIND_UNMET = """
 WINDOW = 1.25
 """How many ids are read by their order for each record of a batch: other sources or refused records leave gaps."""
 OUTLIERS = 50
-"""A fiftieth of a batch's rows may lie before the others, and a fiftieth after them: repeated and late records."""
+"""A fiftieth of a batch's rows may come before the others, and a fiftieth after them: repeated and late records."""
 
 UNIFIED = "unified_records"
 
@@ -68,7 +68,7 @@ class Lookup:
         return Stored(known, unchanged)
 
     def _note_order(self, found: Sequence[int]) -> None:
-        """Note where the next batch's rows begin, if this batch's rows lie together, after those of the last one."""
+        """Note where the next batch's rows begin, if this batch's rows are together, after those of the last one."""
         inner = sorted(found)[len(found) // OUTLIERS : len(found) - len(found) // OUTLIERS]
         if not inner:
             return
@@ -95,7 +95,7 @@ class Lookup:
         rows = [row for row in cursor.fetchall() if sent.get(row[0]) == row[2]]
         marks = load_marks(cursor, self.source.name, self.read_number, MarkKind.RECORD, [row[1] for row in rows])
         unchanged = {row[0]: row[1] for row in rows if not is_marked(marks, row[1])}
-        if len(sent) < len(judged):  # of two records with one id, each is compared in its turn
+        if len(sent) < len(judged):  # records with the same id are compared one after the other
             for external_id in list_repeated(judged.external_ids):
                 unchanged.pop(external_id, None)
         return unchanged
