@@ -9,7 +9,7 @@ from etl.fence.claims import Claim
 from etl.fence.reads import Read
 from etl.readers.source import Source
 from etl.records import Breach, Cursor, Stamp
-from etl.runs.counters import add_batch
+from etl.runs.heartbeat import add_batch
 from etl.storage.batch import write_batch, write_records
 from etl.storage.marks import drop_marks, mark_met
 from etl.storage.refusals import lock_open, settle

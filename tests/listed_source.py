@@ -14,7 +14,7 @@ from etl.execution.outcomes import Outcome
 from etl.judgement import Judge
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from etl.readers.record_slices import make_chunk
+from etl.readers.single_records import make_chunk
 from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Judged, Record, Refusal, StoredRefusal
 from etl.runs.options import Options

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from etl.contracts.field_type import Number
 from etl.judgement import Judge, tabulate
-from etl.readers.record_slices import RecordSlice
+from etl.readers.single_records import RecordSlice
 from etl.readers.source import Source
 from etl.records import Chunk, Judged, Record
 from etl.sources import Contract, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower

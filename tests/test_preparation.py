@@ -14,7 +14,7 @@ from etl.exceptions import SourceError
 from etl.judgement import Judge, tabulate
 from etl.preparation import Prepared, prepare
 from etl.readers import content as content_module
-from etl.readers import csv_file, record_slices
+from etl.readers import csv_file, single_records
 from etl.readers.content import Content
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
@@ -320,7 +320,7 @@ def test_any_json_is_prepared_in_columns_as_record_by_record(
 ) -> None:
     source, content = RoughJson(), JsonContent(hold(text), "rough.json")
     with limits(1, chunk), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(record_slices, "SLICE_RECORDS", slice_records)
+        patch.setattr(single_records, "SLICE_RECORDS", slice_records)
         quick, error = take(prepare(source, content, None, Shape(), batch_size))
         plain, same = take(prepare_plainly(source, content, None, Shape(), batch_size))
         assert error == same

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from etl.exceptions import SourceError
-from etl.readers.record_slices import make_chunk
+from etl.readers.single_records import make_chunk
 from etl.records import Chunk, Cursor, Record, Refusal
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"

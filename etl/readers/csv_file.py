@@ -18,7 +18,7 @@ from etl.readers import content
 from etl.readers.content import Content, Opening
 from etl.readers.csv_bulk import Run, read_run
 from etl.readers.csv_lines import Lines, encode, read_items
-from etl.readers.record_slices import SLICE_RECORDS, cut
+from etl.readers.single_records import SLICE_RECORDS, cut
 from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Record, Refusal, Slice, StoredRefusal
 from etl.vocabulary import SourceKind

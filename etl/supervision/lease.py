@@ -14,7 +14,7 @@ from etl.exceptions import LeaseLost, RunError
 from etl.fence import claims
 from etl.fence.claims import Claim
 from etl.fence.redis_lock import SourceLock
-from etl.runs.counters import beat
+from etl.runs.heartbeat import beat
 from etl.storage.transactions import bounded_transaction, describe
 
 logger = logging.getLogger(__name__)

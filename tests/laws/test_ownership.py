@@ -14,7 +14,7 @@ from etl.fence import claims, locking
 from etl.models import Checkpoint, Run
 from etl.operations import runs as run_operations
 from etl.operations import sources as source_operations
-from etl.runs import attempts, counters, ending, orders, starting
+from etl.runs import attempts, ending, heartbeat, orders, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.transactions import bounded_transaction
@@ -96,7 +96,7 @@ def test_the_sweeper_leaves_a_run_alone_whose_heartbeat_is_fresh() -> None:
     claim = start().claim
     end_lease()
     with bounded_transaction() as cursor:
-        counters.beat(cursor, claim)
+        heartbeat.beat(cursor, claim)
     attempts.abandon_stale("listed")
     assert Run.objects.get().status == "running"
 

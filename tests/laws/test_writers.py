@@ -22,7 +22,7 @@ WRITERS: Writers = {
     "etl_runs": {
         "INSERT": {"etl/runs/orders.py", "etl/runs/starting.py"},
         "UPDATE": {
-            *("etl/runs/ending.py", "etl/runs/orders.py", "etl/runs/counters.py", "etl/runs/pruning.py"),
+            *("etl/runs/ending.py", "etl/runs/orders.py", "etl/runs/heartbeat.py", "etl/runs/pruning.py"),
             "etl/runs/starting.py",
         },
         "DELETE": {"etl/runs/pruning.py"},

@@ -14,7 +14,7 @@ from django.db.models import Max
 
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot, Total
 from etl.reports.verification import verify
-from etl.runs import attempts, counters, ending, orders, starting
+from etl.runs import attempts, ending, heartbeat, orders, starting
 from etl.runs.events import add_event
 from etl.runs.starting import Started
 from etl.storage.totals import find_wrong, repair_totals
@@ -185,7 +185,7 @@ def test_a_heartbeat_writes_no_total() -> None:
     land(started, Listed(), [make_item(1)])
     before = fetch("SELECT xmin, * FROM etl_totals ORDER BY id")
     with bounded_transaction() as cursor:
-        counters.beat(cursor, started.claim)
+        heartbeat.beat(cursor, started.claim)
     assert fetch("SELECT xmin, * FROM etl_totals ORDER BY id") == before != []
 
 

@@ -25,7 +25,7 @@ MISTAKES = (
     Mistake(
         11,
         "a batch that counts for a closed run",
-        "etl/runs/counters.py",
+        "etl/runs/heartbeat.py",
         (("    if not cursor.rowcount:\n", "    if False:\n"),),
         caught_by=(f"{DELIVERY}test_a_run_that_was_closed_from_outside_lands_nothing",),
     ),

@@ -1,4 +1,4 @@
-"""Slices of records: the plain form, which holds any records, one by one."""
+"""Slices of records that were read one by one: the plain form, for any reader."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
