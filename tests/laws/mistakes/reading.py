@@ -66,8 +66,14 @@ MISTAKES = (
     Mistake(
         9,
         "a breach that ends the run",
-        "etl/judgement.py",
-        (after("        if isinstance(unified, Breach):\n", "            raise ValueError\n"),),
+        "etl",
+        (
+            ("            return Refusal.of(record, unified)\n", "            raise ValueError\n"),
+            (
+                "    judged.refusals += [Refusal.of(part",
+                "    raise ValueError\n    judged.refusals += [Refusal.of(part",
+            ),
+        ),
         caught_by=(
             f"{CLASSES}test_refused_records_keep_their_place_and_their_original",
             f"{DELIVERY}test_whichever_commit_loses_its_answer_the_run_ends_well",
