@@ -211,7 +211,7 @@ _PLAIN_LINES = [b"%d,Desk,Things,12.50,3,2024-05-01,2024-05-01T10:00:00Z,EUR,x\n
 
 @contextmanager
 def limits(block: int, chunk: int) -> Iterator[None]:
-    """Read at most so many bytes together, and let a chunk end at so many."""
+    """Limit the bytes that are read together, and the bytes of a chunk."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(csv_file, "BLOCK_BYTES", block)
         patch.setattr(content_module, "CHUNK_BYTES", chunk)

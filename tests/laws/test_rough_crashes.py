@@ -20,7 +20,7 @@ from tests.rough_source import PATHS, VARIABLE, Rough, Twin, write_rough
 
 COUNT, BATCH = 1500, 20
 MOST_PROCESSES = 100
-"""If so many processes do not come through, none will."""
+"""If this many processes can't finish the read, none will."""
 
 DUMPS = {
     "unified": "SELECT u.external_id, u.name, u.category, u.value, u.currency, u.event_timestamp, u.content_hash::text,"

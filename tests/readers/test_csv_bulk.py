@@ -1,4 +1,4 @@
-"""Law of CSV records in columns: whatever is read together equals what is read record by record."""
+"""CSV lines that are read together give the same records as lines that are read one by one."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
