@@ -42,7 +42,7 @@ class VersionSerializer(serializers.Serializer[Any]):
 
 
 class RunSerializer(serializers.ModelSerializer[Run]):
-    """A run brings one source up to date. seen = new + updated + unchanged + duplicate + quarantined."""
+    """A run brings one source up to date. seen = new + updated + unchanged + duplicate + skipped + quarantined."""
 
     duration_s = serializers.FloatField(
         read_only=True, allow_null=True, help_text="Seconds from start to end; null until both are known."

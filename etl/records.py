@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol, Self
 
-from etl.vocabulary import BreachCode, SourceKind
+from etl.vocabulary import OUTCOMES, BreachCode, SourceKind
 
 ORIGINAL_BYTES = 64 << 10
 """Number of bytes of a refused record that quarantine keeps."""
@@ -176,17 +176,19 @@ class Stamp:
 
 @dataclass(slots=True)
 class Counters:
-    """Law 4: seen = new + updated + unchanged + duplicate + quarantined."""
+    """Law 4: seen = new + updated + unchanged + duplicate + skipped + quarantined. `removed` counts beside it."""
 
     new: int = 0
     updated: int = 0
     unchanged: int = 0
     duplicate: int = 0
+    skipped: int = 0
     quarantined: int = 0
+    removed: int = 0
 
     @property
     def seen(self) -> int:
-        return sum(getattr(self, counter.name) for counter in fields(self))
+        return sum(getattr(self, name) for name in OUTCOMES)
 
     def as_columns(self) -> dict[str, int]:
         """The counters under the names of the columns of `etl_runs`."""

@@ -19,6 +19,13 @@ class Reason(StrEnum):
     NONE = ""
     UNCHANGED = "unchanged"  # success: the content is the same as in the last read
     RECORDS_REFUSED = "records_refused"  # partial
+    COLUMNS_MISSING = "columns_missing"  # failed: the content lacks fields that the contract requires
+    TOO_MANY_REFUSED = "too_many_refused"  # failed: more than the source's limit
+    SUDDENLY_EMPTY = "suddenly_empty"  # failed: no record, where the last accepted read had some
+    TOO_FEW_RECORDS = "too_few_records"  # failed: fewer than the source's minimum
+    MORE_PAGES = "more_pages"  # failed: the response is one page of several
+    SHRUNKEN = "shrunken"  # partial: far fewer records than in the last accepted read
+    STALE = "stale"  # partial: the content has not changed for longer than the source allows
     ABANDONED = "abandoned"  # failed: closed from outside, because its process had died or was frozen
     READ_OPEN = "read_open"  # failed: a replay in a terminal found an interrupted read
     CANCELLED = "cancelled"  # failed: an operator stopped it
@@ -68,8 +75,10 @@ class QuarantineStatus(StrEnum):
     """The state of a refused record."""
 
     OPEN = "open"
-    REPLAYED = "replayed"
-    DISCARDED = "discarded"
+    REPLAYED = "replayed"  # landed by a replay
+    DISCARDED = "discarded"  # by an operator
+    LANDED = "landed"  # a record with its id was accepted later
+    GONE = "gone"  # the last whole read no longer contained it
 
 
 class MarkKind(StrEnum):
@@ -77,6 +86,15 @@ class MarkKind(StrEnum):
 
     RECORD = "record"  # unified_records: accepted, and found unchanged
     REFUSAL = "refusal"  # etl_quarantine: refused
+    PRESENT = "present"  # unified_records: sent only in a version that is older than the stored one
+
+
+class ReadOutcome(StrEnum):
+    """What became of a read that has ended."""
+
+    ACCEPTED = "accepted"
+    HELD = "held"  # it has landed, and its verdict waits for an operator or other content
+    FAILED = "failed"
 
 
 class BreachCode(StrEnum):
@@ -117,7 +135,7 @@ class TotalName(StrEnum):
 
     RUNS = "runs"  # closed runs, by status
     FAILURES = "failures"  # failed runs, by reason
-    RECORDS = "records"  # by outcome, one of OUTCOMES
+    RECORDS = "records"  # by outcome, one of COUNTED_OUTCOMES
     DURATION = "duration"  # closed runs that were started, by the first of DURATION_BOUNDS that they did not exceed
     DURATION_SUM = "duration_sum"  # seconds of those runs, from first start to end
     RETRIES = "retries"
@@ -132,8 +150,11 @@ class SourceKind(StrEnum):
     THIRD = "third"
 
 
-OUTCOMES = ("new", "updated", "unchanged", "duplicate", "quarantined")
-COUNTERS = ("seen", *OUTCOMES)
+OUTCOMES = ("new", "updated", "unchanged", "duplicate", "skipped", "quarantined")
+COUNTERS = ("seen", *OUTCOMES, "removed")
+COUNTED_OUTCOMES = (*OUTCOMES, "removed")
+SHOWN_COUNTERS = tuple(counter for counter in COUNTERS if counter != "skipped")
+"""The counters in tables; no source can skip records yet."""
 DURATION_BOUNDS = (
     *("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "300.0", "900.0", "3600.0"),
     "+Inf",

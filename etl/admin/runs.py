@@ -29,7 +29,7 @@ from etl.operations import runs as operations
 from etl.runs.comparison import Comparison, compare_runs
 from etl.runs.reason_advice import find_advice
 from etl.sources.registry import find_source
-from etl.vocabulary import COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
+from etl.vocabulary import SHOWN_COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
 
 SHOWN_EVENTS = 500
 OPEN = (Status.QUEUED, Status.RUNNING)
@@ -67,7 +67,7 @@ def show_counter(name: str) -> Callable[[Any, Run], str]:
 class RunAdmin(ReadOnlyAdmin):
     list_display = (
         *("id", "show_status", "show_reason", "source", "show_created", "show_duration"),
-        *(f"show_{name}" for name in COUNTERS),
+        *(f"show_{name}" for name in SHOWN_COUNTERS),
         *("show_rate", "trigger", "show_started"),
     )
     list_filter = (
@@ -85,6 +85,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     show_seen, show_new, show_updated = show_counter("seen"), show_counter("new"), show_counter("updated")
     show_unchanged, show_duplicate = show_counter("unchanged"), show_counter("duplicate")
+    show_removed = show_counter("removed")
     show_quarantined = show_counter("quarantined")
 
     @admin.display(description="status", ordering="status")

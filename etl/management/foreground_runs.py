@@ -11,9 +11,9 @@ from etl.management.tables import clean, print_table
 from etl.pipeline import Progress
 from etl.readers.source import Source
 from etl.supervision.os_signals import Interruption
-from etl.vocabulary import COUNTERS
+from etl.vocabulary import SHOWN_COUNTERS
 
-COLUMNS = ("run", "source", "status", "reason", *COUNTERS, "seconds")
+COLUMNS = ("run", "source", "status", "reason", *SHOWN_COUNTERS, "seconds")
 
 Work = Callable[[Source, Interruption, Callable[[Progress], None]], Outcome]
 
@@ -58,7 +58,7 @@ def finish(sources: Sequence[Source], outcomes: Sequence[Outcome], *, as_json: b
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print the table of all runs."""
     rows = [
-        (o.run, o.source, o.status, o.reason, *(f"{o.counters[name]:,}" for name in COUNTERS), f"{o.duration_s:.2f}")
+        (o.run, o.source, o.status, o.reason, *(f"{o.counters[name]:,}" for name in SHOWN_COUNTERS), f"{o.duration_s:.2f}")
         for o in outcomes
     ]
-    print_table(COLUMNS, rows, numbers=("run", *COUNTERS, "seconds"))
+    print_table(COLUMNS, rows, numbers=("run", *SHOWN_COUNTERS, "seconds"))

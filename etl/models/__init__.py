@@ -8,6 +8,7 @@ from etl.models.columns import JsonTextField
 from etl.models.leases import TaskLease
 from etl.models.quarantine import QuarantinedRecord
 from etl.models.read_marks import ReadMark
+from etl.models.reads import JudgedRead
 from etl.models.records import (
     RAW_MODELS,
     AnyRawRecord,
@@ -26,6 +27,7 @@ __all__ = [
     "AnyRawRecord",
     "Checkpoint",
     "JsonTextField",
+    "JudgedRead",
     "QuarantinedRecord",
     "RawApiRecord",
     "RawCsvRecord",

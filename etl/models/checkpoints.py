@@ -22,9 +22,14 @@ class Checkpoint(models.Model):
     owner_pid = models.IntegerField(null=True)
     owner_backend_start = models.DateTimeField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
-    # the last finished read
+    # the last finished reads: what is stored is of `fingerprint`, or of several contents if that is empty
     fingerprint = models.TextField(blank=True, default="")
     validators = models.JSONField(default=dict)
+    accepted_read = models.BigIntegerField(
+        null=True, help_text="The last read accepted as whole; the next reads are compared with it."
+    )
+    judged_read = models.BigIntegerField(null=True, help_text="The last read that has a verdict.")
+    judged_fingerprint = models.TextField(blank=True, default="", db_default="")
     # the open read
     cursor = models.JSONField(null=True)
     is_reading = models.BooleanField(default=False)
@@ -32,6 +37,8 @@ class Checkpoint(models.Model):
     read_number = models.BigIntegerField(default=0)
     read_fingerprint = models.TextField(blank=True, default="")
     read_sequence = models.BigIntegerField(default=0, help_text="The sequence when the read began.")
+    read_begun_at = models.DateTimeField(null=True)
+    read_seen = models.BigIntegerField(default=0, db_default=0)
     read_quarantined = models.BigIntegerField(default=0)
     read_met = models.BigIntegerField(
         default=0, db_default=0, help_text="How many stored records the last read has met; kept until the next begins."
@@ -41,7 +48,8 @@ class Checkpoint(models.Model):
     batch_number = models.BigIntegerField(default=0)
     sequence = models.BigIntegerField(default=0)
     # counts updated with each batch
-    record_count = models.BigIntegerField(default=0)
+    record_count = models.BigIntegerField(default=0, help_text="Present records, without removed ones.")
+    removed_count = models.BigIntegerField(default=0, db_default=0, help_text="Stored records with `removed_at`.")
     raw_count = models.BigIntegerField(default=0)
     open_quarantine_count = models.BigIntegerField(default=0)
     pruned_new = models.BigIntegerField(
@@ -56,6 +64,9 @@ class Checkpoint(models.Model):
             models.CheckConstraint(
                 condition=Q(record_count__gte=0, raw_count__gte=0, open_quarantine_count__gte=0),
                 name="ingestion_checkpoints_counts_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(removed_count__gte=0), name="ingestion_checkpoints_removed_count_not_negative"
             ),
             models.CheckConstraint(
                 condition=Q(pruned_new__gte=0), name="ingestion_checkpoints_pruned_new_not_negative"

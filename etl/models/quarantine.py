@@ -18,6 +18,7 @@ class QuarantinedRecord(models.Model):
     run = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
     position = models.BigIntegerField()
     line = models.BigIntegerField()
+    external_id = models.TextField(null=True, help_text="The record's id, if that part of it could be parsed.")
     # reason
     column_name = models.TextField(blank=True, default="")
     code = models.TextField(help_text="One of vocabulary.BreachCode.")
@@ -43,6 +44,11 @@ class QuarantinedRecord(models.Model):
         # Partial, so that other rows cost nothing; docs/decisions/0012 has the cost.
         indexes = (
             models.Index(fields=("source", "id"), condition=Q(status="open"), name="etl_quarantine_open"),
+            models.Index(
+                fields=("source", "external_id"),
+                condition=Q(status="open", external_id__isnull=False),
+                name="etl_quarantine_open_ids",
+            ),
             models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),
         )
         constraints = (

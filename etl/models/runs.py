@@ -21,6 +21,10 @@ class Run(models.Model):
     # lifecycle
     status = models.TextField(choices=choices_of(Status))
     reason = models.TextField(blank=True, default="", help_text="One of vocabulary.Reason.")
+    verdict = models.JSONField(default=list, db_default=[], help_text="What was wrong with the read; see JudgedRead.")
+    is_unchanged = models.BooleanField(
+        default=False, db_default=False, help_text="The content was that of the last read; its verdict was repeated."
+    )
     error = models.TextField(blank=True, default="")
     epoch = models.BigIntegerField(null=True)
     attempt = models.PositiveSmallIntegerField(default=1)
@@ -40,7 +44,11 @@ class Run(models.Model):
     updated = models.BigIntegerField(default=0)
     unchanged = models.BigIntegerField(default=0)
     duplicate = models.BigIntegerField(default=0)
+    skipped = models.BigIntegerField(default=0, db_default=0, help_text="Records that the source does not want.")
     quarantined = models.BigIntegerField(default=0)
+    removed = models.BigIntegerField(
+        default=0, db_default=0, help_text="Records that a complete read lacked; not part of seen."
+    )
     versions = models.BigIntegerField(default=0, db_default=0, help_text="How many raw records it landed.")
     pruned_raw = models.BigIntegerField(
         default=0, db_default=0, help_text="How many of the raw records that it landed are pruned."
@@ -75,12 +83,19 @@ class Run(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(
-                    seen=F("new") + F("updated") + F("unchanged") + F("duplicate") + F("quarantined"),
+                    seen=F("new")
+                    + F("updated")
+                    + F("unchanged")
+                    + F("duplicate")
+                    + F("skipped")
+                    + F("quarantined"),
                     new__gte=0,
                     updated__gte=0,
                     unchanged__gte=0,
                     duplicate__gte=0,
+                    skipped__gte=0,
                     quarantined__gte=0,
+                    removed__gte=0,
                 ),
                 name="etl_runs_counters_add_up",
             ),

@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 from etl.reports.statistics import Gauges, Total, read_gauges, read_totals
 from etl.supervision import liveness
 from etl.supervision.liveness import Alive
-from etl.vocabulary import DURATION_BOUNDS, OUTCOMES, Reason, Status, TotalName
+from etl.vocabulary import COUNTED_OUTCOMES, DURATION_BOUNDS, Reason, Status, TotalName
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
 _LABELS: dict[TotalName, Sequence[str]] = {
     TotalName.RUNS: CLOSED,
     TotalName.FAILURES: tuple(Reason),
-    TotalName.RECORDS: OUTCOMES,
+    TotalName.RECORDS: COUNTED_OUTCOMES,
     TotalName.DURATION: DURATION_BOUNDS,
 }
 OTHER = "other"
@@ -78,7 +78,7 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
     names = [gauge.source for gauge in gauges]
     yield _count(totals, names, TotalName.RUNS, "etl_runs", "Closed runs.", "status", CLOSED)
     yield _count_failures(totals)
-    yield _count(totals, names, TotalName.RECORDS, "etl_records", "Records seen.", "outcome", OUTCOMES)
+    yield _count(totals, names, TotalName.RECORDS, "etl_records", "Records by outcome; all but removed ones were seen.", "outcome", COUNTED_OUTCOMES)
     yield _measure_durations(totals, names)
     yield _count(totals, names, TotalName.RETRIES, "etl_retries", "Requests sent again.")
     yield _count(totals, names, TotalName.SCHEMA_CHANGES, "etl_schema_changes", "Changes of a source's shape.")

@@ -57,7 +57,7 @@ _ORPHANS = {
             SELECT FROM raw_records AS r WHERE r.id = q.raw_id AND r.source = q.source) GROUP BY source""",
     "runs whose counters do not add up": """
         SELECT source, count(*) FROM etl_runs
-        WHERE seen <> new + updated + unchanged + duplicate + quarantined GROUP BY source""",
+        WHERE seen <> new + updated + unchanged + duplicate + skipped + quarantined GROUP BY source""",
     "runs whose counters differ from their raw records": """
         SELECT runs.source, count(*) FROM etl_runs AS runs
         LEFT JOIN (SELECT run_id, count(*) AS stored FROM raw_records GROUP BY run_id) AS raws

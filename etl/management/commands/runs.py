@@ -12,10 +12,10 @@ from etl.management.tables import clean, print_table
 from etl.models import Run, RunEvent
 from etl.operations.runs import cancel as cancel_run
 from etl.runs.events import describe_process
-from etl.vocabulary import COUNTERS
+from etl.vocabulary import SHOWN_COUNTERS
 
 FOLLOW_SECONDS = 0.5
-COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
+COLUMNS = ("run", "source", "status", "reason", "created", *SHOWN_COUNTERS)
 
 
 class Command(BaseCommand):
@@ -49,11 +49,11 @@ class Command(BaseCommand):
             rows = [
                 (
                     *(run.pk, run.source, run.status, run.reason, f"{run.created_at:%Y-%m-%d %H:%M:%S}"),
-                    *(getattr(run, name) for name in COUNTERS),
+                    *(getattr(run, name) for name in SHOWN_COUNTERS),
                 )
                 for run in runs[: max(limit, 0)]
             ]
-            return print_table(COLUMNS, rows, numbers=("run", *COUNTERS))
+            return print_table(COLUMNS, rows, numbers=("run", *SHOWN_COUNTERS))
 
     def _cancel(self, run: int | None) -> None:
         if run is None:
