@@ -27,6 +27,11 @@ class LocalCopy:
     fingerprint: str
     size: int
 
+    def read_head(self, size: int) -> bytes:
+        """Return its first bytes, at most `size`."""
+        self.file.seek(0)
+        return self.file.read(size)
+
 
 @contextmanager
 def open_temporary() -> Iterator[BinaryIO]:

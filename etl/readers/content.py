@@ -1,6 +1,6 @@
 """A source's content while it is read: opened, in chunks of records, with a cursor after each."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -20,6 +20,7 @@ class Opening:
     validators: Mapping[str, str] = field(default_factory=dict)
 
 
+HEAD_BYTES = 4096
 CHUNK_BYTES = 4 << 20
 """A chunk ends at this size even with fewer records than a batch may have: wide records must not fill the memory."""
 
@@ -60,6 +61,15 @@ class Content(Protocol):
     def validators(self) -> Mapping[str, str]: ...
     @property
     def size(self) -> int: ...
+    @property
+    def is_proven(self) -> bool:
+        """Whether its end is proven."""
+
+    def read_head(self) -> bytes:
+        """Return its first HEAD_BYTES bytes."""
+
+    def find_columns(self) -> Sequence[str] | None:
+        """Return the names of its columns; None if each record names its own fields. Raises SourceError."""
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
         """Yield chunks of at most `batch_size` items, starting after the cursor. A cursor's `offset` counts bytes."""

@@ -15,7 +15,7 @@ from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
 from etl.readers import content
-from etl.readers.content import Content, Opening
+from etl.readers.content import HEAD_BYTES, Content, Opening
 from etl.readers.csv_bulk import Run, read_run
 from etl.readers.csv_lines import Lines, encode, read_items
 from etl.readers.single_records import SLICE_RECORDS, cut
@@ -71,6 +71,7 @@ class CsvContent:
     location: str
     validators: Mapping[str, str] = field(default_factory=dict)
     slice_lines: int = SLICE_RECORDS
+    is_proven: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -79,6 +80,12 @@ class CsvContent:
     @property
     def size(self) -> int:
         return self.copy.size
+
+    def read_head(self) -> bytes:
+        return self.copy.read_head(HEAD_BYTES)
+
+    def find_columns(self) -> list[str]:
+        return self._read_header(Lines(self.copy.file))
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
         lines = Lines(self.copy.file)

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from etl.contracts.field_type import Number
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
-from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
+from etl.readers.content import BYTE_ORDER_MARK, HEAD_BYTES, MAX_RECORD_BYTES, gather_chunks
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode
 
@@ -34,6 +34,7 @@ class JsonContent:
     location: str
     must_be_array: bool = False
     validators: Mapping[str, str] = field(default_factory=dict)
+    is_proven: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -42,6 +43,12 @@ class JsonContent:
     @property
     def size(self) -> int:
         return self.copy.size
+
+    def read_head(self) -> bytes:
+        return self.copy.read_head(HEAD_BYTES)
+
+    def find_columns(self) -> None:
+        return None
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
         start = cursor or {"position": 0, "line": 1, "offset": _skip_mark(self.copy.file)}

@@ -18,6 +18,7 @@ from etl.conf import Settings, conf
 from etl.contracts.contract import CONTRACT_FORMAT, Contract
 from etl.contracts.forms import JSON_FORM, Form
 from etl.contracts.unified import find_misfit
+from etl.gates import Gates
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.records import Breach, Record, Refusal, StoredRefusal, UnifiedFields
@@ -68,6 +69,9 @@ class Source:
     form: ClassVar[Form] = JSON_FORM
     unified: ClassVar[Mapping[str, str | Lowered]] = {}
     version: ClassVar[int] = 1
+    complete: ClassVar[bool] = False
+    """Whether each whole read has all records of the source: what it lacks has vanished."""
+    gates: ClassVar[Gates] = Gates()
 
     def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:
         """Open the content; None if the server says that it is not modified. Raises SourceError."""

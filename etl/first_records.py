@@ -1,0 +1,148 @@
+"""Judges the start of a content before its first batch lands: its columns, and its first 1,000 records. Pure.
+
+The records are read once more later, so the result is the same for every batch size.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+
+from etl.contracts.contract import Contract
+from etl.drift import Shape
+from etl.exceptions import SourceError
+from etl.gates import Baseline, GateFailure, Verdict, describe_empty, describe_refused
+from etl.judgement import Judge
+from etl.readers.content import Content
+from etl.readers.lookalikes import describe_lookalike
+from etl.readers.source import Source
+from etl.records import Chunk, Refusal
+from etl.vocabulary import Reason, SourceKind
+
+FIRST_RECORDS = 1000
+KEPT_REFUSALS = 5
+"""How many refused records a read keeps that fails here; the verdict counts the others."""
+FEW_RECORDS = 2
+"""A field is missing if none of at least this many records has it; a single record without it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The verdict on a content's start, and the refused records that are kept if it fails. `seen`: records judged."""
+
+    verdict: Verdict = ()
+    refusals: Sequence[Refusal] = ()
+    seen: int = 0
+
+
+def judge_start(source: Source, content: Content, baseline: Baseline | None, known: Collection[str]) -> Start:
+    """Judge the columns and the first records. `known` are the fields of the source's last accepted read.
+
+    Errors of the content are not raised here: what comes before them may be read.
+    """
+    had_records = baseline is not None and baseline.seen > 0
+    if had_records and not content.read_head().strip(b"\xef\xbb\xbf \t\r\n\x00"):
+        return Start((describe_empty(baseline),))  # type: ignore[arg-type]
+    columns = content.find_columns()
+    missing = _find_missing_columns(source.contract, columns) if columns is not None else []
+    if columns is not None and missing:
+        return Start((_describe_missing(missing, columns, known, content),))
+    first = _First()
+    first.judge(source, content)
+    return _judge(source, content, first, baseline, known)
+
+
+def _judge(source: Source, content: Content, first: "_First", baseline: Baseline | None, known: Collection[str]) -> Start:
+    if baseline is not None and baseline.seen and first.is_all and not first.seen:
+        verdict = () if baseline.overrules(content.fingerprint) else (describe_empty(baseline),)
+        return Start(verdict)
+    missing = _find_missing_fields(source, first)
+    if missing:
+        found = sorted(first.shape.tallies)
+        return Start((_describe_missing(missing, found, known, content),), (), first.seen)
+    if baseline is not None and baseline.overrules(content.fingerprint):
+        return Start()
+    return _judge_refusals(source, first)
+
+
+def _judge_refusals(source: Source, first: "_First") -> Start:
+    """Fail if most of the records are refused for one and the same reason."""
+    reasons = Counter((refusal.breach.code, refusal.breach.column) for refusal in first.refusals)
+    for (code, column), count in reasons.most_common(1):
+        if source.gates.are_too_many(count, first.seen):
+            same = [each for each in first.refusals if (each.breach.code, each.breach.column) == (code, column)]
+            example = f"The first at line {same[0].line}: {same[0].breach.message}."
+            verdict = (describe_refused(source.gates, count, first.seen, example),)
+            return Start(verdict, same[:KEPT_REFUSALS], first.seen)
+    return Start()
+
+
+@dataclass(slots=True)
+class _First:
+    """The first records, judged. `is_all`: there are no more."""
+
+    seen: int = 0
+    is_all: bool = True
+    shape: Shape = field(default_factory=Shape)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def judge(self, source: Source, content: Content) -> None:
+        judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
+        try:
+            for chunk in self._read(content):
+                self.shape = self.shape.observe_slices(chunk.slices, is_lexical=is_lexical)
+                self.refusals += judge.judge_chunk(chunk).refusals
+        except SourceError:
+            self.is_all = False
+
+    def _read(self, content: Content) -> Iterator[Chunk]:
+        """Yield chunks of FIRST_RECORDS records together. A chunk may be short if its records are wide."""
+        cursor = None
+        while left := FIRST_RECORDS - self.seen:
+            chunk = next(content.read(cursor, left), None)
+            if chunk is None:
+                return
+            self.seen += sum(map(len, chunk.slices)) + len(chunk.refusals)
+            cursor = chunk.cursor
+            yield chunk
+        self.is_all = False
+
+
+def _find_missing_columns(contract: type[Contract], columns: Collection[str]) -> list[str]:
+    required = [name for name, each in contract.fields.items() if not each.is_optional]
+    missing = [name for name in required if name not in columns]
+    if not missing and not any(name in columns for name in contract.fields):
+        return list(contract.fields)  # all are optional, and none is there
+    return missing
+
+
+def _find_missing_fields(source: Source, first: "_First") -> list[str]:
+    """Return the required fields that no record has."""
+    if first.shape.records < FEW_RECORDS:
+        return []
+    fields = source.contract.list_fields()
+    return [path for path, each in fields.items() if not each.is_optional and path not in first.shape.tallies]
+
+
+def _describe_missing(
+    missing: Sequence[str], found: Sequence[str], known: Collection[str], content: Content
+) -> GateFailure:
+    names = ", ".join(map(repr, missing))
+    there = ", ".join(map(repr, found[:20])) + (" …" if len(found) > 20 else "")
+    text = f"Missing: {names}. The content has {there or 'no field'}."
+    hints = _find_similar(missing, found)
+    if hints:
+        text += f" Did you mean {', '.join(map(repr, hints))}?"
+    new = [name for name in found if known and name not in known]
+    if new:
+        text += f" New since the last accepted read: {', '.join(map(repr, new[:20]))}."
+    if lookalike := describe_lookalike(content.read_head()):
+        text += f" This looks like {lookalike}."
+    return GateFailure(Reason.COLUMNS_MISSING, len(missing), 0, text)
+
+
+def _find_similar(missing: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Return names of the content that differ from missing ones only by case, blanks or a slip."""
+    plain = {name.strip(" \t\ufeff\u00a0").casefold(): name for name in found}
+    similar = [get_close_matches(name.casefold(), plain, n=1, cutoff=0.8) for name in missing]
+    return [plain[match] for (match,) in filter(None, similar)]

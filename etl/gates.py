@@ -1,0 +1,174 @@
+"""Gates: what a source demands of a whole read, and the verdict on a read that misses some of it. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Self
+
+from etl.vocabulary import Reason, Status
+
+FAILING = (
+    Reason.COLUMNS_MISSING,
+    Reason.SUDDENLY_EMPTY,
+    Reason.TOO_MANY_REFUSED,
+    Reason.TOO_FEW_RECORDS,
+)
+"""The gates that fail a run, the gravest first."""
+HOLDING = (Reason.SHRUNKEN, Reason.STALE)
+"""The gates that make a run partial."""
+ACCEPTABLE = (Reason.SUDDENLY_EMPTY, Reason.TOO_MANY_REFUSED, Reason.TOO_FEW_RECORDS, Reason.SHRUNKEN)
+"""The gates that an operator may overrule for one content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """The limits of a source's reads. Shares are of 1. Raises ValueError for a limit that makes no sense.
+
+    A read fails if more than `max_refused` of its records are refused, and at least `min_refused` of them; or if it has
+    fewer than `min_records`. It is partial, and removes nothing, if it has fewer than `min_kept` of the records of the
+    last accepted read. A run is partial if its content has not changed for longer than `fresh_within`.
+    """
+
+    max_refused: float = 0.5
+    min_refused: int = 5
+    min_kept: float = 0.5
+    min_records: int = 0
+    fresh_within: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_refused", "min_kept"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"Gates.{name} is a share from 0 to 1, not {getattr(self, name)!r}")
+        for name in ("min_refused", "min_records"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"Gates.{name} is a number of records, not {getattr(self, name)!r}")
+        if self.fresh_within is not None and self.fresh_within <= timedelta():
+            raise ValueError(f"Gates.fresh_within is a time span, not {self.fresh_within!r}")
+
+    def are_too_many(self, refused: int, seen: int) -> bool:
+        """Whether this number of refused records is beyond the limit."""
+        return refused >= max(self.min_refused, 1) and refused > self.max_refused * seen
+
+
+@dataclass(frozen=True, slots=True)
+class GateFailure:
+    """One gate that a read has missed: the gate, the read's figure, and the limit. The message is for operators."""
+
+    gate: Reason
+    figure: float
+    limit: float
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Self:
+        return cls(**{**kept, "gate": Reason(kept["gate"])})
+
+
+Verdict = Sequence[GateFailure]
+"""The gates that a read has missed, the gravest first; empty if nothing was wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The last accepted read. `is_overruled`: an operator has accepted it although it had missed a gate."""
+
+    content: str
+    seen: int
+    is_overruled: bool = False
+
+    def overrules(self, content: str) -> bool:
+        """Whether an operator has accepted exactly this content."""
+        return self.is_overruled and self.content == content
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a finished read has counted. `is_whole`: only a whole read can be compared with the one before."""
+
+    content: str
+    seen: int
+    quarantined: int
+    is_whole: bool
+
+
+def judge_read(gates: Gates, figures: Figures, baseline: Baseline | None) -> Verdict:
+    """Return the verdict on a finished read."""
+    if baseline is not None and baseline.overrules(figures.content):
+        return ()
+    return sort_verdict(_find_failures(gates, figures, baseline if figures.is_whole else None))
+
+
+def sort_verdict(failures: Sequence[GateFailure]) -> Verdict:
+    """Order the failures, the gravest first."""
+    return tuple(sorted(failures, key=lambda failure: (*FAILING, *HOLDING).index(failure.gate)))
+
+
+def _find_failures(gates: Gates, figures: Figures, baseline: Baseline | None) -> list[GateFailure]:
+    failures = []
+    if gates.are_too_many(figures.quarantined, figures.seen):
+        failures.append(describe_refused(gates, figures.quarantined, figures.seen))
+    if baseline is not None and baseline.seen and not figures.seen:
+        failures.append(describe_empty(baseline))
+    if figures.seen < gates.min_records:
+        text = f"The source sent {_count(figures.seen)}, at least {gates.min_records:,} are required (min_records)."
+        failures.append(GateFailure(Reason.TOO_FEW_RECORDS, figures.seen, gates.min_records, text))
+    if baseline is not None and 0 < figures.seen < gates.min_kept * baseline.seen:
+        failures.append(_describe_shrunken(gates, figures.seen, baseline.seen))
+    return failures
+
+
+def describe_empty(baseline: Baseline) -> GateFailure:
+    """Return the failure of a read without any record."""
+    text = f"The source sent no record; the last accepted read had {baseline.seen:,}. Nothing was removed."
+    return GateFailure(Reason.SUDDENLY_EMPTY, 0, baseline.seen, text)
+
+
+def describe_refused(gates: Gates, refused: int, seen: int, example: str = "") -> GateFailure:
+    """Return the failure of a read of which too many records were refused; `example` is the reason of most of them."""
+    text = f"{refused:,} of {_count(seen)} were refused, at most {gates.max_refused:.3g} of them may be (max_refused)."
+    return GateFailure(
+        Reason.TOO_MANY_REFUSED, refused, gates.max_refused * seen, f"{text} {example}".strip()
+    )
+
+
+def _describe_shrunken(gates: Gates, seen: int, before: int) -> GateFailure:
+    text = (
+        f"The source sent {_count(seen)}, fewer than {gates.min_kept:.3g} of the {before:,} of the last accepted read"
+        " (min_kept). Nothing is removed until other content comes or an operator accepts this read."
+    )
+    return GateFailure(Reason.SHRUNKEN, seen, gates.min_kept * before, text)
+
+
+def judge_removals(gates: Gates, *, present: int, vanished: int) -> Verdict:
+    """Return the verdict on a read that lacks `vanished` of the source's `present` records."""
+    left = present - vanished
+    if left >= gates.min_kept * present:
+        return ()
+    text = (
+        f"The source no longer sends {vanished:,} of {_count(present)}; fewer than {gates.min_kept:.3g} would be left"
+        " (min_kept). Nothing is removed until other content comes or an operator accepts this read."
+    )
+    return (GateFailure(Reason.SHRUNKEN, left, gates.min_kept * present, text),)
+
+
+def judge_age(gates: Gates, age: timedelta) -> Verdict:
+    """Return the verdict on content that was read first so long ago."""
+    if gates.fresh_within is None or age <= gates.fresh_within:
+        return ()
+    hours, limit = age / timedelta(hours=1), gates.fresh_within / timedelta(hours=1)
+    text = f"The content has not changed for {hours:,.1f} h, at most {limit:,.1f} h are allowed (fresh_within)."
+    return (GateFailure(Reason.STALE, age.total_seconds(), gates.fresh_within.total_seconds(), text),)
+
+
+def choose_status(verdict: Verdict) -> Status:
+    """Return how the verdict makes a run end, apart from its refused records."""
+    if not verdict:
+        return Status.SUCCESS
+    return Status.FAILED if verdict[0].gate in FAILING else Status.PARTIAL
+
+
+def _count(records: int) -> str:
+    return f"{records:,} record" if records == 1 else f"{records:,} records"
