@@ -11,9 +11,9 @@ from difflib import get_close_matches
 from etl.contracts.contract import Contract
 from etl.drift import Shape
 from etl.exceptions import SourceError
-from etl.gates import Baseline, GateFailure, Verdict, describe_empty, describe_refused
+from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
-from etl.readers.content import Content
+from etl.readers.content import BYTE_ORDER_MARK, HEAD_BYTES, Content
 from etl.readers.lookalikes import describe_lookalike
 from etl.readers.source import Source
 from etl.records import Chunk, Refusal
@@ -35,34 +35,32 @@ class Start:
     seen: int = 0
 
 
-def judge_start(source: Source, content: Content, baseline: Baseline | None, known: Collection[str]) -> Start:
-    """Judge the columns and the first records. `known` are the fields of the source's last accepted read.
+def judge_start(source: Source, content: Content, former: Former) -> Start:
+    """Judge the columns and the first records. `former` is the source's last accepted read.
 
-    Errors of the content are not raised here: what comes before them may be read.
+    An error of the content is not raised here: what comes before it may land.
     """
-    had_records = baseline is not None and baseline.seen > 0
-    if had_records and not content.read_head().strip(b"\xef\xbb\xbf \t\r\n\x00"):
-        return Start((describe_empty(baseline),))  # type: ignore[arg-type]
+    baseline = former.baseline if content.is_proven else None
+    is_overruled = former.baseline is not None and former.baseline.overrules(content.fingerprint)
+    if baseline is not None and baseline.seen and not is_overruled and _is_blank(content):
+        return Start((describe_empty(baseline),))
+    has_contract = type(source).judge is Source.judge
     columns = content.find_columns()
-    missing = _find_missing_columns(source.contract, columns) if columns is not None else []
-    if columns is not None and missing:
-        return Start((_describe_missing(missing, columns, known, content),))
+    if has_contract and columns is not None and (missing := _find_missing_columns(source.contract, columns)):
+        return Start((_describe_missing(missing, columns, former.fields, content),))
     first = _First()
     first.judge(source, content)
-    return _judge(source, content, first, baseline, known)
-
-
-def _judge(source: Source, content: Content, first: "_First", baseline: Baseline | None, known: Collection[str]) -> Start:
-    if baseline is not None and baseline.seen and first.is_all and not first.seen:
-        verdict = () if baseline.overrules(content.fingerprint) else (describe_empty(baseline),)
-        return Start(verdict)
-    missing = _find_missing_fields(source, first)
-    if missing:
+    if baseline is not None and baseline.seen and first.is_all and not first.seen and not is_overruled:
+        return Start((describe_empty(baseline),))
+    if has_contract and columns is None and (missing := _find_missing_fields(source, first)):
         found = sorted(first.shape.tallies)
-        return Start((_describe_missing(missing, found, known, content),), (), first.seen)
-    if baseline is not None and baseline.overrules(content.fingerprint):
-        return Start()
-    return _judge_refusals(source, first)
+        return Start((_describe_missing(missing, found, former.fields, content),), (), first.seen)
+    return Start() if is_overruled else _judge_refusals(source, first)
+
+
+def _is_blank(content: Content) -> bool:
+    """Whether there is nothing but white space. CSV without a header can't be read at all."""
+    return content.size <= HEAD_BYTES and not content.read_head().removeprefix(BYTE_ORDER_MARK).strip()
 
 
 def _judge_refusals(source: Source, first: "_First") -> Start:

@@ -1,11 +1,11 @@
 """Gates: what a source demands of a whole read, and the verdict on a read that misses some of it. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from etl.vocabulary import Reason, Status
+from etl.vocabulary import ReadOutcome, Reason, Status
 
 FAILING = (
     Reason.COLUMNS_MISSING,
@@ -85,6 +85,14 @@ class Baseline:
 
 
 @dataclass(frozen=True, slots=True)
+class Former:
+    """What a read is compared with: the last accepted read, if there is one, and the fields of its records."""
+
+    baseline: Baseline | None
+    fields: Collection[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What a finished read has counted. `is_whole`: only a whole read can be compared with the one before."""
 
@@ -129,9 +137,7 @@ def describe_empty(baseline: Baseline) -> GateFailure:
 def describe_refused(gates: Gates, refused: int, seen: int, example: str = "") -> GateFailure:
     """Return the failure of a read of which too many records were refused; `example` is the reason of most of them."""
     text = f"{refused:,} of {_count(seen)} were refused, at most {gates.max_refused:.3g} of them may be (max_refused)."
-    return GateFailure(
-        Reason.TOO_MANY_REFUSED, refused, gates.max_refused * seen, f"{text} {example}".strip()
-    )
+    return GateFailure(Reason.TOO_MANY_REFUSED, refused, gates.max_refused * seen, f"{text} {example}".strip())
 
 
 def _describe_shrunken(gates: Gates, seen: int, before: int) -> GateFailure:
@@ -168,6 +174,16 @@ def choose_status(verdict: Verdict) -> Status:
     if not verdict:
         return Status.SUCCESS
     return Status.FAILED if verdict[0].gate in FAILING else Status.PARTIAL
+
+
+def choose_outcome(verdict: Verdict) -> ReadOutcome:
+    """Return what becomes of a read with this verdict."""
+    outcomes = {
+        Status.SUCCESS: ReadOutcome.ACCEPTED,
+        Status.PARTIAL: ReadOutcome.HELD,
+        Status.FAILED: ReadOutcome.FAILED,
+    }
+    return outcomes[choose_status(verdict)]
 
 
 def _count(records: int) -> str:

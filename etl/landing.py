@@ -29,6 +29,7 @@ def land(
         read,
         is_begun=True,
         cursor=reached,
+        seen=read.seen + batch.counters.seen,
         quarantined=read.quarantined + batch.counters.quarantined,
         batch_number=read.batch_number + 1,
         met=read.met + batch.found,
@@ -41,7 +42,7 @@ def land(
 
 def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Batch) -> None:
     with bounded_transaction(durable=True) as cursor:
-        passed = pass_fence(cursor, claim, following, batch_number=read.batch_number)
+        passed = pass_fence(cursor, claim, read, following)
         if passed is None:
             require_landed(cursor, claim, read.batch_number)
             return

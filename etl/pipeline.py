@@ -1,30 +1,35 @@
 """The path of a record, top to bottom: claimed source → read → validated → classified → landed → closed.
 
-order ─► claim (epoch) ─► for each batch: read ─► drift ─► validate ─► classify
+order ─► claim (epoch) ─► judge the columns and the first records
+         ─► for each batch: read ─► drift ─► validate ─► classify
                             BEGIN  checkpoint: compare-and-set, or write nothing
                                    raw ─► unified ─► marks ─► quarantine ─► counters, shape so far
                             COMMIT
-         ─► close the run with the read's drift, release the source
+         ─► verdict on the read ─► close the run with verdict and drift, release the source
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from etl import landing
 from etl.change_detection import Batch, classify
-from etl.fence.reads import Read, choose_read
+from etl.fence.reads import Read, ReadEnd, UnchangedEnd, choose_read
+from etl.first_records import Start, judge_start
+from etl.gates import Figures, Verdict, choose_outcome, judge_age, judge_read
 from etl.models import Checkpoint
-from etl.readers.content import Opening
+from etl.readers.content import Content, Opening
 from etl.readers.source import Source
 from etl.reading_process.choice import preparing
-from etl.records import Judged
+from etl.records import Judged, Refusal
 from etl.runs import ending
-from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
 from etl.storage.ledger import Lookup
+from etl.storage.reads import find_former, find_verdict
 from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
-from etl.vocabulary import Reason, Status
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,36 +45,88 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
     checkpoint = started.checkpoint
     with source.open(_choose_opening(source, started), context) as content:
         fingerprint = f"{source.digest()}:{content.fingerprint}" if content is not None else checkpoint.fingerprint
-        validators = content.validators if content is not None else checkpoint.validators
         read = choose_read(checkpoint, fingerprint, is_full=started.is_full)
         if content is None or _is_unchanged(checkpoint, read):
-            unchanged = ending.finished(Status.SUCCESS, Reason.UNCHANGED)
-            end_run(started, context, unchanged, ReadEnd(fingerprint, validators))
+            validators = content.validators if content is not None else checkpoint.validators
+            _end_unchanged(source, started, fingerprint, validators, context)
             return
         context.note_read(read)
-        lookup = _begin_lookup(source, checkpoint, read)
-        seen = 0
-        with preparing(source, content, read.cursor, read.shape, run=context, finds_repeats=lookup.is_first) as batches:
-            for prepared in batches:
-                read = replace(read, shape=prepared.shape)
-                batch = _compare(lookup, prepared.judged, context)
-                with context.shield():
-                    reached = {**prepared.cursor, "size": content.size}  # for progress bars
-                    read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
-                context.note_batch()
-                seen += prepared.seen
-                report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
-        end_run(started, context, describe_end(read.quarantined), ReadEnd(fingerprint, validators, read.shape))
+        former = _ask(context, lambda: find_former(source.name, checkpoint.accepted_read))
+        start = judge_start(source, content, former) if not read.is_begun else Start()
+        if start.verdict:
+            _end_read(source, started, content, replace(read, seen=start.seen), start.verdict, context, start.refusals)
+            return
+        read = _land_all(source, started, content, read, context, report)
+        figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven)
+        _end_read(source, started, content, read, judge_read(source.gates, figures, former.baseline), context)
 
 
-def describe_end(quarantined: int) -> ending.Ending:
-    """Return how a finished run ends, given the number of records that were refused."""
-    if quarantined:
-        return ending.finished(Status.PARTIAL, Reason.RECORDS_REFUSED)
-    return ending.finished(Status.SUCCESS)
+def _land_all(
+    source: Source,
+    started: Started,
+    content: Content,
+    read: Read,
+    context: RunContext,
+    report: Callable[[Progress], None],
+) -> Read:
+    """Land the content batch by batch, and return the read at its end."""
+    lookup = _begin_lookup(source, started.checkpoint, read)
+    seen = 0
+    with preparing(source, content, read.cursor, read.shape, run=context, finds_repeats=lookup.is_first) as batches:
+        for prepared in batches:
+            read = replace(read, shape=prepared.shape)
+            batch = _compare(lookup, prepared.judged, context)
+            with context.shield():
+                reached = {**prepared.cursor, "size": content.size}  # for progress bars
+                read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
+            context.note_batch()
+            seen += prepared.seen
+            report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
+    return read
 
 
-def end_run(started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | None = None) -> None:
+def _end_read(
+    source: Source,
+    started: Started,
+    content: Content,
+    read: Read,
+    verdict: Verdict,
+    context: RunContext,
+    refusals: Sequence[Refusal] = (),
+) -> None:
+    """Close the run with the verdict on its read. Without a batch, the `refusals` are all that is kept of it."""
+    read_end = ReadEnd(
+        read=read,
+        kind=source.kind,
+        validators=content.validators,
+        is_proven=content.is_proven,
+        is_whole=content.is_proven,
+        is_complete=content.is_proven and source.complete,
+        outcome=choose_outcome(verdict),
+        verdict=verdict,
+        refusals=refusals,
+    )
+    end_run(started, context, ending.judged(verdict, read.quarantined), read_end)
+
+
+def _end_unchanged(
+    source: Source, started: Started, fingerprint: str, validators: Mapping[str, str], context: RunContext
+) -> None:
+    """Close the run with the verdict on the read of the same content."""
+    checkpoint = started.checkpoint
+    is_stored = fingerprint == checkpoint.fingerprint
+    number = checkpoint.accepted_read if is_stored else checkpoint.judged_read
+    verdict: Verdict = ()
+    if not is_stored or source.gates.fresh_within is not None:
+        passed = _ask(context, lambda: find_verdict(source.name, number))
+        verdict = judge_age(source.gates, passed.age) if is_stored else passed.verdict
+    end = UnchangedEnd(fingerprint, validators if is_stored else checkpoint.validators, is_stored=is_stored)
+    end_run(started, context, ending.judged(verdict, 0, is_unchanged=True), end)
+
+
+def end_run(
+    started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | UnchangedEnd | None = None
+) -> None:
     """Close the claimed run, and retry after a transient error. Raises Overtaken or LeaseLost."""
     with context.shield():
         for attempt in retry_transient(context.wait):
@@ -87,8 +144,9 @@ def _choose_opening(source: Source, started: Started) -> Opening:
 
 
 def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
-    """Whether the last finished read was of this content and no other read has landed a batch since."""
-    return not read.is_full and not checkpoint.is_reading and read.fingerprint == checkpoint.fingerprint
+    """Whether this content has a verdict, of the last accepted read or the last one, and no other read is open."""
+    known = {checkpoint.fingerprint, checkpoint.judged_fingerprint}
+    return not read.is_full and not checkpoint.is_reading and read.fingerprint in known
 
 
 def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
@@ -98,10 +156,15 @@ def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
 
 def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:
     """Compare the batch's accepted records with the stored ones, and write its lines."""
+    batch = classify(judged, _ask(context, lambda: lookup.find(judged)))
+    _ = batch.lines  # before the fence: a reading process may have to write them
+    return batch
+
+
+def _ask(context: RunContext, find: Callable[[], Found]) -> Found:
+    """Ask the database, again after a transient error."""
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
-                stored = lookup.find(judged)
-    batch = classify(judged, stored)
-    _ = batch.lines  # before the fence: a reading process may have to write them
-    return batch
+                found = find()
+    return found

@@ -19,9 +19,10 @@ from etl.exceptions import ReadOpen
 from etl.judgement import Judge, tabulate
 from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
-from etl.pipeline import Progress, describe_end, end_run
+from etl.pipeline import Progress, end_run
 from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
+from etl.runs import ending
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.ledger import find_stored
@@ -50,7 +51,7 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
         seen += page.batch.counters.seen
         quarantined += page.batch.counters.quarantined
         report(Progress(seen, min(1, seen / total)))
-    end_run(started, context, describe_end(quarantined))
+    end_run(started, context, ending.choose_plain_ending(quarantined))
 
 
 def _count(source: Source, selection: Selection, context: RunContext) -> int:

@@ -18,7 +18,8 @@ _ONLY_AS_OWNER = """
 _PASS = f"""
     UPDATE ingestion_checkpoints {_NEXT_BATCH},
         is_reading = true, is_full_read = %(is_full)s, read_number = %(read_number)s,
-        read_fingerprint = %(fingerprint)s, read_sequence = %(read_sequence)s, cursor = %(cursor)s
+        read_fingerprint = %(fingerprint)s, read_sequence = %(read_sequence)s, cursor = %(cursor)s,
+        read_begun_at = CASE WHEN %(begins)s THEN clock_timestamp() ELSE read_begun_at END
     {_ONLY_AS_OWNER}
 """
 _PASS_REPLAY = f"UPDATE ingestion_checkpoints {_NEXT_BATCH} {_ONLY_AS_OWNER}"
@@ -30,7 +31,8 @@ _COUNT = f"""
     WHERE source = %(source)s
 """
 _COUNT_READ = _COUNT.format(
-    more=", read_quarantined = %(read_quarantined)s, read_met = %(read_met)s, read_shape = %(read_shape)s"
+    more=", read_seen = %(read_seen)s, read_quarantined = %(read_quarantined)s, read_met = %(read_met)s,"
+    " read_shape = %(read_shape)s"
 )
 _COUNT_REPLAY = _COUNT.format(more="")
 
@@ -56,8 +58,8 @@ class Growth:
     writes: bool
 
 
-def pass_fence(cursor: Any, claim: Claim, following: Read, *, batch_number: int) -> Passed | None:
-    """Begin a batch: compare the checkpoint with this batch number, and set it to the state after the batch.
+def pass_fence(cursor: Any, claim: Claim, read: Read, following: Read) -> Passed | None:
+    """Begin a batch: compare the checkpoint with the read's batch number, and set it to the state after the batch.
 
     Returns None if the run was overtaken, its lease has ended, or the batch has already landed.
     """
@@ -67,8 +69,9 @@ def pass_fence(cursor: Any, claim: Claim, following: Read, *, batch_number: int)
         "fingerprint": following.fingerprint,
         "read_sequence": following.first_sequence,
         "cursor": json.dumps(following.cursor),
+        "begins": not read.is_begun,
     }
-    return _compare_and_set(cursor, _PASS, claim, batch_number, reached)
+    return _compare_and_set(cursor, _PASS, claim, read.batch_number, reached)
 
 
 def pass_fence_of_replay(cursor: Any, claim: Claim, *, batch_number: int) -> Passed | None:
@@ -102,6 +105,7 @@ def require_landed(cursor: Any, claim: Claim, batch_number: int) -> None:
 def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> None:
     """Count what a batch has added, as its last statement. The lease starts again now, after the batch's work."""
     read = {
+        "read_seen": following.seen,
         "read_quarantined": following.quarantined,
         "read_met": following.met,
         "read_shape": json.dumps(following.shape.as_json()),

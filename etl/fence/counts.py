@@ -23,6 +23,14 @@ def count_discarded(cursor: Any, source: str, count: int) -> None:
     )
 
 
+def count_refused(cursor: Any, source: str, count: int) -> None:
+    """Raise the count of open refused records by `count`, in the transaction that ends their read."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count + %s WHERE source = %s",
+        [count, source],
+    )
+
+
 def count_pruned(cursor: Any, source: str, *, raw: int = 0, new: int = 0) -> None:
     """Subtract pruned raw records, and add up the `new` records of pruned runs, in the transaction that prunes."""
     cursor.execute(

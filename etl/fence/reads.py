@@ -1,19 +1,34 @@
 """A read of a source's content: started or resumed from its checkpoint, and ended."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from etl.drift import Shape
 from etl.fence.claims import Claim
+from etl.gates import Verdict
 from etl.models import Checkpoint
-from etl.records import Cursor
+from etl.records import Cursor, Refusal
+from etl.vocabulary import ReadOutcome, SourceKind
 
-_END_READ = """
+_NO_OPEN_READ = """
+    is_reading = false, is_full_read = false, read_fingerprint = '', read_begun_at = NULL, read_seen = 0,
+    read_quarantined = 0, read_shape = NULL, cursor = NULL
+"""
+_END_READ = f"""
     UPDATE ingestion_checkpoints
-    SET is_reading = false, is_full_read = false, read_fingerprint = '', read_quarantined = 0, read_shape = NULL,
-        cursor = NULL, fingerprint = %(fingerprint)s, validators = %(validators)s
+    SET {_NO_OPEN_READ}, read_number = %(number)s,
+        fingerprint = CASE WHEN %(is_stored)s THEN %(stored)s ELSE fingerprint END,
+        validators = CASE WHEN %(is_stored)s THEN %(validators)s::jsonb ELSE validators END,
+        judged_read = %(number)s, judged_fingerprint = %(judged)s,
+        accepted_read = CASE WHEN %(is_baseline)s THEN %(number)s ELSE accepted_read END
+    WHERE source = %(source)s AND epoch = %(epoch)s
+"""
+_END_UNCHANGED = """
+    UPDATE ingestion_checkpoints
+    SET validators = %(validators)s, judged_read = CASE WHEN %(is_stored)s THEN accepted_read ELSE judged_read END,
+        judged_fingerprint = %(judged)s
     WHERE source = %(source)s AND epoch = %(epoch)s
 """
 
@@ -22,8 +37,9 @@ _END_READ = """
 class Read:
     """One pass over a source's content and its progress. Each batch returns the next state.
 
-    `is_begun`: a batch of it has landed. `cursor` is the place after that batch. `quarantined` counts the records
-    refused so far, `met` the stored records met so far, and `shape` all records observed so far, in any run.
+    `is_begun`: a batch of it has landed. `cursor` is the place after that batch. `seen` counts its records so far,
+    `quarantined` the refused ones, `met` the stored records met, and `shape` all records observed, in any run.
+    `replaces_open`: batches of another read that did not end have landed before it.
     `first_sequence` is the source's sequence when the read began.
     """
 
@@ -35,8 +51,15 @@ class Read:
     first_sequence: int
     quarantined: int
     batch_number: int
+    seen: int = 0
     met: int = 0
     shape: Shape = field(default_factory=Shape)
+    replaces_open: bool = False
+
+    @property
+    def content(self) -> str:
+        """The hash of the content alone."""
+        return self.fingerprint.partition(":")[2]
 
 
 def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> Read:
@@ -52,6 +75,7 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
             first_sequence=checkpoint.read_sequence,
             quarantined=checkpoint.read_quarantined,
             batch_number=checkpoint.batch_number,
+            seen=checkpoint.read_seen,
             met=checkpoint.read_met,
             shape=Shape.from_json(checkpoint.read_shape),
         )
@@ -64,10 +88,65 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
         first_sequence=checkpoint.sequence,
         quarantined=0,
         batch_number=checkpoint.batch_number,
+        replaces_open=checkpoint.is_reading,
     )
 
 
-def end_read(cursor: Any, claim: Claim, *, fingerprint: str, validators: Mapping[str, str]) -> None:
-    """Close the read, and store its content's fingerprint and validators, in the transaction that closes the run."""
-    values = {"fingerprint": fingerprint, "validators": json.dumps(dict(validators))}
+@dataclass(frozen=True, slots=True)
+class ReadEnd:
+    """How a read has ended. All of it is stored in the transaction that closes the run.
+
+    `refusals` are refused records of a read that failed before its first batch. `is_whole`: its end is proven, and it
+    has all of one content.
+    """
+
+    read: Read
+    kind: SourceKind
+    validators: Mapping[str, str]
+    is_proven: bool
+    is_whole: bool
+    is_complete: bool
+    outcome: ReadOutcome
+    verdict: Verdict = ()
+    refusals: Sequence[Refusal] = ()
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.outcome is ReadOutcome.ACCEPTED
+
+
+@dataclass(frozen=True, slots=True)
+class UnchangedEnd:
+    """The content has been judged before. `is_stored`: it is the content that was accepted, and that is stored."""
+
+    fingerprint: str
+    validators: Mapping[str, str]
+    is_stored: bool
+
+
+def end_read(cursor: Any, claim: Claim, end: ReadEnd) -> None:
+    """Close the read in the transaction that closes the run, and store what the next ones are compared with.
+
+    What is stored is of this content if the read was accepted, and of no single content if it was not but has landed
+    batches. If it has landed none, it is of the same content as before.
+    """
+    read = end.read
+    values = {
+        "number": read.number,
+        "is_stored": end.is_accepted or read.is_begun or read.replaces_open,
+        "stored": read.fingerprint if end.is_accepted and end.is_proven else "",
+        "validators": json.dumps(dict(end.validators) if end.is_accepted and end.is_proven else {}),
+        "judged": read.fingerprint if end.is_proven else "",
+        "is_baseline": end.is_accepted and end.is_whole,
+    }
     cursor.execute(_END_READ, {"source": claim.source, "epoch": claim.epoch, **values})
+
+
+def end_unchanged(cursor: Any, claim: Claim, end: UnchangedEnd) -> None:
+    """Note that the content has been found unchanged, in the transaction that closes the run."""
+    values = {
+        "validators": json.dumps(dict(end.validators)),
+        "is_stored": end.is_stored,
+        "judged": end.fingerprint,
+    }
+    cursor.execute(_END_UNCHANGED, {"source": claim.source, "epoch": claim.epoch, **values})

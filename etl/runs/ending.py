@@ -2,34 +2,32 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
 
-from etl.clock import NOW, from_now
+from etl.clock import NOW, from_now, read_clock
 from etl.drift import Shape, describe_changes
 from etl.fence import claims
 from etl.fence.claims import Claim
-from etl.fence.reads import end_read
+from etl.fence.counts import count_refused
+from etl.fence.reads import ReadEnd, UnchangedEnd, end_read, end_unchanged
+from etl.gates import Verdict, choose_status
 from etl.models import Run
+from etl.records import Counters, Stamp
 from etl.runs.announcements import announce
 from etl.runs.events import add_event
+from etl.runs.heartbeat import add_batch
+from etl.storage.marks import pass_marks_on
+from etl.storage.reads import EndedRead, write_read
+from etl.storage.refusals import write_refusals
 from etl.storage.snapshots import write_snapshot
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import EventKind, Reason, Status
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ReadEnd:
-    """The results of a finished read that the next one is compared with; no shape if nothing was read."""
-
-    fingerprint: str
-    validators: Mapping[str, str]
-    shape: Shape | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,26 @@ def _closed(status: Status, reason: Reason, error: str, message: str) -> Ending:
 def finished(status: Status, reason: Reason = Reason.NONE) -> Ending:
     """Everything is read or replayed: success or partial."""
     return _closed(status, reason, "", f"Closed {'/'.join(filter(None, (status, reason)))}.")
+
+
+def judged(verdict: Verdict, quarantined: int, *, is_unchanged: bool = False) -> Ending:
+    """The content has a verdict, of this read or of an earlier one; `quarantined` counts the records refused now."""
+    plain = choose_plain_ending(quarantined, is_unchanged=is_unchanged)
+    if not verdict:
+        return replace(plain, columns={**plain.columns, "is_unchanged": is_unchanged})
+    gravest, status = verdict[0], choose_status(verdict)
+    repeated = " The content is unchanged since this verdict." if is_unchanged else ""
+    text = "".join(f" {failure.message}" for failure in verdict)[1:] + repeated
+    ended = _closed(status, gravest.gate, text, f"Closed {status}/{gravest.gate}: {text}")
+    kept = [failure.as_json() for failure in verdict]
+    return replace(ended, columns={**ended.columns, "verdict": kept, "is_unchanged": is_unchanged})
+
+
+def choose_plain_ending(quarantined: int, *, is_unchanged: bool = False) -> Ending:
+    """Return how a run ends that no gate has stopped, given the number of records that were refused."""
+    if quarantined:
+        return finished(Status.PARTIAL, Reason.RECORDS_REFUSED)
+    return finished(Status.SUCCESS, Reason.UNCHANGED if is_unchanged else Reason.NONE)
 
 
 def failed(reason: Reason, error: str) -> Ending:
@@ -90,11 +108,11 @@ def unstartable(reason: Reason, error: str) -> Ending:
     return _closed(Status.FAILED, reason, error, f"Closed failed/{reason}: {error}")
 
 
-def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | None = None) -> None:
+def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | UnchangedEnd | None = None) -> None:
     """End the run by its own process and release its source, in one transaction. Only a run's first end counts.
 
-    With `read_end` the read ends too, which needs a lease that has not ended, and its shape is judged. Raises Overtaken
-    or LeaseLost.
+    With `read_end` the read ends too, which needs a lease that has not ended, and the shape of an accepted read is
+    compared with the one before. Raises Overtaken or LeaseLost.
     """
     with bounded_transaction(durable=True) as cursor:
         if not claims.release(cursor, claim, needs_lease=read_end is not None):
@@ -102,9 +120,10 @@ def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | None = None) -> Non
             if not Run.objects.filter(pk=claim.run_id, status=Status.RUNNING).exists():
                 return  # this process ended it earlier, or with a commit whose response was lost
             raise claims.describe_lost_lease(claim)
-        if read_end is not None:
-            end_read(cursor, claim, fingerprint=read_end.fingerprint, validators=read_end.validators)
-            _note_drift(claim, read_end)
+        if isinstance(read_end, ReadEnd):
+            _end_read(cursor, claim, read_end)
+        elif read_end is not None:
+            end_unchanged(cursor, claim, read_end)
         write_ending(cursor, claim.source, ending, pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
 
 
@@ -133,9 +152,45 @@ def write_ending(cursor: Any, source: str, ending: Ending, **only_if: Any) -> No
             transaction.on_commit(lambda: announce(run_id))
 
 
-def _note_drift(claim: Claim, read_end: ReadEnd) -> None:
+def _end_read(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
+    read = read_end.read
+    write_read(cursor, claim.source, claim.run_id, _describe_read(read_end))
+    if not read.is_begun:
+        pass_marks_on(cursor, claim.source, read.number)
+    if read_end.refusals:
+        _write_refusals(cursor, claim, read_end)
+    end_read(cursor, claim, read_end)
+    if read_end.is_accepted:
+        _note_drift(claim, read.shape)
+
+
+def _describe_read(end: ReadEnd) -> EndedRead:
+    read, kept = end.read, len(end.refusals)
+    return EndedRead(
+        number=read.number,
+        content=read.content,
+        fingerprint=read.fingerprint,
+        is_proven=end.is_proven,
+        is_whole=end.is_whole,
+        is_complete=end.is_complete,
+        outcome=end.outcome,
+        verdict=end.verdict,
+        seen=read.seen,
+        quarantined=read.quarantined + kept,
+        met=read.met,
+    )
+
+
+def _write_refusals(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
+    """Keep the first refused records of a read that failed before its first batch."""
+    stamp = Stamp(claim.source, read_end.kind, claim.run_id, read_end.read.number, 0, read_clock())
+    count_refused(cursor, claim.source, write_refusals(cursor, read_end.refusals, stamp))
+    add_batch(cursor, claim, Counters(quarantined=len(read_end.refusals)), 0, {})
+
+
+def _note_drift(claim: Claim, shape: Shape) -> None:
     """Store the changes of the read's shape, and report them: an event of the run, and a warning after the commit."""
-    changes = write_snapshot(claim.source, claim.run_id, read_end.shape) if read_end.shape is not None else []
+    changes = write_snapshot(claim.source, claim.run_id, shape)
     if changes:
         message = f"The source's shape has changed: {describe_changes(changes)}."
         add_event(claim.run_id, EventKind.DRIFT, message)

@@ -42,6 +42,11 @@ def drop_marks(cursor: Any, source: str) -> None:
     cursor.execute("DELETE FROM etl_read_marks WHERE source = %s", [source])
 
 
+def pass_marks_on(cursor: Any, source: str, read_number: int) -> None:
+    """Let the marks of the last read count for a read that failed before it found anything: replays go by them."""
+    cursor.execute("UPDATE etl_read_marks SET read_number = %s WHERE source = %s", [read_number, source])
+
+
 def load_marks(cursor: Any, source: str, read_number: int, kind: MarkKind, rows: Sequence[int]) -> dict[int, bytearray]:
     """Return the blocks of marks that cover these rows, by block number."""
     blocks = sorted({row_id // MARK_BLOCK_BITS for row_id in rows})

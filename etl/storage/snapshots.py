@@ -37,6 +37,12 @@ def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
     return changes
 
 
+def find_fields(source: str) -> frozenset[str]:
+    """Return the field paths of the source's newest snapshot; none if there is no snapshot."""
+    last = SchemaSnapshot.objects.filter(source=source).order_by("-number").first()
+    return frozenset(last.shape["fields"]) if last is not None else frozenset()
+
+
 def acknowledge_change(change_id: int, user_id: int) -> SchemaChange | None:
     """Acknowledge the change for this user, unless it is acknowledged already. Returns it, or None if it is unknown."""
     unacknowledged = SchemaChange.objects.filter(pk=change_id, acknowledged_at=None)
