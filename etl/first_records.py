@@ -10,7 +10,6 @@ from difflib import get_close_matches
 
 from etl.contracts.contract import Contract
 from etl.drift import Shape
-from etl.exceptions import SourceError
 from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
 from etl.readers.content import BYTE_ORDER_MARK, HEAD_BYTES, Content
@@ -90,7 +89,7 @@ class _First:
             for chunk in self._read(content):
                 self.shape = self.shape.observe_slices(chunk.slices, is_lexical=is_lexical)
                 self.refusals += judge.judge_chunk(chunk).refusals
-        except SourceError:
+        except Exception:  # noqa: BLE001  (the read meets the same error again, after what comes before it)
             self.is_all = False
 
     def _read(self, content: Content) -> Iterator[Chunk]:

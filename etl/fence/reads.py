@@ -19,6 +19,8 @@ _NO_OPEN_READ = """
 _END_READ = f"""
     UPDATE ingestion_checkpoints
     SET {_NO_OPEN_READ}, read_number = %(number)s,
+        read_sequence = CASE WHEN %(is_stored)s THEN %(first_sequence)s ELSE read_sequence END,
+        read_met = CASE WHEN %(is_stored)s THEN %(met)s ELSE read_met END,
         fingerprint = CASE WHEN %(is_stored)s THEN %(stored)s ELSE fingerprint END,
         validators = CASE WHEN %(is_stored)s THEN %(validators)s::jsonb ELSE validators END,
         judged_read = %(number)s, judged_fingerprint = %(judged)s,
@@ -134,6 +136,8 @@ def end_read(cursor: Any, claim: Claim, end: ReadEnd) -> None:
     values = {
         "number": read.number,
         "is_stored": end.is_accepted or read.is_begun or read.replaces_open,
+        "first_sequence": read.first_sequence,
+        "met": read.met,
         "stored": read.fingerprint if end.is_accepted and end.is_proven else "",
         "validators": json.dumps(dict(end.validators) if end.is_accepted and end.is_proven else {}),
         "judged": read.fingerprint if end.is_proven else "",

@@ -19,7 +19,7 @@ from etl.records import Counters, Stamp
 from etl.runs.announcements import announce
 from etl.runs.events import add_event
 from etl.runs.heartbeat import add_batch
-from etl.storage.marks import pass_marks_on
+from etl.storage.marks import drop_marks, pass_marks_on
 from etl.storage.reads import EndedRead, write_read
 from etl.storage.refusals import write_refusals
 from etl.storage.snapshots import write_snapshot
@@ -155,7 +155,9 @@ def write_ending(cursor: Any, source: str, ending: Ending, **only_if: Any) -> No
 def _end_read(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
     read = read_end.read
     write_read(cursor, claim.source, claim.run_id, _describe_read(read_end))
-    if not read.is_begun:
+    if not read.is_begun and read_end.is_accepted:
+        drop_marks(cursor, claim.source)
+    elif not read.is_begun:
         pass_marks_on(cursor, claim.source, read.number)
     if read_end.refusals:
         _write_refusals(cursor, claim, read_end)

@@ -17,20 +17,19 @@ from etl.change_detection import Stored, classify
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
-from etl.fence.reads import Read
+from etl.fence.reads import Read, ReadEnd
 from etl.models import Checkpoint, Run, RunEvent, SchemaChange, SchemaSnapshot
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.records import Chunk, Cursor
 from etl.runs import ending
-from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
 from etl.sources.coingecko import CoinGecko
 from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
 from etl.sources.vendors import VendorsCsv
 from etl.storage.ledger import find_stored
-from etl.vocabulary import SourceKind, Status
+from etl.vocabulary import ReadOutcome, SourceKind, Status
 from sandbox.server import Sandbox
 from tests.laws.test_delivery import COMMIT, end_lease, start
 from tests.listed_source import Listed, ListedContent, dump_unified, ingest_here, judge_all, make_item
@@ -81,7 +80,9 @@ def with_colour(*numbers: int) -> list[dict[str, Any]]:
 
 
 def drift_end(records: Sequence[dict[str, Any]]) -> ReadEnd:
-    return ReadEnd("content", {}, Shape().observe(records, is_lexical=False))
+    shape = Shape().observe(records, is_lexical=False)
+    read = Read(1, "digest:content", False, True, None, 0, 0, 0, shape=shape)
+    return ReadEnd(read, SourceKind.API, {}, True, True, False, ReadOutcome.ACCEPTED)
 
 
 def test_the_first_read_makes_snapshot_1_and_tells_nothing() -> None:

@@ -14,15 +14,14 @@ from etl.change_detection import Stored, classify
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
 from etl.fence.claims import Claim, Holder
-from etl.fence.reads import Read
+from etl.fence.reads import Read, ReadEnd
 from etl.models import Checkpoint, Run
 from etl.reports.verification import verify
 from etl.runs import ending, starting
-from etl.runs.ending import ReadEnd
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.ledger import find_stored
-from etl.vocabulary import Status
+from etl.vocabulary import ReadOutcome, SourceKind, Status
 from tests.listed_source import Listed, dump_quarantine, dump_raw, dump_unified, fetch, judge_all, make_item
 
 CONTENT = [
@@ -117,7 +116,7 @@ class FenceMachine(RuleBasedStateMachine):
         return landing.land(worker.claim, self.source, worker.read, batch, reached=reached, wait=lambda s: None)
 
     def close(self, worker: Worker) -> None:
-        end = ReadEnd("content", {})
+        end = ReadEnd(worker.read, SourceKind.API, {}, True, True, False, ReadOutcome.ACCEPTED)
         if worker is self.owner and self.is_lease_alive:
             ending.end(worker.claim, ending.finished(Status.SUCCESS), read_end=end)
             self.owner, self.is_lease_alive = None, False
