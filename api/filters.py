@@ -8,8 +8,8 @@ from django.db.models import QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 from django_filters.fields import IsoDateTimeField
 
-from etl.models import QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
-from etl.vocabulary import BreachCode, ChangeKind, QuarantineStatus, Reason, Status, Trigger
+from etl.models import JudgedRead, QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
+from etl.vocabulary import BreachCode, ChangeKind, QuarantineStatus, ReadOutcome, Reason, Status, Trigger
 
 VALUE_DIGITS: dict[str, Any] = {"max_digits": 38, "decimal_places": 18}
 ID_DIGITS: dict[str, Any] = {"max_digits": 18, "decimal_places": 0, "min_value": 0}
@@ -82,6 +82,16 @@ class QuarantineFilters(FilterSet):
 
     class Meta:
         model = QuarantinedRecord
+        fields = ()
+
+
+class ReadFilters(FilterSet):
+    source = _text()
+    outcome = ChoiceFilter(choices=_words(ReadOutcome))
+    run = NumberFilter("run_id", help_text="The run that ended it.", **ID_DIGITS)
+
+    class Meta:
+        model = JudgedRead
         fields = ()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
-from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
+from etl.models import Checkpoint, JudgedRead, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
 from etl.sources.registry import list_sources
 from etl.vocabulary import COUNTERS
 
@@ -53,7 +53,7 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         fields = (
             *("id", "source", "key", "trigger", "at_terminal", "status", "reason", "error", "attempt", "options"),
             *("epoch", "created_at", "not_before", "started_at", "heartbeat_at", "finished_at", "duration_s"),
-            *(*COUNTERS, "cursor_before", "cursor_after"),
+            *(*COUNTERS, "verdict", "is_unchanged", "cursor_before", "cursor_after"),
         )
 
 
@@ -91,7 +91,20 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
         fields = (
             *("source", "epoch", "owner", "owner_run_id", "lease_expires_at", "fingerprint", "cursor", "is_reading"),
             *("is_full_read", "read_number", "batch_number", "sequence", "record_count", "raw_count"),
-            *("open_quarantine_count", "updated_at"),
+            *("removed_count", "open_quarantine_count", "accepted_read", "judged_read", "updated_at"),
+        )
+
+
+class ReadSerializer(serializers.ModelSerializer[JudgedRead]):
+    """A read that has ended. `verdict` lists the gates that it missed, each with figure, limit and message."""
+
+    accepted_by = serializers.CharField(source="accepted_by.username", default=None, allow_null=True, read_only=True)
+
+    class Meta:
+        model = JudgedRead
+        fields = (
+            *("id", "source", "number", "run_id", "content", "is_proven", "is_whole", "is_complete", "outcome"),
+            *("verdict", "seen", "quarantined", "met", "removed", "begun_at", "ended_at", "accepted_by", "accepted_at"),
         )
 
 

@@ -13,6 +13,7 @@ from api.errors import not_found
 from api.views.data import ChangesViewSet, DataViewSet
 from api.views.monitoring import health, live, metrics, stats
 from api.views.quarantine import QuarantineViewSet
+from api.views.reads import ReadViewSet
 from api.views.runs import ComparisonViewSet, RunViewSet
 from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet, SourceViewSet
 
@@ -21,6 +22,7 @@ router.include_format_suffixes = False
 router.register("data", DataViewSet, "data")
 router.register("changes", ChangesViewSet, "changes")
 router.register("runs", RunViewSet, "run")
+router.register("reads", ReadViewSet, "read")
 router.register("compare-runs", ComparisonViewSet, "compare-runs")
 router.register("sources", SourceViewSet, "source")
 router.register("checkpoints", CheckpointViewSet, "checkpoint")

@@ -586,7 +586,8 @@ def refuse_products(project: Project, number: int = COUNT) -> None:
     path = write_products(
         project.folder / "products.csv", ((i, n, c, "free", x) for i, n, c, _, x in make_products(number))
     )
-    project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": "1000"}
+    lenient = "tests.worker_sources.LenientProducts"
+    project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": "1000", "ETL_SOURCES": lenient}
     project.ingest("products_csv")
     project.environment |= {"ETL_BATCH_SIZE": "20", **ANY_PRICE}
 

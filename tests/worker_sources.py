@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from etl.sources import Contract, CsvSource, NonBlank, PositiveInt, lower, setting
+from etl.sources import Contract, CsvSource, Gates, NonBlank, PositiveInt, lower, setting
 from etl.sources.coingecko import CoinGecko
 from etl.sources.products import ProductsCsv
 
@@ -31,6 +31,12 @@ class AnyPrice(Contract):
     product_id: PositiveInt
     name: NonBlank
     category: NonBlank
+
+
+class LenientProducts(ProductsCsv):
+    """No share of refused records fails its reads."""
+
+    gates = Gates(max_refused=1)
 
 
 class AnyPriceProducts(CsvSource):

@@ -16,12 +16,14 @@ from etl.admin.base import ReadOnlyAdmin, describe_seconds, may_operate
 from etl.admin.drift import ChangeAdmin, SnapshotAdmin
 from etl.admin.log import LogAdmin
 from etl.admin.quarantine import QuarantineAdmin
+from etl.admin.reads import ReadAdmin
 from etl.admin.records import RawAdmin, UnifiedAdmin
 from etl.admin.runs import RunAdmin
 from etl.admin.sources import SourceAdmin
 from etl.models import (
     RAW_MODELS,
     Checkpoint,
+    JudgedRead,
     QuarantinedRecord,
     Run,
     SchemaChange,
@@ -42,6 +44,7 @@ NARROWEST = 3
 PAGES: Mapping[type[Model], type[ReadOnlyAdmin]] = {
     Checkpoint: SourceAdmin,
     Run: RunAdmin,
+    JudgedRead: ReadAdmin,
     QuarantinedRecord: QuarantineAdmin,
     SchemaSnapshot: SnapshotAdmin,
     SchemaChange: ChangeAdmin,

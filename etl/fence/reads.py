@@ -146,6 +146,15 @@ def end_read(cursor: Any, claim: Claim, end: ReadEnd) -> None:
     cursor.execute(_END_READ, {"source": claim.source, "epoch": claim.epoch, **values})
 
 
+def take_as_baseline(cursor: Any, source: str, number: int) -> None:
+    """Compare the next reads with this one, and read its content again. The checkpoint must be locked."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET accepted_read = %s, fingerprint = '', validators = '{}',"
+        " judged_fingerprint = '' WHERE source = %s",
+        [number, source],
+    )
+
+
 def end_unchanged(cursor: Any, claim: Claim, end: UnchangedEnd) -> None:
     """Note that the content has been found unchanged, in the transaction that closes the run."""
     values = {

@@ -20,6 +20,33 @@ ADVICE: Mapping[Reason, Advice] = {
         "Some records violate the source's contract; they wait in quarantine.",
         "Look at them there. Have the source corrected, or correct the contract and replay them.",
     ),
+    Reason.COLUMNS_MISSING: Advice(
+        "The content lacks fields that the contract requires. Nothing of it has landed.",
+        "Have the source corrected, or change the contract or the mapping; the next run reads it again then.",
+    ),
+    Reason.TOO_MANY_REFUSED: Advice(
+        "More records were refused than the source's gates allow.",
+        "Look at the refused records and correct the source or the contract, or accept the read if it is right.",
+    ),
+    Reason.SUDDENLY_EMPTY: Advice(
+        "The source sent no record, although the last accepted read had some. Nothing was removed.",
+        "Ask the supplier. If it is right that nothing is left, accept the read.",
+    ),
+    Reason.TOO_FEW_RECORDS: Advice(
+        "The source sent fewer records than its gates require.", "Ask the supplier, or accept the read if it is right."
+    ),
+    Reason.MORE_PAGES: Advice(
+        "The response was one page of several, and the source does not declare its pages.",
+        "Have the source send all records at once, or write a source that walks the pages.",
+    ),
+    Reason.SHRUNKEN: Advice(
+        "The source sent far fewer records than before. What it sent has landed; nothing was removed.",
+        "Ask the supplier. If it is right, accept the read: the next run then removes what is missing.",
+    ),
+    Reason.STALE: Advice(
+        "The content has not changed for longer than the source's gates allow.",
+        "Find out why the source is no longer updated.",
+    ),
     Reason.ABANDONED: Advice(
         "The run's process had died or stalled, so another process closed the run.",
         "Nothing if a successor resumed it; otherwise run it again. If it happens often, check restarts and memory.",

@@ -8,6 +8,7 @@ from etl.contracts.forms import Form
 from etl.contracts.numbers import PositiveDecimal, PositiveInt
 from etl.contracts.texts import NonBlank, Text
 from etl.contracts.times import Date, ZonedTime
+from etl.gates import Gates
 from etl.readers.csv_file import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
@@ -23,6 +24,7 @@ __all__ = [
     "Date",
     "FieldType",
     "Form",
+    "Gates",
     "JsonApiSource",
     "JsonLinesSource",
     "NonBlank",

@@ -59,6 +59,14 @@ def write_read(cursor: Any, source: str, run_id: int, ended: EndedRead) -> None:
     cursor.execute(_WRITE, {**columns, "source": source, "run_id": run_id, "verdict": verdict})
 
 
+def accept_read(cursor: Any, read_id: int, user_id: int | None) -> None:
+    """Note that an operator has accepted the read."""
+    cursor.execute(
+        "UPDATE etl_reads SET outcome = %s, accepted_by_id = %s, accepted_at = clock_timestamp() WHERE id = %s",
+        [ReadOutcome.ACCEPTED, user_id, read_id],
+    )
+
+
 def find_former(source: str, number: int | None) -> Former:
     """Return what a read is compared with, given the number of the source's last accepted read."""
     kept = JudgedRead.objects.filter(source=source, number=number).first() if number is not None else None

@@ -11,7 +11,17 @@ from django.db.models import Model
 from etl import landing
 from etl.change_detection import Stored, classify
 from etl.fence import reads
-from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run, SchemaChange, SchemaSnapshot, Total, UnifiedRecord
+from etl.models import (
+    Checkpoint,
+    JudgedRead,
+    QuarantinedRecord,
+    ReadMark,
+    Run,
+    SchemaChange,
+    SchemaSnapshot,
+    Total,
+    UnifiedRecord,
+)
 from etl.runs import orders
 from etl.storage.ledger import find_stored
 from etl.vocabulary import Trigger
@@ -41,6 +51,11 @@ BREACHES: Mapping[str, Callable[[], object]] = {
     "etl_runs_running_is_claimed": lambda: Run.objects.filter(status="running").update(epoch=None),
     "ingestion_checkpoints_counts_not_negative": lambda: Checkpoint.objects.update(open_quarantine_count=-1),
     "ingestion_checkpoints_pruned_new_not_negative": lambda: Checkpoint.objects.update(pruned_new=-1),
+    "ingestion_checkpoints_removed_count_not_negative": lambda: Checkpoint.objects.update(removed_count=-1),
+    "etl_reads_one_a_number": lambda: double(JudgedRead.objects.all()[0]),
+    "etl_reads_outcome_known": lambda: JudgedRead.objects.update(outcome="lost"),
+    "etl_reads_whole_is_proven": lambda: JudgedRead.objects.update(is_proven=False),
+    "etl_reads_complete_is_whole": lambda: JudgedRead.objects.update(is_whole=False, is_complete=True),
     "etl_read_marks_one_a_block": lambda: double(ReadMark.objects.all()[0]),
     "etl_read_marks_kind_known": lambda: ReadMark.objects.update(kind="nothing"),
     "etl_quarantine_one_an_original": lambda: double(QuarantinedRecord.objects.all()[0]),

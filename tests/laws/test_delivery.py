@@ -24,7 +24,7 @@ from etl.sources import NonBlank
 from etl.storage.ledger import find_stored
 from etl.storage.transactions import is_transient
 from etl.supervision.os_signals import Interruption
-from etl.vocabulary import Reason, Status
+from etl.vocabulary import COUNTERS, Reason, Status
 from tests.listed_source import (
     Item,
     Listed,
@@ -229,7 +229,7 @@ def test_every_batch_size_gives_the_same_tables_and_totals(settings: Any, size: 
 
 def tell_what_must_land(records: Any) -> tuple[dict[str, int], dict[str, str]]:
     """Apply law 6 in the simplest way: return the counters and the name that counts for each id."""
-    counters = dict.fromkeys(("seen", "new", "updated", "unchanged", "duplicate", "quarantined"), 0)
+    counters = dict.fromkeys(COUNTERS, 0)
     newest: dict[str, tuple[str, str]] = {}
     for record in records:
         former = newest.get(record["id"])

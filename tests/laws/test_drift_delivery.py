@@ -81,7 +81,7 @@ def with_colour(*numbers: int) -> list[dict[str, Any]]:
 
 def drift_end(records: Sequence[dict[str, Any]]) -> ReadEnd:
     shape = Shape().observe(records, is_lexical=False)
-    read = Read(1, "digest:content", False, True, None, 0, 0, 0, shape=shape)
+    read = Read(2, "digest:content", False, True, None, 0, 0, 0, shape=shape)
     return ReadEnd(read, SourceKind.API, {}, True, True, False, ReadOutcome.ACCEPTED)
 
 
@@ -118,9 +118,9 @@ def test_a_change_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_drift_is_seen_in_records_that_are_refused() -> None:
     ingest_here(Listed([*map(make_item, range(5))]))
-    outcome = ingest_here(Listed([{"id": str(number), "title": "x", "price": "1"} for number in range(5)]))
+    outcome = ingest_here(Listed([make_item(number, name=None, title="x") for number in range(5)]))
     assert outcome.counters["quarantined"] == 5
-    assert [change[1:3] for change in list_changes()] == [("name", "removed"), ("title", "added")]
+    assert [change[1:3] for change in list_changes()] == [("name", "nullability"), ("name", "type"), ("title", "added")]
 
 
 @pytest.mark.parametrize("size", [1, 3, 1000])

@@ -58,8 +58,8 @@ class FenceMachine(RuleBasedStateMachine):
         super().__init__()
         with connection.cursor() as cursor:
             cursor.execute(
-                "TRUNCATE etl_runs, etl_run_events, etl_run_keys, ingestion_checkpoints, etl_read_marks, raw_api_data,"
-                " unified_records, etl_quarantine CASCADE"
+                "TRUNCATE etl_runs, etl_run_events, etl_run_keys, ingestion_checkpoints, etl_reads, etl_read_marks,"
+                " raw_api_data, unified_records, etl_quarantine CASCADE"
             )
         self.source = Listed(CONTENT)
         self.workers: list[Worker] = []
