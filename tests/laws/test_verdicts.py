@@ -56,6 +56,10 @@ class GatedListed(Listed):
     gates = Gates()
 
 
+class CutGated(CutListed):
+    gates = Gates()
+
+
 @pytest.fixture
 def items(tmp_path: Path) -> Items:
     source = Items()
@@ -395,3 +399,15 @@ def test_a_read_resumed_after_a_crash_counts_all_of_its_records(items: Items, se
     ingest_here(CutListed(records, cut=4))
     ingest_here(Listed(records))
     assert JudgedRead.objects.values_list("seen", "met").get() == (6, 6)
+
+
+def test_a_verdict_counts_what_landed_before_a_crash(settings: Any) -> None:
+    """The read breaks off before its last batch. No gate would fail what the second run reads."""
+    settings.ETL_BATCH_SIZE = 2
+    records = [make_item(n, **({"price": "x"} if n < 4 else {"name": "" if n < 8 else "t"})) for n in range(12)]
+    settings.ETL_SOURCES = [f"{__name__}.CutGated"]
+    ingest_here(CutGated(records, cut=10))
+    ingest_here(GatedListed(records))
+    run = Run.objects.latest("pk")
+    assert (run.seen, ended(run)) == (2, ("failed", "too_many_refused", False))
+    assert "8 of 12 records were refused" in run.error

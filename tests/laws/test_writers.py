@@ -37,6 +37,7 @@ WRITERS: Writers = {
     **{table: {"INSERT": {"etl/storage/batch.py"}, "DELETE": {"etl/storage/pruning.py"}} for table in RAW},
     "unified_records": {"INSERT": {"etl/storage/batch.py"}, "UPDATE": {"etl/storage/batch.py"}},
     "etl_read_marks": {operation: {"etl/storage/marks.py"} for operation in ("INSERT", "UPDATE", "DELETE")},
+    "etl_reads": {"INSERT": {"etl/storage/reads.py"}, "UPDATE": {"etl/storage/reads.py"}},
     "etl_quarantine": {
         "INSERT": {"etl/storage/refusals.py"},
         "UPDATE": {"etl/storage/refusals.py"},

@@ -64,7 +64,7 @@ MISTAKES = (
         1,
         "drift committed before its run is closed",
         "etl/runs/ending.py",
-        (after("            _note_drift(claim, read_end)\n", f"            {COMMIT_NOW}\n"),),
+        (after("        _note_drift(claim, read.shape)\n", f"        {COMMIT_NOW}\n"),),
         caught_by=(f"{DRIFT}test_a_failing_close_rolls_the_snapshot_back",),
     ),
     Mistake(
@@ -82,10 +82,10 @@ MISTAKES = (
         "a read's shape saved one batch late",
         "etl/pipeline.py",
         (
-            drop("                read = replace(read, shape=prepared.shape)\n"),
+            drop("            read = replace(read, shape=prepared.shape)\n"),
             before(
-                "                context.note_batch()\n",
-                "                read = replace(read, shape=prepared.shape)\n",
+                "            context.note_batch()\n",
+                "            read = replace(read, shape=prepared.shape)\n",
             ),
         ),
         caught_by=(f"{DRIFT}test_the_shape_is_saved_with_its_batch_and_dropped_with_its_read",),

@@ -113,10 +113,10 @@ MISTAKES = (
         "drift written outside the fence",
         "etl/runs/ending.py",
         (
-            drop("            _note_drift(claim, read_end)\n"),
+            drop("    if read_end.is_accepted:\n        _note_drift(claim, read.shape)\n"),
             before(
                 f"{TRANSACTION}        if not claims.release(",
-                "    if read_end is not None:\n        _note_drift(claim, read_end)\n",
+                "    if isinstance(read_end, ReadEnd):\n        _note_drift(claim, read_end.read.shape)\n",
             ),
         ),
         caught_by=(

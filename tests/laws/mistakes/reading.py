@@ -11,8 +11,40 @@ JSON = "tests/readers/test_json_records.py::"
 MEMORY = "tests/laws/test_memory.py::"
 READING = "tests/laws/test_reading_process.py::"
 READS = "tests/laws/test_reads.py::"
+VERDICTS = "tests/laws/test_verdicts.py::"
 
 MISTAKES = (
+    Mistake(
+        9,
+        "a verdict forgotten at a crash",
+        "etl/fence/reads.py",
+        (("            quarantined=checkpoint.read_quarantined,\n", "            quarantined=0,\n"),),
+        caught_by=(f"{VERDICTS}test_a_verdict_counts_what_landed_before_a_crash",),
+    ),
+    Mistake(
+        9,
+        "a verdict that only the first run of a content gets",
+        "etl/pipeline.py",
+        (("if is_stored else passed.verdict\n", "if is_stored else ()\n"),),
+        caught_by=(
+            f"{VERDICTS}test_the_verdict_is_repeated_for_the_same_content_and_ends_with_other_content",
+            f"{VERDICTS}test_far_fewer_records_are_partial_and_stay_partial",
+        ),
+    ),
+    Mistake(
+        9,
+        "a held read as the baseline of the next",
+        "etl/fence/reads.py",
+        (('"is_baseline": end.is_accepted and end.is_whole', '"is_baseline": end.is_whole'),),
+        caught_by=(f"{VERDICTS}test_a_shrunken_read_is_no_baseline",),
+    ),
+    Mistake(
+        9,
+        "the content of a held read taken for what is stored",
+        "etl/fence/reads.py",
+        (("read.fingerprint if end.is_accepted and end.is_proven else", "read.fingerprint if end.is_proven else"),),
+        caught_by=(f"{VERDICTS}test_far_fewer_records_are_partial_and_stay_partial",),
+    ),
     Mistake(
         8,
         "a second reading process that starts where the first one did",
