@@ -1,6 +1,6 @@
 """Judges the start of a content before its first batch lands: its columns, and its first 1,000 records. Pure.
 
-The records are read once more later, so the result is the same for every batch size.
+The real reading starts again from the beginning, so the result is the same for every batch size.
 """
 
 from collections import Counter
@@ -37,7 +37,7 @@ class Start:
 def judge_start(source: Source, content: Content, former: Former) -> Start:
     """Judge the columns and the first records. `former` is the source's last accepted read.
 
-    An error of the content is not raised here: what comes before it may land.
+    An error of the content is not raised here: the records before it may land.
     """
     baseline = former.baseline if content.is_proven else None
     is_overruled = former.baseline is not None and former.baseline.overrules(content.fingerprint)
@@ -76,7 +76,7 @@ def _judge_refusals(source: Source, first: "_First") -> Start:
 
 @dataclass(slots=True)
 class _First:
-    """The first records, judged. `is_all`: there are no more."""
+    """The first records, judged. `is_all`: the content has no other records."""
 
     seen: int = 0
     is_all: bool = True

@@ -86,7 +86,7 @@ class Baseline:
 
 @dataclass(frozen=True, slots=True)
 class Former:
-    """What a read is compared with: the last accepted read, if there is one, and the fields of its records."""
+    """The last accepted read, if there is one, and the fields of its records."""
 
     baseline: Baseline | None
     fields: Collection[str] = ()
@@ -161,7 +161,7 @@ def judge_removals(gates: Gates, *, present: int, vanished: int) -> Verdict:
 
 
 def judge_age(gates: Gates, age: timedelta) -> Verdict:
-    """Return the verdict on content that was read first so long ago."""
+    """Return the verdict on content of this age, counted from its first read."""
     if gates.fresh_within is None or age <= gates.fresh_within:
         return ()
     hours, limit = age / timedelta(hours=1), gates.fresh_within / timedelta(hours=1)
@@ -177,7 +177,7 @@ def choose_status(verdict: Verdict) -> Status:
 
 
 def choose_outcome(verdict: Verdict) -> ReadOutcome:
-    """Return what becomes of a read with this verdict."""
+    """Return the outcome of a read with this verdict."""
     outcomes = {
         Status.SUCCESS: ReadOutcome.ACCEPTED,
         Status.PARTIAL: ReadOutcome.HELD,

@@ -176,7 +176,7 @@ class Stamp:
 
 @dataclass(slots=True)
 class Counters:
-    """Law 4: seen = new + updated + unchanged + duplicate + skipped + quarantined. `removed` counts beside it."""
+    """Law 4: seen = new + updated + unchanged + duplicate + skipped + quarantined. `removed` is not part of it."""
 
     new: int = 0
     updated: int = 0

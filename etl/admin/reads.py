@@ -1,4 +1,4 @@
-"""Reads: what each was, its verdict, and the acceptance of one that a gate has stopped."""
+"""Reads with their verdicts, and the acceptance of a read that a gate has stopped."""
 
 from typing import Any
 

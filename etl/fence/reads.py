@@ -60,7 +60,7 @@ class Read:
 
     @property
     def content(self) -> str:
-        """The hash of the content alone."""
+        """The hash of only the content."""
         return self.fingerprint.partition(":")[2]
 
 
@@ -129,8 +129,8 @@ class UnchangedEnd:
 def end_read(cursor: Any, claim: Claim, end: ReadEnd) -> None:
     """Close the read in the transaction that closes the run, and store what the next ones are compared with.
 
-    What is stored is of this content if the read was accepted, and of no single content if it was not but has landed
-    batches. If it has landed none, it is of the same content as before.
+    After an accepted read the stored records are those of its content. After another read that landed batches, they
+    are of no single content; if it landed no batch, they are those of the former content.
     """
     read = end.read
     values = {

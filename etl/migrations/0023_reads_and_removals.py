@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
                 ('accepted_at', models.DateTimeField(help_text='When an operator accepted it.', null=True)),
                 ('seen', models.BigIntegerField(default=0)),
                 ('quarantined', models.BigIntegerField(default=0)),
-                ('met', models.BigIntegerField(default=0, help_text='How many different stored records it has met.')),
+                ('met', models.BigIntegerField(default=0, help_text='How many different stored records it found.')),
                 ('removed', models.BigIntegerField(default=0, help_text='How many records it lacked and removed.')),
                 ('begun_at', models.DateTimeField()),
                 ('ended_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
@@ -150,7 +150,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='run',
             name='verdict',
-            field=models.JSONField(db_default=[], default=list, help_text='What was wrong with the read; see JudgedRead.'),
+            field=models.JSONField(db_default=[], default=list, help_text='The gates that the read has missed; see JudgedRead.'),
         ),
         migrations.AddField(
             model_name='unifiedrecord',

@@ -22,7 +22,7 @@ class Checkpoint(models.Model):
     owner_pid = models.IntegerField(null=True)
     owner_backend_start = models.DateTimeField(null=True)
     lease_expires_at = models.DateTimeField(null=True)
-    # the last finished reads: what is stored is of `fingerprint`, or of several contents if that is empty
+    # the last finished reads: the stored records are of `fingerprint`, or of several contents if that is empty
     fingerprint = models.TextField(blank=True, default="")
     validators = models.JSONField(default=dict)
     accepted_read = models.BigIntegerField(

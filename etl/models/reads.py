@@ -13,7 +13,7 @@ from etl.vocabulary import ReadOutcome
 class JudgedRead(models.Model):
     """One pass over one content, from the first record to the last or to the gate that failed it.
 
-    `fingerprint` hashes contract, mapping and content; `content` hashes the content alone. `verdict` is a list of
+    `fingerprint` hashes contract, mapping and content; `content` hashes only the content. `verdict` is a list of
     {gate, figure, limit, message}, the gravest first; empty if nothing was wrong. Refused, met and removed records are
     counted over all runs of the read.
     """
@@ -38,7 +38,7 @@ class JudgedRead(models.Model):
     # counts
     seen = models.BigIntegerField(default=0)
     quarantined = models.BigIntegerField(default=0)
-    met = models.BigIntegerField(default=0, help_text="How many different stored records it has met.")
+    met = models.BigIntegerField(default=0, help_text="How many different stored records it found.")
     removed = models.BigIntegerField(default=0, help_text="How many records it lacked and removed.")
     # lifecycle
     begun_at = models.DateTimeField()

@@ -21,7 +21,9 @@ class Run(models.Model):
     # lifecycle
     status = models.TextField(choices=choices_of(Status))
     reason = models.TextField(blank=True, default="", help_text="One of vocabulary.Reason.")
-    verdict = models.JSONField(default=list, db_default=[], help_text="What was wrong with the read; see JudgedRead.")
+    verdict = models.JSONField(
+        default=list, db_default=[], help_text="The gates that the read has missed; see JudgedRead."
+    )
     is_unchanged = models.BooleanField(
         default=False, db_default=False, help_text="The content was that of the last read; its verdict was repeated."
     )

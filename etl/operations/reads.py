@@ -43,7 +43,7 @@ def find_obstacle(read: JudgedRead) -> str:
         return f"Read {read.number} of {read.source} can't be accepted ({gates}): correct the source or its contract."
     checkpoint = Checkpoint.objects.filter(source=read.source).first()
     if checkpoint is None or checkpoint.judged_read != read.number:
-        return f"Read {read.number} of {read.source} is not its last judged read; only that one can be accepted."
+        return f"Read {read.number} of {read.source} is not its last judged read; older reads can't be accepted."
     return ""
 
 

@@ -70,7 +70,7 @@ class Source:
     unified: ClassVar[Mapping[str, str | Lowered]] = {}
     version: ClassVar[int] = 1
     complete: ClassVar[bool] = False
-    """Whether each whole read has all records of the source: what it lacks has vanished."""
+    """Whether each whole read has all records of the source: a record that it lacks has vanished."""
     gates: ClassVar[Gates] = Gates()
 
     def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:

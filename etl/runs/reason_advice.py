@@ -40,8 +40,8 @@ ADVICE: Mapping[Reason, Advice] = {
         "Have the source send all records at once, or write a source that walks the pages.",
     ),
     Reason.SHRUNKEN: Advice(
-        "The source sent far fewer records than before. What it sent has landed; nothing was removed.",
-        "Ask the supplier. If it is right, accept the read: the next run then removes what is missing.",
+        "The source sent far fewer records than before. They have landed, and nothing was removed.",
+        "Ask the supplier. If it is right, accept the read: the next run then removes the missing records.",
     ),
     Reason.STALE: Advice(
         "The content has not changed for longer than the source's gates allow.",

@@ -1,4 +1,4 @@
-"""The only writer of `etl_reads`: what each read was, and the verdict on it."""
+"""The only writer of `etl_reads`: the reads that have ended, and the verdicts on them."""
 
 import json
 from dataclasses import dataclass, fields
@@ -68,7 +68,7 @@ def accept_read(cursor: Any, read_id: int, user_id: int | None) -> None:
 
 
 def find_former(source: str, number: int | None) -> Former:
-    """Return what a read is compared with, given the number of the source's last accepted read."""
+    """Return the source's last accepted read, given its number."""
     kept = JudgedRead.objects.filter(source=source, number=number).first() if number is not None else None
     if kept is None:
         return Former(None)

@@ -118,7 +118,7 @@ def test_a_change_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_drift_is_seen_in_records_that_are_refused() -> None:
     ingest_here(Listed([*map(make_item, range(5))]))
-    outcome = ingest_here(Listed([make_item(number, name=None, title="x") for number in range(5)]))
+    outcome = ingest_here(Listed([{**make_item(number, title="x"), "name": None} for number in range(5)]))
     assert outcome.counters["quarantined"] == 5
     assert [change[1:3] for change in list_changes()] == [("name", "nullability"), ("title", "added")]
 

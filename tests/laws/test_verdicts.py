@@ -164,7 +164,7 @@ def test_a_file_without_a_header_does_not_lose_its_first_record(items: Items) ->
 
 def test_a_contract_of_optional_fields_needs_one_of_them(items: Items) -> None:
     class Optional(Items):
-        contract = Loose
+        contract = Loose  # type: ignore[assignment]
         unified = {"external_id": "sku", "name": "title"}
 
     source = Optional()
