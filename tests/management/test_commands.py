@@ -14,8 +14,8 @@ from tests.processes import ROOT, Project, manage_here, wait_until
 
 SHARED = ROOT.parent / "shared" / "data"
 JSON_KEYS = (
-    *("run", "source", "status", "reason", "seen", "new", "updated", "unchanged", "duplicate", "quarantined"),
-    "duration_s",
+    *("run", "source", "status", "reason", "seen", "new", "updated", "unchanged", "duplicate", "skipped"),
+    *("quarantined", "removed", "duration_s"),
 )
 
 
