@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -380,6 +381,16 @@ def test_the_lines_of_new_records_travel_with_their_batch(products: CsvContent, 
     for batch, same in zip(prepared, prepare_here(ProductsCsv(), products), strict=True):
         batch.judged.repeats = None
         assert batch == same
+
+
+def test_lines_are_given_while_the_next_batch_is_prepared(products: CsvContent, run: FakeRun) -> None:
+    count = (TROUBLE - 1) // 100
+    deadline = threading.Timer(20, setattr, (run, "over", LeaseLost("no lines came")))
+    with preparing(reading_sources.Sleeping(), products, None, Shape(), run=run) as batches:
+        deadline.start()
+        prepared = [write(next(batches)) for _ in range(count)]
+    deadline.cancel()
+    assert prepared == prepare_here(ProductsCsv(), products)[:count]
 
 
 def test_killed_after_each_batch_the_run_gets_through(products: CsvContent, run: FakeRun) -> None:
