@@ -22,9 +22,10 @@ from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import AppRegistryNotReady
 
+from etl.column_judgement import SliceLines
 from etl.exceptions import describe_place
 from etl.local_copy import open_shared
-from etl.preparation import prepare
+from etl.preparation import Prepared, prepare
 from etl.reading_process.messages import (
     GAVE_UP,
     HEADER,
@@ -37,7 +38,7 @@ from etl.reading_process.messages import (
     encode,
     read_order,
 )
-from etl.records import Lines
+from etl.records import Lines, PackedLines, WrittenLines
 
 
 class Pipe:
@@ -176,6 +177,7 @@ def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
                 answers.wait()
             answers.withheld, is_withheld = lines, lines is not None
             pipe.send_frame(frame)
+            del lines, frame
             gc.collect()
         end: End | Failure = End()
     except Exception as error:  # noqa: BLE001  (boundary: the run's process raises it again)
@@ -190,10 +192,20 @@ def encode_batches(order: Order) -> Iterator[tuple[Lines | None, bytes]]:
     batches = prepare(
         order.source(), order.content, order.cursor, order.shape, order.batch_size, finds_repeats=order.finds_repeats
     )
-    for prepared in batches:
-        lines, judged = prepared.judged.lines, prepared.judged
-        judged.lines = lines.write(range(len(judged))) if order.finds_repeats else Withheld()
-        yield None if order.finds_repeats else lines, encode(prepared)
+    # A loop would keep each batch until the next one is prepared.
+    yield from map(encode_whole if order.finds_repeats else encode_without_lines, batches)
+
+
+def encode_whole(prepared: Prepared) -> tuple[None, bytes]:
+    lines = prepared.judged.lines
+    assert isinstance(lines, SliceLines | WrittenLines)
+    prepared.judged.lines = PackedLines.of(lines.drain())
+    return None, encode(prepared)
+
+
+def encode_without_lines(prepared: Prepared) -> tuple[Lines, bytes]:
+    lines, prepared.judged.lines = prepared.judged.lines, Withheld()
+    return lines, encode(prepared)
 
 
 def make_failure(error: Exception) -> Failure:

@@ -29,7 +29,7 @@ from etl.readers.json_records import JsonContent
 from etl.readers.source import Source
 from etl.reading_process import choice
 from etl.reading_process.choice import preparing
-from etl.records import Cursor, WrittenLines
+from etl.records import Cursor, PackedLines
 from etl.runs.options import Options
 from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
@@ -377,8 +377,8 @@ def test_only_the_lines_that_are_asked_for_are_written(products: CsvContent, run
 def test_the_lines_of_new_records_travel_with_their_batch(products: CsvContent, run: FakeRun) -> None:
     with preparing(ProductsCsv(), products, None, Shape(), run=run, finds_repeats=True) as batches:
         prepared = list(batches)
-    assert {type(batch.judged.lines) for batch in prepared} == {WrittenLines}
-    for batch, same in zip(prepared, prepare_here(ProductsCsv(), products), strict=True):
+    assert {type(batch.judged.lines) for batch in prepared} == {PackedLines}
+    for batch, same in zip(map(write, prepared), prepare_here(ProductsCsv(), products), strict=True):
         batch.judged.repeats = None
         assert batch == same
 
