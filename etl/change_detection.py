@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
-from etl.records import Counters, Judged
+from etl.records import Counters, Judged, WrittenLines
 
 
 @dataclass(slots=True)
@@ -65,20 +65,25 @@ class Batch:
 
     @cached_property
     def lines(self) -> "BatchLines":
-        """The COPY text of the records that are written. Its first use may wait for a reading process."""
+        """The COPY text of the records that are written, taken from `judged`. Its first use may wait for a process."""
         rows = sorted([*self.versions, *(index for index, _ in self.rewrites.values())])
-        lines = self.judged.lines.write(rows)
-        if len(rows) == len(self.judged):
+        lines, self.judged.lines = self.judged.lines.write(rows), WrittenLines()
+        if rows == self.versions:
             return BatchLines(lines.raw, lines.unified)
-        return BatchLines(dict(zip(rows, lines.raw, strict=True)), dict(zip(rows, lines.unified, strict=True)))
+        raw, unified = (dict(zip(rows, column, strict=True)) for column in (lines.raw, lines.unified))
+        rewritten = {row: unified[index] for row, (index, _) in self.rewrites.items()}
+        return BatchLines(
+            [raw[index] for index in self.versions], [unified[index] for index in self.versions], rewritten
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLines:
-    """Lines of COPY text by the index of their record."""
+    """Lines of COPY text: both for each of the batch's versions, and the unified one by row for each rewrite."""
 
-    raw: Mapping[int, str] | Sequence[str]
-    unified: Mapping[int, str] | Sequence[str]
+    raw: Sequence[str]
+    unified: Sequence[str]
+    rewritten: Mapping[int, str] = field(default_factory=dict)
 
 
 def classify(judged: Judged, stored: Stored) -> Batch:

@@ -14,17 +14,20 @@ from etl.contracts.field_type import FieldType
 from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
 
+TAG = "etl"
+"""`manage.py check --tag etl` runs these checks alone, and so does every command of the pipeline."""
+
 REQUIRED_FIELDS = ("external_id", "name")
 
 
-@register()
+@register(TAG)
 def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """etl.E007: a setting of etl/conf.py has a value that can't be used."""
     problems = [(setting, setting.find_problem()) for setting in list_settings()]
     return [Error(problem, hint=setting.hint, id="etl.E007") for setting, problem in problems if problem is not None]
 
 
-@register()
+@register(TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """etl.E001 … etl.E006, see below."""
     messages: list[CheckMessage] = []

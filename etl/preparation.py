@@ -7,7 +7,7 @@ from etl.drift import Shape
 from etl.judgement import Judge
 from etl.readers.content import Content
 from etl.readers.source import Source
-from etl.records import Cursor, Judged
+from etl.records import Chunk, Cursor, Judged
 from etl.seen_ids import SeenIds
 from etl.vocabulary import SourceKind
 
@@ -40,12 +40,20 @@ def prepare(
     `finds_repeats`: find the ids that the read meets again, which takes 16 MiB. In a resumed read, only the database
     knows all ids.
     """
-    judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
-    seen_ids = SeenIds() if finds_repeats and cursor is None else None
-    for chunk in content.read(cursor, batch_size):
+    preparation = _Preparation(source, shape, SeenIds() if finds_repeats and cursor is None else None)
+    # A loop would keep each chunk until the next one is read.
+    yield from map(preparation.prepare, content.read(cursor, batch_size))
+
+
+class _Preparation:
+    def __init__(self, source: Source, shape: Shape, seen_ids: SeenIds | None) -> None:
+        self.judge, self.is_lexical = Judge(source), source.kind is SourceKind.CSV
+        self.shape, self.seen_ids = shape, seen_ids
+
+    def prepare(self, chunk: Chunk) -> Prepared:
         # The shape includes records that the contract refuses.
-        shape = shape.observe_slices(chunk.slices, is_lexical=is_lexical)
-        judged = judge.judge_chunk(chunk)
-        if seen_ids is not None:
-            judged.repeats = seen_ids.add(judged.external_ids)
-        yield Prepared(judged, sum(map(len, chunk.slices)) + len(chunk.refusals), shape, chunk.cursor)
+        self.shape = self.shape.observe_slices(chunk.slices, is_lexical=self.is_lexical)
+        judged = self.judge.judge_chunk(chunk)
+        if self.seen_ids is not None:
+            judged.repeats = self.seen_ids.add(judged.external_ids)
+        return Prepared(judged, sum(map(len, chunk.slices)) + len(chunk.refusals), self.shape, chunk.cursor)

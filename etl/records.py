@@ -1,7 +1,7 @@
 """The values that pass through the pipeline: records as sent, accepted and refused records, counters, chunks."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
@@ -130,12 +130,34 @@ class WrittenLines:
             return self
         return type(self)([self.raw[row] for row in rows], [self.unified[row] for row in rows])
 
+    def drain(self) -> Iterator[Self]:
+        """Write the lines of all records, some at a time, and keep none that are written."""
+        yield self
+
     def __getstate__(self) -> tuple[str, str]:
         """Join the lines: one long text is pickled several times as fast as many short ones."""
         return "\n".join(self.raw), "\n".join(self.unified)
 
     def __setstate__(self, state: tuple[str, str]) -> None:
         self.raw, self.unified = (text.split("\n") if text else [] for text in state)
+
+
+@dataclass(slots=True)
+class PackedLines:
+    """All lines of a batch as UTF-8 text in blocks, for raw and unified: much smaller than a string for each line."""
+
+    blocks: list[tuple[bytes, bytes]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, parts: Iterable[WrittenLines]) -> Self:
+        return cls([("\n".join(part.raw).encode(), "\n".join(part.unified).encode()) for part in parts if part.raw])
+
+    def write(self, rows: Sequence[int]) -> WrittenLines:
+        lines = WrittenLines()
+        for raw, unified in self.blocks:
+            lines.raw += raw.decode().split("\n")
+            lines.unified += unified.decode().split("\n")
+        return lines.write(rows)
 
 
 @dataclass(slots=True)

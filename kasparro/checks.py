@@ -6,8 +6,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from etl.checks import TAG
 
-@register()
+
+@register(TAG)
 def check_environment(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """kasparro.E001: the value of an environment variable can't be used."""
     return [

@@ -1,16 +1,23 @@
-"""Shared by the commands: sources by name, and errors as one sentence with the right exit status."""
+"""Shared by the commands: what they check first, sources by name, and errors as one sentence with the right status."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from django.core.management.base import CommandError
+from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, ProgrammingError
 
+from etl.checks import TAG
 from etl.exceptions import NotFound, NotPossible
 from etl.management.exit_status import ExitStatus
 from etl.readers.source import Source
 from etl.sources.registry import list_sources
 from etl.storage.transactions import describe, is_missing_table
+
+
+class PipelineCommand(BaseCommand):
+    """Checks only settings and sources before it runs: Django's check of the addresses would import the whole API."""
+
+    requires_system_checks = (TAG,)
 
 
 def choose_sources(names: Sequence[str], *, all_of_them: bool) -> list[Source]:

@@ -39,14 +39,21 @@ def gather_chunks(
             gathered.append(item)
             size += len(item.original) if isinstance(item, Record) else len(item.original.head)
             if len(gathered) == batch_size or size >= CHUNK_BYTES:
-                yield make_chunk(gathered, describe_cursor(gathered[-1].position))
-                gathered, size = [], 0
+                size = 0
+                yield _empty(gathered, describe_cursor)
     except SourceError:
         if gathered:
-            yield make_chunk(gathered, describe_cursor(gathered[-1].position))
+            yield _empty(gathered, describe_cursor)
         raise
     if gathered:
-        yield make_chunk(gathered, describe_cursor(gathered[-1].position))
+        yield _empty(gathered, describe_cursor)
+
+
+def _empty(gathered: list[Record | Refusal], describe_cursor: Callable[[int], Cursor]) -> Chunk:
+    """Make a chunk of the items, and keep none of them."""
+    chunk = make_chunk(gathered, describe_cursor(gathered[-1].position))
+    gathered.clear()
+    return chunk
 
 
 class Content(Protocol):

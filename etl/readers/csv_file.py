@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -121,17 +122,17 @@ class _Reading:
         self.failures = self.singles = 0
 
     def read_chunks(self, batch_size: int) -> Iterator[Chunk]:
-        """Yield chunks of at most this size. A chunk ends early with the record that reaches CHUNK_BYTES."""
-        while True:
-            chunk, first, start = _Gathered(), self.position, self.lines.offset
-            while (left := first + batch_size - self.position) and (
-                room := max(0, start + content.CHUNK_BYTES - self.lines.offset)
-            ):
-                if not self._read_run(chunk, left, room) and not self._read_one(chunk):
-                    break
-            if self.position == first:
-                return
-            yield chunk.finish(self.lines.describe_cursor(self.position))
+        """Return chunks of at most this size. A chunk ends early with the record that reaches CHUNK_BYTES."""
+        return iter(partial(self._read_chunk, batch_size), None)  # keeps no chunk until the next one is read
+
+    def _read_chunk(self, batch_size: int) -> Chunk | None:
+        chunk, first, start = _Gathered(), self.position, self.lines.offset
+        while (left := first + batch_size - self.position) and (
+            room := max(0, start + content.CHUNK_BYTES - self.lines.offset)
+        ):
+            if not self._read_run(chunk, left, room) and not self._read_one(chunk):
+                break
+        return chunk.finish(self.lines.describe_cursor(self.position)) if self.position > first else None
 
     def _read_run(self, chunk: "_Gathered", count: int, size: int) -> bool:
         """Read a run of records of at most this count and size, and return whether there are any."""

@@ -16,14 +16,16 @@ import traceback
 from collections.abc import Iterator, Sequence
 from logging.handlers import QueueHandler
 from queue import Empty, SimpleQueue
+from typing import BinaryIO
 
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import AppRegistryNotReady
 
+from etl.column_judgement import SliceLines
 from etl.exceptions import describe_place
 from etl.local_copy import open_shared
-from etl.preparation import prepare
+from etl.preparation import Prepared, prepare
 from etl.reading_process.messages import (
     GAVE_UP,
     HEADER,
@@ -36,7 +38,7 @@ from etl.reading_process.messages import (
     encode,
     read_order,
 )
-from etl.records import Lines
+from etl.records import Lines, PackedLines, WrittenLines
 
 
 class Pipe:
@@ -49,14 +51,16 @@ class Pipe:
         self.patience_ms = patience_seconds * 1000
         self.poll = select.poll()
         self.poll.register(self.descriptor, select.POLLOUT)
+        self.lock = threading.Lock()
 
     def send(self, message: object) -> None:
         """Send a message, and wait until it is taken."""
         self.send_frame(encode(message))
 
     def send_frame(self, frame: bytes) -> None:
-        self._write(HEADER.pack(len(frame)))
-        self._write(frame)
+        with self.lock:
+            self._write(HEADER.pack(len(frame)))
+            self._write(frame)
 
     def _write(self, text: bytes) -> None:
         view = memoryview(text)
@@ -85,7 +89,8 @@ class LogHandler(QueueHandler):
 def main() -> None:
     descriptor, patience_seconds = int(sys.argv[1]), float(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    requests, pipe = Requests(patience_seconds), Pipe(patience_seconds)
+    pipe = Pipe(patience_seconds)
+    answers = Answers(pipe, patience_seconds)
     try:
         order = load(descriptor)
     except Exception as error:  # noqa: BLE001  (whatever a source's module raises, its run can read without this process)
@@ -96,35 +101,58 @@ def main() -> None:
         return
     logging.root.setLevel(order.log_level)
     logging.root.handlers = [LogHandler(pipe)]
-    send_batches(order, pipe, requests)
+    send_batches(order, pipe, answers)
 
 
-class Requests:
-    """What the run asks for, from stdin. This process ends when no process can write to stdin any more."""
+class Answers:
+    """Gives the run the lines that it asks for on stdin, from a thread, while the next batch is prepared.
 
-    def __init__(self, patience_seconds: float) -> None:
-        self.patience_seconds = patience_seconds
-        self.queue: SimpleQueue[Sequence[int]] = SimpleQueue()
+    This process ends when no process can write to stdin any more.
+    """
+
+    def __init__(self, pipe: Pipe, patience_seconds: float) -> None:
+        self.pipe, self.patience_seconds = pipe, patience_seconds
+        self.withheld: Lines | None = None
+        self.given: SimpleQueue[None] = SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def take(self) -> Sequence[int]:
-        """Wait for the next request: the records whose lines the run needs."""
+    def wait(self) -> None:
+        """Wait until the run has asked for the lines of the batch sent last, and has got them."""
         try:
-            return self.queue.get(timeout=self.patience_seconds)
+            self.given.get(timeout=self.patience_seconds)
         except Empty:
             os._exit(GAVE_UP)
 
     def _listen(self) -> None:
-        with open(0, "rb", closefd=False) as stdin:
-            while len(header := stdin.read(HEADER.size)) == HEADER.size:
-                (length,) = HEADER.unpack(header)
-                frame = stdin.read(length)
-                if len(frame) < length:
-                    break
-                request = decode(frame)
-                assert isinstance(request, list)
-                self.queue.put(request)
+        try:
+            with open(0, "rb", closefd=False) as stdin:
+                while (rows := read_request(stdin)) is not None:
+                    self._answer(rows)
+        except Exception:  # noqa: BLE001  (the run prepares the batch again, and meets the same error)
+            traceback.print_exc()
+            os._exit(1)
         os._exit(0)
+
+    def _answer(self, rows: Sequence[int]) -> None:
+        lines, self.withheld = self.withheld, None
+        assert lines is not None
+        if rows:
+            self.pipe.send(lines.write(rows))
+        self.given.put(None)
+
+
+def read_request(stdin: BinaryIO) -> Sequence[int] | None:
+    """Return the next records whose lines the run needs; None at the end of stdin."""
+    header = stdin.read(HEADER.size)
+    if len(header) < HEADER.size:
+        return None
+    (length,) = HEADER.unpack(header)
+    frame = stdin.read(length)
+    if len(frame) < length:
+        return None
+    rows = decode(frame)
+    assert isinstance(rows, list)
+    return rows
 
 
 def load(descriptor: int) -> Order:
@@ -137,22 +165,25 @@ def load(descriptor: int) -> Order:
         return read_order(file)
 
 
-def send_batches(order: Order, pipe: Pipe, requests: Requests) -> None:
-    """Send all batches, and then the end or the error. A batch is sent when the one before it has been asked for."""
+def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
+    """Send all batches, and then the end or the error. A batch is sent when the run has the lines of the one before."""
     # A batch makes almost no cycles, so they are collected when it is gone and there is little to look at.
     gc.disable()
     gc.freeze()
-    withheld: Lines | None = None
+    is_withheld = False
     try:
         for lines, frame in encode_batches(order):
-            answer(withheld, pipe, requests)
-            withheld = lines
+            if is_withheld:
+                answers.wait()
+            answers.withheld, is_withheld = lines, lines is not None
             pipe.send_frame(frame)
+            del lines, frame
             gc.collect()
         end: End | Failure = End()
     except Exception as error:  # noqa: BLE001  (boundary: the run's process raises it again)
         end = make_failure(error)
-    answer(withheld, pipe, requests)
+    if is_withheld:
+        answers.wait()
     pipe.send(end)
 
 
@@ -161,16 +192,20 @@ def encode_batches(order: Order) -> Iterator[tuple[Lines | None, bytes]]:
     batches = prepare(
         order.source(), order.content, order.cursor, order.shape, order.batch_size, finds_repeats=order.finds_repeats
     )
-    for prepared in batches:
-        lines, judged = prepared.judged.lines, prepared.judged
-        judged.lines = lines.write(range(len(judged))) if order.finds_repeats else Withheld()
-        yield None if order.finds_repeats else lines, encode(prepared)
+    # A loop would keep each batch until the next one is prepared.
+    yield from map(encode_whole if order.finds_repeats else encode_without_lines, batches)
 
 
-def answer(withheld: Lines | None, pipe: Pipe, requests: Requests) -> None:
-    """Send the withheld lines that the run asks for."""
-    if withheld is not None and (rows := requests.take()):
-        pipe.send(withheld.write(rows))
+def encode_whole(prepared: Prepared) -> tuple[None, bytes]:
+    lines = prepared.judged.lines
+    assert isinstance(lines, SliceLines | WrittenLines)
+    prepared.judged.lines = PackedLines.of(lines.drain())
+    return None, encode(prepared)
+
+
+def encode_without_lines(prepared: Prepared) -> tuple[Lines, bytes]:
+    lines, prepared.judged.lines = prepared.judged.lines, Withheld()
+    return lines, encode(prepared)
 
 
 def make_failure(error: Exception) -> Failure:

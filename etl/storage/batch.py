@@ -61,12 +61,11 @@ def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
 
 
 def _write_raw(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
-    versions, raw = batch.versions, batch.lines.raw
-    if not versions:
+    if not batch.versions:
         return []
-    raw_ids = _draw_raw_ids(cursor, len(versions))
+    raw_ids = _draw_raw_ids(cursor, len(batch.versions))
     of_batch = join_values((stamp.run_id, stamp.source, stamp.sequence))
-    lines = [f"{raw_id}\t{of_batch}\t{raw[index]}" for raw_id, index in zip(raw_ids, versions, strict=True)]
+    lines = (f"{raw_id}\t{of_batch}\t{line}" for raw_id, line in zip(raw_ids, batch.lines.raw, strict=True))
     copy_lines(cursor, RAW_MODELS[stamp.kind].table(), _RAW, lines)
     return raw_ids
 
@@ -78,19 +77,19 @@ def _draw_raw_ids(cursor: Any, count: int) -> Sequence[int]:
 
 
 def _insert_unified(cursor: Any, batch: Batch, raw_ids: Sequence[int], stamp: Stamp) -> None:
-    inserts, versions, unified = batch.inserts, batch.versions, batch.lines.unified
+    inserts, unified = batch.inserts, batch.lines.unified
     if not inserts:
         return
     of_batch = join_values((stamp.source, stamp.now, stamp.now, stamp.sequence))
-    lines = [f"{of_batch}\t{raw_ids[place]}\t{unified[versions[place]]}" for _, place in sorted(inserts.items())]
+    lines = (f"{of_batch}\t{raw_ids[place]}\t{unified[place]}" for _, place in sorted(inserts.items()))
     columns = ("source", "ingested_at", "updated_at", "sequence", "raw_id", *_RECORD)
     copy_lines(cursor, "unified_records", columns, lines)
 
 
 def _update_unified(cursor: Any, batch: Batch, raw_ids: Sequence[int], stamp: Stamp) -> None:
-    unified = batch.lines.unified
-    lines = [f"{row}\t{raw_ids[place]}\t{unified[batch.versions[place]]}" for row, place in batch.updates.items()]
-    lines += [f"{row}\t{raw_id}\t{unified[index]}" for row, (index, raw_id) in batch.rewrites.items()]
+    unified, rewritten = batch.lines.unified, batch.lines.rewritten
+    lines = [f"{row}\t{raw_ids[place]}\t{unified[place]}" for row, place in batch.updates.items()]
+    lines += [f"{row}\t{raw_id}\t{rewritten[row]}" for row, (_, raw_id) in batch.rewrites.items()]
     if not lines:
         return
     cursor.execute(_CREATE_UPDATES)

@@ -1,15 +1,15 @@
 """Sends rows to PostgreSQL with COPY, in one stream and in its text format. Nothing else knows the driver's COPY."""
 
-import io
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from django.db import connection
 
 from etl.copy_text import join_values
 
-BLOCK_BYTES = 1 << 20
-"""How much the driver takes from the text at a time."""
+BLOCK_LINES = 1000
+"""How many lines the driver takes at a time."""
 
 
 def copy_rows(cursor: Any, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -22,7 +22,16 @@ def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Iterable[
 
     Raises django.db's errors. The names of table and columns must never come from input.
     """
-    text = "\n".join([*lines, ""])
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
     with connection.wrap_database_errors:  # Django wraps execute(), but not this
-        cursor.copy_expert(statement, io.BytesIO(text.encode()), BLOCK_BYTES)
+        cursor.copy_expert(statement, _Lines(lines))
+
+
+class _Lines:
+    """Lines as a file that the driver reads: it takes blocks of any size, so the whole text is never in memory."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self.lines = iter(lines)
+
+    def read(self, size: int) -> bytes:
+        return "\n".join([*islice(self.lines, BLOCK_LINES), ""]).encode()

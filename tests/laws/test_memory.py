@@ -1,5 +1,6 @@
 """Law 10: memory does not grow with the source, nor with its widest record beyond a stated cap."""
 
+import gc
 import json
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -13,8 +14,10 @@ from etl.local_copy import copy_file
 from etl.preparation import prepare
 from etl.readers import content
 from etl.readers.content import Content
+from etl.readers.csv_bulk import CsvSlice
 from etl.readers.csv_file import CsvContent
 from etl.readers.json_records import JsonContent
+from etl.readers.single_records import RecordSlice
 from etl.readers.source import Source
 from etl.records import ORIGINAL_BYTES, Original
 from etl.sources import Contract, CsvSource, JsonLinesSource, NonBlank, PositiveDecimal, Text, lower
@@ -145,6 +148,27 @@ def test_four_times_as_many_records_are_prepared_in_the_same_memory(
     write(tmp_path / "long", width, 4 * count)
     short = measure_preparation(source, tmp_path / "short", content, count // 4)
     assert measure_preparation(source, tmp_path / "long", content, count // 4) <= 1.1 * short
+
+
+@pytest.mark.parametrize(
+    ("source", "write", "content"),
+    [(WideCsv(), write_wide_csv, CsvContent), (WideJson(), write_wide_json, JsonContent)],
+    ids=["csv", "lines"],
+)
+def test_a_batch_that_is_taken_is_not_kept(tmp_path: Path, source: Source, write: Any, content: Any) -> None:
+    write(tmp_path / "wide", 5, 600)
+    with copy_file(tmp_path / "wide") as copy:
+        batches = prepare(source, content(copy, "wide"), None, Shape(), 200)
+        before = count_slices()
+        batch = next(batches)
+        assert count_slices() > before
+        del batch
+        assert count_slices() == before
+        batches.close()  # type: ignore[attr-defined]
+
+
+def count_slices() -> int:
+    return sum(isinstance(each, CsvSlice | RecordSlice) for each in gc.get_objects())
 
 
 def test_a_chunk_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -28,7 +29,7 @@ from etl.readers.json_records import JsonContent
 from etl.readers.source import Source
 from etl.reading_process import choice
 from etl.reading_process.choice import preparing
-from etl.records import Cursor, WrittenLines
+from etl.records import Cursor, PackedLines
 from etl.runs.options import Options
 from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
@@ -376,10 +377,20 @@ def test_only_the_lines_that_are_asked_for_are_written(products: CsvContent, run
 def test_the_lines_of_new_records_travel_with_their_batch(products: CsvContent, run: FakeRun) -> None:
     with preparing(ProductsCsv(), products, None, Shape(), run=run, finds_repeats=True) as batches:
         prepared = list(batches)
-    assert {type(batch.judged.lines) for batch in prepared} == {WrittenLines}
-    for batch, same in zip(prepared, prepare_here(ProductsCsv(), products), strict=True):
+    assert {type(batch.judged.lines) for batch in prepared} == {PackedLines}
+    for batch, same in zip(map(write, prepared), prepare_here(ProductsCsv(), products), strict=True):
         batch.judged.repeats = None
         assert batch == same
+
+
+def test_lines_are_given_while_the_next_batch_is_prepared(products: CsvContent, run: FakeRun) -> None:
+    count = (TROUBLE - 1) // 100
+    deadline = threading.Timer(20, setattr, (run, "over", LeaseLost("no lines came")))
+    with preparing(reading_sources.Sleeping(), products, None, Shape(), run=run) as batches:
+        deadline.start()
+        prepared = [write(next(batches)) for _ in range(count)]
+    deadline.cancel()
+    assert prepared == prepare_here(ProductsCsv(), products)[:count]
 
 
 def test_killed_after_each_batch_the_run_gets_through(products: CsvContent, run: FakeRun) -> None:

@@ -270,6 +270,13 @@ def test_a_source_is_at_most_25_lines(path: Path) -> None:
         assert len(path.read_text().splitlines()) <= 25
 
 
+def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Project) -> None:
+    project.environment["ETL_SOURCES"] = "no.such.Thing"
+    _, errors = project.start_python("-X", "importtime", "manage.py", "sources").communicate()
+    assert "(etl.E001)" in errors
+    assert "api.urls" not in errors
+
+
 @pytest.mark.parametrize(
     ("sources", "found"),
     [

@@ -3,17 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from etl.drift import Snapshot
-from etl.management.command_line import choose_sources, clear_database_errors
+from etl.management.command_line import PipelineCommand, choose_sources, clear_database_errors
 from etl.management.tables import print_table
 from etl.models import SchemaSnapshot
 
 COLUMNS = ("source", "snapshot", "created", "run", "path", "kind", "before", "after", "acknowledged")
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = "List the snapshots of the sources' shapes with their changes, newest last; for one source also its fields."
 
     def add_arguments(self, parser: CommandParser) -> None:

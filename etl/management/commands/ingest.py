@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
-from etl.management.command_line import choose_sources, clear_database_errors
+from etl.management.command_line import PipelineCommand, choose_sources, clear_database_errors
 from etl.management.foreground_runs import finish, run_here, show_queued
 from etl.pipeline import Progress
 from etl.readers.source import Source
@@ -18,7 +18,7 @@ from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Trigger
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = (
         "Read sources and land their records, in this process."
         " Exit status: 0 success, 1 a run failed, 2 usage, 3 records were refused, 4 a source is held by another run."

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.exceptions import SourceError
-from etl.management.command_line import choose_sources
+from etl.management.command_line import PipelineCommand, choose_sources
 from etl.management.tables import print_table
 from etl.preview import preview
 from etl.records import Refusal
@@ -13,7 +13,7 @@ from etl.records import Refusal
 FIELDS = ("external_id", "name", "category", "value", "currency", "event_timestamp")
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = "Show a source's first records in the unified fields, and refused ones with place and code."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -5,10 +5,10 @@ from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.conf import conf
-from etl.management.command_line import clear_database_errors
+from etl.management.command_line import PipelineCommand, clear_database_errors
 from etl.management.exit_status import ExitStatus
 from etl.management.tables import print_table
 from etl.pruning import BATCH, Policy, Pruned, prune, read_policy
@@ -17,7 +17,7 @@ from etl.reports.known_sources import list_known
 COLUMNS = ("table", "source", "rows")
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = (
         "Remove superseded raw records, settled quarantine, old events and old runs."
         " Without any --…-older-than, the settings ETL_PRUNE_* apply; with one or more, only those."

@@ -4,11 +4,11 @@ from argparse import ArgumentParser
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
-from etl.management.command_line import clear_database_errors
+from etl.management.command_line import PipelineCommand, clear_database_errors
 from etl.management.exit_status import ExitStatus
 from etl.management.foreground_runs import finish, run_here, show_queued
 from etl.management.tables import clean, print_table
@@ -26,7 +26,7 @@ from etl.vocabulary import BreachCode, QuarantineStatus
 COLUMNS = ("id", "source", "record", "line", "column", "code", "message", "status")
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = (
         "List refused records, show one with its original, replay them by today's contract, or discard them."
         " Replay has the exit statuses of ingest."

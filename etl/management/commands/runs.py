@@ -4,9 +4,9 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
-from etl.management.command_line import clear_database_errors
+from etl.management.command_line import PipelineCommand, clear_database_errors
 from etl.management.exit_status import ExitStatus
 from etl.management.tables import clean, print_table
 from etl.models import Run, RunEvent
@@ -18,7 +18,7 @@ FOLLOW_SECONDS = 0.5
 COLUMNS = ("run", "source", "status", "reason", "created", *SHOWN_COUNTERS)
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = "List the newest runs, show the events of one run, or cancel it."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
-from etl.management.command_line import clear_database_errors
+from etl.management.command_line import PipelineCommand, clear_database_errors
 from etl.management.tables import print_table
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.sources.registry import list_sources
@@ -23,7 +21,7 @@ COLUMNS = (
 )
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = "List the sources with their last run, their counts and the run that holds them."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -2,13 +2,11 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
 from etl.execution.sweep import sweep
-from etl.management.command_line import clear_database_errors
+from etl.management.command_line import PipelineCommand, clear_database_errors
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = "Create missing schedule entries, queue due runs, close abandoned runs and send unsent messages."
 
     def handle(self, *args: Any, **options: Any) -> None:

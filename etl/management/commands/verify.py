@@ -3,16 +3,16 @@
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import CommandParser
 
 from etl.fence.counts import repair_counts
-from etl.management.command_line import clear_database_errors
+from etl.management.command_line import PipelineCommand, clear_database_errors
 from etl.management.exit_status import ExitStatus
 from etl.reports.verification import verify
 from etl.storage.totals import repair_totals
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = "Check orphans, stored counts, totals and run counters. Exit status 1 if something is wrong."
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -26,7 +26,7 @@ MISTAKES = (
         2,
         "a reading process that outlives its run",
         "etl/reading_process/child.py",
-        (("self.queue.put(request)\n        os._exit(0)\n", "self.queue.put(request)\n"),),
+        (("            os._exit(1)\n        os._exit(0)\n", "            os._exit(1)\n"),),
         caught_by=(f"{READING}test_a_reading_process_ends_with_a_run_that_is_killed",),
     ),
     Mistake(

@@ -139,8 +139,8 @@ MISTAKES = (
         "etl/preparation.py",
         (
             (
-                "observe_slices(chunk.slices, is_lexical=is_lexical)",
-                "observe([i.record.values for i in judge.judge(chunk.items) if hasattr(i, 'unified')], is_lexical=0)",
+                "observe_slices(chunk.slices,",
+                "observe([i.record.values for i in self.judge.judge(chunk.items) if hasattr(i, 'unified')],",
             ),
         ),
         caught_by=(f"{DRIFT}test_drift_is_seen_in_records_that_are_refused",),
@@ -172,6 +172,18 @@ MISTAKES = (
         "etl/readers/csv_file.py",
         (("max(0, start + content.CHUNK_BYTES - self.lines.offset)", "content.CHUNK_BYTES"),),
         caught_by=(f"{MEMORY}test_a_chunk_of_wide_lines_ends_early",),
+    ),
+    Mistake(
+        10,
+        "a batch that is kept until the next one is prepared",
+        "etl/preparation.py",
+        (
+            (
+                "    yield from map(preparation.prepare, content.read(cursor, batch_size))\n",
+                "    for chunk in content.read(cursor, batch_size):\n        yield preparation.prepare(chunk)\n",
+            ),
+        ),
+        caught_by=(f"{MEMORY}test_a_batch_that_is_taken_is_not_kept",),
     ),
     Mistake(
         10,
