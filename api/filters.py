@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 from django_filters.fields import IsoDateTimeField
 
@@ -25,14 +26,23 @@ def _text(**how: Any) -> CharFilter:
 
 
 class InstantField(IsoDateTimeField):
-    """A time in UTC: PostgreSQL accepts fewer offsets than Python. It is an error if its year in UTC does not exist."""
+    """A time, which becomes one in UTC, because PostgreSQL accepts fewer offsets than Python.
 
-    def clean(self, value: Any) -> datetime | None:
+    Without an offset it is in UTC under any TIME_ZONE. It is an error if its year in UTC does not exist.
+    """
+
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
         try:
-            instant: datetime | None = super().clean(value)
-            return instant and instant.astimezone(UTC)
+            instant = parse_datetime(str(value).strip())
+            if instant is None:
+                raise ValueError(value)
+            return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
         except OverflowError as error:
             raise ValidationError("In UTC it must be in the years 1 to 9999.") from error
+        except ValueError as error:
+            raise ValidationError(self.error_messages["invalid"]) from error
 
 
 class Instant(IsoDateTimeFilter):

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -19,6 +19,7 @@ from api.errors import Conflict, InvalidParameter
 from api.filters import RunFilters
 from api.pages import PAGED, answer_page, describe_by
 from api.parameters import read_id
+from api.schema import describe
 from api.serializers import EventSerializer, OrderSerializer, RunSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404
 from etl.models import Run
@@ -50,17 +51,17 @@ class RunViewSet(ApiViewSet):
     def _query(self) -> QuerySet[Run]:
         return Run.objects.all()
 
-    @extend_schema(responses=make_page(RunSerializer))
+    @describe(responses=make_page(RunSerializer))
     def list(self, request: Request) -> Response:
         """Runs, newest first."""
         return answer_page(request, self._query(), describe_by(RunSerializer), filters=RunFilters, name="runs")
 
-    @extend_schema(responses=RunSerializer)
+    @describe(responses=RunSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One run."""
         return Response(RunSerializer(find_or_404(self._query(), pk)).data)
 
-    @extend_schema(request=OrderSerializer, responses={202: RunSerializer})
+    @describe(request=OrderSerializer, responses={202: RunSerializer})
     def create(self, request: Request) -> Response:
         """Queue a run. A plain request returns a plain run that is already waiting; a full request gets a new run.
 
@@ -80,14 +81,14 @@ class RunViewSet(ApiViewSet):
             raise Conflict("This Idempotency-Key was used for a different request. Send a new key.")
         return answer_run(request, run)
 
-    @extend_schema(request=None, responses=RunSerializer)
+    @describe(request=None, responses=RunSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Cancel a run. A waiting run is closed; a running one stops within one batch and releases its source."""
         run = find_or_404(self._query(), pk)
         return Response(RunSerializer(operations.cancel(run.pk, by=f"{request.user} through the API")).data)
 
-    @extend_schema(responses=make_page(EventSerializer))
+    @describe(responses=make_page(EventSerializer))
     @action(detail=True)
     def events(self, request: Request, pk: str) -> Response:
         """The run's event log, oldest event first."""
@@ -126,7 +127,7 @@ class ComparisonViewSet(ApiViewSet):
         )
     }
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @describe(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
         """Compare two runs: counters, duration, rate, status and shape of both, the differences, and notes on them."""
         a, b = (_read_run(request, name) for name in ("run_a", "run_b"))

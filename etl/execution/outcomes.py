@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from django.db import Error, connection
 
+from etl.clock import as_utc
 from etl.execution.failure_reasons import explain
 from etl.fence.claims import Claim, Holder
 from etl.models import Run
@@ -69,6 +70,6 @@ def describe_refusal(source: str, holder: Holder) -> Outcome:
     """Return the outcome of an ingest whose source another run holds."""
     message = (
         f"{source} is held by run {holder.run_id} ({holder.owner});"
-        f" its lease ends at {holder.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is renewed."
+        f" its lease ends at {as_utc(holder.lease_expires_at):%Y-%m-%d %H:%M:%S} UTC unless it is renewed."
     )
     return Outcome(holder.run_id, source, REFUSED, Reason.HELD, message=message)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from celery import current_app
 from kombu.exceptions import OperationalError as BrokerError
 
+from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.counts import count_discarded
 from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
@@ -52,7 +53,7 @@ def replay_one(record_id: int, *, by: str, user_id: int | None = None) -> Run:
     """
     record = _find_open(record_id)
     options = Options(selection=Selection(ids=(record_id,)), user=user_id)
-    key = f"replay:{record_id}:{(record.updated_at - _YEAR_ONE) // timedelta(microseconds=1)}"
+    key = f"replay:{record_id}:{(as_utc(record.updated_at) - _YEAR_ONE) // timedelta(microseconds=1)}"
     while True:
         run = orders.queue(record.source, key=key, trigger=Trigger.REPLAY, by=by, options=options)
         if run.status != Status.FAILED:
