@@ -87,6 +87,7 @@ def log_requests(get_response: Answer) -> Answer:
             "request_failed" if error else "request_finished",
             code=response.status_code,
             request=f"{request.method} {errors.make_printable(request.path)}",
+            duration_ms=round((time.perf_counter() - request.began) * 1000, 3),  # type: ignore[attr-defined]
             **({"exc_info": error} if error else {}),
         )
         clear_contextvars()

@@ -266,6 +266,7 @@ DJANGO_STRUCTLOG_CELERY_ENABLED = True
 # One line per request, task and run, when it ends.
 DJANGO_STRUCTLOG_CELERY_TASK_START_LOG_LEVEL = logging.DEBUG
 logs.configure_structlog()
+logging.captureWarnings(LOG_FORMAT == "json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -274,6 +275,7 @@ LOGGING = {
         "standard_error": {"class": "kasparro.logs.StandardErrorHandler", "formatter": LOG_FORMAT},
         "nowhere": {"class": "logging.NullHandler"},
     },
+    "root": {"handlers": ["standard_error"], "level": "WARNING"},  # libraries' lines, in the same format
     "loggers": {
         **{
             name: {"handlers": ["standard_error"], "level": level, "propagate": False}
@@ -288,6 +290,7 @@ LOGGING = {
         "celery.app.trace": {"handlers": ["nowhere"], "propagate": False},
         # etl/runs logs a receiver's exception by its type only, because its message may show a secret.
         "django.dispatch": {"handlers": ["nowhere"], "propagate": False},
+        "py.warnings": {"handlers": ["standard_error"], "propagate": False},
         "urllib3": {"level": "ERROR"},  # its lines show URLs with their queries, which may contain credentials
     },
 }

@@ -41,6 +41,10 @@ class Outcome:
         described = {"run": self.run, "source": self.source, "status": self.status, "reason": self.reason}
         return described | self.counters | {"duration_s": self.duration_s}
 
+    def as_log_fields(self) -> dict[str, object]:
+        """Return the fields of the log line that a run ends with."""
+        return {"status": self.status, "reason": self.reason, "duration_s": self.duration_s} | self.counters
+
 
 def describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
     """Return the outcome from the run's row or, if the row can't be read, from the error that ended the run."""
