@@ -164,14 +164,11 @@ CELERY_BROKER_URL = (
     if REDIS_URL.startswith("unix://")
     else REDIS_URL
 )
-# A task hands its run over after ETL_TASK_SECONDS; these limits only stop a task that hangs. A message is delivered
-# again if it is not acknowledged within the visibility timeout, which must therefore exceed the hard limit.
-CELERY_TASK_SOFT_TIME_LIMIT = ETL_TASK_SECONDS + ETL_BATCH_DEADLINE_SECONDS
-CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 # A worker only listens: without these it would notice a connection whose packets vanish after two hours.
 _SILENT_BROKER = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 CELERY_BROKER_TRANSPORT_OPTIONS = {
-    "visibility_timeout": CELERY_TASK_TIME_LIMIT + 600,
+    # A message is delivered again if it is not acknowledged in this time, which must exceed the limit in etl/tasks.py.
+    "visibility_timeout": ETL_TASK_SECONDS + ETL_BATCH_DEADLINE_SECONDS + 60 + 600,
     "socket_connect_timeout": 2,
     "socket_timeout": 30,
     "socket_keepalive": True,
@@ -183,10 +180,6 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": REDIS_KEY_PREFIX,
 }
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_SERIALIZER = "json"
-CELERY_TASK_IGNORE_RESULT = True
-CELERY_TASK_ACKS_LATE = True
-CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_REDIRECT_STDOUTS = False
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from api import cursors, record_queries
 from api.envelope import answer_rows
 from api.errors import InvalidParameter
-from api.filters import RecordFilters
+from api.filters import FeedFilters, RecordFilters
 from api.pages import PAGED, Page, answer_page
 from api.parameters import (
     COUNT,
@@ -38,8 +38,6 @@ from api.serializers import RecordSerializer, VersionSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404
 from etl.clock import write_time
 from etl.models import AnyRawRecord, Run, UnifiedRecord
-from etl.reports.known_sources import list_known
-from etl.sources.registry import find_source
 
 ORDERING = OpenApiParameter(
     "ordering",
@@ -167,13 +165,11 @@ class NdJson(BaseRenderer):
 
 
 def _read_source(request: Request) -> str:
-    """Return the source's name. Raises InvalidParameter if it is unknown: a misspelt source would look idle."""
-    given = request.query_params.get("source")
-    if given is None:
+    """Return the source's name. Raises InvalidParameter if it is missing or unknown."""
+    wanted = clean_filters(FeedFilters, request)
+    if "source" not in wanted:
         raise InvalidParameter("source", "It is required, because each source has its own feed.")
-    if find_source(given) is None and given not in (known := list_known()):
-        raise InvalidParameter("source", f"There is no such source. Known sources: {', '.join(known)}.")
-    return given
+    return str(wanted["source"])
 
 
 class ChangesViewSet(ApiViewSet):

@@ -21,13 +21,13 @@ from api.pages import PAGED, answer_page, describe_by
 from api.parameters import read_id
 from api.schema import describe
 from api.serializers import EventSerializer, OrderSerializer, RunSerializer, make_page
-from api.views.base import ApiViewSet, find_or_404
+from api.views.base import ApiViewSet, find_or_404, find_user
 from etl.models import Run
 from etl.operations import runs as operations
 from etl.runs import orders
 from etl.runs.comparison import compare_runs
 from etl.runs.options import Options
-from etl.vocabulary import Trigger
+from etl.vocabulary import EventKind, Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "maxLength": 200, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
-    description="Becomes the run's key. A repeated request with it returns the same run.",
+    description="Becomes the run's key, for this user. A repeated request with it returns the same run.",
 )
 _KEY = re.compile(r"[!-~]{1,200}")
 
@@ -70,12 +70,9 @@ class RunViewSet(ApiViewSet):
         order = OrderSerializer(data=request.data)
         order.is_valid(raise_exception=True)
         source, is_full = order.validated_data["source"], order.validated_data["full"]
-        run = orders.queue(
-            source,
-            key=f"api:{_read_key(request)}",
-            trigger=Trigger.API,
-            by=f"{request.user} through the API",
-            options=Options(full=is_full),
+        by, key = f"{request.user} through the API", _read_key(request)
+        run = _find_former_answer(request, by) or orders.queue(
+            source, key=key, trigger=Trigger.API, by=by, options=Options(full=is_full)
         )
         if (run.source, Options.from_json(run.options).full) != (source, is_full):
             raise Conflict("This Idempotency-Key was used for a different request. Send a new key.")
@@ -99,12 +96,23 @@ class RunViewSet(ApiViewSet):
 
 
 def _read_key(request: Request) -> str:
+    """Return the run's key, which belongs to the request's user: another user's equal key is another key."""
     given = request.headers.get("Idempotency-Key")
-    if given is None:
-        return str(uuid.uuid4())
-    if not _KEY.fullmatch(given):
+    if given is not None and not _KEY.fullmatch(given):
         raise InvalidParameter("Idempotency-Key", "It must be 1 to 200 printable ASCII characters without blanks.")
-    return given
+    return f"api/{find_user(request).pk}:{given or uuid.uuid4()}"
+
+
+def _find_former_answer(request: Request, by: str) -> Run | None:
+    """Return the run that this user's key gave before keys belonged to users, so that an upgrade repeats no request.
+
+    The run's first event names the user. Who gave a further key is not stored, so that one still belongs to all.
+    """
+    key = f"api:{request.headers.get('Idempotency-Key', '')}"
+    run = orders.find_answer(key)
+    if run is None or run.key != key or run.events.filter(kind=EventKind.QUEUED, message=f"Queued by {by}.").exists():
+        return run
+    return None
 
 
 def answer_run(request: Request, run: Run) -> Response:
