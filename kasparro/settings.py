@@ -132,6 +132,9 @@ globals().update(_mail())
 API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use, for example, 1200/minute.")
 API_THROTTLE_ADDRESS = env.checked("API_THROTTLE_ADDRESS", "120/minute", limits.parse, "Use, for example, 120/minute.")
 API_THROTTLE_LOGIN = env.checked("API_THROTTLE_LOGIN", "10/5 minutes", limits.parse, "Use, for example, 10/5 minutes.")
+API_THROTTLE_LOGIN_ADDRESS = env.checked(
+    "API_THROTTLE_LOGIN_ADDRESS", "50/5 minutes", limits.parse, "Use, for example, 50/5 minutes."
+)
 API_STATEMENT_SECONDS = env.seconds("API_STATEMENT_SECONDS", 5, least=0.1)
 API_DOCS_OPEN = env.boolean("API_DOCS_OPEN", default=DEBUG)
 METRICS_ACCESS = env.choice("METRICS_ACCESS", "private" if DEBUG else "token", ("token", "private"))
@@ -235,6 +238,12 @@ TEMPLATES = [
             ]
         },
     }
+]
+AUTH_PASSWORD_VALIDATORS: list[dict[str, Any]] = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 ROOT_URLCONF = "kasparro.urls"
 WSGI_APPLICATION = "kasparro.wsgi.application"
