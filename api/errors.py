@@ -12,6 +12,7 @@ from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from api.caching import keep_from_caches
 from etl.exceptions import NotFound, NotPossible
 from etl.storage.transactions import describe, find_code, is_transient
 
@@ -162,7 +163,9 @@ def _list_errors(detail: Any) -> list[dict[str, str]] | None:
 def answer(request: HttpRequest, status: int, *, code: str, detail: str) -> JsonResponse:
     """Return a problem from outside DRF."""
     described = describe_problem(request, status, code=code, detail=detail)
-    return JsonResponse(described, status=status, content_type=CONTENT_TYPE)
+    response = JsonResponse(described, status=status, content_type=CONTENT_TYPE)
+    keep_from_caches(response)
+    return response
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> JsonResponse:

@@ -3,12 +3,16 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from django import forms
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 from django_filters.fields import IsoDateTimeField
 
 from etl.models import JudgedRead, QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
+from etl.reports.known_sources import list_known
+from etl.sources.registry import find_source
 from etl.vocabulary import BreachCode, ChangeKind, QuarantineStatus, ReadOutcome, Reason, Status, Trigger
 
 VALUE_DIGITS: dict[str, Any] = {"max_digits": 38, "decimal_places": 18}
@@ -19,20 +23,46 @@ def _words(enum: type) -> list[tuple[str, str]]:
     return [(word.value, word.value) for word in enum if word.value]  # type: ignore[attr-defined]
 
 
+class SourceField(forms.CharField):
+    """The name of a known source: a misspelt one would look like a source without rows."""
+
+    def clean(self, value: Any) -> Any:
+        name = super().clean(value)
+        if find_source(name) is None and name not in (known := list_known()):
+            raise ValidationError(f"There is no such source. Known sources: {', '.join(known)}.")
+        return name
+
+
+class SourceFilter(CharFilter):
+    field_class = SourceField
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(strip=False, help_text="The name of a known source.", **how)
+
+
 def _text(**how: Any) -> CharFilter:
     """Make a filter that keeps blanks, because an id may start with one."""
     return CharFilter(strip=False, **how)
 
 
 class InstantField(IsoDateTimeField):
-    """A time in UTC: PostgreSQL accepts fewer offsets than Python. It is an error if its year in UTC does not exist."""
+    """A time, which becomes one in UTC, because PostgreSQL accepts fewer offsets than Python.
 
-    def clean(self, value: Any) -> datetime | None:
+    Without an offset it is in UTC under any TIME_ZONE. It is an error if its year in UTC does not exist.
+    """
+
+    def to_python(self, value: Any) -> datetime | None:
+        if value in self.empty_values:
+            return None
         try:
-            instant: datetime | None = super().clean(value)
-            return instant and instant.astimezone(UTC)
+            instant = parse_datetime(str(value).strip())
+            if instant is None:
+                raise ValueError(value)
+            return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).astimezone(UTC)
         except OverflowError as error:
             raise ValidationError("In UTC it must be in the years 1 to 9999.") from error
+        except ValueError as error:
+            raise ValidationError(self.error_messages["invalid"]) from error
 
 
 class Instant(IsoDateTimeFilter):
@@ -49,7 +79,7 @@ class Happened(ChoiceFilter):
 class RecordFilters(FilterSet):
     """Filters of unified records. The view turns them into conditions for record_queries.py, which has its own SQL."""
 
-    source = _text(help_text="The source's name.")
+    source = SourceFilter()
     category = _text(help_text="Exact match.")
     external_id = _text(help_text="The record's id at its source.")
     name = _text(lookup_expr="icontains", help_text="Part of the name, in upper or lower case.")
@@ -61,8 +91,12 @@ class RecordFilters(FilterSet):
     updated_since = Instant("updated_at", lookup_expr="gte", help_text="At or after, ISO 8601.")
 
 
+class FeedFilters(FilterSet):
+    source = SourceFilter()
+
+
 class RunFilters(FilterSet):
-    source = _text()
+    source = SourceFilter()
     status = ChoiceFilter(choices=_words(Status))
     reason = ChoiceFilter(choices=_words(Reason))
     trigger = ChoiceFilter(choices=_words(Trigger))
@@ -75,7 +109,7 @@ class RunFilters(FilterSet):
 
 
 class QuarantineFilters(FilterSet):
-    source = _text()
+    source = SourceFilter()
     code = ChoiceFilter(choices=_words(BreachCode))
     status = ChoiceFilter(choices=_words(QuarantineStatus))
     run = NumberFilter("run_id", help_text="The run that refused it first.", **ID_DIGITS)
@@ -86,7 +120,7 @@ class QuarantineFilters(FilterSet):
 
 
 class ReadFilters(FilterSet):
-    source = _text()
+    source = SourceFilter()
     outcome = ChoiceFilter(choices=_words(ReadOutcome))
     run = NumberFilter("run_id", help_text="The run that ended it.", **ID_DIGITS)
 
@@ -96,7 +130,7 @@ class ReadFilters(FilterSet):
 
 
 class SnapshotFilters(FilterSet):
-    source = _text()
+    source = SourceFilter()
 
     class Meta:
         model = SchemaSnapshot
@@ -104,7 +138,7 @@ class SnapshotFilters(FilterSet):
 
 
 class ChangeFilters(FilterSet):
-    source = _text()
+    source = SourceFilter()
     kind = ChoiceFilter(choices=_words(ChangeKind))
     acknowledged = Happened("acknowledged_at", choices=[("true", "true"), ("false", "false")])
 

@@ -42,8 +42,7 @@ def identify(get_response: Answer) -> Answer:
         request_id = given if _WELL_FORMED_ID.fullmatch(given) else _make_id()
         request.META["HTTP_X_REQUEST_ID"] = request_id
         request.META.pop("HTTP_X_CORRELATION_ID", None)
-        request.request_id = request_id  # type: ignore[attr-defined]
-        request.began = time.perf_counter()  # type: ignore[attr-defined]
+        stamp(request, request_id)
         apply_forwarded(request)
         if request.path in PROBED and settings.ALLOWED_HOSTS:
             request.META["HTTP_HOST"] = _choose_host(settings.ALLOWED_HOSTS[0])
@@ -55,6 +54,14 @@ def identify(get_response: Answer) -> Answer:
         return response
 
     return middleware
+
+
+def stamp(request: HttpRequest, request_id: str = "") -> None:
+    """Give the request an id and a start time, unless it has them."""
+    if not hasattr(request, "request_id"):
+        request.request_id = request_id or _make_id()  # type: ignore[attr-defined]
+    if not hasattr(request, "began"):
+        request.began = time.perf_counter()  # type: ignore[attr-defined]
 
 
 def _make_id() -> str:
@@ -80,6 +87,7 @@ def log_requests(get_response: Answer) -> Answer:
             "request_failed" if error else "request_finished",
             code=response.status_code,
             request=f"{request.method} {errors.make_printable(request.path)}",
+            duration_ms=round((time.perf_counter() - request.began) * 1000, 3),  # type: ignore[attr-defined]
             **({"exc_info": error} if error else {}),
         )
         clear_contextvars()

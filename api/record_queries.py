@@ -10,9 +10,12 @@ from typing import Any
 
 from django.db import connection
 
+from etl.clock import write_time_in_sql
+
 FIELDS = (
-    "id, source, external_id, name, category, trim_scale(value)::text AS value, currency, event_timestamp,"
-    " ingested_at, updated_at, sequence, raw_id"
+    "id, source, external_id, name, category, trim_scale(value)::text AS value, currency,"
+    f" {write_time_in_sql('event_timestamp')} AS event_timestamp, {write_time_in_sql('ingested_at')} AS ingested_at,"
+    f" {write_time_in_sql('updated_at')} AS updated_at, sequence, raw_id"
 )
 
 ORDERINGS: Mapping[str, tuple[tuple[str, ...], tuple[type, ...]]] = {

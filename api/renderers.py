@@ -19,6 +19,7 @@ class Json(JSONRenderer):
     """DRF's JSON renderer, which passes encoded responses on unchanged."""
 
     charset = None
+    ensure_ascii, compact, strict = False, True, True
 
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None

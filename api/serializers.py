@@ -1,14 +1,43 @@
 """The shapes of requests and responses, for the views and the schema."""
 
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
+from django.db import models
 from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
+from rest_framework.fields import empty
 
+from etl.clock import write_time
 from etl.models import Checkpoint, JudgedRead, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
 from etl.sources.registry import list_sources
 from etl.vocabulary import COUNTERS
+
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Instant(serializers.DateTimeField):
+    """A time that is written as in every other response, whatever the project's DATETIME_FORMAT and TIME_ZONE."""
+
+    def to_representation(self, value: Any) -> Any:
+        return write_time(value)
+
+
+class Whole(serializers.BigIntegerField):
+    """A whole number that stays a number, whatever COERCE_BIGINT_TO_STRING says."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(coerce_to_string=False, **how)
+
+
+class RowSerializer(serializers.ModelSerializer[Row]):
+    # No docstring: the schema would show it as the description of each row.
+    serializer_field_mapping = {
+        **serializers.ModelSerializer.serializer_field_mapping,
+        models.DateTimeField: Instant,
+        models.BigIntegerField: Whole,
+        models.BigAutoField: Whole,
+    }
 
 
 class RecordSerializer(serializers.Serializer[Any]):
@@ -41,7 +70,7 @@ class VersionSerializer(serializers.Serializer[Any]):
     run = serializers.DictField(allow_null=True)
 
 
-class RunSerializer(serializers.ModelSerializer[Run]):
+class RunSerializer(RowSerializer[Run]):
     """A run brings one source up to date. seen = new + updated + unchanged + duplicate + skipped + quarantined."""
 
     duration_s = serializers.FloatField(
@@ -57,17 +86,41 @@ class RunSerializer(serializers.ModelSerializer[Run]):
         )
 
 
-class EventSerializer(serializers.ModelSerializer[RunEvent]):
+class EventSerializer(RowSerializer[RunEvent]):
     class Meta:
         model = RunEvent
         fields = ("id", "run_id", "kind", "message", "created_at")
 
 
+class StrictText(serializers.CharField):
+    """A string. DRF's own field takes numbers too."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            raise serializers.ValidationError("It must be a string.")
+        return super().to_internal_value(data)
+
+
+class StrictBoolean(serializers.BooleanField):
+    """true or false. DRF's own field takes "yes", "off", 1 and more, and so guesses what a client means."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            raise serializers.ValidationError("It must be true or false.")
+        return data
+
+
 class OrderSerializer(serializers.Serializer[Any]):
     """A request for a run. `full` reads all content, even if it seems unchanged."""
 
-    source = serializers.CharField(max_length=255)  # type: ignore[assignment]
-    full = serializers.BooleanField(default=False)
+    source = StrictText(max_length=255)  # type: ignore[assignment]
+    full = StrictBoolean(default=False)
+
+    def run_validation(self, data: Any = empty) -> Any:
+        """Refuse a body that is no object, by a name that does not depend on NON_FIELD_ERRORS_KEY."""
+        if not isinstance(data, dict):
+            raise serializers.ValidationError({"body": "It must be an object with the field `source`."})
+        return super().run_validation(data)
 
     def validate_source(self, name: str) -> str:
         """Refuse unknown sources."""
@@ -85,7 +138,7 @@ class OrderSerializer(serializers.Serializer[Any]):
         return attributes
 
 
-class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
+class CheckpointSerializer(RowSerializer[Checkpoint]):
     class Meta:
         model = Checkpoint
         fields = (
@@ -95,7 +148,7 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
         )
 
 
-class ReadSerializer(serializers.ModelSerializer[JudgedRead]):
+class ReadSerializer(RowSerializer[JudgedRead]):
     """A read that has ended. `verdict` lists the gates that it missed, each with figure, limit and message."""
 
     accepted_by = serializers.CharField(source="accepted_by.username", default=None, allow_null=True, read_only=True)
@@ -108,13 +161,13 @@ class ReadSerializer(serializers.ModelSerializer[JudgedRead]):
         )
 
 
-class SnapshotSerializer(serializers.ModelSerializer[SchemaSnapshot]):
+class SnapshotSerializer(RowSerializer[SchemaSnapshot]):
     class Meta:
         model = SchemaSnapshot
         fields = ("id", "source", "number", "run_id", "shape", "created_at")
 
 
-class ChangeSerializer(serializers.ModelSerializer[SchemaChange]):
+class ChangeSerializer(RowSerializer[SchemaChange]):
     acknowledged_by = serializers.CharField(
         source="acknowledged_by.username", default=None, allow_null=True, read_only=True
     )
@@ -127,7 +180,7 @@ class ChangeSerializer(serializers.ModelSerializer[SchemaChange]):
         )
 
 
-class QuarantinedSerializer(serializers.ModelSerializer[QuarantinedRecord]):
+class QuarantinedSerializer(RowSerializer[QuarantinedRecord]):
     """A refused record, with its `position` in the read and its physical `line`, both from 1."""
 
     column = serializers.CharField(source="column_name")

@@ -2,15 +2,13 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.urls import include, path, re_path
 from django.views.decorators.csrf import csrf_exempt
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
-from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.routers import DefaultRouter
 
 from api.errors import not_found
 from api.views.data import ChangesViewSet, DataViewSet
+from api.views.docs import DocsView, RootView, SchemaView
 from api.views.monitoring import health, live, metrics, stats
 from api.views.quarantine import QuarantineViewSet
 from api.views.reads import ReadViewSet
@@ -19,6 +17,7 @@ from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet,
 
 router = DefaultRouter(trailing_slash=False)
 router.include_format_suffixes = False
+router.APIRootView = RootView
 router.register("data", DataViewSet, "data")
 router.register("changes", ChangesViewSet, "changes")
 router.register("runs", RunViewSet, "run")
@@ -36,12 +35,11 @@ monitoring: list[Any] = [
     path("stats", stats, name="stats"),
     path("metrics", metrics, name="metrics"),
 ]
-_docs_permission = {"permission_classes": [AllowAny if settings.API_DOCS_OPEN else IsAuthenticated]}
 
 urlpatterns = [
     path("api/v1/", include([*monitoring, *router.urls])),
-    path("api/schema", SpectacularAPIView.as_view(**_docs_permission), name="schema"),
-    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema", **_docs_permission), name="docs"),
+    path("api/schema", SchemaView.as_view(), name="schema"),
+    path("api/docs/", DocsView.as_view(url_name="schema"), name="docs"),
     path("api/session/", include("rest_framework.urls")),
     re_path("^api(/|$)", csrf_exempt(not_found)),
     # The same views at the root, for monitors and old clients.

@@ -1,6 +1,7 @@
-"""The database's clock, the only one that decisions depend on: as an expression for queries, or its current time."""
+"""The database's clock, the only one that decisions depend on, and the one way in which answers write a time."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import Func, Value
@@ -18,9 +19,25 @@ def from_now(seconds: float) -> Func:
     )
 
 
+def as_utc(time: datetime) -> datetime:
+    """Return the time in UTC. With USE_TZ off, Django reads times without zone, in the zone of its session."""
+    zoned = time if time.tzinfo is not None else time.replace(tzinfo=ZoneInfo(connection.timezone_name))
+    return zoned.astimezone(UTC)
+
+
+def write_time(time: datetime | None) -> str | None:
+    """Write the time as ISO 8601 in UTC, to the microsecond: 2026-11-22T14:53:24.120000+00:00."""
+    return as_utc(time).isoformat(timespec="microseconds") if time is not None else None
+
+
+def write_time_in_sql(time: str) -> str:
+    """Return an expression that writes the timestamptz expression `time` the same way, whatever the session's zone."""
+    return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
+
+
 def read_clock() -> datetime:
     """Return the database's time in UTC."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT clock_timestamp()")
         (now,) = cursor.fetchone()
-        return now  # type: ignore[no-any-return]
+        return as_utc(now)

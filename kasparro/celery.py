@@ -21,6 +21,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django_structlog.celery.steps import DjangoStructLogInitStep
 
+from etl import messages
 from etl.supervision import liveness, shutdown
 from etl.supervision.sweep_watch import SweepWatch
 
@@ -47,7 +48,7 @@ def _keep_logging(**kwargs: Any) -> None:
 @worker_ready.connect
 def _sweep_once(**kwargs: Any) -> None:
     """Run the ETL at start-up: queue all due runs as soon as there is a worker for them."""
-    app.send_task("etl.tasks.sweep")
+    messages.send("etl.tasks.sweep")
 
 
 @worker_shutting_down.connect

@@ -12,7 +12,21 @@ from typing import Any
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
 
 from django.conf import settings
+from gunicorn.glogging import Logger
 
+from kasparro import logs
+
+
+class LineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Writes gunicorn's own lines like all others. Its own format has the time of day in a zone, and no JSON."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in self.error_log.handlers:
+            handler.setFormatter(logs.make_formatter(settings.LOG_FORMAT))
+
+
+logger_class = LineLogger
 workers = settings.WEB_PROCESSES
 threads = settings.WEB_THREADS
 worker_class = "gthread"

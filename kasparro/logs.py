@@ -8,6 +8,8 @@ from typing import Any, TextIO
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from etl.vocabulary import COUNTERS
+
 MOST_PLACES = 12
 
 
@@ -48,6 +50,9 @@ def _shorten_time(logger: WrappedLogger, method: str, event: EventDict) -> Event
     return event
 
 
+CLOSING_FIELDS = ("status", "reason", "duration_s", *COUNTERS)
+"""The fields of the line that a run ends with. The readable line names them in its text."""
+
 _FIRST: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
@@ -55,6 +60,7 @@ _FIRST: list[Processor] = [
     structlog.stdlib.ExtraAdder(allow=["run_id"]),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
 ]
+_ADD_CLOSING_FIELDS = structlog.stdlib.ExtraAdder(allow=CLOSING_FIELDS)
 _REMOVE_META = structlog.stdlib.ProcessorFormatter.remove_processors_meta
 
 # structlog's default traceback shows local variables, and so records, tokens and settings.
@@ -69,9 +75,15 @@ FORMATTERS: dict[str, dict[str, Any]] = {
     "json": {
         "()": structlog.stdlib.ProcessorFormatter,
         "processors": [_REMOVE_META, _describe_exception, structlog.processors.JSONRenderer()],
-        "foreign_pre_chain": _FIRST,
+        "foreign_pre_chain": [*_FIRST, _ADD_CLOSING_FIELDS],
     },
 }
+
+
+def make_formatter(name: str) -> logging.Formatter:
+    """Make one of FORMATTERS, for a library that sets up its own logging."""
+    how = {key: value for key, value in FORMATTERS[name].items() if key != "()"}
+    return structlog.stdlib.ProcessorFormatter(**how)
 
 
 def configure_structlog() -> None:

@@ -1,4 +1,6 @@
-"""Limits failed logins by address and by user name, counted in Redis for all web processes.
+"""Limits failed logins by address, and by user name at an address, counted in Redis for all web processes.
+
+A user name alone has no limit: anyone could lock its user out by failing from many addresses.
 
 It covers every page that takes a password: the admin's and the browsable API's. Without Redis, logins are not
 limited, like requests to the API.
@@ -17,6 +19,7 @@ from django.urls import reverse
 from limits.errors import StorageError
 
 from api.access import throttling
+from api.caching import keep_from_caches
 from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)
@@ -36,40 +39,47 @@ def throttle_logins(get_response: Answer) -> Answer:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         if request.method != "POST" or request.path not in [reverse(view) for view in LOGIN_VIEWS]:
             return get_response(request)
-        names = _name_windows(request)
-        wait_seconds = _count(names)
+        windows = _list_windows(request)
+        wait_seconds = _count(windows)
         if wait_seconds:
             return _refuse(request, wait_seconds)
         response = get_response(request)
         if response.status_code != 200:  # after a wrong password the form is shown again, with 200
-            _uncount(names)
+            _uncount(windows)
         return response
 
     return middleware
 
 
-def _name_windows(request: HttpRequest) -> list[str]:
-    """Return the windows' names. A user name is hashed: Redis must not get names, or passwords typed by mistake."""
+def _list_windows(request: HttpRequest) -> list[tuple[str, str]]:
+    """Return the windows as limit and name, without those that have no limit.
+
+    A user name is hashed: Redis must not get names, or passwords typed by mistake.
+    """
     name = unicodedata.normalize("NFKC", request.POST.get("username", "")).strip().casefold()
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
-    return [f"login:address:{request.META.get('REMOTE_ADDR', '')}", f"login:user:{digest}"]
+    address = request.META.get("REMOTE_ADDR", "")
+    windows = [
+        (settings.API_THROTTLE_LOGIN, f"login:user:{digest}:{address}"),
+        (settings.API_THROTTLE_LOGIN_ADDRESS, f"login:address:{address}"),
+    ]
+    return [(limit, name) for limit, name in windows if limit]
 
 
-def _count(names: list[str]) -> float:
+def _count(windows: list[tuple[str, str]]) -> float:
     """Count an attempt. Returns the seconds to wait if it exceeds the limit, otherwise 0."""
     try:
-        return max([throttling.find_wait(settings.API_THROTTLE_LOGIN, name) for name in names])
+        return max([throttling.find_wait(limit, name) for limit, name in windows], default=0)
     except StorageError as error:
         logger.warning("Logins are not throttled: Redis can't be reached (%s)", type(error.storage_error).__name__)
         return 0
 
 
-def _uncount(names: list[str]) -> None:
-    if not settings.API_THROTTLE_LOGIN:
-        return
+def _uncount(windows: list[tuple[str, str]]) -> None:
     try:
-        storage, item = throttling.make_limiter().storage, rate_limits.parse(settings.API_THROTTLE_LOGIN)
-        for name in names:
+        storage = throttling.make_limiter().storage
+        for limit, name in windows:
+            item = rate_limits.parse(limit)
             storage.incr(item.key_for(name), item.get_expiry(), amount=-1)
     except StorageError as error:
         logger.warning(
@@ -82,4 +92,6 @@ def _refuse(request: HttpRequest, wait_seconds: float) -> HttpResponse:
     logger.warning("A login was refused after too many failures.")
     minutes = math.ceil(wait_seconds / 60)
     page = render_to_string("api/login_refused.html", {"minutes": minutes, "address": request.path}, request)
-    return HttpResponse(page, status=429, headers={"Retry-After": str(math.ceil(wait_seconds))})
+    response = HttpResponse(page, status=429, headers={"Retry-After": str(math.ceil(wait_seconds))})
+    keep_from_caches(response)
+    return response

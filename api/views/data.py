@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.renderers import BaseRenderer
@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from api import cursors, record_queries
 from api.envelope import answer_rows
 from api.errors import InvalidParameter
-from api.filters import RecordFilters
+from api.filters import FeedFilters, RecordFilters
 from api.pages import PAGED, Page, answer_page
 from api.parameters import (
     COUNT,
@@ -33,11 +33,11 @@ from api.parameters import (
 )
 from api.record_queries import ORDERINGS, Condition, Order
 from api.renderers import Browsable, Json, JsonText
+from api.schema import describe
 from api.serializers import RecordSerializer, VersionSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404
+from etl.clock import write_time
 from etl.models import AnyRawRecord, Run, UnifiedRecord
-from etl.reports.known_sources import list_known
-from etl.sources.registry import find_source
 
 ORDERING = OpenApiParameter(
     "ordering",
@@ -54,7 +54,7 @@ class DataViewSet(ApiViewSet):
     filters = RecordFilters
     parameters = {"list": (LIMIT, CURSOR, OFFSET, COUNT, ORDERING), "history": PAGED}
 
-    @extend_schema(responses=make_page(RecordSerializer))
+    @describe(responses=make_page(RecordSerializer))
     def list(self, request: Request) -> Response:
         """Unified records in pages. Follow `next`: each page costs the same, regardless of its depth.
 
@@ -91,7 +91,7 @@ class DataViewSet(ApiViewSet):
             previous = link(request, offset=max(0, offset - page.limit)) if offset else None
         return answer_rows(request, [text for _, text in found], count=count, following=following, previous=previous)
 
-    @extend_schema(responses=RecordSerializer)
+    @describe(responses=RecordSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One unified record."""
         row_id = read_id(pk)
@@ -100,7 +100,7 @@ class DataViewSet(ApiViewSet):
             raise NotFound(f"There is no record {pk}.")
         return Response(JsonText(text))
 
-    @extend_schema(responses=make_page(VersionSerializer))
+    @describe(responses=make_page(VersionSerializer))
     @action(detail=True)
     def history(self, request: Request, pk: str) -> Response:
         """The raw versions of a record, newest first, each with the run that received it."""
@@ -146,7 +146,7 @@ def _describe_version(version: AnyRawRecord, run: Run | None, record: UnifiedRec
             "id": run.pk,
             "trigger": run.trigger,
             "status": run.status,
-            "started_at": run.started_at and run.started_at.isoformat(),
+            "started_at": write_time(run.started_at),
         },
     }
 
@@ -165,13 +165,11 @@ class NdJson(BaseRenderer):
 
 
 def _read_source(request: Request) -> str:
-    """Return the source's name. Raises InvalidParameter if it is unknown: a misspelt source would look idle."""
-    given = request.query_params.get("source")
-    if given is None:
+    """Return the source's name. Raises InvalidParameter if it is missing or unknown."""
+    wanted = clean_filters(FeedFilters, request)
+    if "source" not in wanted:
         raise InvalidParameter("source", "It is required, because each source has its own feed.")
-    if find_source(given) is None and given not in (known := list_known()):
-        raise InvalidParameter("source", f"There is no such source. Known sources: {', '.join(known)}.")
-    return given
+    return str(wanted["source"])
 
 
 class ChangesViewSet(ApiViewSet):
@@ -189,7 +187,7 @@ class ChangesViewSet(ApiViewSet):
         )
     }
 
-    @extend_schema(
+    @describe(
         responses={
             (200, "application/json"): make_page(RecordSerializer),
             (200, "application/x-ndjson"): OpenApiTypes.STR,

@@ -10,7 +10,6 @@ from typing import Any
 from django.conf import settings
 from django.db import Error, connection
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 from rest_framework.exceptions import AuthenticationFailed
@@ -19,14 +18,15 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
-from rest_framework.viewsets import ViewSet
 
 from api.access import tokens
 from api.access.authentication import TokenAuthentication, find_secret
 from api.access.permissions import MayUse
 from api.database_deadlines import drop_ended_session
 from api.renderers import Json, JsonText
+from api.schema import describe
 from api.views.base import ApiViewSet
+from etl.clock import write_time
 from etl.models import Run
 from etl.reports import statistics
 from etl.reports.metrics import PipelineCollector
@@ -40,18 +40,22 @@ MULTIPROCESS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _probes = ThreadPoolExecutor(max_workers=3, thread_name_prefix="health")
 
 
-class HealthViewSet(ViewSet):
+class HealthViewSet(ApiViewSet):
     """Health for load balancers and monitors. Open to everyone, with few details; a token shows more."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
+    throttle_classes = ()
     renderer_classes = (Json,)
+
+    def name_parameters(self) -> None:
+        """Accept any parameter: monitors add some against caches."""
 
     def get_authenticate_header(self, request: Request) -> str:
         """Make a wrong token a 401; without authentication classes it would be a 403."""
         return TokenAuthentication().authenticate_header(request)
 
-    @extend_schema(responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT})
+    @describe(responses={200: OpenApiTypes.OBJECT, 503: OpenApiTypes.OBJECT})
     def list(self, request: Request) -> Response:
         """Report `ok`, `degraded` (no Redis, workers or beat) or `error` (503: no database), within 2 s.
 
@@ -69,7 +73,7 @@ class HealthViewSet(ViewSet):
             raise AuthenticationFailed("The token is unknown, revoked or expired, or its user is not active.")
         return Response(_describe(alive) | (_describe_alive(alive) | details if is_known else {}))
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @describe(responses=OpenApiTypes.OBJECT)
     def live(self, request: Request) -> Response:
         """Report that this process responds; nothing else is checked."""
         return Response({"status": "ok"})
@@ -102,14 +106,14 @@ def _describe_standing(standing: Standing) -> dict[str, Any]:
         "last_run": _describe_run(standing.last_run),
         "last_reading_run": _describe_run(standing.last_reading_run),
         "lag_s": standing.lag_s,
-        "next_try_at": standing.next_try_at and standing.next_try_at.isoformat(),
+        "next_try_at": write_time(standing.next_try_at),
     }
 
 
 def _describe_run(run: Run | None) -> dict[str, Any] | None:
     if run is None or run.finished_at is None:
         return None
-    return {"id": run.pk, "status": run.status, "reason": run.reason, "finished_at": run.finished_at.isoformat()}
+    return {"id": run.pk, "status": run.status, "reason": run.reason, "finished_at": write_time(run.finished_at)}
 
 
 def _describe(alive: Alive | None) -> dict[str, str]:
@@ -132,7 +136,7 @@ class StatsViewSet(ApiViewSet):
 
     permission = "view_run"
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @describe(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
         """Runs, records and quarantine, in total and by source. The cost does not grow with any table."""
         return Response(JsonText(statistics.read_statistics_json()))
@@ -171,7 +175,7 @@ class MetricsViewSet(ApiViewSet):
     permission_classes = (MayScrape,)
     renderer_classes = (Exposition, Json)
 
-    @extend_schema(responses={(200, "text/plain"): OpenApiTypes.STR})
+    @describe(responses={(200, "text/plain"): OpenApiTypes.STR})
     def list(self, request: Request) -> Response:
         """Metrics for Prometheus, of this server's web processes and, from the database, of the pipeline."""
         text = generate_latest(_find_web_registry()) + generate_latest(_make_pipeline_registry())

@@ -1,13 +1,13 @@
 """Refused records: listed, shown, replayed and discarded."""
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.filters import QuarantineFilters
 from api.pages import PAGED, answer_page, describe_by
+from api.schema import describe
 from api.serializers import QuarantinedSerializer, QuarantinedWholeSerializer, RunSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404, find_user
 from api.views.runs import answer_run
@@ -25,7 +25,7 @@ class QuarantineViewSet(ApiViewSet):
     def _query(self) -> QuerySet[QuarantinedRecord]:
         return QuarantinedRecord.objects.all()
 
-    @extend_schema(responses=make_page(QuarantinedSerializer))
+    @describe(responses=make_page(QuarantinedSerializer))
     def list(self, request: Request) -> Response:
         """Refused records, newest first."""
         records = self._query().defer("original", "payload")
@@ -33,12 +33,12 @@ class QuarantineViewSet(ApiViewSet):
             request, records, describe_by(QuarantinedSerializer), filters=QuarantineFilters, name="quarantine"
         )
 
-    @extend_schema(responses=QuarantinedWholeSerializer)
+    @describe(responses=QuarantinedWholeSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One refused record, with its original."""
         return Response(QuarantinedWholeSerializer(find_or_404(self._query(), pk)).data)
 
-    @extend_schema(request=None, responses={202: RunSerializer})
+    @describe(request=None, responses={202: RunSerializer})
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, pk: str) -> Response:
         """Replay the record: a run judges it by the current contract. It lands once, or stays with its new reason."""
@@ -48,7 +48,7 @@ class QuarantineViewSet(ApiViewSet):
             quarantine.replay_one(record.pk, by=f"{request.user} through the API", user_id=find_user(request).pk),
         )
 
-    @extend_schema(request=None, responses=QuarantinedSerializer)
+    @describe(request=None, responses=QuarantinedSerializer)
     @action(detail=True, methods=["post"])
     def discard(self, request: Request, pk: str) -> Response:
         """Discard the record: it stays stored, but is no longer open."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
@@ -19,14 +19,15 @@ from api.errors import Conflict, InvalidParameter
 from api.filters import RunFilters
 from api.pages import PAGED, answer_page, describe_by
 from api.parameters import read_id
+from api.schema import describe
 from api.serializers import EventSerializer, OrderSerializer, RunSerializer, make_page
-from api.views.base import ApiViewSet, find_or_404
+from api.views.base import ApiViewSet, find_or_404, find_user
 from etl.models import Run
 from etl.operations import runs as operations
 from etl.runs import orders
 from etl.runs.comparison import compare_runs
 from etl.runs.options import Options
-from etl.vocabulary import Trigger
+from etl.vocabulary import EventKind, Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "maxLength": 200, "pattern": "^[!-~]+$"},
     OpenApiParameter.HEADER,
-    description="Becomes the run's key. A repeated request with it returns the same run.",
+    description="Becomes the run's key, for this user. A repeated request with it returns the same run.",
 )
 _KEY = re.compile(r"[!-~]{1,200}")
 
@@ -50,17 +51,17 @@ class RunViewSet(ApiViewSet):
     def _query(self) -> QuerySet[Run]:
         return Run.objects.all()
 
-    @extend_schema(responses=make_page(RunSerializer))
+    @describe(responses=make_page(RunSerializer))
     def list(self, request: Request) -> Response:
         """Runs, newest first."""
         return answer_page(request, self._query(), describe_by(RunSerializer), filters=RunFilters, name="runs")
 
-    @extend_schema(responses=RunSerializer)
+    @describe(responses=RunSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One run."""
         return Response(RunSerializer(find_or_404(self._query(), pk)).data)
 
-    @extend_schema(request=OrderSerializer, responses={202: RunSerializer})
+    @describe(request=OrderSerializer, responses={202: RunSerializer})
     def create(self, request: Request) -> Response:
         """Queue a run. A plain request returns a plain run that is already waiting; a full request gets a new run.
 
@@ -69,25 +70,22 @@ class RunViewSet(ApiViewSet):
         order = OrderSerializer(data=request.data)
         order.is_valid(raise_exception=True)
         source, is_full = order.validated_data["source"], order.validated_data["full"]
-        run = orders.queue(
-            source,
-            key=f"api:{_read_key(request)}",
-            trigger=Trigger.API,
-            by=f"{request.user} through the API",
-            options=Options(full=is_full),
+        by, key = f"{request.user} through the API", _read_key(request)
+        run = _find_former_answer(request, by) or orders.queue(
+            source, key=key, trigger=Trigger.API, by=by, options=Options(full=is_full)
         )
         if (run.source, Options.from_json(run.options).full) != (source, is_full):
             raise Conflict("This Idempotency-Key was used for a different request. Send a new key.")
         return answer_run(request, run)
 
-    @extend_schema(request=None, responses=RunSerializer)
+    @describe(request=None, responses=RunSerializer)
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         """Cancel a run. A waiting run is closed; a running one stops within one batch and releases its source."""
         run = find_or_404(self._query(), pk)
         return Response(RunSerializer(operations.cancel(run.pk, by=f"{request.user} through the API")).data)
 
-    @extend_schema(responses=make_page(EventSerializer))
+    @describe(responses=make_page(EventSerializer))
     @action(detail=True)
     def events(self, request: Request, pk: str) -> Response:
         """The run's event log, oldest event first."""
@@ -98,12 +96,23 @@ class RunViewSet(ApiViewSet):
 
 
 def _read_key(request: Request) -> str:
+    """Return the run's key, which belongs to the request's user: another user's equal key is another key."""
     given = request.headers.get("Idempotency-Key")
-    if given is None:
-        return str(uuid.uuid4())
-    if not _KEY.fullmatch(given):
+    if given is not None and not _KEY.fullmatch(given):
         raise InvalidParameter("Idempotency-Key", "It must be 1 to 200 printable ASCII characters without blanks.")
-    return given
+    return f"api/{find_user(request).pk}:{given or uuid.uuid4()}"
+
+
+def _find_former_answer(request: Request, by: str) -> Run | None:
+    """Return the run that this user's key gave before keys belonged to users, so that an upgrade repeats no request.
+
+    The run's first event names the user. Who gave a further key is not stored, so that one still belongs to all.
+    """
+    key = f"api:{request.headers.get('Idempotency-Key', '')}"
+    run = orders.find_answer(key)
+    if run is None or run.key != key or run.events.filter(kind=EventKind.QUEUED, message=f"Queued by {by}.").exists():
+        return run
+    return None
 
 
 def answer_run(request: Request, run: Run) -> Response:
@@ -126,7 +135,7 @@ class ComparisonViewSet(ApiViewSet):
         )
     }
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @describe(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
         """Compare two runs: counters, duration, rate, status and shape of both, the differences, and notes on them."""
         a, b = (_read_run(request, name) for name in ("run_a", "run_b"))

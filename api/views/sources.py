@@ -4,7 +4,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,8 +11,10 @@ from rest_framework.response import Response
 from api.envelope import answer_objects
 from api.filters import ChangeFilters, SnapshotFilters
 from api.pages import PAGED, answer_page, describe_by
+from api.schema import describe
 from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerializer, SnapshotSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404, find_user
+from etl.clock import write_time
 from etl.models import Checkpoint, SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
 from etl.readers.source import Source
@@ -27,7 +28,7 @@ class SourceViewSet(ApiViewSet):
 
     permission = "view_checkpoint"
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @describe(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
         """All sources, each with its configuration, contract, mapping and current state."""
         configured = {source.name: source for source in list_sources()}
@@ -54,7 +55,7 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
         "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
         "held_by_run": checkpoint.owner_run_id if checkpoint else None,
         "last_run": RunSerializer(run).data if run else None,
-        "next_try_at": standing.next_try_at and standing.next_try_at.isoformat(),
+        "next_try_at": write_time(standing.next_try_at),
     }
 
 
@@ -63,7 +64,7 @@ class CheckpointViewSet(ApiViewSet):
 
     permission = "view_checkpoint"
 
-    @extend_schema(responses=make_page(CheckpointSerializer))
+    @describe(responses=make_page(CheckpointSerializer))
     def list(self, request: Request) -> Response:
         """The checkpoints, by source."""
         return answer_objects(request, CheckpointSerializer(Checkpoint.objects.order_by("source"), many=True).data)
@@ -79,14 +80,14 @@ class SnapshotViewSet(ApiViewSet):
     def _query(self) -> QuerySet[SchemaSnapshot]:
         return SchemaSnapshot.objects.all()
 
-    @extend_schema(responses=make_page(SnapshotSerializer))
+    @describe(responses=make_page(SnapshotSerializer))
     def list(self, request: Request) -> Response:
         """Snapshots, newest first: fields by path, with type, nullability and presence."""
         return answer_page(
             request, self._query(), describe_by(SnapshotSerializer), filters=SnapshotFilters, name="snapshots"
         )
 
-    @extend_schema(responses=SnapshotSerializer)
+    @describe(responses=SnapshotSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One snapshot."""
         return Response(SnapshotSerializer(find_or_404(self._query(), pk)).data)
@@ -102,17 +103,17 @@ class ChangeViewSet(ApiViewSet):
     def _query(self) -> QuerySet[SchemaChange]:
         return SchemaChange.objects.select_related("acknowledged_by")
 
-    @extend_schema(responses=make_page(ChangeSerializer))
+    @describe(responses=make_page(ChangeSerializer))
     def list(self, request: Request) -> Response:
         """Schema changes, newest first."""
         return answer_page(request, self._query(), describe_by(ChangeSerializer), filters=ChangeFilters, name="changes")
 
-    @extend_schema(responses=ChangeSerializer)
+    @describe(responses=ChangeSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One schema change."""
         return Response(ChangeSerializer(find_or_404(self._query(), pk)).data)
 
-    @extend_schema(request=None, responses=ChangeSerializer)
+    @describe(request=None, responses=ChangeSerializer)
     @action(detail=True, methods=["post"])
     def acknowledge(self, request: Request, pk: str) -> Response:
         """Acknowledge a schema change. The first acknowledgement is kept."""

@@ -19,6 +19,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
+from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
 from etl.models import Run
 
@@ -251,4 +252,4 @@ def describe_seconds(seconds: float | None) -> str:
 
 def describe_time(time: datetime | None) -> str:
     """Format a time in UTC, to the second."""
-    return f"{time:%Y-%m-%d %H:%M:%S}" if time is not None else "–"
+    return f"{as_utc(time):%Y-%m-%d %H:%M:%S}" if time is not None else "–"

@@ -23,6 +23,7 @@ from etl.admin.base import (
 )
 from etl.admin.formatting import show_text
 from etl.admin.lists import SourceFilter, make_filter, read_id
+from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
 from etl.models import RAW_MODELS, Run, RunEvent, SchemaSnapshot
 from etl.operations import runs as operations
@@ -99,7 +100,7 @@ class RunAdmin(ReadOnlyAdmin):
     @admin.display(description="started", ordering="started_at")
     def show_started(self, run: Run) -> str:
         if run.started_at is not None and run.started_at.date() == run.created_at.date():
-            return f"{run.started_at:%H:%M:%S}"
+            return f"{as_utc(run.started_at):%H:%M:%S}"
         return describe_time(run.started_at)
 
     @admin.display(description="took")

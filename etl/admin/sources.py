@@ -11,7 +11,7 @@ from django_celery_beat.models import PeriodicTask
 from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_seconds
 from etl.admin.formatting import make_visible
 from etl.admin.runs import describe_duration, describe_rate
-from etl.clock import read_clock
+from etl.clock import as_utc, read_clock
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
 from etl.operations import sources as operations
 from etl.readers.source import Lowered, Source
@@ -155,7 +155,7 @@ def _describe_release(row: Checkpoint) -> str:
 
 
 def _is_held(row: Checkpoint | None, now: Any) -> bool:
-    return row is not None and row.lease_expires_at is not None and row.lease_expires_at > now
+    return row is not None and row.lease_expires_at is not None and as_utc(row.lease_expires_at) > now
 
 
 def _describe_lag(standing: Standing) -> str:

@@ -89,7 +89,8 @@ def _execute_queued(run: Run) -> None:
         orders.forget_sending(run.pk)
         return
     if _execute(source, started, lock):
-        logger.info("%s: run %d is %s", source.name, run.pk, describe_run(started.claim))
+        outcome = describe_run(started.claim)
+        logger.info("%s: run %d is %s", source.name, run.pk, outcome, extra=outcome.as_log_fields())
         orders.send_waiting_of(source.name)
 
 

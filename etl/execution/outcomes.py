@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from django.db import Error, connection
 
+from etl.clock import as_utc
 from etl.execution.failure_reasons import explain
 from etl.fence.claims import Claim, Holder
 from etl.models import Run
@@ -40,6 +41,10 @@ class Outcome:
         described = {"run": self.run, "source": self.source, "status": self.status, "reason": self.reason}
         return described | self.counters | {"duration_s": self.duration_s}
 
+    def as_log_fields(self) -> dict[str, object]:
+        """Return the fields of the log line that a run ends with."""
+        return {"status": self.status, "reason": self.reason, "duration_s": self.duration_s} | self.counters
+
 
 def describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
     """Return the outcome from the run's row or, if the row can't be read, from the error that ended the run."""
@@ -69,6 +74,6 @@ def describe_refusal(source: str, holder: Holder) -> Outcome:
     """Return the outcome of an ingest whose source another run holds."""
     message = (
         f"{source} is held by run {holder.run_id} ({holder.owner});"
-        f" its lease ends at {holder.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC unless it is renewed."
+        f" its lease ends at {as_utc(holder.lease_expires_at):%Y-%m-%d %H:%M:%S} UTC unless it is renewed."
     )
     return Outcome(holder.run_id, source, REFUSED, Reason.HELD, message=message)

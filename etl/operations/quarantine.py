@@ -4,9 +4,10 @@ import logging
 import time
 from datetime import UTC, datetime, timedelta
 
-from celery import current_app
 from kombu.exceptions import OperationalError as BrokerError
 
+from etl import messages
+from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.counts import count_discarded
 from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
@@ -52,7 +53,7 @@ def replay_one(record_id: int, *, by: str, user_id: int | None = None) -> Run:
     """
     record = _find_open(record_id)
     options = Options(selection=Selection(ids=(record_id,)), user=user_id)
-    key = f"replay:{record_id}:{(record.updated_at - _YEAR_ONE) // timedelta(microseconds=1)}"
+    key = f"replay:{record_id}:{(as_utc(record.updated_at) - _YEAR_ONE) // timedelta(microseconds=1)}"
     while True:
         run = orders.queue(record.source, key=key, trigger=Trigger.REPLAY, by=by, options=options)
         if run.status != Status.FAILED:
@@ -76,7 +77,7 @@ def discard_later(selection: Selection, *, by: str, user_id: int) -> None:
     Only a message holds the request: if it is lost, the records stay open and can be discarded again.
     """
     try:
-        current_app.send_task(DISCARD_TASK, args=[selection.as_json(), by, user_id], retry=False)
+        messages.send(DISCARD_TASK, selection.as_json(), by, user_id)
     except (BrokerError, OSError) as error:
         raise NotPossible("No worker can be reached now: Redis does not respond. Nothing was discarded.") from error
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db import connection
 
+from etl.clock import write_time_in_sql
 from etl.reports.known_sources import SELECT_KNOWN, list_configured
 from etl.vocabulary import TotalName
 
@@ -22,18 +23,13 @@ _OPEN = """
 """
 
 
-def _as_text(time: str) -> str:
-    """Format a time in UTC like PostgreSQL's JSON, regardless of the session's time zone."""
-    return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
-
-
 _CHECKPOINT = f"""
     json_build_object(
         'source', source, 'epoch', epoch, 'read_number', read_number, 'batch_number', batch_number,
         'sequence', sequence, 'record_count', record_count, 'raw_count', raw_count,
         'open_quarantine_count', open_quarantine_count, 'is_reading', is_reading,
-        'updated_at', {_as_text("updated_at")}, 'owner_run', owner_run_id,
-        'lease_expires_at', {_as_text("lease_expires_at")}
+        'updated_at', {write_time_in_sql("updated_at")}, 'owner_run', owner_run_id,
+        'lease_expires_at', {write_time_in_sql("lease_expires_at")}
     )
 """
 
@@ -47,7 +43,8 @@ _RUN_FIELDS = f"""
     'total_runs', {_add("successful + partial + failed + running + queued")},
     'successful_runs', {_add("successful")}, 'partial_runs', {_add("partial")}, 'failed_runs', {_add("failed")},
     'running_runs', {_add("running")}, 'queued_runs', {_add("queued")},
-    'last_success_at', {_as_text("max(last_success)")}, 'last_failure_at', {_as_text("max(last_failure)")},
+    'last_success_at', {write_time_in_sql("max(last_success)")},
+    'last_failure_at', {write_time_in_sql("max(last_failure)")},
     'average_duration_s', round(sum(seconds) / nullif(sum(timed), 0), 3)::float8
 """
 _STATISTICS = f"""

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.mail import mail_admins
 from django.dispatch import receiver
 
+from etl.clock import as_utc
 from etl.models import Run
 from etl.runs.announcements import REFLECTS_SOURCE, find_previous
 from etl.runs.reason_advice import find_advice
@@ -61,7 +62,7 @@ def describe_recovery(run: Run, previous: Run | None) -> tuple[str, str]:
 
 def _describe(run: Run) -> list[str]:
     counts = ", ".join(f"{getattr(run, name):,} {name}" for name in COUNTERS)
-    closed = f"{run.finished_at:%Y-%m-%d %H:%M:%S} UTC" if run.finished_at else ""
+    closed = f"{as_utc(run.finished_at):%Y-%m-%d %H:%M:%S} UTC" if run.finished_at else ""
     values = {
         "source": run.source,
         "run": f"{run.pk} ({run.trigger}, attempt {run.attempt})",

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.db import connection
 
+from etl.clock import as_utc
 from etl.readers.source import Source
 from etl.runs.schedule import Due
 from etl.vocabulary import Reason, Status, Trigger
@@ -56,7 +57,7 @@ def _choose_next_try(every: timedelta, runs: Sequence[Sequence[Any]]) -> datetim
             break
     if failures < 2:
         return None
-    created_at: datetime = runs[0][2]
+    created_at = as_utc(runs[0][2])
     wait = min(every * (1 << failures - 1), LONGEST)
     return created_at + wait - SLACK
 
@@ -64,4 +65,4 @@ def _choose_next_try(every: timedelta, runs: Sequence[Sequence[Any]]) -> datetim
 def _has_changed(source: Source, runs: Sequence[Sequence[Any]]) -> bool:
     """Whether the source's file has changed since its last failure."""
     changed_at = source.find_change()
-    return changed_at is not None and changed_at > runs[0][3]
+    return changed_at is not None and changed_at > as_utc(runs[0][3])

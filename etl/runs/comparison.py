@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from etl.clock import write_time
 from etl.models import Run, SchemaSnapshot
 from etl.vocabulary import COUNTERS, Status
 
@@ -47,7 +48,7 @@ def _describe(run: Run, shape: SchemaSnapshot | None) -> dict[str, Any]:
     return {
         **{name: getattr(run, name) for name in ("id", "source", "status", "reason", "trigger")},
         "options": run.options,
-        "started_at": run.started_at and run.started_at.isoformat(),
+        "started_at": write_time(run.started_at),
         "duration_s": run.duration_s,
         "records_per_s": round(run.seen / run.duration_s, 1) if run.duration_s else None,
         **{name: getattr(run, name) for name in COUNTERS},

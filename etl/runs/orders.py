@@ -7,11 +7,11 @@ import logging
 import uuid
 from collections.abc import Sequence
 
-from celery import current_app
 from django.db import Error, OperationalError, connection, transaction
 from django.db.models import F, Q
 from kombu.exceptions import OperationalError as BrokerError
 
+from etl import messages
 from etl.clock import NOW, from_now
 from etl.conf import conf
 from etl.models import Run, RunKey
@@ -58,7 +58,7 @@ def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Opt
         with bounded_transaction(lock_seconds=LOCK_SECONDS, idle_seconds=LOCK_SECONDS) as cursor:
             for lock in locks:
                 cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [lock])
-            run = _find_answer(key)
+            run = find_answer(key)
             if run is None and options.is_plain:
                 run = _merge(source, key, attempt)
             return run or _insert(source, key, trigger, by, options, attempt)
@@ -68,7 +68,8 @@ def queue(source: str, *, trigger: Trigger, by: str, key: str = "", options: Opt
         raise RequestsLocked(_describe_lock(source, locks)) from None
 
 
-def _find_answer(key: str) -> Run | None:
+def find_answer(key: str) -> Run | None:
+    """Return the run that answered this key, or None if the key is new."""
     return Run.objects.filter(Q(key=key) | Q(further_keys__key=key)).first()
 
 
@@ -117,7 +118,7 @@ def send(run_id: int) -> bool:
         if not waiting.update(sent_at=NOW, sends=F("sends") + 1):
             return False
     try:
-        current_app.send_task(RUN_TASK, args=[run_id], retry=False)
+        messages.send(RUN_TASK, run_id)
     except (BrokerError, OSError) as error:
         logger.warning("The message about run %d could not be sent (%s); the sweeper will send it.", run_id, error)
         forget_sending(run_id)

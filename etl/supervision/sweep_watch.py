@@ -7,10 +7,10 @@ import logging
 import threading
 import time
 
-from celery import current_app
 from django.db import DEFAULT_DB_ALIAS, Error, connections
 from kombu.exceptions import OperationalError as BrokerError
 
+from etl import messages
 from etl.fence.task_leases import SWEEP
 from etl.storage.transactions import describe
 
@@ -47,7 +47,7 @@ def look() -> None:
     """Send the sweep's task if the sweep is overdue; never raises."""
     try:
         if is_overdue():
-            current_app.send_task(SWEEP_TASK, retry=False)
+            messages.send(SWEEP_TASK)
     except (Error, BrokerError, OSError) as error:
         logger.warning("Whether a sweep is overdue could not be seen to: %s", describe(error))
 

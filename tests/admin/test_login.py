@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.test import Client
 
@@ -14,7 +16,7 @@ ADDRESSES = ("/admin/login/", "/api/session/login/")
 
 @pytest.fixture(autouse=True)
 def people(settings: Any) -> None:
-    settings.API_THROTTLE_LOGIN = "3/minute"
+    settings.API_THROTTLE_LOGIN, settings.API_THROTTLE_LOGIN_ADDRESS = "3/minute", "5/minute"
     settings.REDIS_KEY_PREFIX = f"{settings.REDIS_KEY_PREFIX}{id(settings)}:"  # so that tests share no windows
     for name in ("ada", "bob"):
         User.objects.create_user(name, password="right", is_staff=True)
@@ -34,15 +36,21 @@ def test_after_too_many_failures_even_the_right_password_has_to_wait(address: st
     assert "Too many failed logins" in refused.content.decode()
 
 
-def test_failures_of_a_user_name_count_regardless_of_the_host_and_the_form() -> None:
+def test_failures_of_a_user_name_at_a_host_count_regardless_of_the_form() -> None:
     for number in range(3):
-        log_in(ADDRESSES[number % 2], "ada", "wrong", host=f"192.0.2.{number}")
+        log_in(ADDRESSES[number % 2], "ada", "wrong", host="192.0.2.9")
     assert log_in(ADDRESSES[0], " ADA", "right", host="192.0.2.9").status_code == 429
     assert log_in(ADDRESSES[0], "bob", "right", host="192.0.2.9").status_code == 302
 
 
+def test_failures_at_other_hosts_lock_no_user_out() -> None:
+    for number in range(20):
+        assert log_in(ADDRESSES[number % 2], "ada", "wrong", host=f"192.0.2.{number}").status_code == 200
+    assert log_in(ADDRESSES[0], "ada", "right", host="192.0.2.99").status_code == 302
+
+
 def test_failures_of_a_host_count_regardless_of_the_user_name() -> None:
-    for name in ("x", "y", "z"):
+    for name in ("v", "w", "x", "y", "z"):
         log_in(ADDRESSES[0], name, "wrong")
     assert log_in(ADDRESSES[0], "ada", "right").status_code == 429
     assert log_in(ADDRESSES[0], "ada", "right", host="192.0.2.2").status_code == 302
@@ -64,7 +72,7 @@ def test_without_redis_no_login_is_throttled(settings: Any) -> None:
 
 
 def test_an_empty_limit_disables_throttling(settings: Any) -> None:
-    settings.API_THROTTLE_LOGIN = ""
+    settings.API_THROTTLE_LOGIN = settings.API_THROTTLE_LOGIN_ADDRESS = ""
     assert {log_in(ADDRESSES[0], "ada", "wrong").status_code for _ in range(5)} == {200}
 
 
@@ -89,7 +97,22 @@ def test_the_first_superuser_of_a_development_is_created_once(settings: Any) -> 
     user = User.objects.get(username="admin")
     assert user.is_superuser
     assert user.check_password(password)
+    validate_password(password, user)
     assert make_first_superuser() is None
+
+
+def test_a_lost_password_of_the_first_superuser_is_replaced(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.DEBUG = True
+    make_first_superuser()
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "a-new-and-long-password")
+    call_command("changepassword", "admin")
+    assert User.objects.get(username="admin").check_password("a-new-and-long-password")
+
+
+@pytest.mark.parametrize("password", ["short", "password1234", "847362918273", "administrator", "admin-admin"])
+def test_a_weak_password_is_refused(password: str) -> None:
+    with pytest.raises(ValidationError):
+        validate_password(password, User(username="administrator", email="admin@example.org"))
 
 
 def test_no_first_superuser_is_created_if_there_is_one(settings: Any) -> None:

@@ -88,7 +88,7 @@ def test_a_value_is_a_decimal_without_trailing_zeros(web: Web, people: People) -
 FILTERS: dict[str, str] = {
     "": "true",
     "source=many": "source = 'many'",
-    "source=nobody": "false",
+    "source=listed": "false",
     "category=even": "category = 'even'",
     "external_id=x7": "external_id = 'x7'",
     "name=THING+1": "name LIKE 'Thing 1%%'",

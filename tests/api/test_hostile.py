@@ -143,7 +143,7 @@ def list_bodies() -> Iterator[tuple[bytes, int]]:
     value: object
     for value in (None, 1, -1, 2**63, 1.5, True, [], {}, [1], "", "abc", "x" * 5000, "\x00", "a\x00b", "🦄", "\u202e"):
         yield json.dumps({"source": value}).encode(), 400
-    for value in (None, 2, -1, "abc", [], {}, "", "x" * 5000, "\x00", 10**30):
+    for value in (None, 0, 1, 2, -1, 1.0, "yes", "true", "false", "on", "abc", [], {}, "", "x" * 5000, "\x00", 10**30):
         yield json.dumps({"source": "products_csv", "full": value}).encode(), 400
     yield b'{"source": "\\ud800"}', 400
     yield b'{"source": "products_csv", "full": "\\ud800"}', 400

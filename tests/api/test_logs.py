@@ -48,6 +48,7 @@ def test_a_request_leaves_one_line_with_its_user_and_its_path(web: Web, people: 
     (line,) = (line for line in web.read_log() if line.get("request_id") == "one-line")
     ((vera,), (olga,)) = fetch("SELECT id FROM auth_user ORDER BY username DESC")
     assert (line["code"], line["request"], line["user_id"], line["ip"]) == (200, "GET /data", vera, "127.0.0.1")
+    assert 0 < line["duration_ms"] < 60_000
     (line,) = (line for line in web.read_log() if line.get("request_id") == "another")
     assert (line["code"], line["user_id"]) == (404, olga)
     assert len([line for line in web.read_log() if line.get("request_id") == "forged"]) == 1
@@ -85,6 +86,9 @@ def test_request_task_and_run_are_connected_by_their_ids(
     assert len(queued) == 1
     chained = [line for line in lines if line.get("request_id") == "chained"]
     assert run_id in {line.get("run_id") for line in chained}, errors
+    (closing,) = (line for line in lines if f"run {run_id} is success" in line["event"])
+    assert (closing["status"], closing["reason"], closing["seen"], closing["new"]) == ("success", "", 1, 1)
+    assert (closing["duplicate"], closing["quarantined"], closing["duration_s"] > 0) == (0, 0, True)
     assert len({line["task_id"] for line in chained}) == 1
     assert [(line["user_id"],) for line in chained[:1]] == fetch("SELECT id FROM auth_user WHERE username = 'olga'")
     (failed,) = (line for line in lines if line["event"] == "task_failed")

@@ -12,8 +12,11 @@ from django.contrib.auth.models import User
 from etl.execution.executor import execute_queued as work
 from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, SchemaChange
 from etl.reports.verification import verify
+from etl.runs import orders
+from etl.runs.options import Options
+from etl.vocabulary import Trigger
 from tests.api.landed import SOURCE, land
-from tests.api.people import People
+from tests.api.people import People, make_token
 from tests.api.web import Answer, Web, serving
 from tests.factories import make_products, write_products
 from tests.laws.test_crashes import landed_batches, products_file
@@ -50,7 +53,35 @@ def test_twenty_concurrent_requests_with_one_key_are_one_run(web: Web, people: P
         answers = list(pool.map(lambda _: order(web, people, content, "the-key"), range(20)))
     assert {answer.status for answer in answers} == {202}
     assert {answer.json()["id"] for answer in answers} == {Run.objects.get().pk}
-    assert Run.objects.get().key == "api:the-key"
+    assert Run.objects.get().key.endswith(":the-key")
+
+
+def test_a_key_belongs_to_its_user(web: Web, people: People) -> None:
+    content = {"source": "products_csv", "full": True}
+    ours = [order(web, people, content, "k").json()["id"] for _ in range(2)]
+    theirs = order(web, People(people.viewer, make_token("otto", scope="operate")), content, "k").json()["id"]
+    again = order(web, People(people.viewer, make_token("olga", scope="operate")), content, "k").json()["id"]
+    assert ours == [again, again]
+    assert theirs != again
+
+
+def test_a_key_from_before_an_upgrade_still_gives_its_user_its_run(web: Web, people: People) -> None:
+    how: dict[str, Any] = {"trigger": Trigger.API, "options": Options(full=True)}
+    former = orders.queue("products_csv", key="api:old", by="olga through the API", **how)
+    content = {"source": "products_csv", "full": True}
+    assert order(web, people, content, "old").json()["id"] == former.pk
+    other = People(people.viewer, make_token("otto", scope="operate"))
+    assert order(web, other, content, "old").json()["id"] != former.pk
+
+
+def test_an_unknown_source_is_refused_on_every_list_and_the_known_ones_are_named(web: Web, people: People) -> None:
+    land()
+    lists = ("data", "changes", "runs", "quarantine", "schema-snapshots", "schema-changes")
+    for address in lists:
+        answer = web.ask(f"/api/v1/{address}?source=product_csv", token=people.viewer)
+        assert answer.status == 400, address
+        assert "Known sources: products_csv, vendors_csv, listed." in answer.json()["detail"], address
+        assert web.ask(f"/api/v1/{address}?source=vendors_csv", token=people.viewer).status == 200, address
 
 
 def test_a_key_is_for_one_request(web: Web, people: People) -> None:
@@ -190,7 +221,7 @@ def test_lists_are_filtered_and_newest_first(web: Web, people: People) -> None:
     assert ids("runs?status=partial") == [second, first]
     assert ids("runs?status=queued&trigger=api") == [landed.queued]
     assert ids("runs?reason=records_refused") == [second, first]
-    assert ids("runs?source=nobody") == []
+    assert ids("runs?source=vendors_csv") == []
     assert ids(f"runs?started_after={instant}") == [second]
     assert ids(f"runs?started_before={instant}") == [first]
     quarantined = list(QuarantinedRecord.objects.order_by("-pk").values_list("pk", flat=True))

@@ -101,8 +101,8 @@ class Web:
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
     def read_log(self) -> list[dict[str, Any]]:
-        """The application's log lines, without gunicorn's own lines, which are not JSON."""
-        return [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        """All lines of the log. Each of them is JSON, gunicorn's own and warnings too."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def list_processes(self) -> list[int]:
         """The ids of the processes that serve requests."""

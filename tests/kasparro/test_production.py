@@ -371,11 +371,13 @@ def test_every_reason_has_an_entry_in_the_runbook() -> None:
 
 # --- workflows ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize("path", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
-def test_workflows_have_few_permissions_and_pin_actions_to_a_version(path: Path) -> None:
+def test_workflows_have_few_permissions_and_pin_actions_by_commit(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}
     steps = [step for job in workflow["jobs"].values() for step in job.get("steps", ())]
     actions = [step["uses"] for step in steps if "uses" in step]
     assert actions
-    assert [action for action in actions if not re.fullmatch(r"[\w-]+/[\w-]+@v\d+", action)] == []
+    assert [action for action in actions if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", action)] == []
+    # The comment names the version, by which people and update services read the commit.
+    assert len(re.findall(r"@[0-9a-f]{40}  # v\d+\.\d+\.\d+$", path.read_text(), re.MULTILINE)) == len(actions)
     assert all("timeout-minutes" in job for job in workflow["jobs"].values() if "steps" in job)
