@@ -76,6 +76,9 @@ def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
     if not _is_interval(getattr(source, "every", None)):
         hint = 'Add to the class: every = a timedelta, or a crontab of five fields such as "0 6 * * 1-5".'
         yield Error(f"{path} has no usable every.", hint=hint, id="etl.E004")
+    if isinstance(source.secrets, str):
+        hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
+        yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")

@@ -3,8 +3,10 @@
 `conf.ETL_BATCH_SIZE` is the project's Django setting of that name, or the default.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
 
@@ -104,22 +106,37 @@ def text(default: str, meaning: str, *, fits: Callable[[Any], object] = str, hin
     return Setting(default, meaning, hint, _checked(str, fits), fits, may_be_secret=True)
 
 
-def items(default: Sequence[str], meaning: str) -> Setting[Sequence[str]]:
-    """A list of strings, separated by commas in the environment."""
+def items(
+    default: Sequence[str],
+    meaning: str,
+    *,
+    fits_item: Callable[[str], object] = str,
+    hint: str = "Use a list of strings.",
+) -> Setting[Sequence[str]]:
+    """A list of strings, separated by commas in the environment; `fits_item` raises ValueError for a wrong one."""
 
     def fits(value: Any) -> None:
         if isinstance(value, str) or not all(isinstance(item, str) for item in value):
             raise ValueError(value)
+        for item in value:
+            fits_item(item)
 
     def parse(text: str) -> list[str]:
         return [item.strip() for item in text.split(",") if item.strip()]
 
-    return Setting(default, meaning, "Use a list of strings.", parse, fits)
+    return Setting(default, meaning, hint, _checked(parse, fits), fits)
 
 
 def _is_rate(value: str) -> None:
     if value:
         limits.parse(value)
+
+
+def _is_peer(value: str) -> None:
+    """Raise ValueError unless the value is a host name, an address or a network."""
+    looks_like_numbers = re.fullmatch(r"[0-9.]+", value) is not None
+    if looks_like_numbers or not re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", value):
+        ip_network(value)
 
 
 class Settings:
@@ -142,6 +159,12 @@ class Settings:
     ETL_HTTP_TIMEOUT_SECONDS = seconds(30, "The longest time without a byte from the server.", least=0.1)
     ETL_HTTP_DEADLINE_SECONDS = seconds(300, "The longest time for one complete response.", least=0.1)
     ETL_HTTP_MAX_BYTES = whole(1 << 30, "The largest response, after decompression.", least=1)
+    ETL_HTTP_ALLOW = items(
+        (),
+        "Host names, addresses and networks that sources may reach although they are not public.",
+        fits_item=_is_peer,
+        hint="Use host names, addresses or networks such as erp.example.com, 10.0.3.4 or 10.0.0.0/8.",
+    )
 
     ETL_PRUNE_RAW_DAYS = days(365, "Age at which `prune` removes superseded raw records.")
     ETL_PRUNE_KEEP_VERSIONS = whole(3, "Number of raw versions of a record to keep regardless of age.", least=1)

@@ -3,6 +3,7 @@
 import logging
 import time
 
+from etl.conf import conf
 from etl.http import rate_limits
 from etl.judgement import Judge
 from etl.readers.content import Opening
@@ -18,6 +19,11 @@ class _PreviewContext:
     """The context of a read that belongs to no run."""
 
     max_wait_seconds: float = MAX_WAIT_SECONDS
+
+    @property
+    def seconds_left(self) -> float:
+        """As for a run, so that a preview shows what a run would do."""
+        return conf.ETL_BATCH_DEADLINE_SECONDS
 
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)

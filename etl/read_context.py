@@ -8,6 +8,10 @@ class ReadContext(Protocol):
 
     max_wait_seconds: float
 
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the run loses its source, unless a batch lands (ETL_BATCH_DEADLINE_SECONDS)."""
+
     def wait(self, seconds: float) -> None:
         """Sleep. If something ends the run (an interruption, a lost lease), raise it at once."""
 

@@ -25,6 +25,11 @@ class Deadline:
         self.descriptors: list[int] = []
         """Duplicates: by the deadline a connection may be closed and its number reused for another file."""
 
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the deadline passes; 0 afterwards."""
+        return max(0.0, self.ends_at - time.monotonic())
+
     def cover(self, descriptor: int) -> None:
         """Shut this connection down at the deadline, or now if the deadline has passed."""
         with _lock:

@@ -34,7 +34,7 @@ class Reason(StrEnum):
     INTERRUPTED = "interrupted"  # failed: Ctrl-C or SIGTERM
     RATE_LIMITED = "rate_limited"  # failed: the source asks for a long wait
     SOURCE_UNREACHABLE = "source_unreachable"  # failed: no response, after all retries
-    SOURCE_REFUSED = "source_refused"  # failed: 4xx or TLS
+    SOURCE_REFUSED = "source_refused"  # failed: 4xx, TLS, or an address that is not permitted
     SOURCE_UNREADABLE = "source_unreadable"  # failed: missing, malformed, too large
     TIMED_OUT = "timed_out"  # failed: the task's time limit
     OUT_OF_MEMORY = "out_of_memory"  # failed

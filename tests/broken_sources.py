@@ -33,6 +33,11 @@ class Unfit(Nameless):
     unified = {"external_id": "product_id", "name": "name", "value": "category"}
 
 
+class OneSecret(Nameless):
+    name = "one_secret"
+    secrets = "a-key"
+
+
 class Note(Contract):
     number: Text
     title: Text | None

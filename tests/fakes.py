@@ -11,6 +11,7 @@ class RecordingContext:
     """A `ReadContext` that records notes and waits. It sleeps at most `patience` seconds of a wait."""
 
     max_wait_seconds: float = 60
+    seconds_left: float = float("inf")
     patience: float = 0
     notes: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)

@@ -1,20 +1,24 @@
 """One attempt at a GET: a deadline ends it, credentials are sent to one origin, the body becomes a local copy."""
 
 import hashlib
+import logging
 import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import partial
+from contextvars import ContextVar
 from http import HTTPStatus
 from typing import Any, BinaryIO
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase, HTTPBasicAuth
+from requests.utils import get_auth_from_url
 
 from etl.conf import conf
 from etl.exceptions import SourceError
-from etl.http.addresses import hide_secrets
+from etl.http.addresses import find_host
+from etl.http.connections import GuardedAdapter
+from etl.http.peers import Peers
 from etl.http.request import Body, Request
 from etl.http.retries import RETRIED_STATUSES, AttemptFailed
 from etl.local_copy import LocalCopy
@@ -23,81 +27,74 @@ from etl.vocabulary import Reason
 
 READ_BYTES = 64 << 10
 USER_AGENT = "kasparro"
+MOST_OF_A_TEXT = 200
+LEAST_TIMEOUT_SECONDS = 0.001
+"""urllib3 takes no 0."""
+
+
+_is_attempting: ContextVar[bool] = ContextVar("is_attempting", default=False)
+
+
+def _is_by_others(record: logging.LogRecord) -> bool:
+    """Whether another user of urllib3 caused the line: it would show our URL with its query, and what a server says."""
+    return not _is_attempting.get()
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_is_by_others)
 
 
 def _refuse_if_passed(deadline: Deadline) -> None:
     """Raise AttemptFailed: the deadline has shut down the connection, which looks like the end of the body."""
-    if deadline.has_passed:
-        raise AttemptFailed(f"the response was not complete after {deadline.seconds:g} s")
+    if not deadline.seconds_left:
+        raise AttemptFailed(f"the response was not complete after {round(deadline.seconds, 1):g} s")
 
 
-class _Connection(urllib3.connection.HTTPConnection):
-    """A connection that the attempt's deadline shuts down."""
+class _DeclaredAuth(AuthBase):
+    """Sends user and password of the address itself. It also keeps requests from taking others from a `.netrc`."""
 
-    def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.deadline = deadline
-
-    def connect(self) -> None:
-        super().connect()
-        self.deadline.cover(self.sock.fileno())
-
-
-class _TlsConnection(urllib3.connection.HTTPSConnection):
-    """Like `_Connection`, over TLS."""
-
-    def __init__(self, *arguments: Any, deadline: Deadline, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.deadline = deadline
-
-    def connect(self) -> None:
-        super().connect()
-        assert self.sock is not None
-        self.deadline.cover(self.sock.fileno())
-
-
-class _Adapter(HTTPAdapter):
-    """Opens connections that the deadline shuts down, directly or through a proxy. Does not retry."""
-
-    def __init__(self, deadline: Deadline) -> None:
-        super().__init__(max_retries=0)
-        self.deadline = deadline
-
-    def get_connection_with_tls_context(self, *arguments: Any, **options: Any) -> Any:
-        pool: Any = super().get_connection_with_tls_context(*arguments, **options)
-        kind = _TlsConnection if pool.scheme == "https" else _Connection
-        pool.ConnectionCls = partial(kind, deadline=self.deadline)
-        return pool
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        user, password = get_auth_from_url(request.url or "")
+        return HTTPBasicAuth(user, password)(request) if user or password else request
 
 
 class Attempt(requests.Session):
-    """One attempt, including its redirects. Credentials are sent only to the origin of the request."""
+    """One attempt, including its redirects: each of them reaches only permitted peers, and none leads away from TLS.
 
-    def __init__(self, deadline: Deadline) -> None:
+    Credentials are sent only to the origin of the request. Proxies come from the environment, credentials never do.
+    """
+
+    def __init__(self, request: Request, deadline: Deadline) -> None:
         super().__init__()
+        self.source_request = request
         self.deadline = deadline
-        self.secret_headers: tuple[str, ...] = ()
+        self.peers = Peers.of(request)
+        self.auth = _DeclaredAuth()
         self.max_redirects = 5
         self.hooks["response"].append(_drop_redirect_body)
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(deadline))
+            self.mount(scheme, GuardedAdapter(deadline, self.peers))
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
-        super().rebuild_auth(prepared_request, response)  # type: ignore[no-untyped-call]
+        """Replace the parent's method, which sends credentials of a `.netrc` to a redirect's target."""
         former, following = response.request.url or "", prepared_request.url or ""
+        if _is_secure(former) and not _is_secure(following):
+            host = self.source_request.mask(find_host(following))[:MOST_OF_A_TEXT]
+            raise self.peers.refuse(f"it redirects from https to an address of {host} without TLS")
         if self.should_strip_auth(former, following):  # type: ignore[no-untyped-call]
-            for name in self.secret_headers:
+            for name in ("Authorization", *self.source_request.headers):
                 prepared_request.headers.pop(name, None)
 
-    def download(self, request: Request, validators: Mapping[str, str], file: BinaryIO) -> Body | None:
+    def download(self, validators: Mapping[str, str], file: BinaryIO) -> Body | None:
         """Return the body, or None if it is not modified.
 
         Raises AttemptFailed if another attempt may succeed, otherwise SourceError.
         """
-        self.secret_headers = tuple(request.headers)
+        request = self.source_request
         condition = _make_condition(request, validators)
         headers = {"User-Agent": USER_AGENT, **condition, **request.headers}
-        timeout = min(conf.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds)
+        attempting = _is_attempting.set(True)
+        timeout = max(LEAST_TIMEOUT_SECONDS, min(conf.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds_left))
         try:
             with self.get(request.url, headers=headers, timeout=timeout, stream=True) as response:
                 _refuse_if_passed(self.deadline)
@@ -109,6 +106,8 @@ class Attempt(requests.Session):
             _refuse_if_passed(self.deadline)
             # Without its cause, because the libraries' messages contain the URL with its credentials.
             raise _translate(error, request) from None
+        finally:
+            _is_attempting.reset(attempting)
 
 
 def _drop_redirect_body(response: requests.Response, **options: Any) -> None:
@@ -117,14 +116,30 @@ def _drop_redirect_body(response: requests.Response, **options: Any) -> None:
         response.close()
 
 
+def _is_secure(url: str) -> bool:
+    return url.lower().startswith("https:")
+
+
+def _decode(text: str) -> str:
+    """Return a text of a response's head, which was read as Latin-1, as the UTF-8 that it often is."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        return text
+
+
+def _show(text: str, request: Request) -> str:
+    """Return a server's text for a message: without control characters and secrets, and short."""
+    return request.mask("".join(letter for letter in text if letter.isprintable()))[:MOST_OF_A_TEXT]
+
+
 def _refuse_bad_status(response: requests.Response, request: Request, *, is_conditional: bool) -> None:
     status = response.status_code
-    reason = "".join(letter for letter in str(response.reason or "") if letter.isprintable())
-    line = f"{status} {reason}".strip()
+    line = f"{status} {_show(_decode(str(response.reason or '')), request)}".strip()
     if status in RETRIED_STATUSES:
         raise AttemptFailed(line, response.headers.get("Retry-After"))
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
-        raise SourceError(f"{hide_secrets(request.url)} responded with {line}.", Reason.SOURCE_REFUSED)
+        raise SourceError(f"{request.location} responded with {line}.", Reason.SOURCE_REFUSED)
 
 
 def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, request: Request) -> LocalCopy:
@@ -137,7 +152,7 @@ def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, requ
         size += file.write(block)
         if size > conf.ETL_HTTP_MAX_BYTES:
             limit = f"{conf.ETL_HTTP_MAX_BYTES} bytes (ETL_HTTP_MAX_BYTES)"
-            raise SourceError(f"{hide_secrets(request.url)} sent more than {limit}.")
+            raise SourceError(f"{request.location} sent more than {limit}.")
     _refuse_if_passed(deadline)
     if not size and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
         raise AttemptFailed("the connection was cut off before the body")  # truncated headers look complete
@@ -147,9 +162,9 @@ def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, requ
 
 def _translate(error: Exception, request: Request) -> Exception:
     """Return the SourceError or AttemptFailed for an error of the libraries."""
-    where = hide_secrets(request.url)
+    where, cause = request.location, _show(_name_cause(error), request)
     if _is_caused_by(error, ssl.SSLError) and not _is_caused_by(error, ssl.SSLEOFError):  # EOF: cut off, not refused
-        return SourceError(f"{where}: no trusted TLS connection ({_name_cause(error)}).", Reason.SOURCE_REFUSED)
+        return SourceError(f"{where}: no trusted TLS connection ({cause}).", Reason.SOURCE_REFUSED)
     permanent = (
         requests.exceptions.InvalidURL,
         requests.exceptions.MissingSchema,
@@ -167,7 +182,7 @@ def _translate(error: Exception, request: Request) -> Exception:
         return AttemptFailed(f"no response within {conf.ETL_HTTP_TIMEOUT_SECONDS:g} s")
     if isinstance(error, OSError) and not isinstance(error, (requests.RequestException, ConnectionError)):
         return SourceError(f"{where}: the response can't be stored in {tempfile.gettempdir()}: {error.strerror}.")
-    return AttemptFailed(f"connection error ({_name_cause(error)})")
+    return AttemptFailed(f"connection error ({cause})")
 
 
 def _find_causes(error: BaseException) -> Iterator[BaseException]:
@@ -189,6 +204,8 @@ def _is_caused_by(error: BaseException, kind: type[BaseException]) -> bool:
 
 def _name_cause(error: BaseException) -> str:
     *_, last = _find_causes(error)
+    if str(last).startswith("Tunnel connection failed"):  # with the proxy's status, and nothing of the address
+        return f"the proxy responded with {str(last).partition(': ')[2]}"
     return getattr(last, "strerror", None) or type(last).__name__
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from etl.http import masking
+from etl.http.addresses import find_host, hide_secrets
 from etl.local_copy import LocalCopy
 
 
@@ -11,11 +13,27 @@ class Request:
     """The URL to get. `headers` may contain credentials and are sent only to the URL's own origin.
 
     `rate_limit`: the most requests that all workers together send to the host (`10/minute`); empty for no limit.
+    `secrets`: parts of the URL's path that no text may show.
     """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     rate_limit: str = ""
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def location(self) -> str:
+        """The address for messages, without anything secret."""
+        return hide_secrets(self.url, self.secrets)
+
+    @property
+    def host(self) -> str:
+        """The host for messages and rate limits."""
+        return masking.mask(find_host(self.url), self.secrets)
+
+    def mask(self, text: str) -> str:
+        """Mask in the text everything that this request sends in confidence: what a server says may echo it."""
+        return masking.mask(text, (*self.secrets, *masking.find_secrets(self.url, self.headers)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,9 @@
-"""Decides which failed attempts to repeat and how long to wait before the next one."""
+"""Decides which failed attempts to repeat, how long to wait before the next one, and when the time is used up."""
 
 import random
 import re
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Self
@@ -10,10 +12,12 @@ import urllib3
 
 from etl.conf import conf
 from etl.exceptions import RateLimited, TransientSourceError
-from etl.http.addresses import hide_secrets
 from etl.http.request import Request
+from etl.read_context import ReadContext
 
 LONGEST_RETRY_AFTER = timedelta(days=1)
+SHARE_OF_BATCH_DEADLINE = 0.9
+LEAST_SHARE_OF_AN_ATTEMPT = 0.01
 RETRIED_STATUSES = frozenset({429, *range(500, 600)})
 
 
@@ -23,6 +27,33 @@ class AttemptFailed(Exception):
     def __init__(self, message: str, retry_after: str | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class TimeBudget:
+    """The time for all attempts of one request and their waits. It leaves some, in which a batch can land."""
+
+    seconds: float
+    ends_at: float
+
+    @classmethod
+    def of(cls, context: ReadContext) -> Self:
+        """Return the budget of a request that begins now."""
+        seconds = max(0.0, context.seconds_left) * SHARE_OF_BATCH_DEADLINE
+        return cls(seconds, time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """The seconds that are left."""
+        return max(0.0, self.ends_at - time.monotonic())
+
+    def refuse_if_short(self, wait: float, failure: AttemptFailed, request: Request) -> None:
+        """Raise TransientSourceError if too little is left after this wait for another attempt."""
+        if self.left - wait < self.seconds * LEAST_SHARE_OF_AN_ATTEMPT:
+            raise TransientSourceError(
+                f"{request.location} failed: the time for a request and its retries is used up"
+                f" ({round(self.seconds, 1):g} s of ETL_BATCH_DEADLINE_SECONDS). The last attempt: {failure}."
+            ) from None
 
 
 class SourceRetry(urllib3.Retry):
@@ -53,10 +84,10 @@ class SourceRetry(urllib3.Retry):
     def after(self, failure: AttemptFailed, request: Request) -> "SourceRetry":
         """Return the retry that follows this failure. Raises TransientSourceError after the last one."""
         try:
-            following = self.increment("GET", hide_secrets(request.url), error=_as_urllib3(failure))
+            following = self.increment("GET", request.location, error=_as_urllib3(failure))
         except urllib3.exceptions.HTTPError:
             tries = f"after {self.most} {'retry' if self.most == 1 else 'retries'}"
-            raise TransientSourceError(f"{hide_secrets(request.url)} failed {tries}: {failure}.") from None
+            raise TransientSourceError(f"{request.location} failed {tries}: {failure}.") from None
         following.most = self.most
         return following
 
@@ -84,10 +115,10 @@ def _as_urllib3(failure: AttemptFailed) -> Exception:
 
 
 def describe_long_wait(seconds: float, failure: AttemptFailed, request: Request) -> RateLimited:
-    """Return the error for a wait that is longer than `max_wait_seconds`."""
+    """Return the error for a wait that is longer than the read can spend."""
     retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
     return RateLimited(
-        f"{hide_secrets(request.url)} requires a wait of {seconds:.0f} s ({failure}):"
+        f"{request.location} requires a wait of {seconds:.0f} s ({failure}):"
         f" try again at {retry_at:%Y-%m-%d %H:%M:%S} UTC.",
         retry_at,
     )

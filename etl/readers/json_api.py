@@ -18,8 +18,8 @@ from etl.vocabulary import SourceKind
 class JsonApiSource(Source):
     """`GET {base_url}{endpoint}`, which returns a JSON array. Raw records are kept in `raw_api_data`.
 
-    Override `headers` to send credentials; they are sent only to the address's own host. `rate_limit`, such as
-    `10/minute`, is shared by all workers.
+    Override `headers` to send credentials; they are sent only to the address's own host. Declare a key in the address
+    by `secret`. `rate_limit`, such as `10/minute`, is shared by all workers.
     """
 
     kind = SourceKind.API
@@ -37,13 +37,12 @@ class JsonApiSource(Source):
 
     @property
     def location(self) -> str:
-        return hide_secrets(self.url)
+        return hide_secrets(self.url, self.secrets)
 
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
-        with open_body(
-            Request(self.url, self.headers, self.rate_limit), opening.validators, context, looks_cut
-        ) as body:
+        request = Request(self.url, self.headers, self.rate_limit, tuple(self.secrets))
+        with open_body(request, opening.validators, context, looks_cut) as body:
             if body is None:
                 yield None
             else:

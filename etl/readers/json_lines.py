@@ -30,7 +30,7 @@ class JsonLinesSource(Source):
 
     @property
     def location(self) -> str:
-        return hide_secrets(self.path) if self._is_remote() else str(find_base() / self.path)
+        return hide_secrets(self.path, self.secrets) if self._is_remote() else str(find_base() / self.path)
 
     def _is_remote(self) -> bool:
         return self.path.lower().startswith(("http://", "https://"))
@@ -41,7 +41,8 @@ class JsonLinesSource(Source):
             with copy_file(Path(self.location)) as copy:
                 yield JsonContent(copy, self.location)
             return
-        with open_body(Request(self.path), opening.validators, context, looks_cut) as body:
+        request = Request(self.path, secrets=tuple(self.secrets))
+        with open_body(request, opening.validators, context, looks_cut) as body:
             yield None if body is None else JsonContent(body.copy, self.location, validators=body.validators)
 
     def find_change(self) -> datetime | None:

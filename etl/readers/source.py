@@ -5,7 +5,7 @@ Readers don't know the tables: they get the last read's validators (`Opening`) a
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,6 +54,10 @@ class setting:  # noqa: N801  (reads as a word in a source's body)
         return str(getattr(conf if hasattr(Settings, self.name) else settings, self.name))
 
 
+class secret(setting):  # noqa: N801
+    """Like `setting`, for a key: where an address or a message would show it, it shows `***`."""
+
+
 class Source:
     """A system that Kasparro reads. A subclass declares what differs; see "Add a source" in the README.
 
@@ -81,6 +85,12 @@ class Source:
     def location(self) -> str:
         """The source's address for display, without credentials and query."""
         raise NotImplementedError
+
+    @property
+    def secrets(self) -> Sequence[str]:
+        """The keys that no address and no message may show; by default the attributes declared by `secret`."""
+        names = {name for kind in type(self).__mro__ for name, value in vars(kind).items() if isinstance(value, secret)}
+        return [getattr(self, name) for name in sorted(names)]
 
     def find_change(self) -> datetime | None:
         """Return when a local file last changed (UTC); None for a source that must be asked."""

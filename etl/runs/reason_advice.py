@@ -73,7 +73,8 @@ ADVICE: Mapping[Reason, Advice] = {
         "Try its address from the worker's machine. The next run tries again automatically.",
     ),
     Reason.SOURCE_REFUSED: Advice(
-        "The source refused the request (4xx, or TLS).", "Check the address, the credentials and the certificate."
+        "The source refused the request (4xx, or TLS), or it leads to an address that sources may not reach.",
+        "Check the address, the credentials and the certificate. ETL_HTTP_ALLOW permits private addresses.",
     ),
     Reason.SOURCE_UNREADABLE: Advice(
         "The content is missing, malformed or too large.",

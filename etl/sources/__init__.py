@@ -12,7 +12,7 @@ from etl.gates import Gates
 from etl.readers.csv_file import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
-from etl.readers.source import Source, lower, setting
+from etl.readers.source import Source, lower, secret, setting
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
@@ -35,6 +35,7 @@ __all__ = [
     "UnifiedFields",
     "ZonedTime",
     "lower",
+    "secret",
     "setting",
     "timedelta",
 ]

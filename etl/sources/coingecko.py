@@ -1,6 +1,6 @@
 """CoinGecko's list of coins: ids, symbols and names; it has no prices."""
 
-from etl.sources import Contract, JsonApiSource, NonBlank, setting, timedelta
+from etl.sources import Contract, JsonApiSource, NonBlank, secret, setting, timedelta
 
 
 class Coin(Contract):
@@ -13,7 +13,7 @@ class CoinGecko(JsonApiSource):
     name = "coingecko_api"
     base_url = setting("COINGECKO_BASE_URL")
     endpoint = "/coins/list"
-    api_key = setting("COINGECKO_API_KEY")
+    api_key = secret("COINGECKO_API_KEY")
     rate_limit = setting("ETL_RATE_LIMIT_COINGECKO")
     every = timedelta(minutes=15)
     contract = Coin

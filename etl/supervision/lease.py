@@ -58,6 +58,11 @@ class Lease:
         """Note that a batch has landed: the deadline starts again."""
         self._last_batch = time.monotonic()
 
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the batch deadline; below 0 after it."""
+        return self._last_batch + conf.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
+
     def wait(self, seconds: float) -> RunError | None:
         """Sleep while the run owns the source. If it has lost the source, return the error that ends the run."""
         self._is_lost.wait(seconds)
@@ -70,7 +75,7 @@ class Lease:
     def _keep(self) -> None:
         try:
             while not self._stopping.wait(self._next_wait()):
-                if time.monotonic() - self._last_batch >= conf.ETL_BATCH_DEADLINE_SECONDS:
+                if self.seconds_left <= 0:
                     self._end_lease()
                     return
                 if not self._renew():
@@ -79,8 +84,7 @@ class Lease:
             connection.close()
 
     def _next_wait(self) -> float:
-        until_deadline = self._last_batch + conf.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
-        return max(0.0, min(self.claim.lease_seconds / 3, MOST_RENEWAL_SECONDS, until_deadline))
+        return max(0.0, min(self.claim.lease_seconds / 3, MOST_RENEWAL_SECONDS, self.seconds_left))
 
     def _renew(self) -> bool:
         """Renew lease, heartbeat and lock. False if the run has lost the source: the lock is another run's then."""

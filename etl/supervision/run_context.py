@@ -25,6 +25,11 @@ class RunContext:
         self.lease = lease
         self.interruption = interruption
 
+    @property
+    def seconds_left(self) -> float:
+        """The seconds until the run loses its source, unless a batch lands."""
+        return self.lease.seconds_left
+
     def wait(self, seconds: float) -> None:
         """Sleep. An interruption or the loss of the source (LeaseLost, Overtaken) is raised at once."""
         self._raise_if_over(seconds)

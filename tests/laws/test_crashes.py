@@ -275,10 +275,13 @@ def test_a_signal_closes_the_run_and_releases_the_source_at_once(project: Projec
 def test_a_reader_that_hangs_loses_its_lease(project: Project) -> None:
     from sandbox.server import Sandbox
 
-    with Sandbox(plan="slow:5") as sandbox:
-        project.environment["COINGECKO_BASE_URL"] = sandbox.url
-        hung = project.start("ingest", "coingecko_api", ETL_BATCH_DEADLINE_SECONDS="1")
-        wait_until(lambda: sandbox.requests)
+    with Sandbox() as sandbox:
+        project.environment |= {
+            "COINGECKO_BASE_URL": sandbox.url,
+            "ETL_SOURCES": "tests.hanging_source.HangingCoins",
+        }
+        hung = project.start("ingest", "coingecko_api", ETL_BATCH_DEADLINE_SECONDS="1", HANG="on")
+        wait_until(lambda: Run.objects.filter(status="running").exists())
         outlive_the_lease("coingecko_api")
         (outcome,) = project.ingest("coingecko_api")
         assert outcome["new"] == 248

@@ -315,6 +315,7 @@ class Unwatched:
     """A read context for files, which neither wait nor retry."""
 
     max_wait_seconds = 0.0
+    seconds_left = 0.0
 
     def wait(self, seconds: float) -> None:
         raise AssertionError

@@ -3,7 +3,9 @@
 from tests.laws.seeding import Mistake, drop
 
 CONSTRAINTS = "tests/laws/test_constraints.py::"
+CREDENTIALS = "tests/http/test_credentials.py::"
 DELIVERY = "tests/laws/test_delivery.py::"
+PEERS = "tests/http/test_peers.py::"
 ONE_RUNNING = """\
 models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('source',), name='etl_runs_one_running'), """
 
@@ -92,7 +94,61 @@ MISTAKES = (
         14,
         "a key sent along to another host",
         "etl/http/attempt.py",
-        (("            for name in self.secret_headers:\n", "            for name in ():\n"),),
+        (('("Authorization", *self.source_request.headers)', '("Authorization",)'),),
         caught_by=("tests/http/test_client.py::test_credentials_are_not_sent_to_another_origin",),
+    ),
+    Mistake(
+        14,
+        "an address checked before the redirect only",
+        "etl/http/connections.py",
+        (
+            (
+                "found if self.proxy else self._choose(found)",
+                "found if self.proxy or self.host != self.peers.own_host else self._choose(found)",
+            ),
+        ),
+        caught_by=(
+            f"{PEERS}test_the_target_of_a_redirect_gets_no_byte_before_its_address_is_checked",
+            f"{PEERS}test_each_redirect_is_checked",
+        ),
+    ),
+    Mistake(
+        14,
+        "a name resolved a second time after its address was checked",
+        "etl/http/connections.py",
+        (
+            (
+                "for family, kind, protocol, _, address in found:",
+                "for family, kind, protocol, _, address in resolve(self._dns_host, self.port, self._limit()):",
+            ),
+        ),
+        caught_by=(f"{PEERS}test_the_address_that_was_checked_is_the_one_that_is_reached",),
+    ),
+    Mistake(
+        14,
+        "a redirect that leaves TLS",
+        "etl/http/attempt.py",
+        (("        if _is_secure(former) and not _is_secure(following):\n", "        if False:\n"),),
+        caught_by=(f"{PEERS}test_no_redirect_leads_from_https_to_http",),
+    ),
+    Mistake(
+        14,
+        "credentials of a .netrc sent",
+        "etl/http/attempt.py",
+        (("        self.auth = _DeclaredAuth()\n", ""),),
+        caught_by=(
+            f"{CREDENTIALS}test_a_netrc_adds_no_credentials",
+            f"{CREDENTIALS}test_a_netrc_does_not_replace_a_declared_header",
+        ),
+    ),
+    Mistake(
+        14,
+        "a key shown as the server echoes it",
+        "etl/http/attempt.py",
+        (("    return request.mask(", "    return str("),),
+        caught_by=(
+            f"{CREDENTIALS}test_a_reason_phrase_that_echoes_a_secret_is_masked",
+            "tests/http/test_runs.py::test_neither_events_nor_the_error_of_a_run_show_a_key_that_the_server_echoes",
+        ),
     ),
 )
