@@ -9,6 +9,7 @@ from etl.execution import sweep as sweeping
 from etl.execution.executor import execute_queued
 from etl.operations import quarantine
 from etl.pruning import prune_in_task
+from etl.runs import alert_sending
 from etl.storage.refusal_selection import Selection
 
 
@@ -28,6 +29,12 @@ def queue_due(source: str) -> None:
 def sweep() -> None:
     """Repair what was missed: schedule entries, due runs, abandoned runs and messages."""
     sweeping.sweep()
+
+
+@shared_task(name=alert_sending.SEND_TASK)
+def send_alerts() -> None:
+    """Send the alerts that wait."""
+    alert_sending.send_waiting()
 
 
 @shared_task(name="etl.tasks.prune")

@@ -6,7 +6,10 @@ from django.db.models.functions import Now
 
 from etl.clock import NOW
 from etl.models.columns import choices_of, known_words
-from etl.vocabulary import Status, Trigger
+from etl.vocabulary import Reason, Status, Trigger
+
+STOPPED = (Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)
+"""Reasons of runs that an operator stopped: they say nothing about their source."""
 
 
 class Run(models.Model):
@@ -70,6 +73,16 @@ class Run(models.Model):
                 condition=Q(finished_at__isnull=False, seen__gt=0),
                 name="etl_runs_last_that_read",
             ),
+            models.Index(
+                fields=("source", "-finished_at"),
+                condition=Q(finished_at__isnull=False) & ~Q(trigger="replay") & ~Q(reason__in=STOPPED),
+                name="etl_runs_last_reflecting",
+            ),
+            models.Index(
+                fields=("source", "-finished_at"),
+                condition=Q(finished_at__isnull=False, status__in=("success", "partial")) & ~Q(trigger="replay"),
+                name="etl_runs_last_success",
+            ),
         )
         constraints = (
             known_words("status", Status, "etl_runs"),
@@ -83,12 +96,7 @@ class Run(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(
-                    seen=F("new")
-                    + F("updated")
-                    + F("unchanged")
-                    + F("duplicate")
-                    + F("skipped")
-                    + F("quarantined"),
+                    seen=F("new") + F("updated") + F("unchanged") + F("duplicate") + F("skipped") + F("quarantined"),
                     new__gte=0,
                     updated__gte=0,
                     unchanged__gte=0,

@@ -13,6 +13,7 @@ from etl.fence import claims
 from etl.fence.claims import Claim
 from etl.fence.reads import end_read
 from etl.models import Run
+from etl.runs.alerts import note_closed_run
 from etl.runs.announcements import announce
 from etl.runs.events import add_event
 from etl.storage.snapshots import write_snapshot
@@ -130,6 +131,7 @@ def write_ending(cursor: Any, source: str, ending: Ending, **only_if: Any) -> No
     if Run.objects.filter(**only_if).update(**ending.columns):
         add_event(run_id, ending.event, ending.message)
         if ending.closes:
+            note_closed_run(cursor, source, run_id)
             transaction.on_commit(lambda: announce(run_id))
 
 
