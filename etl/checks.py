@@ -5,12 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from celery.schedules import crontab
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 from django.utils.module_loading import import_string
 
 from etl.conf import conf, list_settings
 from etl.contracts.contract import Contract, Field
 from etl.contracts.field_type import FieldType
+from etl.http.webhooks import parse_webhook
 from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
 
@@ -25,6 +26,18 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     """etl.E007: a setting of etl/conf.py has a value that can't be used."""
     problems = [(setting, setting.find_problem()) for setting in list_settings()]
     return [Error(problem, hint=setting.hint, id="etl.E007") for setting, problem in problems if problem is not None]
+
+
+@register(TAG)
+def check_webhooks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.W001: alerts are posted without a signature. Slack's format has no place for one."""
+    setting = type(conf).ALERT_WEBHOOKS
+    is_usable = setting.find_problem() is None
+    plain = [address for address in conf.ALERT_WEBHOOKS if not parse_webhook(address).is_slack] if is_usable else []
+    if not plain or conf.ALERT_WEBHOOK_SECRET:
+        return []
+    hint = "Set ALERT_WEBHOOK_SECRET to a long random string, and let the receiver check the signature."
+    return [Warning("Alerts to ALERT_WEBHOOKS are not signed.", hint=hint, id="etl.W001")]
 
 
 @register(TAG)

@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Generic, TypeVar, overload
+from urllib.parse import urlsplit
 
 import limits
 from django.conf import settings
 from redis.connection import parse_url
+
+SLACK_PREFIX = "slack+"
+"""Marks an address of ALERT_WEBHOOKS that takes Slack's format; addresses at Slack itself need no mark."""
 
 Value = TypeVar("Value")
 Number = TypeVar("Number", int, float)
@@ -127,6 +131,22 @@ def items(
     return Setting(default, meaning, hint, _checked(parse, fits), fits)
 
 
+def webhooks(meaning: str) -> Setting[Sequence[str]]:
+    """A list of http(s) addresses, which are never shown."""
+    every = items((), meaning)
+
+    def fits(value: Any) -> None:
+        every.fits(value)
+        for address in value:
+            parts = urlsplit(address.removeprefix(SLACK_PREFIX))
+            _ = parts.port  # raises ValueError if it is not a number
+            if parts.scheme not in ("http", "https") or not parts.hostname or not address.isprintable():
+                raise ValueError(address)
+
+    hint = "Use addresses such as https://example.org/alerts or slack+https://example.org/hook, separated by commas."
+    return Setting((), meaning, hint, _checked(every.parse, fits), fits, may_be_secret=True)
+
+
 def _is_rate(value: str) -> None:
     if value:
         limits.parse(value)
@@ -172,6 +192,9 @@ class Settings:
     ETL_PRUNE_EVENTS_DAYS = days(90, "Age at which `prune` removes run events.")
     ETL_PRUNE_RUNS_DAYS = days(365, "Age at which `prune` removes runs.")
     ETL_PRUNE_KEEP_RUNS = whole(100, "Number of runs of a source to keep regardless of age.", least=1)
+
+    ALERT_WEBHOOKS = webhooks("Addresses to which alerts are posted.")
+    ALERT_WEBHOOK_SECRET = text("", "The key of the signature of each alert that is posted.")
 
     REDIS_URL = text(
         "redis://localhost:6379/0",

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 BATCH = 5000
 """Number of rows that one transaction examines: few enough to remove in a fraction of a second."""
 
-RUNS, EVENTS = "etl_runs", "etl_run_events"
+RUNS, EVENTS, ALERTS = "etl_runs", "etl_run_events", "etl_alerts"
 
 _FIND_EVENTS = """
     WITH page AS MATERIALIZED (
@@ -115,6 +115,7 @@ def prune(
         (policy.quarantine_days, pruning.prune_quarantine),
         (policy.raw_days, lambda before: pruning.prune_raw(before, policy.keep_versions)),
         (policy.events_days, pruning.prune_events),
+        (policy.events_days, pruning.prune_alerts),
         (policy.runs_days, lambda before: pruning.prune_runs(before, policy.keep_runs)),
     )
     for days, step in steps:
@@ -158,6 +159,15 @@ class _Pruning:
                     self.pruned.rows[EVENTS, source] += len(ids)
                 else:
                     self.pruned.rows[EVENTS, source] += _remove_events(ids)
+
+    def prune_alerts(self, before: datetime) -> None:
+        """Remove old alerts; there are few, so a dry run counts them all at once."""
+        if self.is_dry_run:
+            found = run_removal.count_alerts(before, self.sources)
+            self.pruned.rows.update({(ALERTS, source): number for source, number in found.items()})
+            return
+        while not self._stops() and (removed := run_removal.remove_alerts(before, self.sources)):
+            self.pruned.rows.update({(ALERTS, source): number for source, number in removed.items()})
 
     def prune_runs(self, before: datetime, keep: int) -> None:
         refused = self._count_refused()
@@ -265,7 +275,8 @@ def _list_kept_runs(source: str, keep: int) -> set[int]:
     Without the run for the latest due instant, the sweeper would queue one for that instant again.
     """
     closed = Run.objects.filter(source=source, finished_at__isnull=False).order_by("-finished_at")
-    conditions = (Q(seen__gt=0), Q(status__in=(Status.SUCCESS, Status.PARTIAL)), REFLECTS_SOURCE)
+    succeeded = Q(status__in=(Status.SUCCESS, Status.PARTIAL))
+    conditions = (Q(seen__gt=0), succeeded, succeeded & REFLECTS_SOURCE, REFLECTS_SOURCE)
     kept = set(closed.values_list("pk", flat=True)[: max(keep, 1)])
     for condition in conditions:
         kept.update(closed.filter(condition).values_list("pk", flat=True)[:1])

@@ -10,6 +10,7 @@ from etl.execution import sweep as sweeping
 from etl.execution.executor import execute_queued
 from etl.operations import quarantine
 from etl.pruning import prune_in_task
+from etl.runs import alert_sending
 from etl.storage.refusal_selection import Selection
 
 # A task hands its run over after ETL_TASK_SECONDS; the limits only stop a task that hangs.
@@ -43,6 +44,12 @@ def queue_due(source: str) -> None:
 def sweep() -> None:
     """Repair what was missed: schedule entries, due runs, abandoned runs and messages."""
     sweeping.sweep()
+
+
+@shared_task(name=alert_sending.SEND_TASK, **OPTIONS)
+def send_alerts() -> None:
+    """Send the alerts that wait."""
+    alert_sending.send_waiting()
 
 
 @shared_task(name="etl.tasks.prune", **OPTIONS)

@@ -160,3 +160,35 @@ DURATION_BOUNDS = (
     "+Inf",
 )
 """Upper bounds of the histogram of run times in seconds, as Prometheus writes them. The triggers contain them too."""
+
+
+class StandingWord(StrEnum):
+    """How a source does now. etl/runs/standings.py chooses the word; every page, answer and alert shows this one."""
+
+    FINE = "fine"
+    REFUSING = "refusing"  # records that it refused are open
+    HELD = "held"  # its last read has landed, and the verdict waits for an operator
+    FAILING = "failing"  # its last run failed
+    LATE = "late"  # it was due, and no run has succeeded since
+    PAUSED = "paused"  # an operator switched its schedule off
+    NEVER_RUN = "never run"
+
+
+class AlertKind(StrEnum):
+    """What an alert reports."""
+
+    FAILING = "failing"
+    RECOVERED = "recovered"
+    REFUSING = "refusing"
+    LATE = "late"
+    HELD = "held"  # a verdict waits
+    DRIFT = "drift"
+
+
+class AlertState(StrEnum):
+    """The state of an alert's delivery."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    GIVEN_UP = "given_up"  # a receiver did not accept it for a day
+    NO_RECEIVER = "no_receiver"  # neither ADMINS nor ALERT_WEBHOOKS were set

@@ -58,7 +58,9 @@ class Environment:
 
     def read(self, setting: Setting[Value]) -> Value:
         """Return a setting of the pipeline: the variable of that name, or the setting's default."""
-        return self._parsed(setting.name, setting.default, setting.parse, setting.hint)
+        return self._parsed(
+            setting.name, setting.default, setting.parse, setting.hint, may_be_secret=setting.may_be_secret
+        )
 
     def items(self, name: str, default: list[str]) -> list[str]:
         """Split a comma-separated list; blanks around items and empty items are dropped."""
@@ -94,14 +96,17 @@ class Environment:
 
         return self._parsed(name, default, parse, hint)
 
-    def _parsed(self, name: str, default: Value, parse: Callable[[str], Value], hint: str) -> Value:
+    def _parsed(
+        self, name: str, default: Value, parse: Callable[[str], Value], hint: str, *, may_be_secret: bool = False
+    ) -> Value:
         text = self.text(name)
         if not text:
             return default
         try:
             return parse(text)
         except (ValueError, TypeError, KeyError, OverflowError, ValidationError):
-            self.problems.append(Problem(name, f"{name}={text!r} can't be used", hint))
+            shown = "" if may_be_secret else f"={text!r}"
+            self.problems.append(Problem(name, f"{name}{shown} can't be used", hint))
             return default
 
 

@@ -29,8 +29,9 @@ from api.views.base import ApiViewSet
 from etl.clock import write_time
 from etl.models import Run
 from etl.reports import statistics
+from etl.reports.known_sources import list_known
 from etl.reports.metrics import PipelineCollector
-from etl.reports.standing import Standing, read_standings
+from etl.reports.standing import Standing, read_standings, read_words
 from etl.supervision import liveness
 from etl.supervision.liveness import Alive
 
@@ -59,7 +60,9 @@ class HealthViewSet(ApiViewSet):
     def list(self, request: Request) -> Response:
         """Report `ok`, `degraded` (no Redis, workers or beat) or `error` (503: no database), within 2 s.
 
-        With a token, it also shows the workers, the time since beat was last seen and the state of each source.
+        With a token, it also shows the workers, the time since beat was last seen and the standing of each source.
+        A source's standing changes neither `status` nor the code of the response: they are about the service, and a
+        load balancer must not stop it because a source fails.
         """
         secret = find_secret(request)
         check = _probes.submit(_check_database, secret)
@@ -103,6 +106,7 @@ def _read_details(secret: str | None) -> tuple[bool, dict[str, Any]]:
 def _describe_standing(standing: Standing) -> dict[str, Any]:
     return {
         "source": standing.source,
+        "standing": standing.word,
         "last_run": _describe_run(standing.last_run),
         "last_reading_run": _describe_run(standing.last_reading_run),
         "lag_s": standing.lag_s,
@@ -139,7 +143,7 @@ class StatsViewSet(ApiViewSet):
     @describe(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
         """Runs, records and quarantine, in total and by source. The cost does not grow with any table."""
-        return Response(JsonText(statistics.read_statistics_json()))
+        return Response(JsonText(statistics.read_statistics_json(read_words(list_known()))))
 
 
 class Exposition(BaseRenderer):

@@ -40,7 +40,11 @@ class SourceViewSet(ApiViewSet):
 
 def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint | None) -> dict[str, Any]:
     run = standing.last_run
-    described: dict[str, Any] = {"source": standing.source, "is_configured": source is not None}
+    described: dict[str, Any] = {
+        "source": standing.source,
+        "standing": standing.word,
+        "is_configured": source is not None,
+    }
     if source is not None:
         described |= {
             "kind": source.kind,
@@ -55,6 +59,7 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
         "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
         "held_by_run": checkpoint.owner_run_id if checkpoint else None,
         "last_run": RunSerializer(run).data if run else None,
+        "lag_s": standing.lag_s,
         "next_try_at": write_time(standing.next_try_at),
     }
 

@@ -229,6 +229,11 @@ def show_status(status: str) -> SafeString:
     return format_html('<span class="etl-status etl-{}">{}</span>', status, status)
 
 
+def show_standing(word: str) -> SafeString:
+    """Render a source's standing as a coloured word."""
+    return format_html('<span class="etl-status etl-standing-{}">{}</span>', word.replace(" ", "-"), word)
+
+
 def link_list(model: str, text: object, **filters: Any) -> SafeString:
     """Render a number or word as a link to the filtered list of this `etl` model."""
     query = f"?{urlencode(filters)}" if filters else ""

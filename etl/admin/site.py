@@ -30,15 +30,17 @@ from etl.models import (
     SchemaSnapshot,
     UnifiedRecord,
 )
-from etl.reports.overview import Overview, SourceLine, read_overview
+from etl.reports.overview import MOST_OF_A_SOURCES_DAY, SHOWN_DAYS, Overview, SourceLine, read_overview
+from etl.vocabulary import Status
 
 DAY_SECONDS = 86_400
 DAY_WIDTH = 960
 ROW_HEIGHT = 22
-BAR_WIDTH = 5
-BAR_GAP = 2
-BAR_HEIGHT = 24
 NARROWEST = 3
+DAY_STEP, DAY_BAR = 12, 9
+CHART_HEIGHT = 36
+LEAST_REFUSED = 2
+"""Pixels of the part that was refused: one record of a million is to be seen, too."""
 
 
 PAGES: Mapping[type[Model], type[ReadOnlyAdmin]] = {
@@ -86,41 +88,71 @@ class PipelineAdminSite(admin.AdminSite):
 def describe_overview(request: HttpRequest) -> dict[str, Any]:
     """Return the context of the overview's template. Positions are in pixels of their drawing."""
     overview = read_overview()
-    most = max((run["seen"] for line in overview.sources for run in line.runs), default=0)
     return {
         "may_operate": may_operate(request),
         "now": overview.now,
-        "lines": [_describe_line(line, most) for line in overview.sources],
+        "lines": [_describe_line(line) for line in overview.sources],
         "day": _draw_day(overview),
         "live": [_describe_live(run) for run in overview.live],
         "waiting": overview.waiting,
         "reasons": _scale_reasons(overview.reasons),
+        "unsent": overview.unsent,
+        "chart_height": CHART_HEIGHT,
+        "bar_width": DAY_BAR,
+        "shown_days": SHOWN_DAYS,
     }
 
 
-def _describe_line(line: SourceLine, most: int) -> dict[str, Any]:
+def _describe_line(line: SourceLine) -> dict[str, Any]:
     figures, standing = line.figures, line.standing
     last_success = figures["last_success_at"]
     return {
         "source": standing.source,
+        "standing": standing.word,
         "last": standing.last_run,
         "reading": standing.last_reading_run,
         "last_success": datetime.fromisoformat(last_success) if last_success else None,
         "lag": describe_seconds(standing.lag_s) if standing.lag_s else "",
-        "is_scheduled": standing.lag_s is not None,
         "next_try": standing.next_try_at,
         "records": figures["records"],
         "quarantined": figures["quarantined"],
         "drift": line.unacknowledged,
-        "bars": [_draw_bar(index, run, most) for index, run in enumerate(line.runs)],
-        "bars_width": max(len(line.runs), 1) * (BAR_WIDTH + BAR_GAP),
+        "month": _draw_month(line.days),
     }
 
 
-def _draw_bar(index: int, run: dict[str, Any], most: int) -> dict[str, Any]:
-    """Draw a run in the colour of its status. The height is the logarithm of the number of records it saw."""
-    height = NARROWEST + (BAR_HEIGHT - NARROWEST) * math.log1p(run["seen"]) / math.log1p(most) if most else NARROWEST
-    return {**run, "x": index * (BAR_WIDTH + BAR_GAP), "y": round(BAR_HEIGHT - height, 1), "height": round(height, 1)}
+def _draw_month(days: list[dict[str, Any]]) -> dict[str, Any]:
+    """Draw a bar for each day and a line through the durations, each scaled to the source's own highest value.
+
+    A bar's height shows the records (their logarithm), its upper part the refused share.
+    """
+    most = max((day["seen"] for day in days), default=0)
+    longest = max((day["seconds"] or 0 for day in days), default=0)
+    bars = [_draw_bar(day, most) for day in sorted(days, key=lambda day: -day["ago"])]
+    points = [
+        f"{bar['x'] + DAY_BAR / 2:g},{CHART_HEIGHT - CHART_HEIGHT * bar['seconds'] / longest:.1f}"
+        for bar in bars
+        if bar["seconds"] is not None and longest
+    ]
+    return {"bars": bars, "line": " ".join(points) if len(points) > 1 else "", "width": SHOWN_DAYS * DAY_STEP}
+
+
+def _draw_bar(day: dict[str, Any], most: int) -> dict[str, Any]:
+    scale = math.log1p(day["seen"]) / math.log1p(most) if most else 0
+    height = NARROWEST + (CHART_HEIGHT - NARROWEST) * scale
+    share = day["refused"] / day["seen"] if day["seen"] else 0
+    refused = max(LEAST_REFUSED, height * share) if share else 0
+    return {
+        **day,
+        "x": (SHOWN_DAYS - 1 - day["ago"]) * DAY_STEP,
+        "y": round(CHART_HEIGHT - height, 1),
+        "height": round(height, 1),
+        "refused_height": round(refused, 1),
+        "percent": round(100 * share, 2),
+        "time": describe_seconds(day["seconds"]),
+        "status": Status.FAILED if day["failed"] == day["runs"] else Status.SUCCESS,
+        "is_part": day["runs"] >= MOST_OF_A_SOURCES_DAY,
+    }
 
 
 def _draw_day(overview: Overview) -> dict[str, Any]:

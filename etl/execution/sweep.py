@@ -6,12 +6,16 @@ from functools import partial
 
 from etl.clock import read_clock
 from etl.fence import task_leases
-from etl.models import Run
-from etl.runs import orders, schedule
+from etl.models import AnnouncedStanding, Run
+from etl.readers.source import Source
+from etl.runs import alert_sending, alerts, orders, schedule
 from etl.runs.attempts import abandon_stale
 from etl.runs.backoff import find_next_tries
+from etl.runs.ending import take_turn
 from etl.runs.events import describe_process
+from etl.runs.standings import find_standings
 from etl.sources.registry import find_source, list_sources
+from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Status, Trigger
 
 logger = logging.getLogger(__name__)
@@ -21,7 +25,7 @@ LEASE_SECONDS = 60
 
 
 def sweep() -> None:
-    """Create missing schedule entries, queue due runs, close abandoned runs and send unsent messages.
+    """Create missing schedule entries, queue due runs, close abandoned runs, send unsent messages and alerts.
 
     Each source is swept separately, so that one failure does not stop the others. Only one sweep runs at a time: a
     second one returns at once while the first one's lease lives.
@@ -51,6 +55,10 @@ def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"the abandoned run of {name}", partial(abandon_stale, name)
     for run_id in orders.list_waiting():
         yield f"the message about run {run_id}", partial(orders.send, run_id)
+    for source in _find_changed():
+        yield f"the standing of {source.name}", partial(_note_standing, source)
+    if alert_sending.has_waiting():
+        yield "the alerts", alert_sending.request_sending
 
 
 def queue_due(source_name: str) -> None:
@@ -69,3 +77,22 @@ def _make_entry(source_name: str) -> None:
     source = find_source(source_name)
     if source is not None:
         schedule.make_missing_entry(source)
+        schedule.note_entry(source)
+
+
+def _find_changed() -> list[Source]:
+    """Return the sources whose standing is not the announced one."""
+    sources = list_sources()
+    announced = AnnouncedStanding.objects.in_bulk([source.name for source in sources])
+    found = find_standings([source.name for source in sources], sources)
+    return [
+        source
+        for source, each in zip(sources, found, strict=True)
+        if alerts.needs_note(each, announced.get(source.name))
+    ]
+
+
+def _note_standing(source: Source) -> None:
+    with bounded_transaction(durable=True) as cursor:
+        take_turn(cursor, source.name)
+        alerts.note_standing(cursor, source)

@@ -3,6 +3,7 @@
 Only the pipeline writes to these tables. All times that a decision depends on come from the database's clock.
 """
 
+from etl.models.alerts import Alert, AnnouncedStanding
 from etl.models.checkpoints import Checkpoint
 from etl.models.columns import JsonTextField
 from etl.models.leases import TaskLease
@@ -24,6 +25,8 @@ from etl.models.totals import Total
 
 __all__ = [
     "RAW_MODELS",
+    "Alert",
+    "AnnouncedStanding",
     "AnyRawRecord",
     "Checkpoint",
     "JsonTextField",

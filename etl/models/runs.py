@@ -6,7 +6,10 @@ from django.db.models.functions import Now
 
 from etl.clock import NOW
 from etl.models.columns import choices_of, known_words
-from etl.vocabulary import Status, Trigger
+from etl.vocabulary import Reason, Status, Trigger
+
+STOPPED = (Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)
+"""Reasons of runs that an operator stopped: they say nothing about their source."""
 
 
 class Run(models.Model):
@@ -71,6 +74,16 @@ class Run(models.Model):
                 fields=("source", "-finished_at"),
                 condition=Q(finished_at__isnull=False, seen__gt=0),
                 name="etl_runs_last_that_read",
+            ),
+            models.Index(
+                fields=("source", "-finished_at"),
+                condition=Q(finished_at__isnull=False) & ~Q(trigger="replay") & ~Q(reason__in=STOPPED),
+                name="etl_runs_last_reflecting",
+            ),
+            models.Index(
+                fields=("source", "-finished_at"),
+                condition=Q(finished_at__isnull=False, status__in=("success", "partial")) & ~Q(trigger="replay"),
+                name="etl_runs_last_success",
             ),
         )
         constraints = (

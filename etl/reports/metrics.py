@@ -14,9 +14,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from etl.reports.statistics import Gauges, Total, read_gauges, read_totals
+from etl.runs.standings import Found, find_standings
+from etl.sources.registry import list_sources
 from etl.supervision import liveness
 from etl.supervision.liveness import Alive
-from etl.vocabulary import COUNTED_OUTCOMES, DURATION_BOUNDS, Reason, Status, TotalName
+from etl.vocabulary import COUNTED_OUTCOMES, DURATION_BOUNDS, Reason, StandingWord, Status, TotalName
 
 logger = logging.getLogger(__name__)
 
@@ -39,10 +41,15 @@ class PipelineCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything in two statements, regardless of the tables' size, and one request to Redis."""
+        """Read everything in four statements, regardless of the tables' size, and one request to Redis."""
         up = GaugeMetricFamily("etl_up", "Whether the pipeline's database could be read.")
         try:
-            families = [*_describe_pipeline(read_gauges(), read_totals()), *_describe_alive(liveness.find_alive())]
+            gauges = read_gauges()
+            families = [
+                *_describe_pipeline(gauges, read_totals()),
+                *_describe_standings(find_standings([gauge.source for gauge in gauges], list_sources())),
+                *_describe_alive(liveness.find_alive()),
+            ]
         except Exception as error:  # noqa: BLE001  (boundary: a scrape reports a failure, it does not fail)
             logger.warning("The pipeline's metrics can't be read: %s", type(error).__name__)
             families = []
@@ -102,6 +109,24 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
         [(g.source, nan if g.checkpoint_age_s is None else g.checkpoint_age_s) for g in gauges],
     )
     yield _gauge("etl_runs_due", "Queued runs that are due.", [(g.source, g.due_runs) for g in gauges])
+    given_up = max((gauge.given_up_alerts for gauge in gauges), default=0)
+    yield GaugeMetricFamily("etl_alerts_given_up", "Stored alerts that were not delivered for a day.", given_up)
+
+
+def _describe_standings(found: Iterable[Found]) -> Iterator[Metric]:
+    standing = GaugeMetricFamily(
+        "etl_source_standing", "1 for the standing of the source, 0 for the others.", labels=["source", "standing"]
+    )
+    lag = GaugeMetricFamily(
+        "etl_source_lag_seconds",
+        "Seconds since the first due instant that was missed; NaN without a schedule that is on.",
+        labels=["source"],
+    )
+    for each in found:
+        for word in StandingWord:
+            standing.add_metric([each.source, word], each.word == word)
+        lag.add_metric([each.source], nan if each.lag_s is None else each.lag_s)
+    yield from (standing, lag)
 
 
 def _describe_alive(alive: Alive | None) -> Iterator[Metric]:

@@ -8,14 +8,20 @@ from typing import Any
 
 from django.db import connection
 
+from etl.models.runs import STOPPED
 from etl.reports.standing import Standing, read_standings
 from etl.reports.statistics import read_statistics
 
 SHOWN_RUNS = 30
+SHOWN_DAYS = 30
 MOST_OF_A_DAY = 500
+MOST_OF_A_SOURCES_DAY = 48
+"""The figures of a source's day are of this number of its newest runs; a source that is due each half hour has all."""
+
 QUARANTINE_SAMPLE = 10_000
 """Reasons are counted among this number of a source's newest open records: the cost must not grow with the table."""
 
+_STOPPED = ", ".join(f"'{reason}'" for reason in STOPPED)
 _RUN = """
     'id', id, 'source', source, 'status', status, 'reason', reason, 'trigger', trigger, 'seen', seen,
     'queued_at', created_at, 'started_at', started_at, 'finished_at', finished_at
@@ -23,12 +29,27 @@ _RUN = """
 _OVERVIEW = f"""
     SELECT json_build_object(
         'now', clock_timestamp(),
-        'recent', (
-            SELECT coalesce(json_agg(json_build_object({_RUN}) ORDER BY id), '[]')
-            FROM unnest(%(sources)s::text[]) AS asked (name), LATERAL (
-                SELECT * FROM etl_runs WHERE source = asked.name AND finished_at IS NOT NULL
-                ORDER BY finished_at DESC LIMIT {SHOWN_RUNS}
-            ) AS run
+        'month', (
+            SELECT coalesce(json_agg(json_build_object(
+                'source', asked.name, 'ago', ago, 'date', start::date, 'runs', runs, 'failed', failed, 'seen', seen,
+                'refused', refused, 'seconds', seconds
+            )), '[]')
+            FROM unnest(%(sources)s::text[]) AS asked (name), generate_series(0, {SHOWN_DAYS - 1}) AS ago,
+            LATERAL (SELECT date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') - ago * interval '1 day') AS
+                midnight (start),
+            LATERAL (
+                SELECT count(*) AS runs, count(*) FILTER (WHERE status = 'failed') AS failed, sum(seen) AS seen,
+                    sum(quarantined) AS refused, max(extract(epoch FROM finished_at - started_at)) AS seconds
+                FROM (
+                    SELECT status, seen, quarantined, started_at, finished_at FROM etl_runs
+                    WHERE source = asked.name AND finished_at IS NOT NULL AND trigger <> 'replay'
+                        AND reason NOT IN ({_STOPPED})
+                        AND finished_at >= start AT TIME ZONE 'UTC'
+                        AND finished_at < (start + interval '1 day') AT TIME ZONE 'UTC'
+                    ORDER BY finished_at DESC LIMIT {MOST_OF_A_SOURCES_DAY}
+                ) AS run
+            ) AS day
+            WHERE runs > 0
         ),
         'day', (
             SELECT coalesce(json_agg(json_build_object({_RUN}) ORDER BY id), '[]') FROM (
@@ -60,6 +81,14 @@ _OVERVIEW = f"""
                 GROUP BY open.source, code ORDER BY number DESC LIMIT 8
             ) AS top
         ),
+        'unsent', (
+            SELECT coalesce(json_agg(json_build_object('subject', subject, 'error', error, 'state', state)), '[]')
+            FROM (
+                (SELECT id, subject, error, state FROM etl_alerts WHERE state = 'given_up' ORDER BY id DESC LIMIT 5)
+                UNION ALL (SELECT id, subject, error, state FROM etl_alerts WHERE state = 'waiting' AND error <> ''
+                    ORDER BY next_at LIMIT 5)
+            ) AS alert
+        ),
         'drift', (
             SELECT coalesce(json_object_agg(source, number), '{{}}') FROM (
                 SELECT source, count(*) AS number FROM schema_changes WHERE acknowledged_at IS NULL GROUP BY source
@@ -72,12 +101,16 @@ _TIMES = ("queued_at", "started_at", "finished_at", "not_before")
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """One source: its standing, its figures, and its last closed runs, the oldest first."""
+    """One source: its standing, its figures, and the days of the last 30 on which runs of it were closed.
+
+    A day is a dict: ago (0 for today), date, runs, failed, seen, refused, and seconds of the longest run or None.
+    Replays and runs that an operator stopped are not part of it.
+    """
 
     standing: Standing
     figures: Mapping[str, Any]
     unacknowledged: int
-    runs: list[dict[str, Any]]
+    days: list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +118,7 @@ class Overview:
     """Runs are dicts: id, source, status, reason, trigger, seen, queued_at, started_at, finished_at.
 
     `live` runs also have `share` (0 to 1, None if unknown) and `seconds`, `waiting` runs `not_before`. `reasons` are
-    {source, code, count}, the most frequent first.
+    {source, code, count}, the most frequent first; `unsent` alerts are {subject, error, state}.
     """
 
     now: datetime
@@ -94,26 +127,28 @@ class Overview:
     live: list[dict[str, Any]]
     waiting: list[dict[str, Any]]
     reasons: list[dict[str, Any]]
+    unsent: list[dict[str, Any]]
 
 
 def read_overview() -> Overview:
     """Read the overview in five statements."""
     standings = read_standings()
     names = [standing.source for standing in standings]
-    figures = {each["source"]: each for each in read_statistics()["sources"]}
+    words = {standing.source: standing.word for standing in standings}
+    figures = {each["source"]: each for each in read_statistics(words)["sources"]}
     with connection.cursor() as cursor:
         cursor.execute(_OVERVIEW, {"sources": names})
         (text,) = cursor.fetchone()
     found = json.loads(text, object_hook=_read_times)
-    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
-    for run in found["recent"]:
-        runs[run["source"]].append(run)
+    days: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
+    for day in found["month"]:
+        days[day["source"]].append(day)
     lines = [
-        SourceLine(standing, figures[standing.source], found["drift"].get(standing.source, 0), runs[standing.source])
+        SourceLine(standing, figures[standing.source], found["drift"].get(standing.source, 0), days[standing.source])
         for standing in standings
     ]
     now = datetime.fromisoformat(found["now"])
-    return Overview(now, lines, found["day"], found["live"], found["waiting"], found["reasons"])
+    return Overview(now, lines, found["day"], found["live"], found["waiting"], found["reasons"], found["unsent"])
 
 
 def _read_times(given: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ They are read from totals, checkpoints and open runs: `/stats` and the gauges of
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -68,7 +69,7 @@ _STATISTICS = f"""
         LEFT JOIN ingestion_checkpoints AS checkpoint USING (source)
     ), each AS (
         SELECT source, json_build_object(
-            'source', source, {_RUN_FIELDS},
+            'source', source, 'standing', %s::json->>source, {_RUN_FIELDS},
             'records', {_add("records")}, 'quarantined', {_add("quarantined")},
             'checkpoint', (array_agg(checkpoint))[1]
         ) AS one
@@ -87,29 +88,32 @@ _TOTALS = "SELECT source, name, label, value, latest FROM etl_totals"
 _GAUGES = f"""
     WITH known AS ({SELECT_KNOWN}), open AS ({_OPEN})
     SELECT source, coalesce(due, 0), coalesce(open_quarantine_count, 0),
-        extract(epoch FROM clock_timestamp() - updated_at)
+        extract(epoch FROM clock_timestamp() - updated_at),
+        (SELECT count(*) FROM etl_alerts WHERE state = 'given_up')
     FROM known LEFT JOIN open USING (source) LEFT JOIN ingestion_checkpoints AS checkpoint USING (source)
     ORDER BY source
 """
 
 
-def read_statistics_json() -> str:
+def read_statistics_json(words: Mapping[str, str]) -> str:
     """Return the body of `/stats` as JSON text, which PostgreSQL builds in one statement.
+
+    `words` has each source's standing.
 
     It has the runs by status (`total_runs` counts all, including open ones), `records_by_source` and
     `quarantined_by_source` (stored records and open refused ones), `last_success_at` (`partial` counts) and
     `last_failure_at`, `average_duration_s` (seconds, of closed runs that were started) and `checkpoints`; `sources` has
-    the same for each source. Times are ISO 8601 in UTC, or null if there is no such time.
+    the same for each source, with its `standing`. Times are ISO 8601 in UTC, or null if there is no such time.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_STATISTICS, [list_configured()])
+        cursor.execute(_STATISTICS, [list_configured(), json.dumps(words)])
         (text,) = cursor.fetchone()
         return str(text)
 
 
-def read_statistics() -> dict[str, Any]:
+def read_statistics(words: Mapping[str, str]) -> dict[str, Any]:
     """Return the result of `read_statistics_json`, parsed."""
-    return json.loads(read_statistics_json())  # type: ignore[no-any-return]
+    return json.loads(read_statistics_json(words))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +129,16 @@ class Total:
 
 @dataclass(frozen=True, slots=True)
 class Gauges:
-    """A source's current state: due queued runs, open quarantine, and the age of its checkpoint if it has one."""
+    """A source's current state: due queued runs, open quarantine, and the age of its checkpoint if it has one.
+
+    `given_up_alerts` is the same for every source: how many alerts in the table were given up.
+    """
 
     source: str
     due_runs: int
     open_quarantine: int
     checkpoint_age_s: float | None
+    given_up_alerts: int
 
 
 def read_totals() -> list[Total]:
@@ -145,6 +153,6 @@ def read_gauges() -> list[Gauges]:
     with connection.cursor() as cursor:
         cursor.execute(_GAUGES, [list_configured()])
         return [
-            Gauges(source, due, quarantine, float(age) if age is not None else None)
-            for source, due, quarantine, age in cursor.fetchall()
+            Gauges(source, due, quarantine, float(age) if age is not None else None, given_up)
+            for source, due, quarantine, age, given_up in cursor.fetchall()
         ]

@@ -1,75 +1,152 @@
-"""Mails ADMINS when a source fails for the first time and when it recovers, and not in between.
+"""Decides which changes of a source are worth an alert, and writes the alert in the transaction of the change.
 
-The database decides, by the run that was closed before. Runs of one source are closed one after the other, and each is
-announced once (ending.py), so out of any number of processes exactly one finds the change.
+The closing of a run is followed here, and lateness by the sweeper. An alert that says that a source does better waits
+until two runs or an interval have shown it, so a source that fails every other time sends one alert and not two a run.
 """
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.core.mail import mail_admins
-from django.dispatch import receiver
+from django.db import transaction
 
-from etl.clock import as_utc
-from etl.models import Run
+from etl.clock import read_clock
+from etl.conf import conf
+from etl.drift import Change
+from etl.models import Alert, AnnouncedStanding, Run, SchemaChange
+from etl.readers.source import Source
+from etl.runs import alert_texts
 from etl.runs.announcements import REFLECTS_SOURCE, find_previous
-from etl.runs.reason_advice import find_advice
-from etl.signals import run_closed
-from etl.vocabulary import COUNTERS, Status
+from etl.runs.standings import Found, find_standing_of_runs, find_standings
+from etl.storage.standings import save_announced
+from etl.vocabulary import AlertKind, AlertState, ChangeKind, StandingWord, Status
 
 logger = logging.getLogger(__name__)
 
-RUNBOOK = "docs/runbook.md"
+# A greater number is announced at once, a smaller one after a while; the other words say nothing new about a source.
+GRAVITY: Mapping[StandingWord, int] = {
+    StandingWord.FINE: 0,
+    StandingWord.REFUSING: 1,
+    StandingWord.HELD: 2,
+    StandingWord.LATE: 3,
+    StandingWord.FAILING: 4,
+}
+KINDS: Mapping[StandingWord, AlertKind] = {
+    StandingWord.FINE: AlertKind.RECOVERED,
+    StandingWord.REFUSING: AlertKind.REFUSING,
+    StandingWord.HELD: AlertKind.HELD,
+    StandingWord.LATE: AlertKind.LATE,
+    StandingWord.FAILING: AlertKind.FAILING,
+}
+ENOUGH_RUNS = 2
+MOST_CHANGES = 20
 
 
-@receiver(run_closed, dispatch_uid="etl.runs.alerts")
-def mail_administrators(sender: type[Run], run: Run, **kwargs: Any) -> None:
-    """Send the mail that this run's end calls for, if any. If the mail server refuses it, that is logged."""
-    if not settings.ADMINS or not Run.objects.filter(REFLECTS_SOURCE, pk=run.pk).exists():
-        return
-    previous = find_previous(run)
-    has_failed, had_failed = run.status == Status.FAILED, previous is not None and previous.status == Status.FAILED
-    if has_failed == had_failed:
-        return
-    subject, text = describe_failure(run) if has_failed else describe_recovery(run, previous)
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """What the last alert said of a source, and since when and in how many runs it has done better."""
+
+    word: StandingWord = StandingWord.FINE
+    milder_since: datetime | None = None
+    milder_runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A source's standing after a run, or as the sweeper finds it (`every`: the source's interval)."""
+
+    word: StandingWord
+    at: datetime
+    is_run: bool = False
+    every: timedelta | None = None
+
+
+def follow(announced: Announced, seen: Observation) -> tuple[Announced, AlertKind | None]:
+    """Return what is announced from now on, and the kind of the alert that this needs, if any."""
+    if seen.word not in GRAVITY or seen.word == announced.word:
+        return Announced(announced.word) if seen.word in GRAVITY else announced, None
+    if GRAVITY[seen.word] > GRAVITY[announced.word]:
+        return Announced(seen.word), KINDS[seen.word]
+    since, runs = announced.milder_since or seen.at, announced.milder_runs + seen.is_run
+    if runs >= ENOUGH_RUNS or (seen.every is not None and seen.at - since >= seen.every):
+        return Announced(seen.word), KINDS[seen.word]
+    return Announced(announced.word, since, runs), None
+
+
+def note_closed_run(cursor: Any, source: str, run_id: int) -> None:
+    """Write the alerts that this run's end calls for, in the closing transaction.
+
+    The caller has the source's turn (ending.py). An error here costs the alert and not the run's end.
+    """
     try:
-        mail_admins(subject, text)
-    except Exception as error:  # noqa: BLE001  (a mail backend may raise anything, with its password in the message)
-        logger.warning("The mail about run %d of %s could not be sent: %s", run.pk, run.source, type(error).__name__)
+        with transaction.atomic():
+            run = Run.objects.filter(REFLECTS_SOURCE, pk=run_id).first()
+            if run is not None:
+                _note_drift(run)
+                _observe(cursor, source, Observation(find_standing_of_runs(source), read_clock(), is_run=True), run)
+    except Exception:
+        logger.exception("The alerts about run %d of %s could not be written", run_id, source)
 
 
-def describe_failure(run: Run) -> tuple[str, str]:
-    """Return subject and text of the mail about a source's first failure."""
-    advice = find_advice(run.reason)
-    lines = (
-        f"{run.source} has started to fail. You will get no further mail about it until it recovers.",
-        "",
-        *_describe(run),
-        "",
-        *([f"{advice.cause} {advice.remedy}"] if advice is not None else []),
-        f"For help, see {RUNBOOK}#{run.reason}. For the run's events, use: manage.py runs {run.pk}",
+def note_standing(cursor: Any, source: Source) -> None:
+    """Write the alert that the passing of time calls for. The caller has the source's turn."""
+    (found,) = find_standings([source.name], [source])
+    # An open run will show how the source does; to say so before it ends would be too early.
+    every = None if _has_open_run(source.name) or found.due is None else found.due.every
+    _observe(cursor, source.name, Observation(found.word, read_clock(), every=every), None, found)
+
+
+def needs_note(found: Found, announced: AnnouncedStanding | None) -> bool:
+    """Whether the standing differs from the announced one, or did and no longer does."""
+    known = announced is not None and (announced.announced != found.word or announced.milder_since is not None)
+    return found.word in GRAVITY and (known or (announced is None and found.word != StandingWord.FINE))
+
+
+def _has_open_run(source: str) -> bool:
+    return Run.objects.filter(source=source, status__in=(Status.QUEUED, Status.RUNNING)).exists()
+
+
+def _observe(cursor: Any, source: str, seen: Observation, run: Run | None, found: Found | None = None) -> None:
+    row = AnnouncedStanding.objects.filter(pk=source).first()
+    before = Announced(StandingWord(row.announced), row.milder_since, row.milder_runs) if row else Announced()
+    after, kind = follow(before, seen)
+    if after != before:
+        save_announced(cursor, source, after.word, after.milder_since, after.milder_runs)
+    if kind is not None:
+        previous = find_previous(run) if run is not None else None
+        message = alert_texts.describe(kind, source, run, previous, found)
+        _write(source, kind, seen.word, run, message, {"previous": before.word})
+
+
+def _note_drift(run: Run) -> None:
+    changes = list(SchemaChange.objects.filter(run=run)[: MOST_CHANGES + 1])
+    if changes:
+        shown = (Change(each.path, ChangeKind(each.kind), each.before, each.after) for each in changes[:MOST_CHANGES])
+        lines = [str(change) for change in shown]
+        lines += ["and more"] if len(changes) > MOST_CHANGES else []
+        message = alert_texts.describe_drift(run, lines)
+        _write(run.source, AlertKind.DRIFT, find_standing_of_runs(run.source), run, message, {"changes": lines})
+
+
+def _write(
+    source: str,
+    kind: AlertKind,
+    standing: StandingWord,
+    run: Run | None,
+    message: tuple[str, str],
+    details: Mapping[str, Any],
+) -> None:
+    has_receiver = bool(settings.ADMINS or conf.ALERT_WEBHOOKS)
+    Alert.objects.create(
+        source=source,
+        kind=kind,
+        standing=standing,
+        run_id=run.pk if run is not None else None,
+        subject=message[0],
+        text=message[1],
+        details={**details, "run": alert_texts.describe_run(run) if run is not None else None},
+        state=AlertState.WAITING if has_receiver else AlertState.NO_RECEIVER,
     )
-    return f"{run.source} fails: {run.reason}", "\n".join(lines)
-
-
-def describe_recovery(run: Run, previous: Run | None) -> tuple[str, str]:
-    """Return subject and text of the mail about a source's recovery; its last failure was `previous`."""
-    last = f" The last failure was run {previous.pk} ({previous.reason})." if previous is not None else ""
-    text = f"{run.source} has recovered: run {run.pk} ended with status {run.status}.{last}"
-    return f"{run.source} has recovered", "\n".join((text, "", *_describe(run)))
-
-
-def _describe(run: Run) -> list[str]:
-    counts = ", ".join(f"{getattr(run, name):,} {name}" for name in COUNTERS)
-    closed = f"{as_utc(run.finished_at):%Y-%m-%d %H:%M:%S} UTC" if run.finished_at else ""
-    values = {
-        "source": run.source,
-        "run": f"{run.pk} ({run.trigger}, attempt {run.attempt})",
-        "status": run.status,
-        "reason": run.reason,
-        "closed": closed,
-        "error": run.error,
-        "records": counts,
-    }
-    return [f"{name + ':':<9}{value}" for name, value in values.items() if value]

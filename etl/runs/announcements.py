@@ -5,12 +5,13 @@ import logging
 from django.db.models import Q
 
 from etl.models import Run
+from etl.models.runs import STOPPED
 from etl.signals import run_closed
-from etl.vocabulary import Reason, Trigger
+from etl.vocabulary import Trigger
 
 logger = logging.getLogger(__name__)
 
-REFLECTS_SOURCE = ~Q(reason__in=(Reason.CANCELLED, Reason.RELEASED, Reason.INTERRUPTED)) & ~Q(trigger=Trigger.REPLAY)
+REFLECTS_SOURCE = ~Q(reason__in=STOPPED) & ~Q(trigger=Trigger.REPLAY)
 """The closed runs that show a source's standing: not those that an operator stopped, and not replays."""
 
 

@@ -16,6 +16,7 @@ from etl.fence.reads import ReadEnd, UnchangedEnd, end_read, end_unchanged
 from etl.gates import Verdict, choose_status
 from etl.models import Run
 from etl.records import Counters, Stamp
+from etl.runs.alerts import note_closed_run
 from etl.runs.announcements import announce
 from etl.runs.events import add_event
 from etl.runs.heartbeat import add_batch
@@ -149,6 +150,7 @@ def write_ending(cursor: Any, source: str, ending: Ending, **only_if: Any) -> No
     if Run.objects.filter(**only_if).update(**ending.columns):
         add_event(run_id, ending.event, ending.message)
         if ending.closes:
+            note_closed_run(cursor, source, run_id)
             transaction.on_commit(lambda: announce(run_id))
 
 

@@ -1,15 +1,18 @@
-"""Removes runs and their events, for pruning. A run is removed only after all of its raw records."""
+"""Removes runs, their events and alerts, for pruning. A run is removed only after all of its raw records."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
-from etl.models import Run, RunEvent
+from etl.models import Alert, Run, RunEvent
 from etl.storage.transactions import bounded_transaction
-from etl.vocabulary import Status
+from etl.vocabulary import AlertState, Status
 
 CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
+MOST_ALERTS = 5000
 
 
 def count_pruned(cursor: Any, raw_of_runs: Mapping[int, int]) -> None:
@@ -26,6 +29,24 @@ def remove_events(ids: Collection[int]) -> int:
     with bounded_transaction():
         removed, _ = RunEvent.objects.filter(pk__in=ids).delete()
         return removed
+
+
+def remove_alerts(before: datetime, sources: Collection[str]) -> Counter[str]:
+    """Remove the alerts written before that time, except those that wait. Returns their number by source."""
+    with bounded_transaction():
+        found = dict(_find_old(before, sources).values_list("pk", "source")[:MOST_ALERTS])
+        Alert.objects.filter(pk__in=found).delete()
+        return Counter(found.values())
+
+
+def count_alerts(before: datetime, sources: Collection[str]) -> Counter[str]:
+    """Return the number of alerts that `remove_alerts` would remove, by source."""
+    return Counter(_find_old(before, sources).values_list("source", flat=True))
+
+
+def _find_old(before: datetime, sources: Collection[str]) -> QuerySet[Alert]:
+    old = Alert.objects.filter(created_at__lt=before, source__in=sources)
+    return old.exclude(state=AlertState.WAITING).order_by("pk")
 
 
 def remove_closed(ids: Collection[int]) -> tuple[int, int, int]:

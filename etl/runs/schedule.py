@@ -1,18 +1,19 @@
-"""Finds the latest instant at which each source was due, in UTC. Pure except for the tables of the schedule.
+"""Finds the instants at which each source is due, in UTC. Pure except for the tables of the schedule.
 
 A source's schedule is its django-celery-beat entry, which an operator may edit or disable. The source's own
 `every` is used only to create a missing entry.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 
 from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
 
 from etl.readers.source import Source
+from etl.storage import standings
 from etl.storage.transactions import bounded_transaction
 
 QUEUE_TASK = "etl.tasks.queue_due"
@@ -53,6 +54,14 @@ def make_missing_entry(source: Source) -> None:
     with bounded_transaction(by_key=False):
         defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_timing(source)}
         PeriodicTask.objects.get_or_create(name=name, defaults=defaults)
+        standings.note_schedule(source.name, is_enabled=True)
+
+
+def note_entry(source: Source) -> None:
+    """Store whether the source's schedule is on, and since when; operators edit the entry without telling."""
+    enabled = PeriodicTask.objects.filter(name=name_entry(source)).values_list("enabled", flat=True).first()
+    with bounded_transaction():
+        standings.note_schedule(source.name, is_enabled=bool(enabled))
 
 
 def find_entries(sources: Iterable[Source]) -> dict[str, PeriodicTask]:
@@ -69,6 +78,7 @@ def switch(source: Source, *, is_enabled: bool) -> None:
         entry = PeriodicTask.objects.select_for_update().get(name=name_entry(source))
         entry.enabled = is_enabled
         entry.save()  # not `update`: save() sends the signal that beat follows
+        standings.note_schedule(source.name, is_enabled=is_enabled)
 
 
 def _make_timing(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
@@ -90,9 +100,12 @@ def find_due(source: Source, now: datetime) -> Due | None:
 
 def find_all_due(sources: Iterable[Source], now: datetime) -> dict[str, Due]:
     """Return the latest due instant of each source that has one, by the source's name, in one query."""
-    names = {name_entry(source): source.name for source in sources}
-    entries = PeriodicTask.objects.filter(name__in=names, enabled=True).select_related("interval", "crontab")
-    found = ((names[entry.name], entry, find_due_instant(entry, now)) for entry in entries)
+    return choose_due(find_entries(sources), now)
+
+
+def choose_due(entries: Mapping[str, PeriodicTask], now: datetime) -> dict[str, Due]:
+    """Return the latest due instant of each source whose entry is enabled, by the source's name."""
+    found = ((source, entry, find_due_instant(entry, now)) for source, entry in entries.items() if entry.enabled)
     return {
         source: Due(source, instant, _measure_rhythm(entry, instant))
         for source, entry, instant in found
@@ -115,6 +128,16 @@ def find_due_instant(entry: PeriodicTask, now: datetime) -> datetime | None:
     return None
 
 
+def find_next_due(entry: PeriodicTask, after: datetime) -> datetime | None:
+    """Return the first instant after this one at which the entry is due; None if it is not due for a year."""
+    if entry.interval is not None:
+        every: timedelta = entry.interval.schedule.run_every
+        return floor(after, every) + max(timedelta(seconds=1), timedelta(seconds=round(every.total_seconds())))
+    if entry.crontab is not None:
+        return find_next_match(entry.crontab.schedule, entry.crontab.timezone, after)
+    return None
+
+
 def floor(now: datetime, every: timedelta) -> datetime:
     """Round `now` down to a multiple of `every` since 1970, in UTC."""
     seconds = max(1, round(every.total_seconds()))
@@ -130,18 +153,32 @@ def find_last_match(times: Any, zone: tzinfo, now: datetime) -> datetime | None:
     local = now.astimezone(zone)
     for back in range(LONGEST_LOOK_BACK.days + 1):
         day = local.date() - timedelta(days=back - 1)  # starts with tomorrow: a shifted time may be past midnight
-        if (
-            day.day in times.day_of_month
-            and day.month in times.month_of_year
-            and day.isoweekday() % 7 in times.day_of_week
-        ):
-            instants = (
-                datetime.combine(day, time(hour, minute), zone).replace(fold=fold).astimezone(UTC)
-                for hour in times.hour
-                for minute in times.minute
-                for fold in ((0, 1) if len(times.hour) == HOURS else (0,))
-            )
-            past = [instant for instant in instants if instant <= now]
-            if past:
-                return max(past)
+        past = [instant for instant in _list_instants(times, zone, day) if instant <= now]
+        if past:
+            return max(past)
     return None
+
+
+def find_next_match(times: Any, zone: tzinfo, after: datetime) -> datetime | None:
+    """Return the first instant after this one that the crontab names in its zone; None if there is none for a year."""
+    local = after.astimezone(zone)
+    for ahead in range(LONGEST_LOOK_BACK.days + 1):
+        day = local.date() + timedelta(days=ahead - 1)  # starts with yesterday, for the same reason
+        later = [instant for instant in _list_instants(times, zone, day) if instant > after]
+        if later:
+            return min(later)
+    return None
+
+
+def _list_instants(times: Any, zone: tzinfo, day: date) -> Iterator[datetime]:
+    """Yield the instants of a day in the crontab's zone, in UTC."""
+    if (
+        day.day not in times.day_of_month
+        or day.month not in times.month_of_year
+        or day.isoweekday() % 7 not in times.day_of_week
+    ):
+        return
+    for hour in times.hour:
+        for minute in times.minute:
+            for fold in (0, 1) if len(times.hour) == HOURS else (0,):
+                yield datetime.combine(day, time(hour, minute), zone).replace(fold=fold).astimezone(UTC)

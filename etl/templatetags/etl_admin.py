@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from etl.admin.base import describe_time, show_status
+from etl.admin.base import describe_time, show_standing, show_status
 from etl.admin.formatting import show_text
 
 register = template.Library()
@@ -20,6 +20,12 @@ register = template.Library()
 def status(word: str) -> SafeString:
     """Render a status as a coloured word."""
     return show_status(word)
+
+
+@register.simple_tag
+def standing(word: str) -> SafeString:
+    """Render a source's standing as a coloured word."""
+    return show_standing(word)
 
 
 @register.simple_tag

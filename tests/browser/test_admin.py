@@ -78,6 +78,25 @@ def test_the_overview_is_legible_in_the_dark_and_on_a_phone(
         assert width == 0, "the page scrolls sideways"
 
 
+def test_on_a_phone_standing_last_success_and_quarantine_are_in_sight(
+    browser: Browser, four_sources: Project, opened: list[AdminPage]
+) -> None:
+    make_person("vera", "viewer")
+    four_sources.ingest("products_csv")
+    with open_web(four_sources) as web:
+        admin = AdminPage(browser, web, viewport={"width": 390, "height": 800})
+        opened.append(admin)
+        admin.log_in("vera")
+        card = admin.page.locator("table.etl-sources tr").filter(has_text="products_csv")
+        for label, text in (("Standing", "refusing"), ("Last success", "20"), ("Quarantine", "2")):
+            cell = card.locator(f"td[data-label='{label}']")
+            expect(cell).to_contain_text(text)
+            box = cell.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 390
+
+
 def test_a_run_is_started_and_watched_until_it_finishes(
     browser: Browser, products: Project, opened: list[AdminPage]
 ) -> None:

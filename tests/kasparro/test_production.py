@@ -344,7 +344,7 @@ def test_every_metric_of_a_rule_is_in_a_scrape(client: Client, settings: Any) ->
     settings.METRICS_ACCESS = "private"
     text = client.get("/metrics", REMOTE_ADDR="10.0.0.1").content.decode()
     scraped = set(re.findall(r"^(?:# TYPE )?([a-z_]+)", text, re.MULTILINE))
-    words = {"absent", "max", "min", "sum", "by", "source", "time", "increase", "rate", "delta"}
+    words = {"absent", "max", "min", "sum", "by", "source", "reason", "time", "increase", "rate", "delta"}
     for rule in RULES:
         expression = re.sub(r"\{[^}]*\}|\[[^\]]*\]", "", rule["expr"])
         named = set(re.findall(r"[a-zA-Z_]\w*", expression)) - words

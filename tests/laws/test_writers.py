@@ -45,6 +45,12 @@ WRITERS: Writers = {
     },
     "schema_snapshots": {"INSERT": {"etl/storage/snapshots.py"}},
     "schema_changes": {"INSERT": {"etl/storage/snapshots.py"}, "UPDATE": {"etl/storage/snapshots.py"}},
+    "etl_alerts": {
+        "INSERT": {"etl/runs/alerts.py"},
+        "UPDATE": {"etl/runs/alert_sending.py"},
+        "DELETE": {"etl/runs/pruning.py"},
+    },
+    "etl_standings": {"INSERT": {"etl/storage/standings.py"}, "UPDATE": {"etl/storage/standings.py"}},
     "etl_totals": {"UPDATE": {"etl/storage/totals.py"}},  # otherwise only by triggers
 }
 

@@ -26,10 +26,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 COUNTERS = ("etl_runs", "etl_failures", "etl_records", "etl_retries", "etl_schema_changes")
 GAUGES = (
     *("etl_up", "etl_quarantine_open", "etl_last_success_timestamp_seconds", "etl_checkpoint_age_seconds"),
-    *("etl_runs_due", "etl_workers", "etl_beat_up"),
+    *("etl_runs_due", "etl_workers", "etl_beat_up", "etl_source_standing", "etl_source_lag_seconds"),
+    "etl_alerts_given_up",
 )
 NOT_OF_A_SOURCE: dict[str, set[str | None]] = {
-    **{name: {None} for name in ("etl_up", "etl_workers", "etl_beat_up")},
+    **{name: {None} for name in ("etl_up", "etl_workers", "etl_beat_up", "etl_alerts_given_up")},
     "etl_failures": set(),
 }
 Sample = tuple[str, frozenset[tuple[str, str]]]
@@ -66,6 +67,11 @@ def find(name: str, **labels: str) -> float:
     return read_samples(scrape())[name, frozenset({"source": "listed", **labels}.items())]
 
 
+def is_of_the_moment(sample: Sample) -> bool:
+    """Whether it depends on the time, or on the runs that are stored now."""
+    return "age" in sample[0] or sample[0].startswith("etl_source_")
+
+
 def ask(question: str) -> dict[tuple[Any, ...], float]:
     return {tuple(labels): float(value) for *labels, value in fetch(question)}
 
@@ -87,9 +93,11 @@ def test_each_family_has_its_type_and_every_source_from_the_beginning() -> None:
     for name, family in families.items():
         sources = {sample.labels.get("source") for sample in family.samples}
         assert sources == NOT_OF_A_SOURCE.get(name, {"listed"})
-    zeros = {value for key, value in read_samples(families).items() if key[0] != "etl_up"}
+    samples = read_samples(families).items()
+    zeros = {value for (name, _), value in samples if name not in ("etl_up", "etl_source_standing")}
     assert {value for value in zeros if not math.isnan(value)} == {0.0}
     assert math.isnan(find("etl_checkpoint_age_seconds"))
+    assert read_family("etl_source_standing", "standing") == {("never run",): 1}
 
 
 @pytest.mark.parametrize("happen", HAPPENINGS, ids=lambda happen: happen.__name__)
@@ -160,7 +168,7 @@ def test_the_age_of_a_checkpoint_follows_the_databases_clock() -> None:
 def test_no_counter_falls_when_runs_are_pruned() -> None:
     for happen in (drift, refuse_some, fail, retry):
         happen()
-    before = {key: value for key, value in read_samples(scrape()).items() if "age" not in key[0]}
+    before = {key: value for key, value in read_samples(scrape()).items() if not is_of_the_moment(key)}
     Checkpoint.objects.update(owner_run=None)
     Run.objects.all().delete()
     SchemaSnapshot.objects.all().delete()
@@ -174,11 +182,11 @@ def test_unknown_labels_become_other() -> None:
     assert read_family("etl_failures", "reason") == {("other",): 2, ("timed_out",): 1}
 
 
-def test_a_scrape_is_two_statements() -> None:
+def test_a_scrape_is_four_statements() -> None:
     ingest_here(Listed([make_item(1)]))
     with CaptureQueriesContext(connection) as queries:
         expose()
-    assert len(queries) == 2
+    assert len(queries) == 4
 
 
 def test_workers_and_beat_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +227,6 @@ def test_another_process_exposes_the_same(project: Project) -> None:
     code = "from tests.reports.test_metrics import expose; print('#', flush=True); print(expose())"
     done = project.run("shell", "--no-imports", "-c", code, ETL_SOURCES="tests.reports.test_metrics.Ordered")
     here, there = read_samples(scrape()), read_samples(scrape(done.stdout))
-    assert {key: there[key] for key in here if "age" not in key[0]} == {
-        key: value for key, value in here.items() if "age" not in key[0]
+    assert {key: there[key] for key in here if not is_of_the_moment(key)} == {
+        key: value for key, value in here.items() if not is_of_the_moment(key)
     }

@@ -1,4 +1,4 @@
-"""Mail to ADMINS: once at a source's first failure and once at its recovery, from any number of processes."""
+"""Mail to ADMINS: one alert a change of a source's standing, from any number of processes."""
 
 import re
 import smtplib
@@ -14,8 +14,8 @@ from django.db import connection, connections
 
 from etl.execution import sweep as sweeping
 from etl.models import Run
-from etl.runs import ending, orders
-from etl.runs.alerts import RUNBOOK
+from etl.runs import alert_sending, ending, orders
+from etl.runs.alert_texts import RUNBOOK
 from etl.runs.options import Options
 from etl.vocabulary import Reason, Status, Trigger
 from tests.factories import make_products, write_products
@@ -50,6 +50,7 @@ def subjects() -> list[str]:
 HELD = 20_261_122  # an advisory lock
 FAILS = "[Kasparro] listed fails: source_unreachable"
 WELL = "[Kasparro] listed has recovered"
+REFUSES = "[Kasparro] listed refuses records"
 
 
 def test_the_first_failure_and_the_recovery_are_mailed_and_nothing_between() -> None:
@@ -58,10 +59,19 @@ def test_the_first_failure_and_the_recovery_are_mailed_and_nothing_between() -> 
         fail()
     assert subjects() == [FAILS]
     succeed()
+    assert subjects() == [FAILS]
+    succeed()
     succeed()
     assert subjects() == [FAILS, WELL]
     fail()
     assert subjects() == [FAILS, WELL, FAILS]
+
+
+def test_a_source_that_fails_every_other_time_is_mailed_once() -> None:
+    for _ in range(3):
+        fail()
+        succeed()
+    assert subjects() == [FAILS]
 
 
 def test_a_source_that_fails_in_its_very_first_run_is_mailed() -> None:
@@ -75,11 +85,14 @@ def test_a_source_that_never_failed_is_not_mailed() -> None:
     assert mail.outbox == []
 
 
-def test_refused_records_are_a_recovery_and_not_a_failure() -> None:
-    ingest_here(Listed([make_item("bad", price="x")]))
+def test_refused_records_are_mailed_once_and_are_no_failure() -> None:
+    for price in "xyz":
+        ingest_here(Listed([make_item("bad", price=price)]))
+    assert subjects() == [REFUSES]
     fail()
-    ingest_here(Listed([make_item("bad", price="y")]))
-    assert subjects() == [FAILS, WELL]
+    for price in "xyz":
+        ingest_here(Listed([make_item("bad", price=price)]))
+    assert subjects() == [REFUSES, FAILS, REFUSES]
 
 
 def test_each_source_is_mailed_separately() -> None:
@@ -94,6 +107,7 @@ def test_a_run_that_an_operator_stopped_is_ignored(reason: Reason) -> None:
     fail(reason)
     assert mail.outbox == []
     fail()
+    fail(reason)
     fail(reason)
     fail()
     assert subjects() == [FAILS]
@@ -114,6 +128,8 @@ def test_an_abandoned_run_is_a_failure() -> None:
     Run.objects.update(heartbeat_at="2026-01-01T00:00:00Z")
     sweeping.sweep()
     assert subjects() == ["[Kasparro] listed fails: abandoned"]
+    sweeping.sweep()
+    assert len(subjects()) == 1
 
 
 def test_a_mail_says_what_happened_and_what_to_do() -> None:
@@ -128,8 +144,9 @@ def test_a_mail_says_what_happened_and_what_to_do() -> None:
     ):
         assert part in text
     succeed()
-    assert f"The last failure was run {run_id} (source_unreachable)." in str(mail.outbox[1].body)
-    assert "1 seen, 1 new" in str(mail.outbox[1].body)
+    succeed()
+    assert "listed has recovered: it does what it should." in str(mail.outbox[1].body)
+    assert "unchanged" in str(mail.outbox[1].body)
 
 
 def test_the_runbook_has_a_heading_for_each_reason() -> None:
@@ -147,11 +164,11 @@ def test_a_mail_server_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPa
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise smtplib.SMTPAuthenticationError(535, b"s3cret is no password")
 
-    monkeypatch.setattr("etl.runs.alerts.mail_admins", refuse)
+    monkeypatch.setattr("etl.runs.alert_sending.mail_admins", refuse)
     fail()
     assert Run.objects.get().reason == "source_unreachable"
-    (line,) = [record.getMessage() for record in caplog.records if record.name == "etl.runs.alerts"]
-    assert line.endswith("SMTPAuthenticationError")
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "etl.runs.alert_sending"]
+    assert "could not be sent: mail: SMTPAuthenticationError; next try in 30 s" in line
     assert "s3cret" not in caplog.text
 
 
@@ -183,6 +200,7 @@ def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
         wait_until(lambda: is_through.is_set() or count_waiting(cursor) == 2)
     for thread in threads:
         thread.join()
+    alert_sending.send_waiting()
     assert subjects() == ["[Kasparro] gone fails: unknown_source"]
 
 
@@ -241,7 +259,7 @@ def test_real_processes_mail_through_a_real_server(project: Project) -> None:
         for _ in range(2):
             assert project.ingest("products_csv", PRODUCTS_CSV=str(path))[0]["status"] == "failed"
         write_products(path, make_products(3))
-        for _ in range(2):
+        for _ in range(3):
             assert project.ingest("products_csv", PRODUCTS_CSV=str(path))[0]["status"] == "success"
     failure, recovery = mails
     assert "Subject: [Kasparro] products_csv fails: source_unreadable" in failure
@@ -254,7 +272,7 @@ def test_a_mail_server_that_is_down_changes_no_run(project: Project) -> None:
     environment = {"ADMINS": "ann@example.org", "EMAIL_URL": "smtp+tls://user:s3cret@127.0.0.1:1"}
     done = project.run("ingest", "--json", "products_csv", PRODUCTS_CSV="nowhere.csv", **environment)
     assert '"reason": "source_unreadable"' in done.stdout
-    assert "could not be sent: ConnectionRefusedError" in done.stderr
+    assert "could not be sent: mail: ConnectionRefusedError" in done.stderr
     assert "s3cret" not in done.stdout + done.stderr
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from etl.clock import read_clock
 from etl.execution import sweep as sweeping
-from etl.models import Run
+from etl.models import AnnouncedStanding, Run
 from etl.reports.standing import read_standings
 from etl.runs import schedule
 from etl.runs.backoff import find_next_tries
@@ -112,13 +112,16 @@ def test_a_changed_file_resets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert wait_of() is None
 
 
-def test_the_schedule_does_not_ask_before_the_next_try_and_the_source_is_not_late() -> None:
+def test_the_schedule_does_not_ask_before_the_next_try_and_the_source_fails() -> None:
     fail(5)
+    AnnouncedStanding.objects.filter(pk="quick").update(scheduled_since=read_clock() - timedelta(hours=3))
     sweeping.sweep()
     assert not Run.objects.filter(source="quick", status="queued").exists()
     assert Run.objects.filter(source="hourly", status="queued").exists()
     (standing,) = read_standings(["quick"])
-    assert (standing.lag_s, standing.next_try_at is not None) == (0.0, True)
+    assert (standing.word, standing.next_try_at is not None) == ("failing", True)
+    assert standing.lag_s is not None
+    assert standing.lag_s > 2 * 3600  # the wait between two tries does not hide that it is late
 
 
 def test_after_the_next_try_it_is_asked() -> None:

@@ -12,6 +12,7 @@ COLUMNS = (
     "kind",
     "every",
     "location",
+    "standing",
     "status",
     "finished",
     "records",
@@ -34,7 +35,8 @@ class Command(PipelineCommand):
             rows.append(
                 (
                     *(source.name, source.kind, source.every, source.location),
-                    *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("never run", "")),
+                    standing.word,
+                    *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("", "")),
                     *((checkpoint.record_count, checkpoint.open_quarantine_count) if checkpoint else (0, 0)),
                     checkpoint.owner_run_id if checkpoint else "",
                     f"{standing.next_try_at:%Y-%m-%d %H:%M:%S}" if standing.next_try_at else "",

@@ -5,6 +5,7 @@ from tests.laws.seeding import Mistake, after, drop
 ANNOUNCEMENTS = "tests/runs/test_announcements.py::"
 CLOCK = "tests/laws/test_database_clock.py::"
 ORDERS = "tests/laws/test_orders.py::"
+STANDINGS = "tests/runs/test_standings.py::"
 RUNS = "tests/runs/test_orders.py::"
 
 MISTAKES = (
@@ -205,7 +206,38 @@ MISTAKES = (
         "etl/execution/sweep.py",
         (("    if next_try is None or next_try <= now:\n", "    if True:\n"),),
         caught_by=(
-            "tests/runs/test_backoff.py::test_the_schedule_does_not_ask_before_the_next_try_and_the_source_is_not_late",
+            "tests/runs/test_backoff.py::test_the_schedule_does_not_ask_before_the_next_try_and_the_source_fails",
         ),
+    ),
+    Mistake(
+        3,
+        "a cancelled run or a replay that speaks for its source",
+        "etl/runs/standings.py",
+        ((" AND trigger <> 'replay' AND reason NOT IN ({_STOPPED})", ""),),
+        caught_by=(
+            f"{STANDINGS}test_a_source_has_the_standing_of_its_case[have_been_cancelled_after_a_success]",
+            f"{STANDINGS}test_a_source_has_the_standing_of_its_case[have_been_replayed_after_a_failure]",
+        ),
+    ),
+    Mistake(
+        3,
+        "a lag that begins again with each due instant",
+        "etl/runs/standings.py",
+        (("schedule.find_next_due(entry, max(served))", "schedule.find_due_instant(entry, now)"),),
+        caught_by=(f"{STANDINGS}test_the_lag_counts_from_the_first_missed_instant_without_a_ceiling",),
+    ),
+    Mistake(
+        3,
+        "two alerts per run of a source that fails every other time",
+        "etl/runs/alerts.py",
+        (("ENOUGH_RUNS = 2\n", "ENOUGH_RUNS = 1\n"),),
+        caught_by=("tests/runs/test_alerts.py::test_a_source_that_fails_every_other_time_is_mailed_once",),
+    ),
+    Mistake(
+        3,
+        "an alert that a second process sends too",
+        "etl/runs/alert_sending.py",
+        (("attempts=alert.attempts, next_at=from_now(seconds))", "attempts=alert.attempts)"),),
+        caught_by=("tests/runs/test_alert_rows.py::test_an_alert_whose_sender_died_is_sent_by_another",),
     ),
 )
