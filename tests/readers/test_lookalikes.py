@@ -1,0 +1,107 @@
+"""Laws of the names for files and bodies that are not what their source declares."""
+
+import gzip
+import io
+import zipfile
+
+import pytest
+
+from etl.readers.lookalikes import describe_lookalike, describe_not_json
+
+ROWS = "sku,title,price\nA1,Bolt,1.50\nA2,Nut,0.50\n"
+MARK = b"\xef\xbb\xbf"
+
+
+def make_zip(*names: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in names:
+            archive.writestr(name, "content")
+    return packed.getvalue()
+
+
+LOOKALIKES = [
+    (b"<!doctype html><html><body><h1>Please log in</h1></body></html>", "an HTML page"),
+    (MARK + b"\r\n  <!DOCTYPE HTML PUBLIC ...>", "an HTML page"),
+    (b"<html lang='en'>", "an HTML page"),
+    (b"<!-- cached -->\n<html>", "an HTML page"),
+    (b'<?xml version="1.0"?><!DOCTYPE html PUBLIC ""><html xmlns="">', "an HTML page"),
+    (b"<h1>502 Bad Gateway</h1>", "an HTML page"),
+    (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "XML"),
+    (b"<rss>", "XML"),
+    (ROWS.encode("utf-16"), "UTF-16 text"),
+    (ROWS.encode("utf-16-le"), "UTF-16 text"),
+    (ROWS.encode("utf-16-be"), "UTF-16 text"),
+    (ROWS.encode("utf-32"), "UTF-32 text"),
+    (ROWS.encode("utf-32-le"), "UTF-32 text"),
+    (ROWS.encode("utf-32-be"), "UTF-32 text"),
+    (b"\xff\xfea\0", "UTF-16 text"),
+    (gzip.compress(ROWS.encode()), "a gzip file"),
+    (make_zip("[Content_Types].xml", "xl/workbook.xml"), "a spreadsheet (zip)"),
+    (make_zip("rows.csv"), "a zip file"),
+    (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504), "a spreadsheet (xls)"),
+    (b"%PDF-1.7\n", "a PDF"),
+    (b"PAR1\x15\x04", "a Parquet file"),
+    (b"\x28\xb5\x2f\xfd\x00", "a zstd file"),
+    (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "a Git LFS pointer to the file"),
+    (b"sku,title\nA1,Bo\0lt\n", "binary data"),
+    (b'[{"id": 1}]', "JSON"),
+    (b'{"id": 1}\n{"id": 2}\n', "JSON"),
+    (b"{\n", "JSON"),
+    (b"[", "JSON"),
+    (b"[]", "JSON"),
+    (b"sku;title;price\nA1;Bolt;1,50\n", "a file separated by semicolons"),
+    (b'sku;title;price\r\nA1;"Bolt, 4 mm, zinc, long";1,50\r\n', "a file separated by semicolons"),
+    (MARK + b"sku;title;price", "a file separated by semicolons"),
+    (b"sku\ttitle\tprice\nA1\ta\t1.5\n", "a file separated by tabs"),
+    (b"sku|title|price\nA1|a|1.5\n", "a file separated by vertical bars"),
+    (b"sep=,\r\nsku,title\r\n", "a file whose first line names its separator ('sep=,')"),
+    (b"sku,title,price\rA1,a,1.5\rA2,b,2\r", "a file whose lines end with a carriage return alone"),
+]
+
+
+@pytest.mark.parametrize(("head", "name"), LOOKALIKES, ids=[f"{number}" for number in range(len(LOOKALIKES))])
+def test_a_lookalike_is_named(head: bytes, name: str) -> None:
+    assert describe_lookalike(head) == name
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"",
+        b"\n",
+        b"sku",
+        b"sku\nA1\n",
+        ROWS.encode(),
+        ROWS.replace("\n", "\r\n").encode(),
+        MARK + ROWS.encode(),
+        b"id,notes\n1,a;b;c;d\n2,none\n",
+        b"id,tags (a;b;c;d)\n1,none\n",
+        b'"a;b;c",d\n1,2\n',
+        "größe,naïve\n1,2\n".encode("cp1252"),
+        b"PAR1,PAR2,BZh,GIF8\n1,2,3,4\n",
+        b"[id],{name}\n1,2\n",
+        b"Account: 123\nRange: 2024-01-01\n",
+        b"\xe2\x82",
+    ],
+)
+def test_a_csv_file_looks_like_nothing_else(head: bytes) -> None:
+    assert describe_lookalike(head) == ""
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b'[{"id": 1}]', ""),
+        (MARK + b' {"id": 1, "name": "a"}\n{"id": 2, "name": "b"}\n', ""),
+        (b"{id: 1, name: 2}\n{id: 1, name: 2}\n", ""),
+        (b"Try later, please", ""),
+        (ROWS.encode(), "a CSV file"),
+        (b"sku;title\nA1;Bolt\n", "a file separated by semicolons"),
+        (b"<html>", "an HTML page"),
+        ('[{"id": 1}]'.encode("utf-16"), "UTF-16 text"),
+        (gzip.compress(b'[{"id": 1}]'), "a gzip file"),
+    ],
+)
+def test_a_lookalike_of_json_is_named(head: bytes, name: str) -> None:
+    assert describe_not_json(head) == name
