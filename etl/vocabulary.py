@@ -29,6 +29,7 @@ class Reason(StrEnum):
     SOURCE_UNREACHABLE = "source_unreachable"  # failed: no response, after all retries
     SOURCE_REFUSED = "source_refused"  # failed: 4xx or TLS
     SOURCE_UNREADABLE = "source_unreadable"  # failed: missing, malformed, too large
+    MORE_PAGES = "more_pages"  # failed: one page of several, and the source declares no pages
     TIMED_OUT = "timed_out"  # failed: the task's time limit
     OUT_OF_MEMORY = "out_of_memory"  # failed
     GAVE_UP = "gave_up"  # failed: abandoned for the third time

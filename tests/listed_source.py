@@ -45,6 +45,7 @@ class ListedContent:
     records: Sequence[Mapping[str, Any]]
     fingerprint: str
     validators: Mapping[str, str] = field(default_factory=dict)
+    is_proven: bool = True
 
     @property
     def size(self) -> int:

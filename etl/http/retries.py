@@ -18,11 +18,19 @@ RETRIED_STATUSES = frozenset({429, *range(500, 600)})
 
 
 class AttemptFailed(Exception):
-    """An attempt failed, but another may succeed. The message gives the cause, without credentials."""
+    """An attempt failed, but another may succeed. The message gives the cause, without credentials.
 
-    def __init__(self, message: str, retry_after: str | None = None) -> None:
+    `excerpt` is the beginning of the server's own text about it, which only the last error shows.
+    """
+
+    def __init__(self, message: str, retry_after: str | None = None, excerpt: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.excerpt = excerpt
+
+    def describe(self) -> str:
+        """Return the cause with the server's own text."""
+        return f"{self}: {self.excerpt}" if self.excerpt else str(self)
 
 
 class SourceRetry(urllib3.Retry):
@@ -56,7 +64,7 @@ class SourceRetry(urllib3.Retry):
             following = self.increment("GET", hide_secrets(request.url), error=_as_urllib3(failure))
         except urllib3.exceptions.HTTPError:
             tries = f"after {self.most} {'retry' if self.most == 1 else 'retries'}"
-            raise TransientSourceError(f"{hide_secrets(request.url)} failed {tries}: {failure}.") from None
+            raise TransientSourceError(f"{hide_secrets(request.url)} failed {tries}: {failure.describe()}.") from None
         following.most = self.most
         return following
 
@@ -87,7 +95,7 @@ def describe_long_wait(seconds: float, failure: AttemptFailed, request: Request)
     """Return the error for a wait that is longer than `max_wait_seconds`."""
     retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
     return RateLimited(
-        f"{hide_secrets(request.url)} requires a wait of {seconds:.0f} s ({failure}):"
+        f"{hide_secrets(request.url)} requires a wait of {seconds:.0f} s ({failure.describe()}):"
         f" try again at {retry_at:%Y-%m-%d %H:%M:%S} UTC.",
         retry_at,
     )

@@ -51,7 +51,8 @@ def gather_chunks(
 class Content(Protocol):
     """A source's content, which can't change while it is read.
 
-    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes.
+    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes. Its end
+    `is_proven`, or records after it may be missing.
     """
 
     @property
@@ -60,6 +61,8 @@ class Content(Protocol):
     def validators(self) -> Mapping[str, str]: ...
     @property
     def size(self) -> int: ...
+    @property
+    def is_proven(self) -> bool: ...
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
         """Yield chunks of at most `batch_size` items, starting after the cursor. A cursor's `offset` counts bytes."""

@@ -46,11 +46,16 @@ ADVICE: Mapping[Reason, Advice] = {
         "Try its address from the worker's machine. The next run tries again automatically.",
     ),
     Reason.SOURCE_REFUSED: Advice(
-        "The source refused the request (4xx, or TLS).", "Check the address, the credentials and the certificate."
+        "The source refused the request (4xx, an error in a response with status 200, or TLS).",
+        "Read the source's own words in the error; check the address, the credentials and the certificate.",
     ),
     Reason.SOURCE_UNREADABLE: Advice(
-        "The content is missing, malformed or too large.",
+        "The content is missing, malformed, too large, of another kind, or its end is not proven.",
         "Look at the file or the address that the error names; `manage.py preview` tries it and writes nothing.",
+    ),
+    Reason.MORE_PAGES: Advice(
+        "The source sent one page of several, so most of its records would be missing.",
+        "Ask for all records in one response, for example by a larger page size in the source's address.",
     ),
     Reason.TIMED_OUT: Advice(
         "The task exceeded its time limit.", "The next run resumes it. If it happens again, look at the source."
