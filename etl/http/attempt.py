@@ -157,9 +157,8 @@ def _refuse_next_page(response: requests.Response, request: Request) -> None:
     """Raise SourceError if the response is one page of several: the records of the others would be missing."""
     link = find_next_link(response.headers.get("Link", ""), response.url)
     if link:
-        raise report_more_pages(
-            hide_secrets(request.url), f"its Link header names {hide_secrets(link)} as the next one"
-        )
+        sign = f"its Link header names {hide_secrets(link)} as the next one"
+        raise report_more_pages(hide_secrets(request.url), sign)
 
 
 def _read_blocks(response: requests.Response) -> Iterator[bytes]:

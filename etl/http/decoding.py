@@ -63,7 +63,7 @@ def _begin_stream(name: str, data: bytes) -> "zlib._Decompress":
 
 def _unpack(stream: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
     is_full = True
-    while data or is_full:  # a full piece may have left more to come
+    while (data or is_full) and not stream.eof:  # a full piece may have left more to come
         try:
             piece = stream.decompress(data, PIECE_BYTES)
         except zlib.error:

@@ -6,15 +6,17 @@ from urllib.parse import urljoin
 from etl.exceptions import SourceError
 from etl.vocabulary import Reason
 
-_LINK = re.compile(r'<([^>]*)>((?:\s*;\s*[^\s=;,"]+(?:\s*=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)')
-_REL = re.compile(r';\s*rel\s*=\s*(?:"([^"]*)"|([^\s;,"]+))', re.IGNORECASE)
+_PARAMETER = r""";\s*([^\s=;,"]+)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?"""
+_LINK = re.compile(rf"<([^<>]*)>((?:\s*{_PARAMETER})*)")
 
 
 def find_next_link(header: str, address: str) -> str:
     """Return the URL of the page after this address, or an empty string if the header names none."""
-    for target, parameters in _LINK.findall(header):
-        relation = _REL.search(parameters)  # of several, the first counts
-        if relation and "next" in (relation[1] or relation[2] or "").lower().split():
+    for target, parameters, *_ in _LINK.findall(header):
+        values = (
+            quoted or plain for name, quoted, plain in re.findall(_PARAMETER, parameters) if name.lower() == "rel"
+        )
+        if "next" in next(values, "").lower().split():  # a second rel has no meaning
             return str(urljoin(address, target))
     return ""
 

@@ -14,8 +14,8 @@ MOST_BYTES = 8 << 20
 """At most this much of an object is scanned."""
 MOST_LEVELS = 6
 
-_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
-_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
+_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
 
 _NEXT = re.compile(r"(@?odata\.?)?next(page)?(url|uri|link|href|cursor|token|offset|key|id|number)?")
 _HAS_MORE = re.compile(r"(has|is)?(more|next|truncated)(pages?|items|results|records|data)?|hasmorepages?")

@@ -40,6 +40,5 @@ def _accept(source: Source, body: Body, *, whole: Whole, must_be_array: bool) ->
 def _report_unproven(location: str) -> SourceError:
     missing = "it has no Content-Length, no chunks, no compression and no array that closes"
     remedy = 'Have the server send a length or chunks, or set whole = "unproven" in the source to accept this'
-    return SourceError(
-        f"{location} sent lines without a proof of their end, so some may be missing: {missing}. {remedy}."
-    )
+    text = f"{location} sent lines without a proof of their end, so some may be missing: {missing}. {remedy}."
+    return SourceError(text)
