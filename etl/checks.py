@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from celery.schedules import crontab
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
@@ -12,6 +12,7 @@ from etl.conf import conf, list_settings
 from etl.contracts.contract import Contract, Field
 from etl.contracts.field_type import FieldType
 from etl.http.webhooks import parse_webhook
+from etl.readers.json_http import Whole
 from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
 
@@ -77,7 +78,10 @@ def _import(path: str) -> type[Source] | Error:
 
 
 def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
-    """etl.E004: an attribute is missing or of the wrong type. etl.E008: the name. etl.E005, E006: the mapping."""
+    """etl.E004: an attribute is missing or of the wrong type. etl.E008: the name. etl.E005, E006: the mapping.
+
+    etl.E009: `whole` and `complete` contradict each other.
+    """
     name = getattr(source, "name", None)
     if not isinstance(name, str):
         yield Error(f"{path} has no name.", hint="Add to the class: name = a string.", id="etl.E004")
@@ -92,11 +96,22 @@ def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
     if isinstance(source.secrets, str):
         hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
         yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
+    yield from _check_whole(path, source)
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")
     elif source.unify is Source.unify:
         yield from _check_mapping(path, source)
+
+
+def _check_whole(path: str, source: type[Source]) -> Iterator[CheckMessage]:
+    """etl.E004: `whole` is not one of its words. etl.E009: without a proof of its end, no read is complete."""
+    whole = getattr(source, "whole", "proven")
+    if whole not in get_args(Whole):
+        yield Error(f"{path} has no usable whole.", hint='Use "proven" or "unproven".', id="etl.E004")
+    elif whole == "unproven" and getattr(source, "complete", False):
+        hint = 'What an unproven body lacks may only be cut off: remove complete = True or whole = "unproven".'
+        yield Error(f"{path} is complete, but accepts bodies whose end is not proven.", hint=hint, id="etl.E009")
 
 
 def _is_interval(every: object) -> bool:

@@ -12,8 +12,8 @@ from etl.contracts.contract import Contract
 from etl.drift import Shape
 from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
-from etl.readers.content import BYTE_ORDER_MARK, HEAD_BYTES, Content
-from etl.readers.lookalikes import describe_lookalike
+from etl.readers.content import BYTE_ORDER_MARK, Content
+from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.readers.source import Source
 from etl.records import Chunk, Refusal
 from etl.vocabulary import Reason, SourceKind

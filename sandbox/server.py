@@ -8,15 +8,19 @@ such a list as its body sets a new plan.
     429:SECONDS   429 with that Retry-After (any string)   slow:SECONDS  the body in small pieces with pauses
     500, 404 …    that status                              cut           half of the body, then the connection ends
     reset         no response                              endless       an array that never ends
+    link          the list, with a next page in its Link   login         a login page with status 200
+    next, next_cursor, has_more, @odata.nextLink           quota         an error object with status 200
+                  an object with the list and a next page  lines         lines, without a proof of their end
 """
 
 import argparse
 import hashlib
+import json
 import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,6 +30,14 @@ from typing import Self
 DEFAULT_LIST = Path(__file__).parent / "coins.json"
 PATH = "/coins/list"
 SLOW_BYTES = 64
+NEXT_PAGE = f"{PATH}?page=2"
+NEXT_PAGES: Mapping[str, object] = {
+    "next": NEXT_PAGE,
+    "next_cursor": "Y29pbi0xMDA",
+    "has_more": True,
+    "@odata.nextLink": NEXT_PAGE,
+}
+LOGIN_PAGE = b"<!DOCTYPE html><html><head><title>Please sign in</title></head><body><form></form></body></html>"
 
 
 class Sandbox:
@@ -107,6 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif self.path.partition("?")[0] != PATH:
             self._answer(HTTPStatus.NOT_FOUND, b'{"error": "only /coins/list exists"}', {})
+        elif (answer := make_odd_answer(fault, sandbox.list_path.read_bytes())) is not None:
+            self._answer(HTTPStatus.OK, *answer)
         elif fault:
             self._misbehave(fault, float(detail or 1))
         else:
@@ -151,6 +165,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.server.sandbox.list_path.read_bytes()
         if fault == "cut":
             yield body[: len(body) // 2]
+        elif fault == "lines":
+            yield from (json.dumps(coin).encode() + b"\n" for coin in json.loads(body))
         elif fault == "endless":
             yield b"["
             number = 0
@@ -168,6 +184,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the parent's name)
         """Log nothing, because the client logs its requests."""
+
+
+def make_odd_answer(fault: str, body: bytes) -> tuple[bytes, dict[str, str]] | None:
+    """Return the body and the headers of a response with status 200 that is not the whole list."""
+    headers = {"ETag": f'"{fault}"'}
+    if fault in NEXT_PAGES:
+        return b'{"data": %s, "%s": %s}' % (body, fault.encode(), json.dumps(NEXT_PAGES[fault]).encode()), headers
+    if fault == "link":
+        return body, headers | {"Link": f'<{PATH}?page=1>; rel="first", <{NEXT_PAGE}>; rel="next"'}
+    if fault == "login":
+        return LOGIN_PAGE, headers | {"Content-Type": "text/html"}
+    return (b'{"error": "quota"}', headers) if fault == "quota" else None
 
 
 def main() -> None:

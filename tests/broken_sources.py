@@ -1,9 +1,9 @@
 """Sources with one mistake each, for the system checks."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from etl.sources import Contract, CsvSource, Date, Text
+from etl.sources import Contract, CsvSource, Date, JsonLinesSource, Text
 from etl.sources.products import Product
 
 
@@ -36,6 +36,21 @@ class Unfit(Nameless):
 class OneSecret(Nameless):
     name = "one_secret"
     secrets = "a-key"
+
+
+class Guessed(JsonLinesSource):
+    name = "guessed"
+    path = "x.ndjson"
+    every = timedelta(hours=1)
+    contract: ClassVar[type[Contract]] = Product
+    unified = {"external_id": "product_id", "name": "name"}
+    whole: ClassVar[Any] = "mostly"
+
+
+class Contradictory(Guessed):
+    name = "contradictory"
+    whole = "unproven"
+    complete = True
 
 
 class Note(Contract):

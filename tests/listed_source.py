@@ -14,7 +14,8 @@ from etl.execution.outcomes import Outcome
 from etl.gates import Gates
 from etl.judgement import Judge
 from etl.read_context import ReadContext
-from etl.readers.content import HEAD_BYTES, Content, Opening
+from etl.readers.content import Content, Opening
+from etl.readers.lookalikes import HEAD_BYTES
 from etl.readers.single_records import make_chunk
 from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Judged, Record, Refusal, StoredRefusal

@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO
 
@@ -16,17 +17,23 @@ from requests.utils import get_auth_from_url
 
 from etl.conf import conf
 from etl.exceptions import SourceError
-from etl.http.addresses import find_host
+from etl.http.addresses import find_host, hide_secrets
 from etl.http.connections import GuardedAdapter
+from etl.http.decoding import ACCEPTED, CutStream, WrongEncoding, decode, list_encodings
+from etl.http.excerpts import EXCERPT_BYTES, make_excerpt
+from etl.http.next_pages import find_next_link, report_more_pages
 from etl.http.peers import Peers
 from etl.http.request import Body, Request
 from etl.http.retries import RETRIED_STATUSES, AttemptFailed
 from etl.local_copy import LocalCopy
-from etl.socket_deadlines import Deadline
+from etl.socket_deadlines import Deadline, set_deadline
 from etl.vocabulary import Reason
 
 READ_BYTES = 64 << 10
 USER_AGENT = "kasparro"
+VALIDATORS = b"of proven bodies "
+EXCERPT_SECONDS = 2
+"""The time for reading the text of an error response, which only makes the message better."""
 MOST_OF_A_TEXT = 200
 LEAST_TIMEOUT_SECONDS = 0.001
 """urllib3 takes no 0."""
@@ -92,16 +99,18 @@ class Attempt(requests.Session):
         """
         request = self.source_request
         condition = _make_condition(request, validators)
-        headers = {"User-Agent": USER_AGENT, **condition, **request.headers}
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": ACCEPTED, **condition, **request.headers}
         attempting = _is_attempting.set(True)
         timeout = max(LEAST_TIMEOUT_SECONDS, min(conf.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds_left))
         try:
             with self.get(request.url, headers=headers, timeout=timeout, stream=True) as response:
                 _refuse_if_passed(self.deadline)
                 _refuse_bad_status(response, request, is_conditional=bool(condition))
+                _refuse_next_page(response, request)
                 if response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
-                return Body(_store(response, file, self.deadline, request), _find_validators(response, request))
+                copy, is_proven = _store(response, file, self.deadline, request)
+                return Body(copy, _find_validators(response, request), is_proven)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             _refuse_if_passed(self.deadline)
             # Without its cause, because the libraries' messages contain the URL with its credentials.
@@ -137,27 +146,75 @@ def _refuse_bad_status(response: requests.Response, request: Request, *, is_cond
     status = response.status_code
     line = f"{status} {_show(_decode(str(response.reason or '')), request)}".strip()
     if status in RETRIED_STATUSES:
-        raise AttemptFailed(line, response.headers.get("Retry-After"))
+        raise AttemptFailed(line, response.headers.get("Retry-After"), _read_excerpt(response, request))
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
-        raise SourceError(f"{request.location} responded with {line}.", Reason.SOURCE_REFUSED)
+        excerpt = _read_excerpt(response, request)
+        answer = f"{line}: {excerpt}" if excerpt else line
+        raise SourceError(f"{request.location} responded with {answer}.", Reason.SOURCE_REFUSED)
 
 
-def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, request: Request) -> LocalCopy:
-    """Stream the body to the file, up to the size cap and the deadline."""
+def _read_excerpt(response: requests.Response, request: Request) -> str:
+    """Return the beginning of an error's text; empty if it has none, can't be decoded or does not come at once."""
+    head = b""
+    try:
+        with set_deadline(EXCERPT_SECONDS) as deadline:
+            if not response.raw.closed:
+                deadline.cover(response.raw.fileno())
+            for piece in decode(_read_blocks(response), _list_encodings(response)):
+                head += piece
+                if len(head) >= EXCERPT_BYTES:
+                    break
+    except (urllib3.exceptions.HTTPError, OSError, WrongEncoding, CutStream):
+        pass  # the part that has arrived is enough
+    return make_excerpt(head[:EXCERPT_BYTES], request.mask)
+
+
+def _refuse_next_page(response: requests.Response, request: Request) -> None:
+    """Raise SourceError if the response is one page of several: the records of the others would be missing."""
+    link = find_next_link(response.headers.get("Link", ""), response.url)
+    if link:
+        sign = f"its Link header names {request.mask(hide_secrets(link, request.secrets))} as the next one"
+        raise report_more_pages(request.location, sign)
+
+
+def _read_blocks(response: requests.Response) -> Iterator[bytes]:
+    """Yield the body as sent. Raises an error of urllib3 if it ends before its length or its last chunk."""
+    return iter(partial(response.raw.read1, READ_BYTES, decode_content=False), b"")
+
+
+def _list_encodings(response: requests.Response) -> list[str]:
+    return list_encodings(response.headers.get("Content-Encoding", ""))
+
+
+def _has_announced_end(response: requests.Response) -> bool:
+    """Whether a length or chunks show where the body ends: then reading it raises an error if it ends before that."""
+    coding = response.headers.get("Transfer-Encoding")
+    return coding.strip().lower() == "chunked" if coding else response.raw.length_remaining is not None
+
+
+def _store(response: requests.Response, file: BinaryIO, deadline: Deadline, request: Request) -> tuple[LocalCopy, bool]:
+    """Stream the body to the file, up to the size cap and the deadline; return also whether its end is proven."""
     file.seek(0)
     file.truncate()
     digest, size = hashlib.sha256(), 0
-    while block := response.raw.read1(READ_BYTES, decode_content=True):
-        digest.update(block)
-        size += file.write(block)
-        if size > conf.ETL_HTTP_MAX_BYTES:
-            limit = f"{conf.ETL_HTTP_MAX_BYTES} bytes (ETL_HTTP_MAX_BYTES)"
-            raise SourceError(f"{request.location} sent more than {limit}.")
+    has_end, encodings = _has_announced_end(response), _list_encodings(response)
+    try:
+        for piece in decode(_read_blocks(response), encodings):
+            digest.update(piece)
+            size += file.write(piece)
+            if size > conf.ETL_HTTP_MAX_BYTES:
+                limit = f"{conf.ETL_HTTP_MAX_BYTES} bytes (ETL_HTTP_MAX_BYTES)"
+                raise SourceError(f"{request.location} sent more than {limit}.")
+    except WrongEncoding as error:
+        raise SourceError(f"{request.location}: {error}.") from None
+    except CutStream as error:
+        _refuse_if_passed(deadline)
+        raise AttemptFailed(str(error)) from None
     _refuse_if_passed(deadline)
-    if not size and "Content-Length" not in response.headers and "Transfer-Encoding" not in response.headers:
+    if not response.raw.tell() and not has_end:
         raise AttemptFailed("the connection was cut off before the body")  # truncated headers look complete
     file.flush()
-    return LocalCopy(file, digest.hexdigest(), size)
+    return LocalCopy(file, digest.hexdigest(), size), has_end or bool(encodings)
 
 
 def _translate(error: Exception, request: Request) -> Exception:
@@ -224,5 +281,8 @@ def _find_validators(response: requests.Response, request: Request) -> dict[str,
 
 
 def _hash_address(request: Request) -> str:
-    """Hash the only URL for which the validators are valid; the URL itself may contain credentials."""
-    return hashlib.sha256(request.url.encode(errors="surrogateescape")).hexdigest()[:16]
+    """Hash the only URL for which the validators are valid; the URL itself may contain credentials.
+
+    Validators of a body whose end was not proven yet were hashed without VALIDATORS, so they are not sent.
+    """
+    return hashlib.sha256(VALIDATORS + request.url.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -38,7 +38,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A complete body and its validators for a conditional request."""
+    """A body and its validators for a conditional request.
+
+    `is_proven`: its length, its last chunk or the end of its compressed stream proves that it is whole. Otherwise only
+    its content can.
+    """
 
     copy: LocalCopy
     validators: Mapping[str, str]
+    is_proven: bool

@@ -22,11 +22,19 @@ RETRIED_STATUSES = frozenset({429, *range(500, 600)})
 
 
 class AttemptFailed(Exception):
-    """An attempt failed, but another may succeed. The message gives the cause, without credentials."""
+    """An attempt failed, but another may succeed. The message gives the cause, without credentials.
 
-    def __init__(self, message: str, retry_after: str | None = None) -> None:
+    `excerpt` is the beginning of the server's own text about it, which only the last error shows.
+    """
+
+    def __init__(self, message: str, retry_after: str | None = None, excerpt: str = "") -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.excerpt = excerpt
+
+    def describe(self) -> str:
+        """Return the cause with the server's own text."""
+        return f"{self}: {self.excerpt}" if self.excerpt else str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +60,8 @@ class TimeBudget:
         if self.left - wait < self.seconds * LEAST_SHARE_OF_AN_ATTEMPT:
             raise TransientSourceError(
                 f"{request.location} failed: the time for a request and its retries is used up"
-                f" ({round(self.seconds, 1):g} s of ETL_BATCH_DEADLINE_SECONDS). The last attempt: {failure}."
+                f" ({round(self.seconds, 1):g} s of ETL_BATCH_DEADLINE_SECONDS)."
+                f" The last attempt: {failure.describe()}."
             ) from None
 
 
@@ -87,7 +96,7 @@ class SourceRetry(urllib3.Retry):
             following = self.increment("GET", request.location, error=_as_urllib3(failure))
         except urllib3.exceptions.HTTPError:
             tries = f"after {self.most} {'retry' if self.most == 1 else 'retries'}"
-            raise TransientSourceError(f"{request.location} failed {tries}: {failure}.") from None
+            raise TransientSourceError(f"{request.location} failed {tries}: {failure.describe()}.") from None
         following.most = self.most
         return following
 
@@ -118,7 +127,7 @@ def describe_long_wait(seconds: float, failure: AttemptFailed, request: Request)
     """Return the error for a wait that is longer than the read can spend."""
     retry_at = datetime.now(UTC) + timedelta(seconds=seconds)
     return RateLimited(
-        f"{request.location} requires a wait of {seconds:.0f} s ({failure}):"
+        f"{request.location} requires a wait of {seconds:.0f} s ({failure.describe()}):"
         f" try again at {retry_at:%Y-%m-%d %H:%M:%S} UTC.",
         retry_at,
     )

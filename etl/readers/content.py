@@ -20,7 +20,6 @@ class Opening:
     validators: Mapping[str, str] = field(default_factory=dict)
 
 
-HEAD_BYTES = 4096
 CHUNK_BYTES = 4 << 20
 """A chunk ends at this size even with fewer records than a batch may have: wide records must not fill the memory."""
 
@@ -59,7 +58,8 @@ def _empty(gathered: list[Record | Refusal], describe_cursor: Callable[[int], Cu
 class Content(Protocol):
     """A source's content, which can't change while it is read.
 
-    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes.
+    `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes. Its end
+    `is_proven`, or records after it may be missing.
     """
 
     @property
@@ -73,7 +73,7 @@ class Content(Protocol):
         """Whether its end is proven."""
 
     def read_head(self) -> bytes:
-        """Return its first HEAD_BYTES bytes."""
+        """Return its first bytes, at most lookalikes.HEAD_BYTES."""
 
     def find_columns(self) -> Sequence[str] | None:
         """Return the names of its columns; None if each record names its own fields. Raises SourceError."""

@@ -16,9 +16,10 @@ from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
 from etl.readers import content
-from etl.readers.content import HEAD_BYTES, Content, Opening
+from etl.readers.content import Content, Opening
 from etl.readers.csv_bulk import Run, read_run
 from etl.readers.csv_lines import Lines, encode, read_items
+from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.readers.single_records import SLICE_RECORDS, cut
 from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Record, Refusal, Slice, StoredRefusal
@@ -72,7 +73,7 @@ class CsvContent:
     location: str
     validators: Mapping[str, str] = field(default_factory=dict)
     slice_lines: int = SLICE_RECORDS
-    is_proven: bool = True
+    is_proven: bool = True  # a copy of a file has the file's end
 
     @property
     def fingerprint(self) -> str:
@@ -101,15 +102,22 @@ class CsvContent:
         try:
             header = next((row for row in csv.reader(lines, strict=True) if row), [])
         except csv.Error as error:
-            raise SourceError(f"{self.location}: the header can't be read: {error}.") from error
+            raise SourceError(f"{self.location}: the header can't be read: {error}{self._find_cause()}.") from error
         if not header:
             raise SourceError(f"{self.location} is empty: its first line must name the columns.")
         if lines.bad:
-            raise SourceError(f"{self.location}: the header is not valid UTF-8.")
+            raise SourceError(f"{self.location}: the header is not valid UTF-8{self._find_cause()}.")
+        if any("\0" in name for name in header):
+            raise SourceError(f"{self.location}: the header has NUL characters{self._find_cause()}.")
         doubled = sorted({name for name in header if header.count(name) > 1})
         if doubled:
             raise SourceError(f"{self.location}: the header names {', '.join(map(repr, doubled))} more than once.")
         return header
+
+    def _find_cause(self) -> str:
+        self.copy.file.seek(0)
+        found = describe_lookalike(self.copy.file.read(HEAD_BYTES))
+        return f"; this looks like {found}" if found else ""
 
 
 class _Reading:

@@ -5,11 +5,11 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from etl.http.addresses import hide_secrets
-from etl.http.client import open_body
 from etl.http.request import Request
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from etl.readers.json_records import JsonContent, looks_cut, revive
+from etl.readers.json_http import Whole, open_json
+from etl.readers.json_records import revive
 from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
@@ -19,13 +19,15 @@ class JsonApiSource(Source):
     """`GET {base_url}{endpoint}`, which returns a JSON array. Raw records are kept in `raw_api_data`.
 
     Override `headers` to send credentials; they are sent only to the address's own host. Declare a key in the address
-    by `secret`. `rate_limit`, such as `10/minute`, is shared by all workers.
+    by `secret`. `rate_limit`, such as `10/minute`, is shared by all workers. With `whole = "unproven"` it accepts a
+    body whose end nothing proves.
     """
 
     kind = SourceKind.API
     base_url: ClassVar[str]
     endpoint: ClassVar[str] = ""
     rate_limit: ClassVar[str] = ""
+    whole: ClassVar[Whole] = "proven"
 
     @property
     def url(self) -> str:
@@ -42,11 +44,8 @@ class JsonApiSource(Source):
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         request = Request(self.url, self.headers, self.rate_limit, tuple(self.secrets))
-        with open_body(request, opening.validators, context, looks_cut) as body:
-            if body is None:
-                yield None
-            else:
-                yield JsonContent(body.copy, self.location, must_be_array=True, validators=body.validators)
+        with open_json(self, request, opening, context, whole=self.whole, must_be_array=True) as content:
+            yield content
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         return revive(stored)

@@ -15,13 +15,14 @@ from typing import Any, BinaryIO
 from etl.contracts.field_type import Number
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
-from etl.readers.content import BYTE_ORDER_MARK, HEAD_BYTES, MAX_RECORD_BYTES, gather_chunks
+from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
+from etl.readers.json_text import WHITE_SPACE, describe_other, find_envelope, read_head, read_last_line
+from etl.readers.lookalikes import HEAD_BYTES
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode
 
 MAX_DEPTH = 200
 """Levels of nested objects and arrays. The limit is fixed because Python's depends on the caller and fails late."""
-WHITE_SPACE = b" \t\r\n"
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+(?P<closed>")?|[{}\[\],]', re.DOTALL)
 _BLANK = re.compile(r"[ \t\r\n]*")
 
@@ -34,7 +35,7 @@ class JsonContent:
     location: str
     must_be_array: bool = False
     validators: Mapping[str, str] = field(default_factory=dict)
-    is_proven: bool = True
+    is_proven: bool = True  # a copy of a file has the file's end
 
     @property
     def fingerprint(self) -> str:
@@ -67,12 +68,13 @@ def revive(stored: StoredRefusal) -> Record | Refusal | None:
 
 def looks_cut(copy: LocalCopy) -> bool:
     """Whether the text ends in the middle: an array without closing bracket, or a last line of incomplete JSON."""
-    file = copy.file
-    file.seek(max(0, copy.size - MAX_RECORD_BYTES))
-    tail = file.read()
-    if _first_byte(file) == b"[":
-        return not tail.rstrip(WHITE_SPACE).endswith(b"]")
-    last = tail.rpartition(b"\n")[2].strip(WHITE_SPACE)
+    if describe_other(copy):
+        return False
+    last = read_last_line(copy)
+    if _first_byte(copy.file) == b"[":
+        return not last.endswith(b"]")
+    if (envelope := find_envelope(copy)) is not None:
+        return not envelope.is_whole
     if not last:
         return False
     value, end = _Decoder().decode_at(last.decode(errors="replace"), 0)
@@ -86,11 +88,7 @@ def _skip_mark(file: BinaryIO) -> int:
 
 def _first_byte(file: BinaryIO) -> bytes:
     """Return the first byte that is not white space; empty if the file has no such byte."""
-    file.seek(_skip_mark(file))
-    while block := file.read(4096):
-        if stripped := block.lstrip(WHITE_SPACE):
-            return stripped[:1]
-    return b""
+    return read_head(file)[:1]
 
 
 class _Decoder:

@@ -58,8 +58,8 @@ def describe_lookalike(head: bytes) -> str:
 def describe_not_json(head: bytes) -> str:
     """Say what the beginning of a file looks like where JSON is expected; empty for JSON, or if unknown."""
     text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
-    if text[:1] in (b"{", b"["):
-        return ""  # JSON, if maybe broken
+    if text[:1] in (b"{", b"[") and b"\0" not in text[:4]:
+        return ""  # JSON, though it may be broken
     lines = _find_first_lines(text)
     return describe_lookalike(head) or ("a CSV file" if len(lines) > 1 and _count_in_each(",", lines) else "")
 

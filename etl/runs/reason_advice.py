@@ -35,10 +35,6 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.TOO_FEW_RECORDS: Advice(
         "The source sent fewer records than its gates require.", "Ask the supplier, or accept the read if it is right."
     ),
-    Reason.MORE_PAGES: Advice(
-        "The response was one page of several, and the source does not declare its pages.",
-        "Have the source send all records at once, or write a source that walks the pages.",
-    ),
     Reason.SHRUNKEN: Advice(
         "The source sent far fewer records than before. They have landed, and nothing was removed.",
         "Ask the supplier. If it is right, accept the read: the next run then removes the missing records.",
@@ -73,12 +69,18 @@ ADVICE: Mapping[Reason, Advice] = {
         "Try its address from the worker's machine. The next run tries again automatically.",
     ),
     Reason.SOURCE_REFUSED: Advice(
-        "The source refused the request (4xx, or TLS), or it leads to an address that sources may not reach.",
-        "Check the address, the credentials and the certificate. ETL_HTTP_ALLOW permits private addresses.",
+        "The source refused the request (4xx, an error in a response with status 200, or TLS), or the request leads to"
+        " an address that sources may not reach.",
+        "Read the source's own words in the error; check the address, the credentials and the certificate."
+        " ETL_HTTP_ALLOW permits private addresses.",
     ),
     Reason.SOURCE_UNREADABLE: Advice(
-        "The content is missing, malformed or too large.",
+        "The content is missing, malformed, too large, of another kind, or its end is not proven.",
         "Look at the file or the address that the error names; `manage.py preview` tries it and writes nothing.",
+    ),
+    Reason.MORE_PAGES: Advice(
+        "The source sent one page of several, so most of its records would be missing.",
+        "Ask for all records in one response, for example by a larger page size in the source's address.",
     ),
     Reason.TIMED_OUT: Advice(
         "The task exceeded its time limit.", "The next run resumes it. If it happens again, look at the source."

@@ -1,6 +1,7 @@
 """Laws of etl.http, tested against the sandbox and against servers that send raw bytes."""
 
 import gzip
+import hashlib
 import logging
 import re
 import resource
@@ -9,6 +10,7 @@ import threading
 import time
 import traceback
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -19,6 +21,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from etl.exceptions import Interrupted, RateLimited, SourceError, TransientSourceError
+from etl.http import attempt
 from etl.http.addresses import hide_secrets
 from etl.http.client import open_body
 from etl.http.request import Request
@@ -26,6 +29,7 @@ from etl.readers.content import Opening
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_lines import JsonLinesSource
 from etl.readers.json_records import looks_cut
+from etl.sources.coingecko import Coin
 from etl.vocabulary import Reason
 from sandbox.server import DEFAULT_LIST, Sandbox
 from tests.fakes import RecordingContext
@@ -328,6 +332,93 @@ def test_a_validator_that_can_not_be_sent_back_is_not_kept() -> None:
         assert get(server.origin, validators=first[1]) is not None
 
 
+def test_validators_from_before_ends_were_proven_are_not_sent(sandbox: Sandbox, coins: str) -> None:
+    """Release 0.1.0 kept them of cut bodies as well, and its hash of an address was the plain one."""
+    former = {"address": hashlib.sha256(coins.encode()).hexdigest()[:16], "etag": '"kept"'}
+    assert get(coins, validators=former) is not None
+    assert "if-none-match" not in sandbox.requests[0][2]
+
+
+# --- further pages --------------------------------------------------------------------------------
+@pytest.mark.parametrize("status", ["200 OK", "304 Not Modified"])
+def test_a_response_that_names_a_next_page_is_refused_and_not_retried(status: str) -> None:
+    link = f'<https://user:{KEY}@api.example/v2/coins?page=2&key={KEY}>; rel="next"'
+    with RawServer(answer(ETag='"a"'), answer(status=status, Link=link)) as server:
+        first = get(server.origin)
+        assert first is not None
+        with pytest.raises(SourceError, match=re.escape("https://api.example/v2/coins")) as caught:
+            get(server.origin, validators=first[1])
+    assert caught.value.reason is Reason.MORE_PAGES
+    assert KEY not in str(caught.value)
+    assert len(server.requests) == 2
+
+
+def test_a_response_whose_links_name_no_next_page_is_read() -> None:
+    with RawServer(answer(Link='</coins?page=1>; rel="prev", </coins?page=2>; rel="self"')) as server:
+        assert get_body(server.origin) == LIST
+
+
+# --- the texts of errors --------------------------------------------------------------------------
+@pytest.mark.parametrize("status", ["401 Unauthorized", "404 Not Found"])
+def test_the_text_of_an_error_is_shown(status: str) -> None:
+    refusal = answer(b'{"message":\r\n "Bad \x1b[31mcredentials"}', status)
+    with RawServer(refusal) as server, pytest.raises(SourceError) as caught:
+        get(server.origin)
+    assert str(caught.value).endswith(f'{status}: {{"message": "Bad [31mcredentials"}}.')
+
+
+def test_the_text_of_the_last_error_is_shown_after_all_retries(settings: Settings) -> None:
+    settings.ETL_HTTP_RETRIES = 1
+    refusal = answer(gzip.compress(b'{"error": "quota"}'), "429 Too Many Requests", Content_Encoding="gzip")
+    watch = RecordingContext()
+    with RawServer(refusal) as server, pytest.raises(TransientSourceError) as caught:
+        get(server.origin, watch)
+    assert str(caught.value).endswith('failed after 1 retry: 429 Too Many Requests: {"error": "quota"}.')
+    assert [note.endswith("due to: 429 Too Many Requests") for note in watch.notes] == [True]
+
+
+def test_the_text_of_an_error_is_shown_with_a_long_wait() -> None:
+    refusal = answer(b'{"error": "quota"}', "429 Too Many Requests", Retry_After="999")
+    with RawServer(refusal) as server, pytest.raises(RateLimited, match=re.escape('Requests: {"error": "quota"}')):
+        get(server.origin)
+
+
+def test_an_error_page_is_shown_by_its_title() -> None:
+    page = b"<!DOCTYPE html><html><head><title>Attention Required!</title></head><body>" + b"x" * 9999
+    shown = re.escape("403 Forbidden: Attention Required!.")
+    with RawServer(answer(page, "403 Forbidden")) as server, pytest.raises(SourceError, match=shown):
+        get(server.origin)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 99\r\n\r\nsome",
+        b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nsome\r\nz",
+        answer(gzip.compress(b"some" * 999)[:20], "404 Not Found", Content_Encoding="gzip"),
+        answer(b"some", "404 Not Found", Content_Encoding="br"),
+        answer(b"", "404 Not Found"),
+    ],
+)
+def test_an_error_whose_text_is_broken_is_an_error_of_its_status(refusal: bytes) -> None:
+    with RawServer(refusal) as server, pytest.raises(SourceError, match="404 Not Found") as caught:
+        get(server.origin)
+    assert caught.value.reason is Reason.SOURCE_REFUSED
+
+
+def test_the_text_of_an_error_that_never_ends_is_not_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attempt, "EXCERPT_SECONDS", 0.2)
+    settings.ETL_HTTP_RETRIES = 0
+    with RawServer() as server:
+        server.answers.append(server.trickle(b"HTTP/1.1 500 Odd\r\n\r\nsome", b"."))
+        begin = time.monotonic()
+        with pytest.raises(TransientSourceError, match=re.escape("500 Odd: some...")):
+            get(server.origin)
+    assert time.monotonic() - begin < 4.5  # the server sends for 5 s
+
+
 # --- limits ---------------------------------------------------------------------------------------
 def test_a_slow_body_ends_at_the_deadline(sandbox: Sandbox, coins: str, settings: Settings) -> None:
     settings.ETL_HTTP_DEADLINE_SECONDS, settings.ETL_HTTP_RETRIES = 0.3, 1
@@ -406,6 +497,67 @@ def test_a_truncated_body_is_requested_again(cut: bytes) -> None:
     with RawServer(cut, answer()) as server:
         assert get_body(server.origin, watch) == LIST
     assert len(watch.notes) == 1
+
+
+@pytest.mark.parametrize("header", ["Content_Length", "Transfer_Encoding"])
+def test_a_compressed_stream_without_its_end_is_cut_although_all_its_bytes_came(header: str) -> None:
+    stream = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    flushed = stream.compress(b'{"id": "a"}\n') + stream.flush(zlib.Z_SYNC_FLUSH)
+    framed = {
+        "Content_Length": answer(flushed, Content_Encoding="gzip"),
+        "Transfer_Encoding": chunked(flushed, "Content-Encoding: gzip"),
+    }
+    watch = RecordingContext()
+    with RawServer(framed[header], answer()) as server:
+        assert get_body(server.origin, watch) == LIST
+    assert "the compressed body ends in the middle" in watch.notes[0]
+
+
+LINES = b'{"id": "a"}\n{"id": "b"}\n'
+
+
+def chunked(body: bytes, *headers: str) -> bytes:
+    head = "\r\n".join(("HTTP/1.1 200 OK", "Connection: close", "Transfer-Encoding: chunked", *headers))
+    return head.encode() + b"\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+@pytest.mark.parametrize(
+    ("whole", "is_proven"),
+    [
+        (answer(LINES), True),
+        (chunked(LINES), True),
+        (chunked(LINES, "Content-Length: 1"), True),
+        (b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(LINES), True),
+        (b"HTTP/1.0 200 OK\r\nContent-Encoding: deflate\r\n\r\n" + zlib.compress(LINES), True),
+        (b"HTTP/1.1 200 OK\r\n\r\n" + LINES, False),
+        (b"HTTP/1.0 200 OK\r\n\r\n" + LINES, False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n" + LINES, False),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n" + LINES, False),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\n\r\n" + LINES, False),
+    ],
+    ids=["length", "chunks", "both", "gzip", "deflate", "nothing", "HTTP/1.0", "no-number", "negative", "identity"],
+)
+def test_a_length_chunks_or_a_compressed_stream_prove_the_end(whole: bytes, is_proven: bool) -> None:
+    with (
+        RawServer(whole) as server,
+        open_body(Request(server.origin), {}, RecordingContext(), looks_cut) as body,
+    ):
+        assert body is not None
+        assert (body.copy.size, body.is_proven) == (len(LINES), is_proven)
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, br", "rot13"])
+def test_an_encoding_that_can_not_be_decoded_is_named_and_not_retried(encoding: str) -> None:
+    with RawServer(answer(Content_Encoding=encoding)) as server, pytest.raises(SourceError) as caught:
+        get(server.origin)
+    assert caught.type is SourceError
+    assert repr(encoding.rsplit(", ", maxsplit=1)[-1]) in str(caught.value)
+    assert len(server.requests) == 1
+
+
+def test_only_encodings_that_can_be_decoded_are_asked_for(sandbox: Sandbox, coins: str) -> None:
+    get(coins)
+    assert sandbox.requests[0][2]["accept-encoding"] == "gzip, deflate"
 
 
 def test_a_compressed_body_is_read() -> None:
@@ -552,6 +704,7 @@ def test_an_address_is_shown_without_its_credentials(url: str, shown: str) -> No
 # --- the sources that read by HTTP ----------------------------------------------------------------
 class Coins(JsonApiSource):
     name = "coins"
+    contract = Coin
     endpoint = "/coins/list"
     headers: ClassVar[Mapping[str, str]] = {"x-cg-demo-api-key": KEY}
 
@@ -576,6 +729,7 @@ def test_a_json_api_that_is_unmodified_has_no_content(sandbox: Sandbox, monkeypa
 
 class Feed(JsonLinesSource):
     name = "feed"
+    contract = Coin
 
 
 @pytest.mark.parametrize("body", [LIST, b'{"id": "a"}\n{"id": "b"}\n', b'{"id": "a"}\r\n\r\n{"id": "b"}'])

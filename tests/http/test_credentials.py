@@ -90,11 +90,31 @@ def test_a_reason_phrase_that_echoes_a_secret_is_masked(
     assert echo not in shown
 
 
+class HeaderKeyed(JsonApiSource):
+    """Sends a key in a header."""
+
+    name = "header_keyed"
+    base_url: ClassVar[str] = ""
+    headers: ClassVar[Mapping[str, str]] = {"x-api-key": KEY}
+
+
+@pytest.mark.parametrize("status", ["200 OK", "400 Bad Request", "503 Busy"])
+@pytest.mark.parametrize("body", [f'{{"error": "wrong key {KEY}"}}', f"<html>No: {KEY}</html>", "x" * 195 + KEY])
+def test_an_error_body_that_echoes_a_secret_is_masked(body: str, status: str) -> None:
+    watch = RecordingContext()
+    with RawServer(answer(body.encode(), status=status)) as server:
+        HeaderKeyed.base_url = server.origin
+        with pytest.raises(SourceError) as caught, HeaderKeyed().open(Opening(), watch):
+            pass
+    shown = "\n".join([*traceback.format_exception(caught.value), *watch.notes])
+    assert KEY[:6] not in shown
+
+
 def test_a_secret_with_control_characters_between_its_letters_is_masked() -> None:
     said = "\x01".join(KEY)
     with RawServer(answer(status=f"400 {said}")) as server, pytest.raises(SourceError) as caught:
         get(server.origin, headers={"x-api-key": KEY})
-    assert "responded with 400 ***." in str(caught.value)
+    assert "responded with 400 ***: [" in str(caught.value)
 
 
 def test_a_long_reason_phrase_is_shortened() -> None:

@@ -2,11 +2,23 @@
 
 import gzip
 import io
+import json
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from etl.exceptions import SourceError
+from etl.readers.content import Opening
+from etl.readers.csv_file import CsvSource
+from etl.readers.json_lines import JsonLinesSource
 from etl.readers.lookalikes import describe_lookalike, describe_not_json
+from etl.records import Record, Refusal
+from etl.sources.coingecko import Coin
+from etl.vocabulary import Reason
+from tests.factories import read_items
+from tests.fakes import RecordingContext
 
 ROWS = "sku,title,price\nA1,Bolt,1.50\nA2,Nut,0.50\n"
 MARK = b"\xef\xbb\xbf"
@@ -105,3 +117,89 @@ def test_a_csv_file_looks_like_nothing_else(head: bytes) -> None:
 )
 def test_a_lookalike_of_json_is_named(head: bytes, name: str) -> None:
     assert describe_not_json(head) == name
+
+
+# Files
+
+
+class Table(CsvSource):
+    name = "table"
+    contract = Coin
+
+
+class Lines(JsonLinesSource):
+    name = "lines"
+    contract = Coin
+
+
+def read(kind: type[Table | Lines], path: Path, content: bytes) -> list[Record | Refusal]:
+    path.write_bytes(content)
+    source: Any = kind()
+    source.path = str(path)
+    with source.open(Opening(), RecordingContext()) as opened:
+        return read_items(opened)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (ROWS.encode("utf-16"), "not valid UTF-8; this looks like UTF-16 text."),
+        (ROWS.encode("utf-16-le"), "has NUL characters; this looks like UTF-16 text."),
+        (gzip.compress(ROWS.encode()), "; this looks like a gzip file."),
+        (make_zip("[Content_Types].xml"), "; this looks like a spreadsheet (zip)."),
+        (ROWS.replace("\n", "\r").encode(), "this looks like a file whose lines end with a carriage return alone."),
+        ("größe,art\n1,2\n".encode("cp1252"), "the header is not valid UTF-8."),
+    ],
+)
+def test_a_header_that_can_not_be_read_says_what_the_file_looks_like(
+    tmp_path: Path, content: bytes, complaint: str
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(Table, tmp_path / "table.csv", content)
+    assert str(caught.value).endswith(complaint)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"<html><h1>Gone</h1>", "is not JSON but looks like an HTML page: Gone."),
+        (ROWS.encode(), "is not JSON but looks like a CSV file: sku,title,price A1,Bolt,1.50 A2,Nut,0.50."),
+        (gzip.compress(b"{}"), "is not JSON but looks like a gzip file."),
+        (json.dumps({"data": [{"id": 1}]}, indent=2).encode(), "its records may be in 'data'."),
+        (json.dumps({"data": [{"id": 1}]}).encode(), "its records may be in 'data'."),
+        (
+            json.dumps({"id": "1", "name": "a"}, indent=2).encode(),
+            'not an array or one record per line: { "id": "1", "name": "a" }.',
+        ),
+        (b'{"error": "quota"}\n', 'sent an error instead of records: {"error": "quota"}.'),
+    ],
+)
+def test_a_file_without_records_says_what_it_looks_like(tmp_path: Path, content: bytes, complaint: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        read(Lines, tmp_path / "lines.json", content)
+    assert str(caught.value).endswith(complaint)
+
+
+def test_a_file_with_one_page_of_several_is_refused(tmp_path: Path) -> None:
+    page = json.dumps({"data": [{"id": 1}], "next": "/things?page=2"}).encode()
+    with pytest.raises(SourceError) as caught:
+        read(Lines, tmp_path / "lines.json", page)
+    assert caught.value.reason is Reason.MORE_PAGES
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"id": "1",\n{"id": "2"}\n',
+        b'{"id": "1"\n{"id": "2"}\n',
+        b'nonsense\n{"id": "2"}\n',
+        b'null\n{"id": "2"}\n',
+    ],
+)
+def test_a_file_whose_first_line_is_broken_is_read(tmp_path: Path, content: bytes) -> None:
+    assert [type(item) for item in read(Lines, tmp_path / "lines.json", content)] == [Refusal, Record]
+
+
+@pytest.mark.parametrize("content", [b"", b" \n", b"[]", b"[\n]\n"])
+def test_an_empty_file_is_read(tmp_path: Path, content: bytes) -> None:
+    assert read(Lines, tmp_path / "lines.json", content) == []

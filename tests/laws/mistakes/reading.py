@@ -9,6 +9,7 @@ DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
 JSON = "tests/readers/test_json_records.py::"
 MEMORY = "tests/laws/test_memory.py::"
+PROOF = "tests/laws/test_proof.py::"
 READING = "tests/laws/test_reading_process.py::"
 READS = "tests/laws/test_reads.py::"
 VERDICTS = "tests/laws/test_verdicts.py::"
@@ -219,6 +220,47 @@ MISTAKES = (
         "etl/http/client.py",
         (("            if body is not None and looks_cut(body.copy):\n", "            if False:\n"),),
         caught_by=(f"{CLIENT}test_a_truncated_body_is_requested_again",),
+    ),
+    Mistake(
+        12,
+        "a compressed stream without its end that counts as whole",
+        "etl/http/decoding.py",
+        (("    if stream is not None and not stream.eof:\n", "    if False:\n"),),
+        caught_by=(
+            f"{CLIENT}test_a_compressed_stream_without_its_end_is_cut_although_all_its_bytes_came",
+            f"{PROOF}test_a_gzip_body_cut_at_a_line_end_fails_and_the_next_run_lands_everything",
+        ),
+    ),
+    Mistake(
+        12,
+        "lines accepted without a proof of their end",
+        "etl/readers/json_http.py",
+        (('    if not is_proven and whole == "proven":\n', "    if False:\n"),),
+        caught_by=(f"{PROOF}test_lines_without_a_proof_of_their_end_fail_each_run_and_land_nothing",),
+    ),
+    Mistake(
+        12,
+        "a body without proof of its end keeps its validators",
+        "etl/readers/json_http.py",
+        (("body.validators if is_proven else {}", "body.validators"),),
+        caught_by=(f"{PROOF}test_of_a_body_whose_end_nothing_proves_no_validator_is_kept",),
+    ),
+    Mistake(
+        12,
+        "a validator sent that was kept before ends were proven",
+        "etl/http/attempt.py",
+        (drop("VALIDATORS + "),),
+        caught_by=(f"{CLIENT}test_validators_from_before_ends_were_proven_are_not_sent",),
+    ),
+    Mistake(
+        12,
+        "one page of several that counts as whole",
+        "etl/http/attempt.py",
+        (drop("                _refuse_next_page(response, request)\n"),),
+        caught_by=(
+            f"{CLIENT}test_a_response_that_names_a_next_page_is_refused_and_not_retried",
+            f"{PROOF}test_an_undeclared_next_page_fails_each_run_and_nothing_lands[link]",
+        ),
     ),
     Mistake(
         12,
