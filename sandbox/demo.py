@@ -7,8 +7,9 @@ project's server. It recreates that database first.
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -25,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "kasparro_demo"
 TABLES = ("raw_api_data", "raw_csv_data", "raw_third_source_data", "unified_records", "etl_quarantine")
 PATIENCE_SECONDS = 120
+FAILED = (1,)
 EXPECTED = (0, 3)  # `ingest` exits with 3 if records were refused, and the demo's sources have some
 
 
@@ -68,7 +70,25 @@ def run_steps(url: str, environment: dict[str, str]) -> None:
     manage("verify", environment=environment)
     if before != after:
         sys.exit("make demo: rows were written twice. That is a bug; please report it.")
+    with tempfile.TemporaryDirectory(prefix="kasparro-demo-") as folder:
+        show_verdict_and_removal(Path(folder) / "products.csv", environment)
     show_next_steps()
+
+
+def show_verdict_and_removal(products: Path, environment: dict[str, str]) -> None:
+    """Read a copy of the products that has lost a column, and then one that has lost records."""
+    own = environment | {"PRODUCTS_CSV": str(products)}
+    header, *lines = (ROOT / "data" / "products.csv").read_text().splitlines(keepends=True)
+    say("7. A copy of the products in which a column has another name: the run fails before anything lands.")
+    products.write_text(header.replace("name", "title") + "".join(lines))
+    manage("ingest", "products_csv", environment=own, expected=FAILED)
+    print("   The same file again fails again, until the file or the contract changes:")
+    manage("ingest", "products_csv", environment=own, expected=FAILED)
+    manage("reads", "products_csv", environment=own)
+    say("8. A copy in which the last product is missing: it is removed, and /changes says so.")
+    products.write_text(header + "".join(lines[:-1]))
+    manage("ingest", "products_csv", environment=own)
+    manage("verify", environment=own)
 
 
 def say(text: str) -> None:
@@ -76,14 +96,14 @@ def say(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}", flush=True)
 
 
-def manage(*arguments: str, environment: dict[str, str]) -> None:
-    """Show and run a command; end the demo if it fails."""
+def manage(*arguments: str, environment: dict[str, str], expected: Collection[int] = EXPECTED) -> None:
+    """Show and run a command; end the demo if its exit status is not an expected one."""
     if arguments[0] != "migrate":
         print(f"   $ manage.py {' '.join(arguments)}", flush=True)
     done = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), *arguments], cwd=ROOT, env=os.environ | environment, check=False
     )
-    if done.returncode not in EXPECTED:
+    if done.returncode not in expected:
         sys.exit(f"make demo: `manage.py {' '.join(arguments)}` ended with status {done.returncode}.")
 
 
