@@ -14,7 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed, NotAuthenticated, No
 from rest_framework.metadata import SimpleMetadata
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.parsers import BaseParser
-from rest_framework.permissions import BasePermission
+from rest_framework.permissions import SAFE_METHODS, BasePermission
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -132,6 +132,12 @@ class ApiViewSet(ViewSetMixin, ClosedView):
         if self.action == "list" and self.filters is not None:
             declared += declare_filters(self.filters)
         return declared
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check the body too, also where an action needs none: a page that shows the response would read it."""
+        super().initial(request, *args, **kwargs)
+        if self.action is not None and request.method not in SAFE_METHODS:
+            _ = request.data
 
     def name_parameters(self) -> Collection[str] | None:
         if self.action is None:  # the method is not allowed, which is the better error

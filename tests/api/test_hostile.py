@@ -11,6 +11,7 @@ from api.views.runs import ComparisonViewSet, RunViewSet
 from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet, SourceViewSet
 from tests.api.landed import SOURCE, Landed, land
 from tests.api.people import People
+from tests.api.test_access import list_endpoints
 from tests.api.web import Answer, Web
 
 VALUES = {
@@ -252,6 +253,51 @@ def test_other_methods_get_a_precise_response(web: Web, people: People) -> None:
         got, head = (web.ask(address, method=method, token=people.viewer) for method in ("GET", "HEAD"))
         assert (head.status, head.content_type, head.body) == (got.status, got.content_type, b""), route
         assert web.ask(address.partition("?")[0], method="OPTIONS", token=people.viewer).status in (200, 404), route
+
+
+HOSTILE_QUERIES = (
+    "",
+    "?version=%00",
+    "?lang=%00",
+    "?next=%00",
+    "?format=%ED%A0%80",
+    "?x=" + "%C3" * 2000,
+    "?limit=-1&limit=%00",
+)
+HOSTILE_HEADERS: tuple[dict[str, str], ...] = (
+    {},
+    {"Accept": "text/html"},
+    {"Accept": "application/x-ndjson;q=x"},
+    {"Accept-Language": "\xff,../../x"},
+    {"Content-Type": "multipart/form-data"},
+    {"Cookie": "sessionid=%00; csrftoken=\x80"},
+)
+
+
+def test_no_method_of_any_address_answers_with_5xx(web: Web, people: People) -> None:
+    landed = land()
+    routes = sorted({route for _, route in list_endpoints()} | {"/api/v1/nowhere", "/admin/login/"})
+    for route in routes:
+        address = landed.fill(route).partition("?")[0]
+        for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
+            asked = [(query, HOSTILE_HEADERS[0]) for query in HOSTILE_QUERIES]
+            asked += [("", headers) for headers in HOSTILE_HEADERS]
+            for query, headers in asked:
+                for token in (people.operator, None):
+                    body = b'{"source": "\x00' if method in ("POST", "PUT", "PATCH") else None
+                    answer = web.ask(address + query, method=method, token=token, headers=headers, body=body)
+                    assert answer.status < 500, (method, route, query[:20], headers)
+                    if not route.startswith(("/admin", "/api/session", "/favicon")):
+                        assert answer.headers["cache-control"] == "private, no-store", (method, route)
+                        assert {"Authorization", "Accept", "Cookie"} <= set(answer.headers["vary"].split(", "))
+
+
+def test_the_docs_say_as_json_why_they_refuse(web: Web, people: People) -> None:
+    for path in ("/api/docs/", "/api/schema"):
+        for accept in ("text/html", "application/vnd.oai.openapi", "*/*"):
+            assert_precise(web.ask(path, headers={"Accept": accept}), path, (401, 406))
+            assert_precise(web.ask(f"{path}?version=%00", token=people.viewer), path, (400,))
+    assert web.ask("/api/docs/", method="OPTIONS", token=people.viewer).json()["name"]
 
 
 def test_malformed_http_is_refused(web: Web) -> None:

@@ -1,6 +1,6 @@
 """The seeded mistakes: each one breaks a law and names the tests that catch it."""
 
-from tests.laws.mistakes import delivery, orders, ownership, reading, records, tables
+from tests.laws.mistakes import closing, delivery, orders, ownership, reading, records, tables
 
 MISTAKES = tuple(
     sorted(
@@ -11,6 +11,7 @@ MISTAKES = tuple(
             *records.MISTAKES,
             *reading.MISTAKES,
             *tables.MISTAKES,
+            *closing.MISTAKES,
         ),
         key=lambda mistake: mistake.law,
     )

@@ -1,0 +1,38 @@
+"""Law 15: views, tasks and times are safe under any project's settings."""
+
+from tests.laws.seeding import Mistake, drop
+
+FOREIGN = "tests/api/test_foreign.py::"
+
+MISTAKES = (
+    Mistake(
+        15,
+        "a view with the permissions of the project's settings",
+        "api/views/base.py",
+        (drop("    permission_classes: Sequence[type[BasePermission]] = (MayUse,)\n"),),
+        caught_by=(f"{FOREIGN}test_no_method_of_any_address_opens_to_anonymous_clients",),
+    ),
+    Mistake(
+        15,
+        "a view with the error handler of the settings",
+        "api/views/base.py",
+        (("        return errors.handle\n", "        return super().get_exception_handler()\n"),),
+        caught_by=(f"{FOREIGN}test_every_view_is_closed_by_its_own_attributes",),
+    ),
+    Mistake(
+        15,
+        "a time in the zone of the settings",
+        "etl/clock.py",
+        (('as_utc(time).isoformat(timespec="microseconds")', 'time.isoformat(timespec="microseconds")'),),
+        caught_by=(f"{FOREIGN}test_each_time_in_a_response_is_in_utc_and_of_one_format",),
+    ),
+    Mistake(
+        15,
+        "a task that is acknowledged as the settings say",
+        "etl/tasks.py",
+        (drop('    "acks_late": True,\n'),),
+        caught_by=(
+            "tests/execution/test_task_options.py::test_each_task_is_acknowledged_late_and_limited_under_any_settings",
+        ),
+    ),
+)
