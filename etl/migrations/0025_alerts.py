@@ -1,4 +1,4 @@
-"""Alerts, announced standings, and two indexes that find the runs which show a standing.
+"""Alerts and announced standings.
 
 A source that was in trouble before the upgrade has been mailed then, so it counts as announced. Its schedule counts
 from its oldest run; the sweeper corrects that for schedules that are switched off.
@@ -69,14 +69,6 @@ class Migration(migrations.Migration):
                 'db_table': 'etl_standings',
                 'ordering': ('source',),
             },
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('finished_at__isnull', False), models.Q(('trigger', 'replay'), _negated=True), models.Q(('reason__in', (etl.vocabulary.Reason['CANCELLED'], etl.vocabulary.Reason['RELEASED'], etl.vocabulary.Reason['INTERRUPTED'])), _negated=True)), fields=['source', '-finished_at'], name='etl_runs_last_reflecting'),
-        ),
-        migrations.AddIndex(
-            model_name='run',
-            index=models.Index(condition=models.Q(('finished_at__isnull', False), ('status__in', ('success', 'partial')), models.Q(('trigger', 'replay'), _negated=True)), fields=['source', '-finished_at'], name='etl_runs_last_success'),
         ),
         migrations.AddField(
             model_name='alert',

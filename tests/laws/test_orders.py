@@ -47,7 +47,7 @@ def sources(settings: Any) -> None:
 
 
 def take_messages() -> list[int]:
-    """Take all messages from the broker and return the ids of their runs."""
+    """Take all messages from the broker and return the runs' ids of those about runs."""
     taken: list[int] = []
     with current_app.connection_for_read() as broker, broker.SimpleQueue(current_app.conf.task_default_queue) as queue:
         while True:
@@ -56,7 +56,8 @@ def take_messages() -> list[int]:
             except queues.Empty:
                 return taken
             message.ack()
-            taken.append(message.payload[0][0])
+            if message.headers["task"] == orders.RUN_TASK:
+                taken.append(message.payload[0][0])
 
 
 def ask(key: str = "k", **more: Any) -> Run:

@@ -26,9 +26,11 @@ from etl.runs import alert_sending, alerts, ending, orders, schedule
 from etl.runs.alerts import GRAVITY, Announced, Observation, follow
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Reason, StandingWord, Status, Trigger
+from kasparro.embedded import Servers
+from tests.execution.test_workers import start_worker
 from tests.laws.test_delivery import start
 from tests.listed_source import Listed, fetch, ingest_here, make_item
-from tests.processes import Project
+from tests.processes import Project, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "the-secret-of-the-tests"
@@ -384,3 +386,17 @@ def test_webhooks_without_a_key_are_a_warning(project: Project) -> None:
     assert (done.returncode, "(etl.W001)" in done.stderr) == (0, True)
     for address in ("https://hooks.slack.com/services/x", "slack+https://example.org/a"):
         assert "W001" not in project.run("check", ALERT_WEBHOOKS=address).stderr
+
+
+def test_a_worker_sends_the_alert_of_the_run_that_it_closed(project: Project, valkey: Servers, hook: Hook) -> None:
+    project.environment |= {
+        "REDIS_URL": valkey.redis_url(),
+        "ETL_SOURCES": "etl.sources.products.ProductsCsv",
+        "PRODUCTS_CSV": str(project.folder / "nowhere.csv"),
+        "ALERT_WEBHOOKS": hook.address,
+    }
+    (outcome,) = project.ingest("products_csv", "--queue")
+    start_worker(project)
+    wait_until(lambda: Alert.objects.filter(state="sent").exists())
+    (sent,) = hook.read()
+    assert (sent["kind"], sent["run"]["id"]) == ("failing", outcome["run"])
