@@ -10,7 +10,7 @@ order ─► claim (epoch) ─► for each batch: read ─► drift ─► valid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from etl import landing
+from etl import landing, removal
 from etl.change_detection import Batch, classify
 from etl.fence.reads import Read, choose_read
 from etl.models import Checkpoint
@@ -59,6 +59,8 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
                 context.note_batch()
                 seen += prepared.seen
                 report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
+        if source.complete:
+            removal.remove_vanished(started, source, read, removal.count_vanished(source, read, context), context)
         end_run(started, context, describe_end(read.quarantined), ReadEnd(fingerprint, validators, read.shape))
 
 
@@ -92,7 +94,7 @@ def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
 
 
 def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
-    is_first = not read.is_begun and not checkpoint.record_count
+    is_first = not read.is_begun and not checkpoint.record_count and not checkpoint.removed_count
     return Lookup(source, read_number=read.number, read_sequence=read.first_sequence, is_first=is_first)
 
 

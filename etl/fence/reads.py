@@ -17,6 +17,9 @@ _END_READ = """
     WHERE source = %(source)s AND epoch = %(epoch)s
 """
 
+REMOVED = "removed"
+"""The key in the cursor of a read that removes what it lacked. Its reader has finished and ignores it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -37,6 +40,11 @@ class Read:
     batch_number: int
     met: int = 0
     shape: Shape = field(default_factory=Shape)
+
+    @property
+    def removed(self) -> int:
+        """How many records it has removed so far, in any run."""
+        return int((self.cursor or {}).get(REMOVED, 0))
 
 
 def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> Read:

@@ -68,6 +68,8 @@ class Source:
     form: ClassVar[Form] = JSON_FORM
     unified: ClassVar[Mapping[str, str | Lowered]] = {}
     version: ClassVar[int] = 1
+    complete: ClassVar[bool] = False
+    """Whether each whole read has all records of the source: what it lacks has vanished."""
 
     def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:
         """Open the content; None if the server says that it is not modified. Raises SourceError."""
