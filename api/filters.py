@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 from django_filters.fields import IsoDateTimeField
 
+from api.record_queries import Scope
 from etl.models import QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
 from etl.vocabulary import BreachCode, ChangeKind, QuarantineStatus, Reason, Status, Trigger
 
@@ -59,6 +60,10 @@ class RecordFilters(FilterSet):
     event_after = Instant("event_timestamp", lookup_expr="gte", help_text="At or after, ISO 8601.")
     event_before = Instant("event_timestamp", lookup_expr="lt", help_text="Before, ISO 8601.")
     updated_since = Instant("updated_at", lookup_expr="gte", help_text="At or after, ISO 8601.")
+    removed = ChoiceFilter(
+        choices=_words(Scope),
+        help_text="List the records that their source no longer has: `false` (the default), `true` (too) or `only`.",
+    )
 
 
 class RunFilters(FilterSet):

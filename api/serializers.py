@@ -24,6 +24,9 @@ class RecordSerializer(serializers.Serializer[Any]):
     event_timestamp = serializers.DateTimeField(allow_null=True)
     ingested_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+    removed_at = serializers.DateTimeField(
+        allow_null=True, help_text="When a whole read of its source lacked the record; null while the source has it."
+    )
     sequence = serializers.IntegerField(
         help_text="The source's sequence at the record's last change; each batch that writes raises it."
     )
@@ -90,8 +93,8 @@ class CheckpointSerializer(serializers.ModelSerializer[Checkpoint]):
         model = Checkpoint
         fields = (
             *("source", "epoch", "owner", "owner_run_id", "lease_expires_at", "fingerprint", "cursor", "is_reading"),
-            *("is_full_read", "read_number", "batch_number", "sequence", "record_count", "raw_count"),
-            *("open_quarantine_count", "updated_at"),
+            *("is_full_read", "read_number", "batch_number", "sequence", "record_count", "removed_count"),
+            *("raw_count", "open_quarantine_count", "updated_at"),
         )
 
 
