@@ -68,7 +68,7 @@ def _scan(search: Search, excused: Excused, context: RunContext) -> RowSet:
     place: Place | None = START
     while place is not None:
         found, place = _retry(context, partial(search.find_vanished, excused, place))
-        rows.update(found)
+        rows.add(found)
         context.raise_if_over()
     return rows
 
@@ -102,6 +102,7 @@ def remove_vanished(started: Started, source: Source, read: Read, vanished: Vani
 
 def _describe_hold(vanished: Vanished) -> str:
     return (
-        f"Removing nothing: the read lacked {vanished.count:,} records, but each of its {vanished.unidentified:,} newly"
-        " refused records whose id can't be read may be one of them. A read of other content decides again."
+        f"Removing nothing: the read lacked {vanished.count:,} of {vanished.present:,} records, and"
+        f" {vanished.unidentified:,} refused for the first time have no id that can be read: they may be the same. A"
+        " read of other content decides again."
     )

@@ -12,9 +12,9 @@ class RowSet:
 
     def __init__(self, rows: Iterable[int] = ()) -> None:
         self.blocks: dict[int, bytearray] = {}
-        self.update(rows)
+        self.add(rows)
 
-    def update(self, rows: Iterable[int]) -> None:
+    def add(self, rows: Iterable[int]) -> None:
         """Add these rows."""
         for row_id in rows:
             block = self.blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))

@@ -99,7 +99,7 @@ class Search:
         identified = sorted({external_id for external_id, _ in found if external_id is not None})
         if identified:
             cursor.execute(_FIND_IDS.format(ledger=self.ledger), [identified, self.source])
-            excused.rows.update(row_id for (row_id,) in cursor.fetchall())
+            excused.rows.add(row_id for (row_id,) in cursor.fetchall())
 
     def count_excused(self, excused: Excused) -> int:
         """Return how many of these rows the read has neither written nor marked as accepted."""
