@@ -23,6 +23,7 @@ from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode
 from tests.laws.test_drift_delivery import CutListed
 from tests.listed_source import Listed, TimedListed, dump_raw, dump_unified, fetch, ingest_here, make_item
+from tests.refused_ids import identifying_refusals
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -77,9 +78,10 @@ def sum_removed() -> int:
     return sum(Run.objects.values_list("removed", flat=True))
 
 
-def identify_refusals() -> None:
-    """Store the ids of the refused records, as the judgement does where they parse."""
-    fetch("UPDATE etl_quarantine SET external_id = payload ->> 'id' RETURNING 1")
+@pytest.fixture(autouse=True)
+def refused_ids(transactional_db: None) -> Iterator[None]:
+    with identifying_refusals():
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -204,7 +206,6 @@ def test_a_refused_record_is_present() -> None:
     ingest_here(Complete(make_items(1, 2, 3)))
     refused = make_item(2, price="x")
     ingest_here(Complete([make_item(1), refused, make_item(3)]))
-    identify_refusals()
     outcome = ingest_here(Complete([make_item(1), refused]))
     assert (list_removed(), outcome.counters["removed"]) == (["3"], 1)
 
@@ -213,7 +214,6 @@ def test_a_discarded_record_that_is_still_refused_is_present() -> None:
     ingest_here(Complete(make_items(1, 2, 3)))
     refused = make_item(2, price="x")
     ingest_here(Complete([make_item(1), refused, make_item(3)]))
-    identify_refusals()
     QuarantinedRecord.objects.update(status="discarded")
     ingest_here(Complete([make_item(1), refused]))
     assert list_removed() == ["3"]
@@ -257,7 +257,6 @@ def test_a_read_whose_refused_and_outdated_records_explain_the_difference_scans_
     ingest_here(TimedComplete(make_items(1, 2, 3, **now)))
     records = [make_item(1, **old), make_item(2, price="x", **now), make_item(3, **now)]
     ingest_here(TimedComplete(records))
-    identify_refusals()
     assert count_scans(TimedComplete(records)) == 0
     assert list_removed() == []
 
