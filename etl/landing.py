@@ -4,7 +4,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from etl.change_detection import Batch
-from etl.fence.batches import Growth, count_batch, count_page, pass_fence, pass_fence_of_replay, require_landed
+from etl.fence.batches import (
+    Growth,
+    count_batch,
+    count_page,
+    count_removal,
+    pass_fence,
+    pass_fence_of_replay,
+    require_landed,
+)
 from etl.fence.claims import Claim
 from etl.fence.reads import REMOVED, Read
 from etl.readers.source import Source
@@ -86,8 +94,7 @@ def _commit_removal(claim: Claim, source: Source, read: Read, following: Read, r
         stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now)
         remove_records(cursor, rows, stamp)
         add_batch(cursor, claim, Counters(removed=len(rows)), 0, following.cursor or {})
-        growth = Growth(records=-len(rows), versions=0, refused=0, writes=True, removed=len(rows))
-        count_batch(cursor, claim, growth, following)
+        count_removal(cursor, claim, len(rows), following)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,12 @@ def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> N
     cursor.execute(_COUNT_READ, {**_describe(claim, growth), **read})
 
 
+def count_removal(cursor: Any, claim: Claim, count: int, following: Read) -> None:
+    """Count a batch of removed records, as its last statement."""
+    growth = Growth(records=-count, versions=0, refused=0, writes=True, removed=count)
+    count_batch(cursor, claim, growth, following)
+
+
 def count_page(cursor: Any, claim: Claim, growth: Growth) -> None:
     """Count what a page of a replay has added, as its last statement."""
     cursor.execute(_COUNT_REPLAY, _describe(claim, growth))
