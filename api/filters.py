@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 from django_filters.fields import IsoDateTimeField
 
+from api.record_queries import Scope
 from etl.models import JudgedRead, QuarantinedRecord, Run, SchemaChange, SchemaSnapshot
 from etl.reports.known_sources import list_known
 from etl.sources.registry import find_source
@@ -89,6 +90,10 @@ class RecordFilters(FilterSet):
     event_after = Instant("event_timestamp", lookup_expr="gte", help_text="At or after, ISO 8601.")
     event_before = Instant("event_timestamp", lookup_expr="lt", help_text="Before, ISO 8601.")
     updated_since = Instant("updated_at", lookup_expr="gte", help_text="At or after, ISO 8601.")
+    removed = ChoiceFilter(
+        choices=_words(Scope),
+        help_text="List the records that their source no longer has: `false` (the default), `true` (too) or `only`.",
+    )
 
 
 class FeedFilters(FilterSet):

@@ -6,6 +6,7 @@ row that exists throughout, even while ingests write.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from django.db import connection
@@ -15,7 +16,8 @@ from etl.clock import write_time_in_sql
 FIELDS = (
     "id, source, external_id, name, category, trim_scale(value)::text AS value, currency,"
     f" {write_time_in_sql('event_timestamp')} AS event_timestamp, {write_time_in_sql('ingested_at')} AS ingested_at,"
-    f" {write_time_in_sql('updated_at')} AS updated_at, sequence, raw_id"
+    f" {write_time_in_sql('updated_at')} AS updated_at, {write_time_in_sql('removed_at')} AS removed_at,"
+    " sequence, raw_id"
 )
 
 ORDERINGS: Mapping[str, tuple[tuple[str, ...], tuple[type, ...]]] = {
@@ -25,6 +27,24 @@ ORDERINGS: Mapping[str, tuple[tuple[str, ...], tuple[type, ...]]] = {
 """The key of each ordering, by name: the columns of a unique index, and their types."""
 
 _OPERATORS = {"exact": "=", "gte": ">=", "lte": "<=", "lt": "<", "icontains": "ILIKE"}
+
+
+class Scope(StrEnum):
+    """Whether a list has the records that a complete read lacked, in the words of the parameter `removed`."""
+
+    PRESENT = "false"
+    ALL = "true"
+    REMOVED = "only"
+
+    @property
+    def condition(self) -> str:
+        return {Scope.PRESENT: "removed_at IS NULL", Scope.ALL: "", Scope.REMOVED: "removed_at IS NOT NULL"}[self]
+
+    @property
+    def kept_count(self) -> str:
+        """The checkpoint's columns that count such records."""
+        counts = {Scope.PRESENT: "record_count", Scope.REMOVED: "removed_count"}
+        return counts.get(self, "record_count + removed_count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,7 @@ def read_rows(
     order: Order,
     *,
     limit: int,
+    scope: Scope = Scope.PRESENT,
     after: Sequence[Any] | None = None,
     is_downward: bool = False,
     offset: int = 0,
@@ -84,7 +105,7 @@ def read_rows(
 
     `kept_count_of` names a source, or is empty for all; the result then includes the stored count of their records.
     """
-    where, values = _describe_conditions(conditions)
+    where, values = _describe_conditions(conditions, scope)
     columns = ", ".join(order.columns)
     if after is not None:
         key = _narrow_key(conditions, order, after)
@@ -92,7 +113,7 @@ def read_rows(
         values += key.values()
     direction = "DESC" if is_downward else "ASC"
     ordered = ", ".join(f"{column} {direction}" for column in order.columns)
-    count, count_values = _describe_kept_count(kept_count_of)
+    count, count_values = _describe_kept_count(kept_count_of, scope)
     statement = (
         f"SELECT {columns}, row_to_json(page)::text, {count} FROM (SELECT {FIELDS} FROM unified_records"
         f"{_join_conditions(where)} ORDER BY {ordered} LIMIT {limit} OFFSET {offset}) AS page"
@@ -104,9 +125,10 @@ def read_rows(
     return Rows([(row[:width], row[width]) for row in rows], rows[0][width + 1] if rows else None)
 
 
-def _describe_conditions(conditions: Sequence[Condition]) -> tuple[list[str], list[Any]]:
+def _describe_conditions(conditions: Sequence[Condition], scope: Scope) -> tuple[list[str], list[Any]]:
     described = [condition.as_sql() for condition in conditions]
-    return [text for text, _ in described], [value for _, value in described]
+    texts = [text for text, _ in described] + ([scope.condition] if scope.condition else [])
+    return texts, [value for _, value in described]
 
 
 def _join_conditions(where: Sequence[str]) -> str:
@@ -123,26 +145,26 @@ def _narrow_key(conditions: Sequence[Condition], order: Order, after: Sequence[A
     return key
 
 
-def _describe_kept_count(source: str | None) -> tuple[str, list[str]]:
+def _describe_kept_count(source: str | None, scope: Scope) -> tuple[str, list[str]]:
     if source is None:
         return "NULL::bigint", []
     narrowed = " WHERE source = %s" if source else ""
-    kept = f"(SELECT coalesce(sum(record_count), 0)::bigint FROM ingestion_checkpoints{narrowed})"
+    kept = f"(SELECT coalesce(sum({scope.kept_count}), 0)::bigint FROM ingestion_checkpoints{narrowed})"
     return kept, [source] if source else []
 
 
-def read_kept_count(source: str) -> int:
+def read_kept_count(source: str, scope: Scope = Scope.PRESENT) -> int:
     """Return the number of records of the source, or of all sources if it is empty, as stored with each batch."""
-    statement, values = _describe_kept_count(source)
+    statement, values = _describe_kept_count(source, scope)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT {statement}", values)
         (count,) = cursor.fetchone()
         return int(count)
 
 
-def count_rows(conditions: Sequence[Condition]) -> int:
+def count_rows(conditions: Sequence[Condition], scope: Scope = Scope.PRESENT) -> int:
     """Count the matching rows one by one."""
-    where, values = _describe_conditions(conditions)
+    where, values = _describe_conditions(conditions, scope)
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM unified_records{_join_conditions(where)}", values)
         (count,) = cursor.fetchone()
@@ -164,8 +186,8 @@ def read_changes(source: str, after: Sequence[int], limit: int) -> tuple[list[st
     """Return the source's records after (sequence, id), in commit order, and the position of the last one.
 
     Gap-free: a batch gets its sequence while it holds the lock on the source's checkpoint, so a reader that sees one
-    sequence sees all earlier ones. A record that changes again moves to its new sequence. `sequence > 0` selects the
-    index.
+    sequence sees all earlier ones. A record that changes again, is removed or returns moves to its new sequence.
+    `sequence > 0` selects the index.
     """
     with connection.cursor() as cursor:
         cursor.execute(

@@ -53,6 +53,9 @@ class RecordSerializer(serializers.Serializer[Any]):
     event_timestamp = serializers.DateTimeField(allow_null=True)
     ingested_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
+    removed_at = serializers.DateTimeField(
+        allow_null=True, help_text="When a whole read of its source lacked the record; null while the source has it."
+    )
     sequence = serializers.IntegerField(
         help_text="The source's sequence at the record's last change; each batch that writes raises it."
     )

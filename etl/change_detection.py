@@ -17,7 +17,7 @@ class Version:
 
     `id`: its row in `unified_records`, None while it has no row. `raw_id`: the raw row of its content, None while that
     has no row. `is_met`: whether this read has accepted it. `event_timestamp`: None if it has no time, or one that
-    can't be compared with the times of this read.
+    can't be compared with the times of this read. `is_removed`: a read lacked it, so what comes now counts.
     """
 
     id: int | None
@@ -26,6 +26,7 @@ class Version:
     values_hash: str
     event_timestamp: datetime | None
     is_met: bool
+    is_removed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,10 @@ class Batch:
 
     `versions` become raw rows, in the order of the read. `inserts` (by external id) and `updates` (by row in
     `unified_records`) give the place in `versions` of the last version. `rewrites` (by row) are records whose content
-    is stored and whose values differ, because contract or mapping do: each with the raw row that it keeps. `met` are
-    the rows found whose content is unchanged, and `found` counts the records that the read has met here for the first
-    time.
+    is stored and whose values differ, because contract or mapping do, or that were removed: each with the raw row that
+    it keeps. `met` are the rows found whose content is unchanged, and `found` counts the records that the read has met
+    here for the first time; `returned` counts those of them that were removed. `outdated` are the rows of records that
+    are present, but so far only in a version that is older than the stored one.
     """
 
     judged: Judged
@@ -58,7 +60,9 @@ class Batch:
     updates: dict[int, int] = field(default_factory=dict)
     rewrites: dict[int, tuple[int, int]] = field(default_factory=dict)
     met: list[int] = field(default_factory=list)
+    outdated: list[int] = field(default_factory=list)
     found: int = 0
+    returned: int = 0
 
     def __post_init__(self) -> None:
         self.counters.quarantined = len(self.judged.refusals)
@@ -130,7 +134,7 @@ def classify_replayed(judged: Judged, met: Iterable[int], others: Iterable[int],
     batch = Batch(judged)
     _place_replayed(batch, met, known)
     for version in known.values():
-        version.is_met = True
+        version.is_met = not version.is_removed
     _place_replayed(batch, others, known)
     return batch
 
@@ -170,14 +174,18 @@ def _take_inserted(batch: Batch, place: int) -> Version:
 def _place_known(batch: Batch, index: int, version: Version) -> None:
     if _is_duplicate(batch.judged.times[index], version):
         batch.counters.duplicate += 1
+        if not version.is_met and version.id is not None:
+            batch.outdated.append(version.id)
         return
+    returns = version.is_removed
     if not version.is_met:
-        version.is_met = True
+        version.is_met, version.is_removed = True, False
         batch.found += 1
+        batch.returned += returns
     if batch.judged.content_hashes[index] != version.content_hash:
         batch.counters.updated += 1
         _replace(batch, index, version)
-    elif version.raw_id is not None and batch.judged.values_hashes[index] != version.values_hash:
+    elif version.raw_id is not None and (returns or batch.judged.values_hashes[index] != version.values_hash):
         batch.counters.updated += 1
         _rewrite(batch, index, version.raw_id, version)
     else:
@@ -187,6 +195,8 @@ def _place_known(batch: Batch, index: int, version: Version) -> None:
 
 
 def _is_duplicate(time: datetime | None, version: Version) -> bool:
+    if version.is_removed:
+        return False
     stored = version.event_timestamp
     if time is not None and stored is not None and time != stored:
         return time < stored

@@ -1,19 +1,28 @@
 """Commits each batch in one fenced transaction: all of its changes or none of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from etl.change_detection import Batch
-from etl.fence.batches import Growth, count_batch, count_page, pass_fence, pass_fence_of_replay, require_landed
+from etl.fence.batches import (
+    Growth,
+    count_batch,
+    count_page,
+    count_removal,
+    pass_fence,
+    pass_fence_of_replay,
+    require_landed,
+)
 from etl.fence.claims import Claim
-from etl.fence.reads import Read
+from etl.fence.reads import REMOVED, Read
 from etl.readers.source import Source
-from etl.records import Breach, Cursor, Stamp
+from etl.records import Breach, Counters, Cursor, Stamp
 from etl.runs.heartbeat import add_batch
 from etl.storage.batch import write_batch, write_records
 from etl.storage.marks import drop_marks, mark_met
 from etl.storage.refusals import lock_open, settle
 from etl.storage.transactions import bounded_transaction, retry_transient
+from etl.storage.vanished import remove_records
 
 
 def land(
@@ -55,7 +64,40 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
 
 
 def _describe_growth(batch: Batch, refused: int) -> Growth:
-    return Growth(len(batch.inserts), len(batch.versions), refused, writes=bool(batch.versions or batch.rewrites))
+    return Growth(
+        records=len(batch.inserts) + batch.returned,
+        versions=len(batch.versions),
+        refused=refused,
+        writes=bool(batch.versions or batch.rewrites),
+        removed=-batch.returned,
+    )
+
+
+def remove(claim: Claim, source: Source, read: Read, rows: Sequence[int], *, wait: Callable[[float], None]) -> Read:
+    """Remove these records, which the finished read lacked, in a batch of the read. Returns the updated read.
+
+    The read's cursor counts what it has removed, in any run. Raises Overtaken or LeaseLost; nothing is written then.
+    """
+    reached = {**(read.cursor or {}), REMOVED: read.removed + len(rows)}
+    following = replace(read, is_begun=True, cursor=reached, batch_number=read.batch_number + 1)
+    for attempt in retry_transient(wait):
+        with attempt:
+            _commit_removal(claim, source, read, following, rows)
+    return following
+
+
+def _commit_removal(claim: Claim, source: Source, read: Read, following: Read, rows: Sequence[int]) -> None:
+    with bounded_transaction(durable=True) as cursor:
+        passed = pass_fence(cursor, claim, read, following)
+        if passed is None:
+            require_landed(cursor, claim, read.batch_number)
+            return
+        stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now)
+        if not read.is_begun:  # an empty content that an operator has accepted
+            drop_marks(cursor, claim.source)
+        remove_records(cursor, rows, stamp)
+        add_batch(cursor, claim, Counters(removed=len(rows)), 0, following.cursor or {})
+        count_removal(cursor, claim, len(rows), following)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from etl import landing
+from etl import landing, removal
 from etl.change_detection import Batch, classify
 from etl.fence.reads import Read, ReadEnd, UnchangedEnd, choose_read
 from etl.first_records import Start, judge_start
-from etl.gates import Figures, Verdict, choose_outcome, judge_age, judge_read
+from etl.gates import Baseline, Figures, Verdict, choose_outcome, judge_age, judge_read, judge_removals
 from etl.models import Checkpoint
 from etl.readers.content import Content, Opening
 from etl.readers.source import Source
@@ -57,8 +57,8 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
             _end_read(source, started, content, replace(read, seen=start.seen), start.verdict, context, start.refusals)
             return
         read = _land_all(source, started, content, read, context, report)
-        figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven)
-        _end_read(source, started, content, read, judge_read(source.gates, figures, former.baseline), context)
+        read, verdict = _conclude(source, started, content, read, former.baseline, context)
+        _end_read(source, started, content, read, verdict, context)
 
 
 def _land_all(
@@ -83,6 +83,22 @@ def _land_all(
             seen += prepared.seen
             report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
     return read
+
+
+def _conclude(
+    source: Source, started: Started, content: Content, read: Read, baseline: Baseline | None, context: RunContext
+) -> tuple[Read, Verdict]:
+    """Judge the finished read. After an accepted complete one, remove the records that it lacked."""
+    figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven)
+    verdict = judge_read(source.gates, figures, baseline)
+    if verdict or not (source.complete and content.is_proven):
+        return read, verdict
+    vanished = removal.count_vanished(source, read, context)
+    if baseline is None or not baseline.overrules(read.content):
+        verdict = judge_removals(source.gates, present=vanished.present, vanished=vanished.count)
+    if verdict:
+        return read, verdict
+    return removal.remove_vanished(started, source, read, vanished, context), ()
 
 
 def _end_read(
@@ -150,7 +166,7 @@ def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
 
 
 def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
-    is_first = not read.is_begun and not checkpoint.record_count
+    is_first = not read.is_begun and not checkpoint.record_count and not checkpoint.removed_count
     return Lookup(source, read_number=read.number, read_sequence=read.first_sequence, is_first=is_first)
 
 

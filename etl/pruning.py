@@ -145,7 +145,7 @@ class _Pruning:
 
     def prune_raw(self, before: datetime, keep: int) -> None:
         # If there are no more raw than unified records, none is superseded and no table needs to be scanned.
-        grown = Checkpoint.objects.filter(source__in=self.sources, raw_count__gt=F("record_count"))
+        grown = Checkpoint.objects.filter(source__in=self.sources, raw_count__gt=F("record_count") + F("removed_count"))
         sources = list(grown.values_list("source", flat=True))
         for table in RAW_TABLES if sources else ():
             self._prune_table(table, Limits(sources, before, keep, self.foreseen_refusals))

@@ -68,6 +68,7 @@ class EventKind(StrEnum):
     HANDED_OVER = "handed_over"
     OVERTAKEN = "overtaken"
     DRIFT = "drift"
+    REMOVED = "removed"
     CLOSED = "closed"
 
 

@@ -31,7 +31,7 @@ from api.parameters import (
     read_limit,
     read_whole,
 )
-from api.record_queries import ORDERINGS, Condition, Order
+from api.record_queries import ORDERINGS, Condition, Order, Scope
 from api.renderers import Browsable, Json, JsonText
 from api.schema import describe
 from api.serializers import RecordSerializer, VersionSerializer, make_page
@@ -58,14 +58,18 @@ class DataViewSet(ApiViewSet):
     def list(self, request: Request) -> Response:
         """Unified records in pages. Follow `next`: each page costs the same, regardless of its depth.
 
+        A record that its source no longer has is left out, unless `removed` is `true` or `only`.
+
         Filters other than `source` and `external_id` scan the table within the statement timeout, unless they have an
         index. So does `ordering=id` for a source with a small part of all records.
         """
-        wanted = clean_filters(RecordFilters, request)
+        filters = clean_filters(RecordFilters, request)
+        scope = Scope(filters.get("removed", Scope.PRESENT))
+        wanted = {name: value for name, value in filters.items() if name != "removed"}
         order = _read_order(request, wanted)
         offset = _read_offset(request)
         is_exact = read_choice(request, "count", ("exact",)) is not None
-        list_name = name_list("data", wanted, order.name + "-" * order.is_descending)
+        list_name = name_list("data", filters, order.name + "-" * order.is_descending)
         page = Page(request, list_name, order.types, is_descending=order.is_descending)
         conditions = [_make_condition(name, value) for name, value in wanted.items()]
         is_free = not wanted or wanted.keys() == {"source"}
@@ -73,6 +77,7 @@ class DataViewSet(ApiViewSet):
             conditions,
             order,
             limit=page.limit + 1,
+            scope=scope,
             after=page.key,
             is_downward=page.is_downward,
             offset=offset,
@@ -80,9 +85,9 @@ class DataViewSet(ApiViewSet):
         )
         count = rows.count
         if count is None and is_free:
-            count = record_queries.read_kept_count(wanted.get("source", ""))
+            count = record_queries.read_kept_count(wanted.get("source", ""), scope)
         elif is_exact and not is_free:
-            count = record_queries.count_rows(conditions)
+            count = record_queries.count_rows(conditions, scope)
         found = page.cut(rows.found)
         following, previous = page.link_neighbours(*((found[0][0], found[-1][0]) if found else (None, None)))
         if "offset" in request.query_params:
@@ -93,7 +98,7 @@ class DataViewSet(ApiViewSet):
 
     @describe(responses=RecordSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
-        """One unified record."""
+        """One unified record, also if it is removed (`removed_at`)."""
         row_id = read_id(pk)
         text = record_queries.read_row(row_id) if row_id is not None else None
         if text is None:
@@ -194,8 +199,10 @@ class ChangesViewSet(ApiViewSet):
         }
     )
     def list(self, request: Request) -> Response:
-        """New and changed records, in the source's commit order. Send `after` of each response with the next request:
-        no change is missed or repeated (a record that changes again is listed again).
+        """New, changed and removed records, in the source's commit order. Send `after` of each response with the next
+        request: no change is missed or repeated (a record that changes again is listed again).
+
+        A record whose `removed_at` is set is one to delete; if it comes back, it is listed again without it.
 
         With `Accept: application/x-ndjson` the response has one record per line, and the position in `X-After`.
         """

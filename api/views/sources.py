@@ -55,6 +55,7 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
         }
     return described | {
         "records": checkpoint.record_count if checkpoint else 0,
+        "removed_records": checkpoint.removed_count if checkpoint else 0,
         "raw_records": checkpoint.raw_count if checkpoint else 0,
         "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
         "held_by_run": checkpoint.owner_run_id if checkpoint else None,

@@ -1,5 +1,6 @@
 """Raw and unified records: lists whose cost does not grow with their tables, and the versions of each record."""
 
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast, Left
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from etl.admin.base import ReadOnlyAdmin, describe_time, link_row
@@ -98,12 +100,37 @@ class RawAdmin(Records):
         }
 
 
+class PresenceFilter(admin.SimpleListFilter):
+    """Leaves out the records that their source no longer has, unless they are chosen or an id is searched."""
+
+    title = "presence"
+    parameter_name = "presence"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Sequence[tuple[str, str]]:
+        return [("removed", "removed"), ("all", "present and removed")]
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        everything, *others = super().choices(changelist)
+        yield {**everything, "display": "present"}  # without a parameter
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[UnifiedRecord]) -> QuerySet[UnifiedRecord]:
+        match self.value():
+            case "all":
+                return queryset
+            case "removed":
+                return queryset.filter(removed_at__isnull=False)
+            case _:
+                is_search = bool(request.GET.get("q", "").strip())
+                return queryset if is_search else queryset.filter(removed_at__isnull=True)
+
+
 class UnifiedAdmin(Records):
     list_display = (
         *("id", "show_external_id", "source", "show_name", "show_category", "show_value", "show_currency"),
         *("show_event_time", "show_updated"),
     )
-    list_filter = (SourceFilter,)
+    list_filter = (SourceFilter, PresenceFilter)
     source_ordering = ("-sequence", "-id")
     defer = ("content_hash",)
     page_template = "etl/unified.html"
@@ -134,7 +161,8 @@ class UnifiedAdmin(Records):
 
     @admin.display(description="updated")
     def show_updated(self, record: UnifiedRecord) -> str:
-        return describe_time(record.updated_at)
+        text = describe_time(record.updated_at)
+        return format_html("{} <em>removed</em>", text) if record.removed_at is not None else text
 
     def describe(self, request: HttpRequest, row: UnifiedRecord) -> dict[str, Any]:
         versions = _list_versions(row.source, row.external_id)
@@ -151,6 +179,7 @@ class UnifiedAdmin(Records):
                 ("Event time", describe_time(row.event_timestamp)),
                 ("First ingested", describe_time(row.ingested_at)),
                 ("Updated", describe_time(row.updated_at)),
+                *([("Removed", describe_time(row.removed_at))] if row.removed_at is not None else []),
                 ("Sequence", f"{row.sequence:,}"),
                 ("Content hash", bytes(row.content_hash).hex()),
             ],

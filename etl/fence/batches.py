@@ -25,7 +25,8 @@ _PASS = f"""
 _PASS_REPLAY = f"UPDATE ingestion_checkpoints {_NEXT_BATCH} {_ONLY_AS_OWNER}"
 _COUNT = f"""
     UPDATE ingestion_checkpoints
-    SET sequence = sequence + %(sequences)s, record_count = record_count + %(records)s,
+    SET sequence = sequence + %(sequences)s,
+        record_count = record_count + %(records)s, removed_count = removed_count + %(removed)s,
         raw_count = raw_count + %(versions)s, open_quarantine_count = open_quarantine_count + %(refused)s, {NEW_LEASE}
         {{more}}
     WHERE source = %(source)s
@@ -47,15 +48,17 @@ class Passed:
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How many rows a batch has added: unified, raw, and open refused ones (negative if some were resolved).
+    """How many rows a batch has added: present records, raw rows, open refused rows and removed records.
 
-    `writes`: it has added or changed a unified row, so its sequence is used up.
+    A number is negative if there are fewer of them now. `writes`: the batch has added or changed a unified row, so its
+    sequence is used up.
     """
 
     records: int
     versions: int
     refused: int
     writes: bool
+    removed: int = 0
 
 
 def pass_fence(cursor: Any, claim: Claim, read: Read, following: Read) -> Passed | None:
@@ -113,6 +116,12 @@ def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> N
     cursor.execute(_COUNT_READ, {**_describe(claim, growth), **read})
 
 
+def count_removal(cursor: Any, claim: Claim, count: int, following: Read) -> None:
+    """Count a batch of removed records, as its last statement."""
+    growth = Growth(records=-count, versions=0, refused=0, writes=True, removed=count)
+    count_batch(cursor, claim, growth, following)
+
+
 def count_page(cursor: Any, claim: Claim, growth: Growth) -> None:
     """Count what a page of a replay has added, as its last statement."""
     cursor.execute(_COUNT_REPLAY, _describe(claim, growth))
@@ -126,4 +135,5 @@ def _describe(claim: Claim, growth: Growth) -> dict[str, Any]:
         "records": growth.records,
         "versions": growth.versions,
         "refused": growth.refused,
+        "removed": growth.removed,
     }

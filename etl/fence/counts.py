@@ -7,7 +7,9 @@ from etl.models import Checkpoint
 
 _REPAIR_COUNTS = """
     UPDATE ingestion_checkpoints SET
-        record_count = (SELECT count(*) FROM unified_records AS r WHERE r.source = ingestion_checkpoints.source),
+        (record_count, removed_count) = (
+            SELECT count(*) FILTER (WHERE removed_at IS NULL), count(*) FILTER (WHERE removed_at IS NOT NULL)
+            FROM unified_records AS r WHERE r.source = ingestion_checkpoints.source),
         raw_count = (SELECT count(*) FROM raw_records AS r WHERE r.source = ingestion_checkpoints.source),
         open_quarantine_count = (SELECT count(*) FROM etl_quarantine AS q
             WHERE q.source = ingestion_checkpoints.source AND q.status = 'open')

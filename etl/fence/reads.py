@@ -34,6 +34,9 @@ _END_UNCHANGED = """
     WHERE source = %(source)s AND epoch = %(epoch)s
 """
 
+REMOVED = "removed"
+"""The key in the cursor of a read that removes what it lacked. Its reader has finished and ignores it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -62,6 +65,11 @@ class Read:
     def content(self) -> str:
         """The hash of only the content."""
         return self.fingerprint.partition(":")[2]
+
+    @property
+    def removed(self) -> int:
+        """How many records it has removed so far, in any run."""
+        return int((self.cursor or {}).get(REMOVED, 0))
 
 
 def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> Read:

@@ -1,4 +1,6 @@
-"""Validate the constraints of the migration before this one, and index refused ids, while the pipeline writes."""
+"""Validate the constraints of the migration before this one, and index refused ids and removed records, while the
+pipeline writes.
+"""
 
 from django.contrib.postgres.operations import AddIndexConcurrently, ValidateConstraint
 from django.db import migrations, models
@@ -17,5 +19,9 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             model_name='quarantinedrecord',
             index=models.Index(condition=models.Q(('external_id__isnull', False), ('status', 'open')), fields=['source', 'external_id'], name='etl_quarantine_open_ids'),
+        ),
+        AddIndexConcurrently(
+            model_name='unifiedrecord',
+            index=models.Index(condition=models.Q(('removed_at__isnull', False)), fields=['source', 'external_id'], name='unified_records_removed'),
         ),
     ]

@@ -121,6 +121,12 @@ class UnifiedRecord(models.Model):
                 name="unified_records_changes",
                 condition=models.Q(sequence__gt=0),
             ),
+            # Partial, so that present records cost nothing.
+            models.Index(
+                fields=("source", "external_id"),
+                name="unified_records_removed",
+                condition=models.Q(removed_at__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:

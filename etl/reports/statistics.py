@@ -27,7 +27,7 @@ _OPEN = """
 _CHECKPOINT = f"""
     json_build_object(
         'source', source, 'epoch', epoch, 'read_number', read_number, 'batch_number', batch_number,
-        'sequence', sequence, 'record_count', record_count, 'raw_count', raw_count,
+        'sequence', sequence, 'record_count', record_count, 'removed_count', removed_count, 'raw_count', raw_count,
         'open_quarantine_count', open_quarantine_count, 'is_reading', is_reading,
         'updated_at', {write_time_in_sql("updated_at")}, 'owner_run', owner_run_id,
         'lease_expires_at', {write_time_in_sql("lease_expires_at")}
@@ -101,7 +101,7 @@ def read_statistics_json(words: Mapping[str, str]) -> str:
     `words` has each source's standing.
 
     It has the runs by status (`total_runs` counts all, including open ones), `records_by_source` and
-    `quarantined_by_source` (stored records and open refused ones), `last_success_at` (`partial` counts) and
+    `quarantined_by_source` (present records and open refused ones), `last_success_at` (`partial` counts) and
     `last_failure_at`, `average_duration_s` (seconds, of closed runs that were started) and `checkpoints`; `sources` has
     the same for each source, with its `standing`. Times are ISO 8601 in UTC, or null if there is no such time.
     """

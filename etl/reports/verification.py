@@ -18,16 +18,20 @@ class Finding:
 
 # Compares the stored counts with the tables, source by source. A source without a checkpoint has no stored counts.
 _COUNTS = """
-    WITH kept AS (SELECT source, record_count, raw_count, open_quarantine_count FROM ingestion_checkpoints),
-    counted AS (
-        SELECT source, sum(records) AS records, sum(raws) AS raws, sum(refused) AS refused FROM (
-            SELECT source, count(*) AS records, 0 AS raws, 0 AS refused FROM unified_records GROUP BY source
-            UNION ALL SELECT source, 0, count(*), 0 FROM raw_records GROUP BY source
-            UNION ALL SELECT source, 0, 0, count(*) FROM etl_quarantine WHERE status = 'open' GROUP BY source
+    WITH kept AS (
+        SELECT source, record_count, removed_count, raw_count, open_quarantine_count FROM ingestion_checkpoints
+    ), counted AS (
+        SELECT source, sum(present) AS present, sum(removed) AS removed, sum(raws) AS raws, sum(refused) AS refused
+        FROM (
+            SELECT source, count(*) FILTER (WHERE removed_at IS NULL) AS present, count(removed_at) AS removed,
+                0 AS raws, 0 AS refused FROM unified_records GROUP BY source
+            UNION ALL SELECT source, 0, 0, count(*), 0 FROM raw_records GROUP BY source
+            UNION ALL SELECT source, 0, 0, 0, count(*) FROM etl_quarantine WHERE status = 'open' GROUP BY source
         ) AS tables GROUP BY source
     )
     SELECT coalesce(kept.source, counted.source),
-        coalesce(record_count, 0), coalesce(records, 0)::bigint,
+        coalesce(record_count, 0), coalesce(present, 0)::bigint,
+        coalesce(removed_count, 0), coalesce(removed, 0)::bigint,
         coalesce(raw_count, 0), coalesce(raws, 0)::bigint,
         coalesce(open_quarantine_count, 0), coalesce(refused, 0)::bigint
     FROM kept FULL JOIN counted ON kept.source = counted.source ORDER BY 1
@@ -63,7 +67,7 @@ _ORPHANS = {
         LEFT JOIN (SELECT run_id, count(*) AS stored FROM raw_records GROUP BY run_id) AS raws
             ON raws.run_id = runs.id
         WHERE versions <> coalesce(stored, 0) + pruned_raw GROUP BY runs.source""",
-    "records more or fewer than the runs count as new": """
+    "records (present and removed) more or fewer than the runs count as new": """
         SELECT coalesce(counted.source, stored.source), abs(coalesce(news, 0) - coalesce(records, 0))
         FROM (
             SELECT source, sum(new)::bigint AS news FROM (
@@ -92,7 +96,7 @@ def verify() -> list[Finding]:
 
 
 def _compare_counts(source: str, numbers: list[int]) -> Iterator[Finding]:
-    names = ("record_count", "raw_count", "open_quarantine_count")
+    names = ("record_count", "removed_count", "raw_count", "open_quarantine_count")
     for name, kept, counted in zip(names, numbers[::2], numbers[1::2], strict=True):
         if kept != counted:
             yield Finding(f"{source}: {name} is stored as {kept} but should be {counted}", is_count=True)

@@ -16,6 +16,7 @@ class CoinGecko(JsonApiSource):
     api_key = secret("COINGECKO_API_KEY")
     rate_limit = setting("ETL_RATE_LIMIT_COINGECKO")
     every = timedelta(minutes=15)
+    complete = True
     contract = Coin
     unified = {"external_id": "id", "name": "name", "category": "symbol"}
 

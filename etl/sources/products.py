@@ -14,5 +14,6 @@ class ProductsCsv(CsvSource):
     name = "products_csv"
     path = setting("PRODUCTS_CSV")
     every = timedelta(hours=1)
+    complete = True
     contract = Product
     unified = {"external_id": "product_id", "name": "name", "category": lower("category"), "value": "price"}

@@ -14,5 +14,6 @@ class VendorsCsv(CsvSource):
     name = "vendors_csv"
     path = setting("VENDORS_CSV")
     every = timedelta(hours=1)
+    complete = True
     contract = Vendor
     unified = {"external_id": "vendor_id", "name": "product_name", "category": lower("group"), "value": "amount"}

@@ -13,6 +13,7 @@ from etl.records import Stamp
 from etl.storage.bulk_copy import copy_lines
 from etl.storage.marks import mark_met
 from etl.storage.refusals import write_refusals
+from etl.vocabulary import MarkKind
 
 _RAW = ("id", "run_id", "source", "sequence", "external_id", "position", "payload")
 _RECORD = ("external_id", "name", "category", "value", "currency", "event_timestamp", "content_hash", "values_hash")
@@ -39,7 +40,7 @@ _UPDATE = """
     UPDATE unified_records SET
         name = changed.name, category = changed.category, value = changed.value, currency = changed.currency,
         event_timestamp = changed.event_timestamp, content_hash = changed.content_hash,
-        values_hash = changed.values_hash, raw_id = changed.raw_id, sequence = %s, updated_at = %s
+        values_hash = changed.values_hash, raw_id = changed.raw_id, sequence = %s, updated_at = %s, removed_at = NULL
     FROM etl_batch_updates AS changed WHERE unified_records.id = changed.id
 """
 
@@ -49,6 +50,8 @@ def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
     write_records(cursor, batch, stamp)
     if batch.met:
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)
+    if batch.outdated:
+        mark_met(cursor, stamp.source, stamp.read_number, batch.outdated, MarkKind.PRESENT)
     return write_refusals(cursor, batch.judged.refusals, stamp)
 
 

@@ -19,13 +19,13 @@ from etl.vocabulary import MarkKind
 # the source's whole index while the table has no statistics (docs/decisions/0025).
 _FIND_BY_KEY = """
     SELECT stored.external_id, id, encode(content_hash, 'hex'), encode(values_hash, 'hex'), event_timestamp, sequence,
-        raw_id
+        raw_id, removed_at IS NOT NULL
     FROM unnest(%s::text[]) AS wanted (external_id)
     JOIN {ledger} AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
 """
 _FIND_UNMET = """
     SELECT external_id, id, encode(content_hash || values_hash, 'hex') FROM {ledger}
-    WHERE id > %s AND id <= %s AND source = %s AND sequence <= %s
+    WHERE id > %s AND id <= %s AND source = %s AND sequence <= %s AND removed_at IS NULL
 """
 
 WINDOW = 1.25
@@ -49,7 +49,7 @@ class Lookup:
     def __init__(
         self, source: Source, *, read_number: int, read_sequence: int, is_first: bool, ledger: str = UNIFIED
     ) -> None:
-        """`is_first`: the source has no records, and this read has landed no batch yet."""
+        """`is_first`: the source has no records, removed ones included, and this read has landed no batch yet."""
         self.source, self.read_number, self.read_sequence = source, read_number, read_sequence
         self.is_first, self.ledger = is_first, ledger
         self.last_id: int | None = None
@@ -119,7 +119,7 @@ def find_stored(
 
     `is_met` is true if the read wrote the version (its sequence is above `read_sequence`, the sequence when the read
     began) or marked it. In a replay, which comes after the read, it is false for a version that an earlier replay
-    landed from an older read.
+    landed from an older read. It is false for a removed record.
     """
     if not external_ids:
         return {}
@@ -143,7 +143,7 @@ def describe_versions(
     """Return the rows as versions, by external id."""
     time_digest = source.time_digest()
     marks = load_marks(cursor, source.name, read_number, MarkKind.RECORD, [row[1] for row in rows.values()])
-    written = {row[6] for row in rows.values() if row[5] > read_sequence}
+    written = {row[6] for row in rows.values() if row[5] > read_sequence and not row[7]}
     if is_replay and written:
         written -= _find_older(cursor, source.name, read_number, written)
     return {
@@ -153,9 +153,10 @@ def describe_versions(
             content_hash=content_hash,
             values_hash=values_hash,
             event_timestamp=event_timestamp if values_hash.endswith(time_digest) else None,
-            is_met=raw_id in written or is_marked(marks, row_id),
+            is_met=not is_removed and (raw_id in written or is_marked(marks, row_id)),
+            is_removed=is_removed,
         )
-        for external_id, row_id, content_hash, values_hash, event_timestamp, _, raw_id in rows.values()
+        for external_id, row_id, content_hash, values_hash, event_timestamp, _, raw_id, is_removed in rows.values()
     }
 
 

@@ -71,6 +71,11 @@ class RunContext:
             logger.info("%s: %s", self.lease.claim.source, message)
             self._add_event(EventKind.RESUMED, message)
 
+    def note_removal(self, message: str) -> None:
+        """Log what the read removes, or why it removes nothing, and store it as an event of the run."""
+        logger.info("%s: %s", self.lease.claim.source, message)
+        self._add_event(EventKind.REMOVED, message)
+
     def _add_event(self, kind: EventKind, message: str) -> None:
         with self.shield():
             add_event(self.lease.claim.run_id, kind, message)

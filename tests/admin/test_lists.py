@@ -60,6 +60,7 @@ def test_each_list_and_page_uses_an_index(many: None, viewer: Client) -> None:
     row, raw = UnifiedRecord.objects.values_list("pk", "raw_id").get(external_id="e777")
     addresses = [
         *(f"unifiedrecord/{query}" for query in ("", "?source=idle", "?source=wares&p=99", "?q=e777", "?o=4.-3")),
+        *(f"unifiedrecord/{query}" for query in ("?presence=removed", "?source=wares&presence=removed")),
         *(f"rawcsvrecord/{query}" for query in ("", "?source=idle", "?source=wares&p=99", "?q=e777", "?o=2")),
         *(f"rawcsvrecord/?run={FIRST_RUN + 150}", f"unifiedrecord/{row}/change/", f"rawcsvrecord/{raw}/change/"),
         *("quarantinedrecord/", "quarantinedrecord/?source=idle&status=open"),
@@ -91,6 +92,21 @@ def test_a_search_finds_a_complete_id_in_any_source(viewer: Client) -> None:
     text = viewer.get("/admin/etl/unifiedrecord/?q=a-1").content.decode()
     assert "1 unified record" in text
     assert "0 unified records" in viewer.get("/admin/etl/unifiedrecord/?q=a-").content.decode()
+
+
+class CompleteWares(Wares):
+    complete = True
+
+
+def test_a_list_shows_removed_records_only_if_they_are_asked_for(viewer: Client) -> None:
+    ingest_here(CompleteWares([make_item("a-1"), make_item("a-2"), make_item("a-3")]))
+    ingest_here(CompleteWares([make_item("a-1"), make_item("a-3")]))
+    for query, shown in {"": "2 unified", "presence=removed": "1 unified", "presence=all": "3 unified"}.items():
+        assert f"{shown} record" in viewer.get(f"/admin/etl/unifiedrecord/?{query}").content.decode()
+    found = viewer.get("/admin/etl/unifiedrecord/?q=a-2").content.decode()
+    assert "<em>removed</em>" in found
+    page = viewer.get(f"/admin/etl/unifiedrecord/{UnifiedRecord.objects.get(external_id='a-2').pk}/change/")
+    assert "Removed" in page.content.decode()
 
 
 def count_queries(client: Client, address: str) -> int:

@@ -46,7 +46,10 @@ class Mirror:
         for row in rows:
             known = self.rows.get(row["external_id"])
             assert known is None or known["sequence"] < row["sequence"], "the same change twice"
-            self.rows[row["external_id"]] = row
+            if row["removed_at"] is None:
+                self.rows[row["external_id"]] = row
+            else:
+                self.rows.pop(row["external_id"], None)
         self.read += len(rows)
         return len(rows)
 
@@ -64,7 +67,7 @@ class Mirror:
 def digest_table(source: str) -> str:
     rows = fetch(
         "SELECT id, external_id, name, trim_scale(value)::text, sequence FROM unified_records"
-        " WHERE source = %s ORDER BY id",
+        " WHERE source = %s AND removed_at IS NULL ORDER BY id",
         source,
     )
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
@@ -76,14 +79,15 @@ def test_a_mirror_fed_while_ingests_are_killed_equals_the_table(
     path = write_products(project.folder / "products.csv", list(make_products(1200)))
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": "20"}
     mirror, kills = Mirror(web, people.viewer, "products_csv"), 0
-    for generation in range(2):
-        rows = make_products(1200 + 400 * generation)
-        write_products(path, [(i, n, c, p + generation * (i % 3), x) for i, n, c, p, x in rows])
+    for generation, most_kills in enumerate((2, 2, 4, 4)):
+        rows = make_products(1200 + 400 * min(generation, 1))
+        present = [(i, n, c, p + generation * (i % 3), x) for i, n, c, p, x in rows if generation != 2 or i % 4]
+        write_products(path, present)  # a quarter vanishes, and returns
         until = Run.objects.filter(status="success").count() + 1
         while Run.objects.filter(status="success").count() < until:
             process = project.start("ingest", "products_csv")
             target = landed_batches() + moments.randint(10, 40)
-            while process.poll() is None and (landed_batches() < target or kills >= 2):
+            while process.poll() is None and (landed_batches() < target or kills >= most_kills):
                 mirror.follow(limit=moments.choice((1, 7, 100, 1000)))
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
@@ -91,7 +95,8 @@ def test_a_mirror_fed_while_ingests_are_killed_equals_the_table(
                 kills += 1
     mirror.catch_up()
     assert kills >= 2
-    assert mirror.read > 1600  # including updates
+    assert mirror.read > 1600 + 400 + 400  # including updates, removals and returns
+    assert fetch("SELECT sum(removed)::int FROM etl_runs") == [(400,)]
     assert mirror.digest() == digest_table("products_csv")
 
 

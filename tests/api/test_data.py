@@ -19,7 +19,7 @@ from tests.processes import Project
 
 FIELDS = [
     *("id", "source", "external_id", "name", "category", "value", "currency", "event_timestamp"),
-    *("ingested_at", "updated_at", "sequence", "raw_id"),
+    *("ingested_at", "updated_at", "removed_at", "sequence", "raw_id"),
 ]
 HOSTILE = (
     "<script>alert('canary')</script>",
@@ -308,3 +308,36 @@ def test_walks_while_ingests_write_and_are_killed_skip_and_repeat_nothing(
         assert existing <= set(rows), (ordering, "skipped")
     assert kills >= 2
     assert len(walk_rows(web, "/data?source=products_csv&limit=1000", people.viewer)) == 2400
+
+
+class Complete(Listed):
+    complete = True
+
+
+def test_removed_records_are_left_out_unless_they_are_asked_for(web: Web, people: People) -> None:
+    ingest_here(Complete([make_item(number) for number in (1, 2, 3)]))
+    ingest_here(Complete([make_item(number) for number in (1, 3)]))
+
+    def ask(query: str) -> tuple[int | None, list[str]]:
+        page = web.ask(f"/api/v1/data?{query}", token=people.viewer).json()
+        return page["count"], [row["external_id"] for row in page["data"]]
+
+    for base in ("limit=50", f"source={SOURCE}", "count=exact&name=thing"):
+        assert ask(base) == ask(f"{base}&removed=false") == (2, ["1", "3"])
+        assert ask(f"{base}&removed=true") == (3, ["1", "2", "3"])
+        assert ask(f"{base}&removed=only") == (1, ["2"])
+    assert web.ask("/api/v1/data?removed=maybe", token=people.viewer).status == 400
+    removed = UnifiedRecord.objects.get(external_id="2")
+    assert web.ask(f"/api/v1/data/{removed.pk}", token=people.viewer).json()["removed_at"] is not None
+
+
+def test_counts_speak_of_present_records(web: Web, people: People) -> None:
+    ingest_here(Complete([make_item(number) for number in (1, 2, 3)]))
+    ingest_here(Complete([make_item(number) for number in (1, 3)]))
+    statistics = web.ask("/api/v1/stats", token=people.viewer).json()
+    assert statistics["records_by_source"][SOURCE] == 2
+    (checkpoint,) = statistics["checkpoints"]
+    assert (checkpoint["record_count"], checkpoint["removed_count"]) == (2, 1)
+    sources = web.ask("/api/v1/sources", token=people.viewer).json()["data"]
+    (source,) = [each for each in sources if each["source"] == SOURCE]
+    assert (source["records"], source["removed_records"]) == (2, 1)

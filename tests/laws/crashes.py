@@ -1,8 +1,9 @@
 """`python -m tests.laws.crashes KILLS [--crash-seed N]`: kill runs at their PostgreSQL calls, then count the records.
 
-A round reads a new version of every record, replays the refused records, and reads everything again in full. SIGKILL
-ends each run's process before or after one of its calls to PostgreSQL, or at a random moment. New processes take over
-until one of them finishes the run. After each round the tables must show every version of every record once.
+A round reads a new version of every record, replays the refused records, and reads everything again in full. Then it
+reads a content that lacks some records: they are removed until the next round brings them back. SIGKILL ends each run's
+process before or after one of its calls to PostgreSQL, or at a random moment. New processes take over until one of them
+finishes the run. After each round the tables must show every version of every record once.
 """
 
 import argparse
@@ -28,7 +29,7 @@ import django
 
 from kasparro.embedded import Servers
 
-RECORDS, BATCH, REFUSED_EVERY = 300, 20, 25
+RECORDS, BATCH, REFUSED_EVERY, LACKED_EVERY = 300, 20, 25, 4
 BETWEEN, RANDOM = "between two steps", "at any moment"
 CALLS = {"execute", "copy_expert", "commit", "rollback", "close"}
 TRIES = 1_000
@@ -99,7 +100,7 @@ class Crashes:
         return self.tally.kills.total() >= self.most_kills
 
     def play_round(self) -> None:
-        """Land a new version of each record, then count the records."""
+        """Land a new version of each record, then remove some, and count the records."""
         from etl.runs.options import Options
         from etl.storage.refusal_selection import Selection
 
@@ -113,18 +114,24 @@ class Crashes:
         self._count_runs(last, seen=refused, new_or_updated=refused, quarantined=0)
         self._come_through(Options(full=True), refuses=False)
         self._count_records()
+        last = find_last_run()
+        self._come_through(Options(), refuses=False, lacks=True)
+        lacked = RECORDS // LACKED_EVERY
+        self._count_runs(last, seen=RECORDS - lacked, new_or_updated=0, quarantined=0, removed=lacked)
+        self._count_removed(lacked)
 
-    def _come_through(self, options: Any, *, refuses: bool) -> None:
+    def _come_through(self, options: Any, *, refuses: bool, lacks: bool = False) -> None:
         for _ in range(TRIES):
-            if self._run_process(options, refuses=refuses):
+            source = make_source(self.round, refuses=refuses, lacks=lacks)
+            if self._run_process(options, source, often="removal" if lacks else "batch"):
                 return
         raise RuntimeError(f"{TRIES} processes did not come through: {options}")
 
-    def _run_process(self, options: Any, *, refuses: bool) -> bool:
-        """Return True if the run finished, False if its process was killed."""
+    def _run_process(self, options: Any, source: Any, *, often: str) -> bool:
+        """Return True if the run finished, False if its process was killed, often in one of the steps."""
         from django.db import connections
 
-        steps = [*sorted(set(self.steps.values())), BETWEEN, RANDOM, *["batch"] * 3]  # most can go wrong in a batch
+        steps = [*sorted(set(self.steps.values())), BETWEEN, RANDOM, *[often] * 3]
         step, moment = self.chance.choice(steps), RANDOM
         if step != RANDOM:
             moment = self.chance.choice(("before", "after"))
@@ -134,7 +141,7 @@ class Crashes:
         pid = os.fork()
         if pid == 0:
             killer = Killer(self.steps, self.seen, step, moment, 0 if self.is_over else countdown)
-            execute(killer.watch, make_source(self.round, refuses=refuses), options)
+            execute(killer.watch, source, options)
         if step == RANDOM and not self.is_over:
             time.sleep(delay)
             os.kill(pid, signal.SIGKILL)
@@ -146,17 +153,18 @@ class Crashes:
             raise RuntimeError(f"a run failed that nothing killed: {options}")
         return True
 
-    def _count_runs(self, last: int, *, seen: int, new_or_updated: int, quarantined: int) -> None:
+    def _count_runs(self, last: int, *, seen: int, new_or_updated: int, quarantined: int, removed: int = 0) -> None:
         """Compare the counters of all runs after `last`, including killed runs, with the source's records."""
         from tests.listed_source import fetch
 
         (counted,) = fetch(
             "SELECT coalesce(sum(seen), 0), coalesce(sum(new + updated), 0), coalesce(sum(quarantined), 0),"
+            " coalesce(sum(removed), 0),"
             " coalesce(sum(abs(seen - new - updated - unchanged - duplicate - quarantined)), 0)"
             " FROM etl_runs WHERE id > %s",
             last,
         )
-        expected = (seen, new_or_updated, quarantined, 0)
+        expected = (seen, new_or_updated, quarantined, removed, 0)
         self.tally.unaccounted += sum(abs(int(one) - other) for one, other in zip(counted, expected, strict=True))
 
     def _count_records(self) -> None:
@@ -171,6 +179,18 @@ class Crashes:
         self.tally.lost += (RECORDS - landed[0]) + max(0, RECORDS - kept[0])
         self.tally.doubled += (landed[1] - landed[0]) + max(0, kept[0] - RECORDS)
         self.tally.unaccounted += len(verify())
+
+    def _count_removed(self, lacked: int) -> None:
+        from etl.reports.verification import verify
+        from tests.listed_source import fetch
+
+        (removed,) = fetch(
+            "SELECT count(*) FILTER (WHERE external_id::int %% %s = 0), count(*) FROM unified_records"
+            " WHERE removed_at IS NOT NULL",
+            LACKED_EVERY,
+        )
+        self.tally.lost += removed[1] - removed[0]
+        self.tally.unaccounted += abs(lacked - removed[1]) + len(verify())
 
 
 def is_call_of_postgresql(function: Any) -> bool:
@@ -188,7 +208,7 @@ def find_last_run() -> int:
 
 def find_steps() -> dict[Any, str]:
     """The functions that make up the steps of a run, with each step's name."""
-    from etl import landing, pipeline, replay
+    from etl import landing, pipeline, removal, replay
     from etl.runs import ending, orders, starting
 
     return {
@@ -197,25 +217,33 @@ def find_steps() -> dict[Any, str]:
         replay._load_page.__code__: "look-up",
         landing._commit.__code__: "batch",
         landing._commit_page.__code__: "page of a replay",
+        removal.count_vanished.__code__: "count what vanished",
+        landing._commit_removal.__code__: "removal",
         ending.end.__code__: "close",
         orders.send_waiting_of.__code__: "send what waits",
     }
 
 
-def make_source(version: int, *, refuses: bool) -> Any:
-    """A source whose records all have this version as their price. If `refuses`, its `unify` refuses some of them."""
+def make_source(version: int, *, refuses: bool, lacks: bool) -> Any:
+    """A source whose records all have this version as their price.
+
+    If `refuses`, its `unify` refuses some of them; if `lacks`, some are missing.
+    """
     from etl.readers.source import Source
     from etl.records import Breach, UnifiedFields
     from etl.vocabulary import BreachCode
     from tests.listed_source import Listed, make_item
 
     class Refusing(Listed):
+        complete = True
+
         def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
             if refuses and int(values["id"]) % REFUSED_EVERY == 0:
                 return Breach(BreachCode.TOO_LONG, "name is refused", "name")
             return Source.unify(self, values)
 
-    return Refusing([make_item(number, price=version) for number in range(1, RECORDS + 1)])
+    numbers = [number for number in range(1, RECORDS + 1) if not lacks or number % LACKED_EVERY]
+    return Refusing([make_item(number, price=version) for number in numbers])
 
 
 def execute(watch: Callable[..., None], source: Any, options: Any) -> None:

@@ -1,7 +1,8 @@
-"""Laws 5 and 6 whatever the order of a later read: each record is found, counted once, and written only if it changed.
+"""Laws 4, 5 and 6 whatever the order of a later read: each record is found, counted once, and written only if it
+changed; what a complete read lacked is removed.
 
 Stories of two sources whose rows lie among each other: every read has the records of the read before in another order,
-with some of them changed, repeated, refused, missing or new, and may be cut short and resumed.
+with some of them changed, repeated, refused, missing, back or new, and may be cut short and resumed.
 """
 
 import json
@@ -22,11 +23,12 @@ from etl.records import Chunk, Cursor
 from etl.reports.verification import verify
 from etl.sources import lower
 from tests.listed_source import Listed, ListedContent, TimedListed, fetch, ingest_here, make_item
+from tests.refused_ids import identifying_refusals
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 Item = dict[str, Any]
-COUNTERS = ("seen", "new", "updated", "unchanged", "duplicate", "quarantined")
+COUNTERS = ("seen", "new", "updated", "unchanged", "duplicate", "quarantined", "skipped", "removed")
 SIZES = (2, 5, 7, 20, 50, 60, 1000)
 
 
@@ -56,13 +58,17 @@ class Cuttable(Listed):
             yield cut
 
 
-class Lowered(Cuttable):
+class Complete(Cuttable):
+    complete = True
+
+
+class Lowered(Complete):
     """The same source after a change of its mapping."""
 
     unified = {**Cuttable.unified, "name": lower("name")}
 
 
-class Timed(Cuttable, TimedListed):
+class Timed(Complete, TimedListed):
     name = "timed"
     unified = TimedListed.unified
 
@@ -91,6 +97,10 @@ class Model:
     versions: int = 0
     refused: set[str] = field(default_factory=set)
     met: set[str] = field(default_factory=set)
+    outdated: set[str] = field(default_factory=set)
+    refused_ids: set[str] = field(default_factory=set)
+    """The other records that the read has sent."""
+    removed: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     open_read: tuple[list[Item], type[Cuttable], int] | None = None
     """A read that was cut short: its content, and the number of records that have landed."""
@@ -103,8 +113,11 @@ class Model:
         outcome = self._place(record, kind)
         self.counters["seen"] += 1
         self.counters[outcome] += 1
-        if outcome not in ("duplicate", "quarantined"):
+        if outcome == "duplicate":
+            self.outdated.add(record["id"])
+        elif outcome != "quarantined":
             self.met.add(record["id"])
+            self.removed.discard(record["id"])
         if outcome in ("new", "updated"):
             self.written.add(record["id"])
 
@@ -112,16 +125,29 @@ class Model:
         content = json.dumps(record, sort_keys=True)
         if record["price"] == "x":
             self.refused.add(json.dumps(record))
+            self.refused_ids.add(record["id"])
             return "quarantined"
         name = record["name"].lower() if kind is not self.kinds[0] else record["name"]
         now, kept = Kept(content, name, record.get("at", "")), self.stored.get(record["id"])
-        if kept is not None and (now.time < kept.time or (now.time == kept.time and record["id"] in self.met)):
+        returns = record["id"] in self.removed
+        if (
+            kept is not None
+            and not returns
+            and (now.time < kept.time or (now.time == kept.time and record["id"] in self.met))
+        ):
             return "duplicate"
-        if kept == now:
+        if kept == now and not returns:
             return "unchanged"
         self.stored[record["id"]] = now
         self.versions += kept is None or kept.content != content
         return "new" if kept is None else "updated"
+
+    def end_read(self) -> None:
+        """Remove what the read lacked."""
+        vanished = self.stored.keys() - self.removed - self.met - self.outdated - self.refused_ids
+        self.removed |= vanished
+        self.written |= vanished
+        self.counters["removed"] += len(vanished)
 
 
 def arrange(chance: random.Random, records: Sequence[Item]) -> list[Item]:
@@ -193,11 +219,14 @@ def read_until(chance: random.Random, model: Model, kind: type[Cuttable], settin
         begin = model.open_read[2]
     end = max((end for end in [*range(begin + size, last, size), last] if end <= cut), default=begin)
     if end > begin == 0:
-        model.met.clear()
+        for each in (model.met, model.outdated, model.refused_ids):
+            each.clear()
     for record in model.records[begin:end]:
         model.take(record, kind)
     if end > begin:
         model.open_read = (model.records, kind, end) if end < last else None
+    if end == last and model.counters:
+        model.end_read()
 
 
 def skip_ids(chance: random.Random) -> None:
@@ -223,7 +252,8 @@ def list_met(source: str) -> set[str]:
         "SELECT external_id FROM unified_records AS r JOIN ingestion_checkpoints AS c USING (source)"
         " LEFT JOIN etl_read_marks AS m ON m.source = c.source AND m.read_number = c.read_number"
         " AND m.kind = 'record' AND m.block = r.id / 32768"
-        " WHERE r.source = %s AND (r.sequence > c.read_sequence OR get_bit(m.bits, (r.id %% 32768)::int) = 1)",
+        " WHERE r.source = %s AND removed_at IS NULL AND"
+        " (r.sequence > c.read_sequence OR get_bit(m.bits, (r.id %% 32768)::int) = 1)",
         source,
     )
     assert fetch("SELECT read_met FROM ingestion_checkpoints WHERE source = %s", source) == [(len(met),)]
@@ -244,6 +274,8 @@ def assert_as_modelled(model: Model, before: Mapping[str, Any]) -> None:
         key: Kept(json.dumps(json.loads(text), sort_keys=True), name, time or "") for key, text, name, time in stored
     }
     assert found == model.stored
+    removed = fetch("SELECT external_id FROM unified_records WHERE source = %s AND removed_at IS NOT NULL", model.name)
+    assert {key for (key,) in removed} == model.removed
     assert fetch("SELECT count(*) FROM raw_records WHERE source = %s", model.name) == [(model.versions,)]
     assert fetch("SELECT count(*) FROM etl_quarantine WHERE source = %s", model.name) == [(len(model.refused),)]
     after = list_tuples(model.name)
@@ -252,12 +284,19 @@ def assert_as_modelled(model: Model, before: Mapping[str, Any]) -> None:
     model.written.clear()
 
 
+@pytest.fixture
+def refused_ids(transactional_db: None) -> Iterator[None]:
+    with identifying_refusals():
+        yield
+
+
+@pytest.mark.usefixtures("refused_ids")
 @pytest.mark.parametrize("story", range(10))
 def test_a_read_in_any_order_finds_each_record_and_writes_what_changed(
     moments: random.Random, settings: Settings, story: int
 ) -> None:
     chance = random.Random(f"{moments.random()} {story}")
-    models = [Model((Cuttable, Lowered)), Model((Timed, LoweredTimed))]
+    models = [Model((Complete, Lowered)), Model((Timed, LoweredTimed))]
     for model in models:
         count = chance.choice((10, 100, 200))
         model.records = [make_item(f"first-{n}") | describe(chance, model, f"Old {n}") for n in range(count)]

@@ -35,7 +35,10 @@ WRITERS: Writers = {
     },
     "etl_task_leases": {"INSERT": {"etl/fence/task_leases.py"}, "UPDATE": {"etl/fence/task_leases.py"}},
     **{table: {"INSERT": {"etl/storage/batch.py"}, "DELETE": {"etl/storage/pruning.py"}} for table in RAW},
-    "unified_records": {"INSERT": {"etl/storage/batch.py"}, "UPDATE": {"etl/storage/batch.py"}},
+    "unified_records": {
+        "INSERT": {"etl/storage/batch.py"},
+        "UPDATE": {"etl/storage/batch.py", "etl/storage/vanished.py"},
+    },
     "etl_read_marks": {operation: {"etl/storage/marks.py"} for operation in ("INSERT", "UPDATE", "DELETE")},
     "etl_reads": {"INSERT": {"etl/storage/reads.py"}, "UPDATE": {"etl/storage/reads.py"}},
     "etl_quarantine": {

@@ -1,6 +1,6 @@
 """The seeded mistakes: each one breaks a law and names the tests that catch it."""
 
-from tests.laws.mistakes import closing, delivery, orders, ownership, reading, records, tables
+from tests.laws.mistakes import closing, delivery, orders, ownership, reading, records, removals, tables
 
 MISTAKES = tuple(
     sorted(
@@ -9,6 +9,7 @@ MISTAKES = tuple(
             *ownership.MISTAKES,
             *orders.MISTAKES,
             *records.MISTAKES,
+            *removals.MISTAKES,
             *reading.MISTAKES,
             *tables.MISTAKES,
             *closing.MISTAKES,

@@ -32,7 +32,10 @@ MISTAKES = (
         "the checkpoint committed after the data",
         "etl/landing.py",
         (
-            before("        passed = pass_fence(cursor,", WRITE_FIRST),
+            after(
+                "following: Read, batch: Batch) -> None:\n    with bounded_transaction(durable=True) as cursor:\n",
+                WRITE_FIRST,
+            ),
             ("        refused = write_batch(cursor, batch, stamp)", "        refused = 0"),
         ),
         caught_by=(

@@ -196,7 +196,7 @@ MISTAKES = (
         6,
         "ids that a crash forgets: the written ones",
         "etl/storage/ledger.py",
-        (("is_met=raw_id in written or ", "is_met="),),
+        (("(raw_id in written or is_marked(marks, row_id))", "is_marked(marks, row_id)"),),
         caught_by=(f"{DELIVERY}test_every_batch_size_gives_the_same_tables_and_totals",),
     ),
     Mistake(
@@ -210,7 +210,7 @@ MISTAKES = (
         6,
         "a record found by its order and unchanged, although the read has written it",
         "etl/storage",
-        (("AND source = %s AND sequence <= %s", "AND source = %s AND %s IS NOT NULL"),),
+        (("id <= %s AND source = %s AND sequence <= %s", "id <= %s AND source = %s AND %s IS NOT NULL"),),
         caught_by=(f"{AGAIN}[changed]",),
     ),
     Mistake(
@@ -226,7 +226,7 @@ MISTAKES = (
         "etl/storage/ledger.py",
         (
             (
-                "            is_met=raw_id in written or is_marked(marks, row_id),\n",
+                "            is_met=not is_removed and (raw_id in written or is_marked(marks, row_id)),\n",
                 "            is_met=not is_replay and (raw_id in written or is_marked(marks, row_id)),\n",
             ),
         ),
@@ -236,7 +236,7 @@ MISTAKES = (
         6,
         "a replay that takes each record for one of the last read",
         "etl/change_detection.py",
-        (drop("    for version in known.values():\n        version.is_met = True\n"),),
+        (drop("    for version in known.values():\n        version.is_met = not version.is_removed\n"),),
         caught_by=(f"{REPLAY}test_without_times_a_record_that_an_older_read_refused_replaces_nothing",),
     ),
     Mistake(

@@ -1,0 +1,135 @@
+"""Finds and removes the stored records that a complete read lacked: those that it has neither accepted nor refused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from etl.records import Stamp
+from etl.storage.ledger import UNIFIED
+from etl.storage.marks import is_marked, load_marks
+from etl.storage.row_sets import RowSet, list_rows
+from etl.storage.transactions import bounded_transaction
+from etl.vocabulary import MarkKind
+
+PAGE = 50_000
+"""How many rows one statement of the scan returns."""
+
+_COUNT_PRESENT = "SELECT record_count FROM ingestion_checkpoints WHERE source = %s"
+_LIST_BLOCKS = "SELECT block, bits FROM etl_read_marks WHERE source = %s AND read_number = %s AND kind = %s"
+_FIND_REFUSED = """
+    SELECT id, external_id, read_number FROM etl_quarantine WHERE source = %s AND id BETWEEN %s AND %s
+"""
+_FIND_IDS = """
+    SELECT id FROM unnest(%s::text[]) AS wanted (external_id)
+    JOIN {ledger} AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
+"""
+_COUNT_UNWRITTEN = """
+    SELECT count(*) FROM {ledger} WHERE id = ANY(%s) AND source = %s AND sequence <= %s AND removed_at IS NULL
+"""
+# By the index of the change feed, which `sequence > 0` selects.
+_LIST_UNWRITTEN = """
+    SELECT sequence, id FROM {ledger}
+    WHERE source = %s AND sequence > 0 AND sequence <= %s AND (sequence, id) > (%s, %s) AND removed_at IS NULL
+    ORDER BY sequence, id LIMIT %s
+"""
+_LOCK = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM unified_records WHERE id = ANY(%s) ORDER BY external_id COLLATE "C" FOR UPDATE
+    ) AS locked
+"""
+_REMOVE = """
+    UPDATE unified_records SET removed_at = %s, updated_at = %s, sequence = %s
+    WHERE id = ANY(%s) AND removed_at IS NULL
+"""
+
+Place = tuple[int, int]
+START: Place = (0, 0)
+
+
+@dataclass(slots=True)
+class Excused:
+    """Records that the read has not accepted, and that are present all the same.
+
+    `rows`: it has refused them, or met them only in a version that is older than the stored one. `unidentified` counts
+    the refused records that it was the first to meet and whose id could not be parsed: each may be any stored record.
+    """
+
+    rows: RowSet = field(default_factory=RowSet)
+    unidentified: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The search for what one read lacked, in short statements. The read's records are not among them.
+
+    A row counts as met if the read has marked it, or written it: then its sequence is above `first_sequence`, the
+    source's sequence when the read began.
+    """
+
+    source: str
+    read_number: int
+    first_sequence: int
+    ledger: str = UNIFIED
+
+    def count_present(self) -> int:
+        """Return the number of present records, as the checkpoint counts them."""
+        with bounded_transaction() as cursor:
+            cursor.execute(_COUNT_PRESENT, [self.source])
+            (count,) = cursor.fetchone()
+            return int(count)
+
+    def find_excused(self) -> Excused:
+        """Return the records that the read has refused, or met only in an outdated version."""
+        excused = Excused()
+        with bounded_transaction() as cursor:
+            excused.rows.add_blocks(self._load_blocks(cursor, MarkKind.PRESENT))
+            for block, bits in self._load_blocks(cursor, MarkKind.REFUSAL).items():
+                self._add_refused(cursor, excused, list_rows(block, bits))
+        return excused
+
+    def _load_blocks(self, cursor: Any, kind: MarkKind) -> dict[int, bytearray]:
+        cursor.execute(_LIST_BLOCKS, [self.source, self.read_number, kind])
+        return {block: bytearray(bits) for block, bits in cursor.fetchall()}
+
+    def _add_refused(self, cursor: Any, excused: Excused, marked: Sequence[int]) -> None:
+        cursor.execute(_FIND_REFUSED, [self.source, marked[0], marked[-1]])
+        refused = set(marked)
+        found = [(external_id, number) for row_id, external_id, number in cursor.fetchall() if row_id in refused]
+        excused.unidentified += sum(external_id is None and number == self.read_number for external_id, number in found)
+        identified = sorted({external_id for external_id, _ in found if external_id is not None})
+        if identified:
+            cursor.execute(_FIND_IDS.format(ledger=self.ledger), [identified, self.source])
+            excused.rows.add(row_id for (row_id,) in cursor.fetchall())
+
+    def count_excused(self, excused: Excused) -> int:
+        """Return how many of these rows the read has neither written nor marked as accepted."""
+        count = 0
+        with bounded_transaction() as cursor:
+            for block, bits in excused.rows.blocks.items():
+                rows = self._drop_met(cursor, list_rows(block, bits))
+                cursor.execute(_COUNT_UNWRITTEN.format(ledger=self.ledger), [rows, self.source, self.first_sequence])
+                count += cursor.fetchone()[0]
+        return count
+
+    def find_vanished(self, excused: Excused, after: Place) -> tuple[Sequence[int], Place | None]:
+        """Look at the next PAGE of rows. Returns the vanished ones, and the place of the last row; None at the end."""
+        with bounded_transaction() as cursor:
+            cursor.execute(_LIST_UNWRITTEN.format(ledger=self.ledger), [self.source, self.first_sequence, *after, PAGE])
+            found = cursor.fetchall()
+            rows = [
+                row_id for row_id in self._drop_met(cursor, [row[1] for row in found]) if row_id not in excused.rows
+            ]
+        return rows, found[-1] if len(found) == PAGE else None
+
+    def _drop_met(self, cursor: Any, rows: Sequence[int]) -> list[int]:
+        marks = load_marks(cursor, self.source, self.read_number, MarkKind.RECORD, rows)
+        return [row_id for row_id in rows if not is_marked(marks, row_id)]
+
+
+def remove_records(cursor: Any, rows: Sequence[int], stamp: Stamp) -> None:
+    """Remove these present records: their rows stay, with `removed_at` and the batch's sequence."""
+    cursor.execute(_LOCK, [rows])
+    cursor.execute(_REMOVE, [stamp.now, stamp.now, stamp.sequence, rows])
+    if cursor.rowcount != len(rows):
+        removed, total = cursor.rowcount, len(rows)
+        raise RuntimeError(f"Only {removed} of the {total} records to remove are present; run `manage.py verify`.")
