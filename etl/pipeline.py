@@ -80,6 +80,7 @@ def _land_all(
                 reached = {**prepared.cursor, "size": content.size}  # for progress bars
                 read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
             context.note_batch()
+            del batch  # with its lines, before the next one arrives
             seen += prepared.seen
             report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
     return read
