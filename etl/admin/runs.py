@@ -29,7 +29,7 @@ from etl.operations import runs as operations
 from etl.runs.comparison import Comparison, compare_runs
 from etl.runs.reason_advice import find_advice
 from etl.sources.registry import find_source
-from etl.vocabulary import SHOWN_COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
+from etl.vocabulary import OUTCOMES, SHOWN_COUNTERS, EventKind, Reason, Status, Trigger
 
 SHOWN_EVENTS = 500
 OPEN = (Status.QUEUED, Status.RUNNING)

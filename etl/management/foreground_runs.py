@@ -58,7 +58,14 @@ def finish(sources: Sequence[Source], outcomes: Sequence[Outcome], *, as_json: b
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print the table of all runs."""
     rows = [
-        (o.run, o.source, o.status, o.reason, *(f"{o.counters[name]:,}" for name in SHOWN_COUNTERS), f"{o.duration_s:.2f}")
+        (
+            o.run,
+            o.source,
+            o.status,
+            o.reason,
+            *(f"{o.counters[name]:,}" for name in SHOWN_COUNTERS),
+            f"{o.duration_s:.2f}",
+        )
         for o in outcomes
     ]
     print_table(COLUMNS, rows, numbers=("run", *SHOWN_COUNTERS, "seconds"))

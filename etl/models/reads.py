@@ -50,9 +50,7 @@ class JudgedRead(models.Model):
         constraints = (
             models.UniqueConstraint(fields=("source", "number"), name="etl_reads_one_a_number"),
             known_words("outcome", ReadOutcome, "etl_reads"),
-            models.CheckConstraint(
-                condition=Q(is_proven=True) | Q(is_whole=False), name="etl_reads_whole_is_proven"
-            ),
+            models.CheckConstraint(condition=Q(is_proven=True) | Q(is_whole=False), name="etl_reads_whole_is_proven"),
             models.CheckConstraint(
                 condition=Q(is_whole=True) | Q(is_complete=False), name="etl_reads_complete_is_whole"
             ),

@@ -83,12 +83,7 @@ class Run(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(
-                    seen=F("new")
-                    + F("updated")
-                    + F("unchanged")
-                    + F("duplicate")
-                    + F("skipped")
-                    + F("quarantined"),
+                    seen=F("new") + F("updated") + F("unchanged") + F("duplicate") + F("skipped") + F("quarantined"),
                     new__gte=0,
                     updated__gte=0,
                     unchanged__gte=0,

@@ -78,7 +78,15 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
     names = [gauge.source for gauge in gauges]
     yield _count(totals, names, TotalName.RUNS, "etl_runs", "Closed runs.", "status", CLOSED)
     yield _count_failures(totals)
-    yield _count(totals, names, TotalName.RECORDS, "etl_records", "Records by outcome; all but removed ones were seen.", "outcome", COUNTED_OUTCOMES)
+    yield _count(
+        totals,
+        names,
+        TotalName.RECORDS,
+        "etl_records",
+        "Records by outcome; all but removed ones were seen.",
+        "outcome",
+        COUNTED_OUTCOMES,
+    )
     yield _measure_durations(totals, names)
     yield _count(totals, names, TotalName.RETRIES, "etl_retries", "Requests sent again.")
     yield _count(totals, names, TotalName.SCHEMA_CHANGES, "etl_schema_changes", "Changes of a source's shape.")
