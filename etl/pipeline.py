@@ -21,6 +21,7 @@ from etl.records import Judged
 from etl.runs import ending
 from etl.runs.ending import ReadEnd
 from etl.runs.starting import Started
+from etl.settlement import settle_refused
 from etl.storage.ledger import Lookup
 from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
@@ -59,6 +60,7 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
                 context.note_batch()
                 seen += prepared.seen
                 report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
+        read = settle_refused(started, source, read, context, is_whole=True)
         end_run(started, context, describe_end(read.quarantined), ReadEnd(fingerprint, validators, read.shape))
 
 

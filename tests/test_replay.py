@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.db import OperationalError, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 
-from etl import replay
+from etl import pipeline, replay
 from etl.exceptions import NotFound, NotPossible
 from etl.execution import executor
 from etl.execution.executor import execute_here
@@ -63,6 +63,15 @@ def sources(settings: Any) -> Iterator[None]:
     settings.ETL_SOURCES = ["tests.test_replay.Fickle", "tests.test_replay.TimedFickle"]
     yield
     Fickle.refused = set()
+
+
+@pytest.fixture(autouse=True)
+def unsettled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave refused records open that a read settles (tests/test_settlement.py): what a replay of them may replace.
+
+    Such rows exist: refused before an upgrade, without an id, or by a source whose reads are not whole.
+    """
+    monkeypatch.setattr(pipeline, "settle_refused", lambda started, source, read, context, *, is_whole: read)
 
 
 def read(*items: dict[str, Any], refusing: str = "bad", source: type[Fickle] = Fickle) -> None:
@@ -322,15 +331,6 @@ def test_replayed_records_have_a_new_sequence() -> None:
     replay_now()
     assert Checkpoint.objects.get().sequence == before + 1
     assert UnifiedRecord.objects.get(external_id="1").sequence == before + 1
-
-
-def test_a_replayed_record_that_a_read_refuses_opens_again_with_that_read() -> None:
-    read(one("bad"))
-    replay_now()
-    read(one("bad"), make_item(2))
-    row = QuarantinedRecord.objects.get()
-    assert (row.status, row.read_number) == ("open", 2)
-    assert verify() == []
 
 
 def test_only_selected_records_are_replayed() -> None:

@@ -12,7 +12,7 @@ from etl.models import RAW_MODELS
 from etl.records import Stamp
 from etl.storage.bulk_copy import copy_lines
 from etl.storage.marks import mark_met
-from etl.storage.refusals import write_refusals
+from etl.storage.refusals import find_late, write_refusals
 
 _RAW = ("id", "run_id", "source", "sequence", "external_id", "position", "payload")
 _RECORD = ("external_id", "name", "category", "value", "currency", "event_timestamp", "content_hash", "values_hash")
@@ -46,10 +46,12 @@ _UPDATE = """
 
 def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
     """Write the batch of a read. Returns by how much the source's open quarantine has grown."""
+    refusals = batch.judged.refusals
+    late = find_late(cursor, refusals, stamp)
     write_records(cursor, batch, stamp)
     if batch.met:
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)
-    return write_refusals(cursor, batch.judged.refusals, stamp)
+    return write_refusals(cursor, refusals, stamp, late)
 
 
 def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:

@@ -39,7 +39,7 @@ WRITERS: Writers = {
     "etl_read_marks": {operation: {"etl/storage/marks.py"} for operation in ("INSERT", "UPDATE", "DELETE")},
     "etl_quarantine": {
         "INSERT": {"etl/storage/refusals.py"},
-        "UPDATE": {"etl/storage/refusals.py"},
+        "UPDATE": {"etl/storage/refusals.py", "etl/storage/refusal_states.py"},
         "DELETE": {"etl/storage/pruning.py"},
     },
     "schema_snapshots": {"INSERT": {"etl/storage/snapshots.py"}},
