@@ -15,13 +15,13 @@ from dataclasses import asdict
 from etl import landing
 from etl.change_detection import classify_replayed
 from etl.conf import conf
-from etl.exceptions import ReadOpen
 from etl.judgement import Judge, tabulate
 from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
 from etl.pipeline import Progress, describe_end, end_run
 from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
+from etl.runs.open_reads import refuse_replay_while_open
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.ledger import find_stored
@@ -36,8 +36,7 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     """Replay the records that the claimed run selects, and close it. If an error prevents that, it is still open."""
     run, checkpoint, options = started.run, started.checkpoint, Options.from_json(started.run.options)
     if checkpoint.is_reading:
-        number = checkpoint.read_number
-        raise ReadOpen(f"Read {number} of {source.name} was interrupted. Replays must wait until it has finished.")
+        refuse_replay_while_open(run)
     selection = options.selection or Selection(everything=True)
     place = Place(**run.cursor_after) if run.cursor_after else None
     batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined

@@ -11,14 +11,18 @@ from django.db import connection
 
 from etl import pipeline, settlement
 from etl.exceptions import LeaseLost
+from etl.execution.executor import execute_here
 from etl.judgement import Judge
 from etl.models import Checkpoint, QuarantinedRecord, Run
 from etl.operations import quarantine
 from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
 from etl.reports.verification import verify
+from etl.runs.options import Options
 from etl.settlement import settle_refused
 from etl.sources import Contract, NonBlank, lower
+from etl.storage.refusal_selection import Selection
+from etl.supervision.os_signals import Interruption
 from tests.laws.test_any_order import Cuttable
 from tests.listed_source import Listed, fetch, ingest_here, list_chunk, make_item
 from tests.test_replay import EVERYTHING
@@ -345,3 +349,63 @@ def test_a_field_type_that_fails_leaves_a_refused_record_without_an_id(monkeypat
     monkeypatch.setattr(Listed.contract, "parse_field", lambda *_: 1 / 0)
     read(bad())
     assert QuarantinedRecord.objects.get().external_id is None
+
+
+def replay(selection: Selection = EVERYTHING) -> int:
+    """Replay in this process. Returns the number of records that it took."""
+    outcome = execute_here(
+        Lenient(), Options(selection=selection), interruption=Interruption(), report=lambda progress: None
+    )
+    assert verify() == []
+    return outcome.counters["seen"]
+
+
+class AnyPrice(Contract):
+    id: NonBlank
+    name: NonBlank
+
+
+class Lenient(Listed):
+    """The same source under another contract, which accepts any price."""
+
+    contract = AnyPrice
+    unified = {"external_id": "id", "name": "name"}
+
+
+def test_a_replayed_record_lets_older_ones_with_its_id_land(partly: None) -> None:
+    read(bad(note=1), good(2))
+    read(bad(note=2), good(2))
+    replay(Selection(ids=(QuarantinedRecord.objects.latest("pk").pk,)))
+    assert statuses() == ["landed", "replayed"]
+
+
+def test_a_replayed_record_leaves_a_later_one_with_its_id_open(partly: None) -> None:
+    read(bad(note=1), good(2))
+    read(bad(note=2), good(2))
+    replay(Selection(ids=(QuarantinedRecord.objects.earliest("pk").pk,)))
+    assert statuses() == ["replayed", "open"]
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_gone_record_is_replayed_by_id_and_as_gone(by_id: bool) -> None:
+    read(bad(), bad(2))
+    read(bad(2))
+    row = QuarantinedRecord.objects.earliest("pk").pk
+    assert replay(Selection(ids=(row,)) if by_id else Selection(gone=True)) == 1
+    assert statuses() == ["replayed", "open"]
+    assert Checkpoint.objects.get().open_quarantine_count == 1
+
+
+def test_gone_records_are_replayed_with_the_open_ones_after_the_contract_has_changed() -> None:
+    read(bad(), bad(2))
+    read(bad(2))
+    assert replay() == 2
+    assert statuses() == ["replayed", "replayed"]
+
+
+def test_gone_records_are_left_alone_while_the_contract_is_the_same() -> None:
+    read(bad(), bad(2))
+    read(bad(2))
+    Checkpoint.objects.update(fingerprint=f"{Lenient.digest()}:content")
+    assert replay() == 1
+    assert statuses() == ["gone", "replayed"]
