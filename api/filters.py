@@ -77,6 +77,15 @@ class Happened(ChoiceFilter):
         return queryset.filter(**{f"{self.field_name}__isnull": value == "false"})
 
 
+class InState(ChoiceFilter):
+    """Filters refused records by status. Without a status, `gone` ones are left out; with `all`, none is."""
+
+    def filter(self, queryset: QuerySet[Any], value: str | None) -> QuerySet[Any]:
+        if value == "all":
+            return queryset
+        return queryset.filter(status=value) if value else queryset.exclude(status=QuarantineStatus.GONE)
+
+
 class RecordFilters(FilterSet):
     """Filters of unified records. The view turns them into conditions for record_queries.py, which has its own SQL."""
 
@@ -116,7 +125,11 @@ class RunFilters(FilterSet):
 class QuarantineFilters(FilterSet):
     source = SourceFilter()
     code = ChoiceFilter(choices=_words(BreachCode))
-    status = ChoiceFilter(choices=_words(QuarantineStatus))
+    status = InState(
+        choices=[*_words(QuarantineStatus), ("all", "all")],
+        help_text="Without it, all but the gone ones, which their source no longer sends.",
+    )
+    external_id = _text(help_text="The record's id at its source, where it could be parsed.")
     run = NumberFilter("run_id", help_text="The run that refused it first.", **ID_DIGITS)
 
     class Meta:

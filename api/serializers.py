@@ -82,11 +82,20 @@ class RunSerializer(RowSerializer[Run]):
 
     class Meta:
         model = Run
-        fields = (
+        fields: tuple[str, ...] = (
             *("id", "source", "key", "trigger", "at_terminal", "status", "reason", "error", "attempt", "options"),
             *("epoch", "created_at", "not_before", "started_at", "heartbeat_at", "finished_at", "duration_s"),
             *(*COUNTERS, "verdict", "is_unchanged", "cursor_before", "cursor_after"),
         )
+
+
+class ReplaySerializer(RunSerializer):
+    """The run of a replay."""
+
+    note = serializers.CharField(read_only=True, help_text="Why the replay must wait; empty if it need not.")
+
+    class Meta(RunSerializer.Meta):
+        fields = (*RunSerializer.Meta.fields, "note")
 
 
 class EventSerializer(RowSerializer[RunEvent]):
@@ -191,7 +200,7 @@ class QuarantinedSerializer(RowSerializer[QuarantinedRecord]):
     class Meta:
         model = QuarantinedRecord
         fields: tuple[str, ...] = (
-            *("id", "source", "run_id", "position", "line", "column", "code", "message", "status"),
+            *("id", "source", "run_id", "position", "line", "external_id", "column", "code", "message", "status"),
             *("created_at", "updated_at"),
         )
 

@@ -46,6 +46,10 @@ class Piece:
             for external_id, values, content_hash, values_hash in zip(external_ids, *columns, strict=True)
         ]
 
+    def list_places(self) -> Sequence[int]:
+        """Return each record's position in the read."""
+        return _pick(self.part.list_places(), self.rows)
+
     def _list_payloads(self, rows: Sequence[int]) -> Sequence[str]:
         if len(rows) * FEW <= len(self.part):
             return [self.part.make_record(row).payload for row in rows]
@@ -95,7 +99,9 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
     contents, rows = part.list_contents(), range(len(part))
     if not breaches:
         return _add_accepted(judged, part, rows, columns, contents, time_digest)
-    judged.refusals += [Refusal.of(part.make_record(row), breaches[row]) for row in sorted(breaches)]
+    for row in sorted(breaches):
+        record = part.make_record(row)
+        judged.refusals.append(Refusal.of(record, breaches[row], source.find_external_id(record.values)))
     is_good = [row not in breaches for row in rows]
     columns = {target: list(compress(column, is_good)) for target, column in columns.items()}
     good_rows, contents = list(compress(rows, is_good)), list(compress(contents, is_good))

@@ -56,9 +56,16 @@ class Overtaken(RunError):
 
 
 class ReadOpen(RunError):
-    """A replay can't start: an interrupted read of its source would treat the replay's records as its own."""
+    """A replay can't start: an open read of its source would treat the replay's records as its own.
+
+    `wait_seconds`: try again then; None if no run will finish the read by itself.
+    """
 
     reason = Reason.READ_OPEN
+
+    def __init__(self, message: str, *, wait_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
 
 
 class NotFound(LookupError):

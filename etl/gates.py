@@ -148,7 +148,7 @@ def _describe_shrunken(gates: Gates, seen: int, before: int) -> GateFailure:
     return GateFailure(Reason.SHRUNKEN, seen, gates.min_kept * before, text)
 
 
-def judge_removals(gates: Gates, *, present: int, vanished: int) -> Verdict:
+def judge_removals(gates: Gates, present: int, vanished: int) -> Verdict:
     """Return the verdict on a read that lacks `vanished` of the source's `present` records."""
     left = present - vanished
     if left >= gates.min_kept * present:

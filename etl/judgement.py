@@ -1,6 +1,7 @@
 """Judges records: accepted by the contract, with hashes of content and values, or refused, with their place. Pure."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from etl.column_judgement import SliceLines, add_slice
 from etl.copy_text import escape, join_values
@@ -26,6 +27,8 @@ class Judge:
         for part in chunk.slices:
             lines.pieces.append(add_slice(judged, part, self.source, self.time_digest))
         judged.refusals.sort(key=lambda refusal: refusal.position)
+        if judged.refusals:
+            _note_late(judged, (place for piece in lines.pieces for place in piece.list_places()))
         return judged
 
     def judge(self, items: Iterable[Record | Refusal]) -> list[Accepted | Refusal]:
@@ -35,7 +38,7 @@ class Judge:
     def _judge(self, record: Record) -> Accepted | Refusal:
         unified = self.source.judge(record.values)
         if isinstance(unified, Breach):
-            return Refusal.of(record, unified)
+            return Refusal.of(record, unified, self.source.find_external_id(record.values))
         (content_hash,) = hash_contents([encode_canonically(record.values)])
         (values_hash,) = hash_values([describe_values(unified)])
         digest = NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest
@@ -57,7 +60,24 @@ def tabulate(items: Sequence[Accepted | Refusal]) -> Judged:
             judged.refusals.append(item)
         else:
             _add(judged, lines, item)
+    if judged.refusals:
+        _note_late(judged, (item.record.position for item in items if isinstance(item, Accepted)))
     return judged
+
+
+def _note_late(judged: Judged, places: Iterable[int]) -> None:
+    """Note which refused records come after an accepted one with the same id; `places` are those of the accepted."""
+    refused = {refusal.external_id for refusal in judged.refusals}
+    if refused.isdisjoint(judged.external_ids):
+        return
+    first: dict[str | None, int] = {}
+    for external_id, place in zip(judged.external_ids, places, strict=True):
+        if external_id in refused:
+            first.setdefault(external_id, place)
+    judged.refusals = [
+        replace(refusal, is_late=first.get(refusal.external_id, refusal.position) < refusal.position)
+        for refusal in judged.refusals
+    ]
 
 
 def _add(judged: Judged, lines: WrittenLines, item: Accepted) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from django.db.models import Q
+
 from etl.change_detection import Batch
 from etl.fence.batches import (
     Growth,
@@ -20,7 +22,8 @@ from etl.records import Breach, Counters, Cursor, Stamp
 from etl.runs.heartbeat import add_batch
 from etl.storage.batch import write_batch, write_records
 from etl.storage.marks import drop_marks, mark_met
-from etl.storage.refusals import lock_open, settle
+from etl.storage.refusal_states import land_older
+from etl.storage.refusals import Result, lock_replayable, settle
 from etl.storage.transactions import bounded_transaction, retry_transient
 from etl.storage.vanished import remove_records
 
@@ -104,14 +107,17 @@ def _commit_removal(claim: Claim, source: Source, read: Read, following: Read, r
 class Page:
     """A batch from quarantine, with the outcome of each quarantine row by its id.
 
-    `landed` gives the row's index in the batch's versions, or None if nothing is to be written for it. `reached` is the
-    place of the last row.
+    `landed` gives the row's index in the batch's versions, or None if nothing is to be written for it. `external_ids`
+    are the ids that were found in the rows, and `reached` is the place of the last row. The replay takes the rows that
+    are `coming` later.
     """
 
     batch: Batch
     landed: Mapping[int, int | None]
     refused: Mapping[int, Breach]
+    external_ids: Mapping[int, str]
     reached: Cursor
+    coming: Q
 
 
 class PageChanged(Exception):
@@ -153,12 +159,28 @@ def _commit_page(
             return
         stamp = Stamp(claim.source, source.kind, claim.run_id, read_number, passed.sequence, passed.now)
         # Discarding locks the checkpoint first, so the rows can't change from here on.
-        if not lock_open(cursor, page.landed.keys() | page.refused.keys()):
+        opened = lock_replayable(cursor, page.landed.keys() | page.refused.keys())
+        if opened is None:
             raise PageChanged
         raw_ids = write_records(cursor, batch, stamp)
         if batch.met:
             mark_met(cursor, claim.source, read_number, batch.met)
-        landed = {row: raw_ids[index] if index is not None else None for row, index in page.landed.items()}
-        settle(cursor, landed=landed, refused=page.refused, user_id=user_id, now=passed.now)
+        settle(cursor, _list_results(page, raw_ids), user_id=user_id, now=passed.now)
+        older = land_older(
+            cursor,
+            claim.source,
+            set(page.external_ids.values()),
+            read_number=read_number,
+            coming=page.coming,
+            now=passed.now,
+        )
         add_batch(cursor, claim, batch.counters, len(batch.versions), page.reached)
-        count_page(cursor, claim, _describe_growth(batch, -len(landed)))
+        count_page(cursor, claim, _describe_growth(batch, -len(opened & page.landed.keys()) - older))
+
+
+def _list_results(page: Page, raw_ids: Sequence[int]) -> dict[int, Result]:
+    landed = {
+        row: Result(page.external_ids[row], raw_id=raw_ids[index] if index is not None else None)
+        for row, index in page.landed.items()
+    }
+    return landed | {row: Result(page.external_ids.get(row), breach) for row, breach in page.refused.items()}

@@ -24,6 +24,7 @@ from etl.reading_process.choice import preparing
 from etl.records import Judged, Refusal
 from etl.runs import ending
 from etl.runs.starting import Started
+from etl.settlement import settle_refused
 from etl.storage.ledger import Lookup
 from etl.storage.reads import find_former, find_verdict
 from etl.storage.transactions import retry_transient
@@ -89,17 +90,20 @@ def _land_all(
 def _conclude(
     source: Source, started: Started, content: Content, read: Read, baseline: Baseline | None, context: RunContext
 ) -> tuple[Read, Verdict]:
-    """Judge the finished read. After an accepted complete one, remove the records that it lacked."""
+    """Judge the finished read. If it is accepted, settle refused records, and remove what a complete read lacked."""
     figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven)
     verdict = judge_read(source.gates, figures, baseline)
-    if verdict or not (source.complete and content.is_proven):
-        return read, verdict
-    vanished = removal.count_vanished(source, read, context)
-    if baseline is None or not baseline.overrules(read.content):
-        verdict = judge_removals(source.gates, present=vanished.present, vanished=vanished.count)
+    vanished = None
+    if not verdict and content.is_proven and source.complete:
+        vanished = removal.count_vanished(source, read, context)
+        is_overruled = baseline is not None and baseline.overrules(read.content)
+        verdict = () if is_overruled else judge_removals(source.gates, vanished.present, vanished.count)
     if verdict:
         return read, verdict
-    return removal.remove_vanished(started, source, read, vanished, context), ()
+    read = settle_refused(started, source, read, context, is_whole=content.is_proven)
+    if vanished is not None:
+        read = removal.remove_vanished(started, source, read, vanished, context)
+    return read, ()
 
 
 def _end_read(

@@ -55,18 +55,24 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refused item with its place and reason; `payload` is None if the item can't be parsed."""
+    """One refused item with its place and reason; `payload` is None if the item can't be parsed.
+
+    `external_id` is None if its id field can't be parsed. `is_late`: its batch has an accepted record with that id
+    before it.
+    """
 
     position: int
     line: int
     breach: Breach
     payload: str | None
     original: Original
+    external_id: str | None = None
+    is_late: bool = False
 
     @classmethod
-    def of(cls, record: Record, breach: Breach) -> Self:
+    def of(cls, record: Record, breach: Breach, external_id: str | None = None) -> Self:
         """Return the refusal of a well-formed record."""
-        return cls(record.position, record.line, breach, record.payload, Original.of(record.original))
+        return cls(record.position, record.line, breach, record.payload, Original.of(record.original), external_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from dataclasses import asdict
 from etl import landing
 from etl.change_detection import classify_replayed
 from etl.conf import conf
-from etl.exceptions import ReadOpen
 from etl.judgement import Judge, tabulate
 from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
@@ -23,12 +22,13 @@ from etl.pipeline import Progress, end_run
 from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
 from etl.runs import ending
+from etl.runs.open_reads import refuse_replay_while_open
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.ledger import find_stored
 from etl.storage.marks import find_met_refusals
 from etl.storage.refusal_selection import Selection
-from etl.storage.refusals import Place, count_open, load_open
+from etl.storage.refusals import Place, filter_replayable, find_coming, load_replayable
 from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
 
@@ -37,8 +37,7 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     """Replay the records that the claimed run selects, and close it. If an error prevents that, it is still open."""
     run, checkpoint, options = started.run, started.checkpoint, Options.from_json(started.run.options)
     if checkpoint.is_reading:
-        number = checkpoint.read_number
-        raise ReadOpen(f"Read {number} of {source.name} was interrupted. Replays must wait until it has finished.")
+        refuse_replay_while_open(run)
     selection = options.selection or Selection(everything=True)
     place = Place(**run.cursor_after) if run.cursor_after else None
     batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined
@@ -58,7 +57,7 @@ def _count(source: Source, selection: Selection, context: RunContext) -> int:
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
-                total = count_open(selection, source.name)
+                total = filter_replayable(selection, source.name, source.digest()).count()
     return total
 
 
@@ -85,7 +84,7 @@ def _land(
 def _prepare(
     source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None, context: RunContext
 ) -> Page | None:
-    """Return the next open rows, judged by today's contract and compared with the stored records; None at the end."""
+    """Return the next rows, judged by today's contract and compared with the stored records; None at the end."""
     with context.shield():
         for attempt in retry_transient(context.wait):
             with attempt:
@@ -94,7 +93,7 @@ def _prepare(
 
 
 def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None) -> Page | None:
-    stored, reached = load_open(selection, source.name, after, conf.ETL_BATCH_SIZE)
+    stored, reached = load_replayable(selection, source.name, source.digest(), after, conf.ETL_BATCH_SIZE)
     if reached is None or not stored:
         return None
     items = Judge(source).judge([_revive(source, row) for row in stored])
@@ -120,8 +119,14 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
         batch=batch,
         landed={row_id: places.get(index) for index, row_id in enumerate(accepted)},
         refused={row.id: item.breach for row, item in zip(stored, items, strict=True) if isinstance(item, Refusal)},
+        external_ids={row.id: found for row, item in zip(stored, items, strict=True) if (found := _find_id(item))},
         reached=asdict(reached),
+        coming=find_coming(selection, reached),
     )
+
+
+def _find_id(item: Accepted | Refusal) -> str | None:
+    return item.unified.external_id if isinstance(item, Accepted) else item.external_id
 
 
 def _revive(source: Source, stored: StoredRefusal) -> Record | Refusal:

@@ -87,6 +87,7 @@ class MarkKind(StrEnum):
 
     RECORD = "record"  # unified_records: accepted, and found unchanged
     REFUSAL = "refusal"  # etl_quarantine: refused
+    LATE = "late"  # etl_quarantine: refused after a record with the same id was accepted
     PRESENT = "present"  # unified_records: sent only in a version that is older than the stored one
 
 

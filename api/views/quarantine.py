@@ -8,7 +8,7 @@ from rest_framework.response import Response
 from api.filters import QuarantineFilters
 from api.pages import PAGED, answer_page, describe_by
 from api.schema import describe
-from api.serializers import QuarantinedSerializer, QuarantinedWholeSerializer, RunSerializer, make_page
+from api.serializers import QuarantinedSerializer, QuarantinedWholeSerializer, ReplaySerializer, make_page
 from api.views.base import ApiViewSet, find_or_404, find_user
 from api.views.runs import answer_run
 from etl.models import QuarantinedRecord
@@ -27,7 +27,7 @@ class QuarantineViewSet(ApiViewSet):
 
     @describe(responses=make_page(QuarantinedSerializer))
     def list(self, request: Request) -> Response:
-        """Refused records, newest first."""
+        """Refused records, newest first, without those that are gone."""
         records = self._query().defer("original", "payload")
         return answer_page(
             request, records, describe_by(QuarantinedSerializer), filters=QuarantineFilters, name="quarantine"
@@ -38,15 +38,17 @@ class QuarantineViewSet(ApiViewSet):
         """One refused record, with its original."""
         return Response(QuarantinedWholeSerializer(find_or_404(self._query(), pk)).data)
 
-    @describe(request=None, responses={202: RunSerializer})
+    @describe(request=None, responses={202: ReplaySerializer})
     @action(detail=True, methods=["post"])
     def replay(self, request: Request, pk: str) -> Response:
-        """Replay the record: a run judges it by the current contract. It lands once, or stays with its new reason."""
+        """Replay the record, open or gone: a run judges it by the current contract.
+
+        It lands once, or stays with its new reason. `note` says if the run must wait for an open read of its source;
+        if no run will finish that read, the answer is a 409.
+        """
         record = find_or_404(self._query(), pk)
-        return answer_run(
-            request,
-            quarantine.replay_one(record.pk, by=f"{request.user} through the API", user_id=find_user(request).pk),
-        )
+        run = quarantine.replay_one(record.pk, by=f"{request.user} through the API", user_id=find_user(request).pk)
+        return answer_run(request, run, note=quarantine.describe_waits([run]))
 
     @describe(request=None, responses=QuarantinedSerializer)
     @action(detail=True, methods=["post"])

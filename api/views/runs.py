@@ -115,11 +115,11 @@ def _find_former_answer(request: Request, by: str) -> Run | None:
     return None
 
 
-def answer_run(request: Request, run: Run) -> Response:
-    """Return a 202 with the queued run and its address."""
+def answer_run(request: Request, run: Run, **more: str) -> Response:
+    """Return a 202 with the queued run, its address, and more fields."""
     logger.info("%s: run %d is queued", run.source, run.pk, extra={"run_id": run.pk})
     address = reverse("run-detail", [run.pk], request=request)
-    return Response({**RunSerializer(run).data, "address": address}, status=202, headers={"Location": address})
+    return Response({**RunSerializer(run).data, **more, "address": address}, status=202, headers={"Location": address})
 
 
 class ComparisonViewSet(ApiViewSet):

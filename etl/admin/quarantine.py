@@ -1,6 +1,6 @@
 """Quarantine: refused records, each with its cell marked and its original; replay and discard, one or many."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.contrib import admin, messages
@@ -12,10 +12,10 @@ from django.utils.safestring import SafeString
 
 from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_time, link_row, show_status
 from etl.admin.formatting import flatten, make_visible, show_original, show_payload, show_text
-from etl.admin.lists import ByIndex, Capped, RunFilter, SourceFilter, make_filter, read_id
+from etl.admin.lists import ByIndex, Capped, RunFilter, SourceFilter, WordFilter, make_filter, read_id
 from etl.admin.records import find_raw_model
 from etl.exceptions import NotFound, NotPossible
-from etl.models import QuarantinedRecord
+from etl.models import QuarantinedRecord, UnifiedRecord
 from etl.operations import quarantine
 from etl.storage.refusal_selection import Selection
 from etl.vocabulary import BreachCode, QuarantineStatus
@@ -26,6 +26,14 @@ _NEWEST_COLUMNS = """
 """
 MOST_AT_ONCE = 5000
 """The most open records that a request discards itself; a worker discards larger selections."""
+
+OUTCOMES = {
+    QuarantineStatus.OPEN: "",
+    QuarantineStatus.REPLAYED: "A replay accepted it.",
+    QuarantineStatus.DISCARDED: "An operator discarded it.",
+    QuarantineStatus.LANDED: "A record with its id was accepted later.",
+    QuarantineStatus.GONE: "The last whole read of its source lacked it. If it comes back, it opens again.",
+}
 
 _SELECTING = {"source", "code", "run", "status"}
 _PAGING = {"p", "e"}
@@ -53,14 +61,31 @@ class ColumnFilter(admin.SimpleListFilter):
         return queryset.filter(column_name=value) if "\0" not in value else queryset.none()
 
 
+class StateFilter(WordFilter):
+    """Filters by status. Without one, records that are gone are left out."""
+
+    title = parameter_name = "status"
+    words = (*QuarantineStatus, "all")
+
+    def choices(self, changelist: Any) -> Iterator[Any]:
+        first, *others = super().choices(changelist)
+        yield {**first, "display": "All but gone"}
+        yield from others
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "all":
+            return queryset
+        return super().queryset(request, queryset) if self.value() else queryset.exclude(status=QuarantineStatus.GONE)
+
+
 class QuarantineAdmin(ReadOnlyAdmin):
     list_display = (
-        *("id", "show_status", "source", "position", "line", "show_column", "code", "show_message", "show_run"),
-        "show_created",
+        *("id", "show_status", "source", "position", "line", "show_id", "show_column", "code", "show_message"),
+        *("show_run", "show_created"),
     )
     list_filter = (
         SourceFilter,
-        make_filter("status", QuarantineStatus),
+        StateFilter,
         make_filter("code", BreachCode),
         ColumnFilter,
         RunFilter,
@@ -78,6 +103,10 @@ class QuarantineAdmin(ReadOnlyAdmin):
     @admin.display(description="status")
     def show_status(self, record: QuarantinedRecord) -> SafeString:
         return show_status(record.status)
+
+    @admin.display(description="external id")
+    def show_id(self, record: QuarantinedRecord) -> SafeString:
+        return show_text(record.external_id or "", most=40)
 
     @admin.display(description="column")
     def show_column(self, record: QuarantinedRecord) -> SafeString:
@@ -104,6 +133,9 @@ class QuarantineAdmin(ReadOnlyAdmin):
             "record": row,
             "column": show_text(row.column_name),
             "message": show_text(row.message),
+            "outcome": OUTCOMES[QuarantineStatus(row.status)],
+            "external_id": show_text(row.external_id or ""),
+            "stored": _find_stored(row),
             "cells": _mark_cells(row),
             "payload": show_payload(row.payload) if row.payload is not None else "",
             "original": show_original(original),
@@ -114,6 +146,9 @@ class QuarantineAdmin(ReadOnlyAdmin):
         }
 
     def list_buttons(self, request: HttpRequest, row: QuarantinedRecord) -> list[Button]:
+        replay = Button("replay", "Replay", lambda: self._replay_one(request, row))
+        if row.status == QuarantineStatus.GONE:
+            return [replay]
         if row.status != QuarantineStatus.OPEN:
             return []
         question = (
@@ -121,14 +156,15 @@ class QuarantineAdmin(ReadOnlyAdmin):
             " and can't be replayed."
         )
         return [
-            Button("replay", "Replay", lambda: self._replay_one(request, row)),
+            replay,
             Button("discard", "Discard", lambda: self._discard_one(request, row), question),
         ]
 
     def _replay_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
         user: Any = request.user
         run = quarantine.replay_one(record.pk, by=f"{user} in the admin", user_id=user.pk)
-        return Done(f"Record {record.pk} will be judged again by the current contract:", [run])
+        waits = quarantine.describe_waits([run])
+        return Done(f"{waits} Record {record.pk} will be judged again by the current contract:".lstrip(), [run])
 
     def _discard_one(self, request: HttpRequest, record: QuarantinedRecord) -> Done:
         user: Any = request.user
@@ -137,15 +173,15 @@ class QuarantineAdmin(ReadOnlyAdmin):
 
     @admin.action(description="Replay", permissions=["operate"])
     def replay(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        self._act_on_many(request, self._replay_many)
+        self._act_on_many(request, self._replay_many, quarantine.REPLAYABLE)
 
     @admin.action(description="Discard", permissions=["operate"])
     def discard(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         if request.POST.get("is_confirmed"):
-            self._act_on_many(request, self._discard_many)
+            self._act_on_many(request, self._discard_many, (QuarantineStatus.OPEN,))
             return None
         try:
-            selection, described = self._read_selection(request)
+            selection, described = self._read_selection(request, (QuarantineStatus.OPEN,))
         except NotPossible as error:
             self.message_user(request, str(error), messages.ERROR)
             return None
@@ -161,9 +197,9 @@ class QuarantineAdmin(ReadOnlyAdmin):
         }
         return self.render(request, "etl/discard.html", None, context)
 
-    def _act_on_many(self, request: HttpRequest, act: Any) -> None:
+    def _act_on_many(self, request: HttpRequest, act: Any, statuses: Sequence[QuarantineStatus]) -> None:
         try:
-            selection, described = self._read_selection(request)
+            selection, described = self._read_selection(request, statuses)
             done = act(request, selection, described)
         except (NotFound, NotPossible) as error:
             self.message_user(request, str(error), messages.ERROR)
@@ -180,7 +216,8 @@ class QuarantineAdmin(ReadOnlyAdmin):
         queued = quarantine.replay(selection, by=f"{user} in the admin", user_id=user.pk)
         if not queued:
             raise NotPossible(f"There is nothing to replay among {described}.")
-        return Done(f"A worker will judge {described} again by the current contract:", queued)
+        waits = quarantine.describe_waits(queued)
+        return Done(f"{waits} A worker will judge {described} again by the current contract:".lstrip(), queued)
 
     def _discard_many(self, request: HttpRequest, selection: Selection, described: str) -> Done:
         user: Any = request.user
@@ -190,19 +227,22 @@ class QuarantineAdmin(ReadOnlyAdmin):
             return Done(f"A worker will discard {described} in the background: more than {MOST_AT_ONCE:,} records.")
         return Done(f"{quarantine.discard(selection, by=by, user_id=user.pk):,} discarded ({described}).")
 
-    def _read_selection(self, request: HttpRequest) -> tuple[Selection, str]:
+    def _read_selection(self, request: HttpRequest, statuses: Sequence[QuarantineStatus]) -> tuple[Selection, str]:
         """Return the operator's selection and its description. Raises NotPossible if a Selection can't express it."""
         if request.POST.get("select_across") == "1":
-            return read_filters(request)
+            selection, described = read_filters(request)
+            if selection.gone and QuarantineStatus.GONE not in statuses:
+                raise NotPossible("Only open records can be discarded; this list shows gone records.")
+            return selection, described
         given = map(read_id, request.POST.getlist(ACTION_CHECKBOX_NAME))
         ticked = {number for number in given if number is not None}
-        open_ids = QuarantinedRecord.objects.filter(pk__in=ticked, status=QuarantineStatus.OPEN)
-        ids = tuple(sorted(open_ids.values_list("pk", flat=True)))
+        chosen = QuarantinedRecord.objects.filter(pk__in=ticked, status__in=statuses)
+        ids = tuple(sorted(chosen.values_list("pk", flat=True)))
         if not ids:
-            raise NotPossible("None of the ticked records is still open.")
+            raise NotPossible(f"None of the ticked records is still {' or '.join(statuses)}.")
         closed = len(ticked) - len(ids)
         words = f"{len(ids)} ticked" if len(ids) == 1 else f"{len(ids)} ticked records"
-        return Selection(ids=ids), f"{words} ({closed} skipped: no longer open)" if closed else words
+        return Selection(ids=ids), f"{words} ({closed} skipped: no longer {' or '.join(statuses)})" if closed else words
 
 
 def read_filters(request: HttpRequest) -> tuple[Selection, str]:
@@ -211,8 +251,9 @@ def read_filters(request: HttpRequest) -> tuple[Selection, str]:
     if any("\0" in value for value in given.values()):
         raise NotPossible("There is no such filter.")
     status = given.pop("status", QuarantineStatus.OPEN)
-    if status != QuarantineStatus.OPEN:
-        raise NotPossible(f"Only open records can be replayed or discarded; this list shows {status} records.")
+    if status not in (QuarantineStatus.OPEN, QuarantineStatus.GONE):
+        raise NotPossible(f"Only open and gone records can be replayed; this list shows {status} records.")
+    is_gone = status == QuarantineStatus.GONE
     others = sorted(given.keys() - _SELECTING)
     if others:
         raise NotPossible(
@@ -222,9 +263,21 @@ def read_filters(request: HttpRequest) -> tuple[Selection, str]:
     run = read_id(given["run"]) if "run" in given else None
     if "run" in given and not run:
         raise NotPossible(f"There is no run {given['run']}.")
-    selection = Selection(source=given.get("source", ""), code=given.get("code", ""), run=run, everything=not given)
+    selection = Selection(
+        source=given.get("source", ""),
+        code=given.get("code", ""),
+        run=run,
+        gone=is_gone,
+        everything=not given and not is_gone,
+    )
     words = ", ".join(f"{name} {given[name]}" for name in ("source", "code", "run") if name in given)
-    return selection, f"all open records of {words}" if words else "all open records of all sources"
+    return selection, f"all {status} records of {words or 'all sources'}"
+
+
+def _find_stored(record: QuarantinedRecord) -> UnifiedRecord | None:
+    if record.external_id is None:
+        return None
+    return UnifiedRecord.objects.filter(source=record.source, external_id=record.external_id).first()
 
 
 def _mark_cells(record: QuarantinedRecord) -> list[dict[str, Any]]:

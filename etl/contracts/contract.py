@@ -71,6 +71,18 @@ class Contract:
         return None
 
     @classmethod
+    def parse_field(cls, path: str, values: Mapping[str, Any], form: Form = JSON_FORM) -> Any:
+        """Return one field's parsed value, whatever the others are; None if it is missing, null or breaks."""
+        name, _, rest = path.partition(".")
+        field, value = cls.fields[name], values.get(name)
+        if form.is_null(value, is_optional=field.is_optional):
+            return None
+        if isinstance(field.kind, FieldType):
+            result = field.kind.parse(value, form)
+            return None if isinstance(result, Breach) else result
+        return field.kind.parse_field(rest, value, form) if isinstance(value, Mapping) else None
+
+    @classmethod
     def judge_columns(
         cls, take: Callable[[str], Sequence[Any]], count: int, form: Form = JSON_FORM, prefix: str = ""
     ) -> tuple[Texts, dict[int, Breach]]:

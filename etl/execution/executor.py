@@ -34,9 +34,6 @@ from etl.vocabulary import EventKind, Reason, Status, Trigger
 
 logger = logging.getLogger(__name__)
 
-READ_OPEN_SECONDS = 30
-"""A replay that waits for the end of an interrupted read checks again after this time."""
-
 SIGNAL_SECONDS = 5
 """After Ctrl-C or SIGTERM a silent database is tried again for no longer."""
 
@@ -62,7 +59,7 @@ def execute_here(
         error = raised
         if not _end(claim, _choose_failure(raised), raised):
             return describe_lost(claim, raised)
-    orders.send_waiting_of(source.name)
+    orders.send_waiting_of(source.name, wakes_replays=options.selection is None)
     return describe_run(claim, error)
 
 
@@ -91,7 +88,7 @@ def _execute_queued(run: Run) -> None:
     if _execute(source, started, lock):
         outcome = describe_run(started.claim)
         logger.info("%s: run %d is %s", source.name, run.pk, outcome, extra=outcome.as_log_fields())
-        orders.send_waiting_of(source.name)
+        orders.send_waiting_of(source.name, wakes_replays=run.trigger != Trigger.REPLAY)
 
 
 def _start(run: Run, lock: SourceLock) -> Started | None:
@@ -132,8 +129,8 @@ def _choose_hand_over(error: Exception) -> Ending | None:
     """Return the ending that puts a worker's run back into the queue, if the error calls for that."""
     if isinstance(error, HandedOver | RateLimited):
         return ending.handed_over(str(error), wait_seconds=error.wait_seconds)
-    if isinstance(error, ReadOpen):
-        return ending.handed_over(str(error), wait_seconds=READ_OPEN_SECONDS)
+    if isinstance(error, ReadOpen) and error.wait_seconds is not None:
+        return ending.handed_over(str(error), wait_seconds=error.wait_seconds)
     return None
 
 

@@ -127,6 +127,11 @@ def count_page(cursor: Any, claim: Claim, growth: Growth) -> None:
     cursor.execute(_COUNT_REPLAY, _describe(claim, growth))
 
 
+def count_settled(cursor: Any, claim: Claim, opened: int) -> None:
+    """Count how many more refused records are open after a page of a settlement, as its last statement."""
+    cursor.execute(_COUNT_REPLAY, _describe(claim, Growth(records=0, versions=0, refused=opened, writes=False)))
+
+
 def _describe(claim: Claim, growth: Growth) -> dict[str, Any]:
     return {
         "source": claim.source,

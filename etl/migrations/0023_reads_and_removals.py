@@ -170,7 +170,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='readmark',
             name='kind',
-            field=models.TextField(choices=[('record', 'record'), ('refusal', 'refusal'), ('present', 'present')], default=etl.vocabulary.MarkKind['RECORD']),
+            field=models.TextField(choices=[('record', 'record'), ('refusal', 'refusal'), ('late', 'late'), ('present', 'present')], default=etl.vocabulary.MarkKind['RECORD']),
         ),
         migrations.AddConstraint(
             model_name='checkpoint',
@@ -182,7 +182,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='readmark',
-            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['record', 'refusal', 'present'])), name='etl_read_marks_kind_known'),
+            constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['record', 'refusal', 'late', 'present'])), name='etl_read_marks_kind_known'),
         ),
         AddConstraintNotValid(
             model_name='run',

@@ -18,7 +18,11 @@ class Migration(migrations.Migration):
         ValidateConstraint(model_name='run', name='etl_runs_counters_add_up'),
         AddIndexConcurrently(
             model_name='quarantinedrecord',
-            index=models.Index(condition=models.Q(('external_id__isnull', False), ('status', 'open')), fields=['source', 'external_id'], name='etl_quarantine_open_ids'),
+            index=models.Index(condition=models.Q(('external_id__isnull', False)), fields=['source', 'external_id'], name='etl_quarantine_ids'),
+        ),
+        AddIndexConcurrently(
+            model_name='quarantinedrecord',
+            index=models.Index(condition=models.Q(('status', 'gone')), fields=['source', 'id'], name='etl_quarantine_gone'),
         ),
         AddIndexConcurrently(
             model_name='unifiedrecord',

@@ -11,7 +11,10 @@ from etl.vocabulary import QuarantineStatus
 
 
 class QuarantinedRecord(models.Model):
-    """One refused record, at the first place it was found; identical records share the row."""
+    """One refused record, at the first place it was found; identical records share the row.
+
+    `status` is one of vocabulary.QuarantineStatus; etl/settlement.py changes it when a read has ended.
+    """
 
     # place
     source = models.TextField()
@@ -44,10 +47,9 @@ class QuarantinedRecord(models.Model):
         # Partial, so that other rows cost nothing; docs/decisions/0012 has the cost.
         indexes = (
             models.Index(fields=("source", "id"), condition=Q(status="open"), name="etl_quarantine_open"),
+            models.Index(fields=("source", "id"), condition=Q(status="gone"), name="etl_quarantine_gone"),
             models.Index(
-                fields=("source", "external_id"),
-                condition=Q(status="open", external_id__isnull=False),
-                name="etl_quarantine_open_ids",
+                fields=("source", "external_id"), condition=Q(external_id__isnull=False), name="etl_quarantine_ids"
             ),
             models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),
         )

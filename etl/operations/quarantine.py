@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 
 from kombu.exceptions import OperationalError as BrokerError
@@ -13,9 +14,11 @@ from etl.fence.counts import count_discarded
 from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
 from etl.models import QuarantinedRecord, Run
 from etl.runs import orders
+from etl.runs.open_reads import find_open_read
 from etl.runs.options import Options
+from etl.sources.registry import find_source
 from etl.storage.refusal_selection import Selection
-from etl.storage.refusals import discard_open, filter_open
+from etl.storage.refusals import discard_open, filter_open, filter_replayable
 from etl.storage.transactions import retry_transient
 from etl.vocabulary import QuarantineStatus, Status, Trigger
 
@@ -25,33 +28,67 @@ DISCARD_TASK = "etl.tasks.discard"
 DISCARD_ROWS = 2000
 """Number of rows in one transaction. No batch of the source lands during it."""
 
+REPLAYABLE = (QuarantineStatus.OPEN, QuarantineStatus.GONE)
+
 _YEAR_ONE = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def list_sources_of(selection: Selection) -> list[str]:
     """Return the sources with open records of the selection. Raises NotFound or NotPossible for other ids."""
-    _require_open(selection.ids)
+    _require(selection.ids, (QuarantineStatus.OPEN,))
     return list(filter_open(selection).order_by("source").values_list("source", flat=True).distinct())
 
 
+def list_replayed_sources(selection: Selection) -> list[str]:
+    """Return the sources with records that a replay of the selection takes. Raises NotFound or NotPossible."""
+    _require(selection.ids, REPLAYABLE)
+    rows = QuarantinedRecord.objects.filter(selection.as_filter())
+    names = {
+        name for status in REPLAYABLE for name in rows.filter(status=status).values_list("source", flat=True).distinct()
+    }
+    return [name for name in sorted(names) if _takes_any(selection, name)]
+
+
+def _takes_any(selection: Selection, source_name: str) -> bool:
+    source = find_source(source_name)
+    digest = source.digest() if source is not None else ""
+    return filter_replayable(selection, source_name, digest).exists()
+
+
 def replay(selection: Selection, *, by: str, user_id: int | None = None) -> list[Run]:
-    """Queue a run for each source that has open records of the selection. It is not an error if there is no source.
+    """Queue a run for each source with records that the replay takes. It is not an error if there is no source.
 
     `by` names the requester, for the event log; `user_id` is stored with the records that land. Raises NotFound or
     NotPossible.
     """
     options = Options(selection=selection, user=user_id)
-    return [
-        orders.queue(source, trigger=Trigger.REPLAY, by=by, options=options) for source in list_sources_of(selection)
-    ]
+    sources = list_replayed_sources(selection)
+    for source in sources:
+        require_no_stuck_read(source)
+    return [orders.queue(source, trigger=Trigger.REPLAY, by=by, options=options) for source in sources]
+
+
+def require_no_stuck_read(source: str) -> None:
+    """Raise NotPossible if a read of the source is open that no queued or running run will finish."""
+    opened = find_open_read(source)
+    if opened is not None and not opened.is_awaited:
+        raise NotPossible(opened.describe_obstacle())
+
+
+def describe_waits(runs: Iterable[Run]) -> str:
+    """Say which of these replays must wait for an open read of their source; empty if none must."""
+    found = (find_open_read(name) for name in dict.fromkeys(run.source for run in runs))
+    return " ".join(opened.describe_wait() for opened in found if opened is not None)
 
 
 def replay_one(record_id: int, *, by: str, user_id: int | None = None) -> Run:
-    """Queue a run for one open record. Repeating the request before that run has replayed it returns the same run.
+    """Queue a run for one open or gone record. Repeating the request before it is replayed returns the same run.
 
     Raises NotFound or NotPossible.
     """
-    record = _find_open(record_id)
+    _require((record_id,), REPLAYABLE)
+    record = QuarantinedRecord.objects.get(pk=record_id)
+    require_no_stuck_read(record.source)
     options = Options(selection=Selection(ids=(record_id,)), user=user_id)
     key = f"replay:{record_id}:{(as_utc(record.updated_at) - _YEAR_ONE) // timedelta(microseconds=1)}"
     while True:
@@ -111,15 +148,10 @@ def _discard_page(selection: Selection, source: str, user_id: int | None) -> int
         return discarded
 
 
-def _find_open(record_id: int) -> QuarantinedRecord:
-    _require_open((record_id,))
-    return QuarantinedRecord.objects.get(pk=record_id)
-
-
-def _require_open(ids: tuple[int, ...]) -> None:
+def _require(ids: tuple[int, ...], statuses: Collection[QuarantineStatus]) -> None:
     found = dict(QuarantinedRecord.objects.filter(pk__in=ids).values_list("pk", "status"))
     for record_id in ids:
         if record_id not in found:
             raise NotFound(f"There is no quarantined record {record_id}.")
-        if found[record_id] != QuarantineStatus.OPEN:
+        if found[record_id] not in statuses:
             raise NotPossible(f"Record {record_id} is {found[record_id]} already.")

@@ -5,6 +5,7 @@ from dataclasses import replace
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.locking import CheckpointLocked
 from etl.models import Run
+from etl.operations.quarantine import require_no_stuck_read
 from etl.runs import interventions, orders
 from etl.runs.options import Options
 from etl.sources.registry import find_source
@@ -14,13 +15,14 @@ from etl.vocabulary import Trigger
 def run_again(run_id: int, *, by: str, user_id: int) -> Run:
     """Queue a run with the source and options of this one. A plain run that is queued already is returned instead.
 
-    Raises NotFound.
+    Raises NotFound or NotPossible.
     """
     run = find_run(run_id)
     if find_source(run.source) is None:
         raise NotFound(f"ETL_SOURCES has no source {run.source}.")
     options = Options.from_json(run.options)
     if run.trigger == Trigger.REPLAY:
+        require_no_stuck_read(run.source)
         return orders.queue(run.source, trigger=Trigger.REPLAY, by=by, options=replace(options, user=user_id))
     return orders.queue(run.source, trigger=Trigger.ADMIN, by=by, options=options)
 

@@ -17,6 +17,7 @@ from django.conf import settings
 from etl.conf import Settings, conf
 from etl.contracts.contract import CONTRACT_FORMAT, Contract
 from etl.contracts.forms import JSON_FORM, Form
+from etl.contracts.texts import NON_BLANK
 from etl.contracts.unified import find_misfit
 from etl.gates import Gates
 from etl.read_context import ReadContext
@@ -121,6 +122,22 @@ class Source:
         if not isinstance(unified, Breach) and type(self).unify is not Source.unify:
             unified = find_misfit(unified) or unified
         return unified if isinstance(unified, Breach) else self._find_long_text(unified) or unified
+
+    def find_external_id(self, values: Mapping[str, Any]) -> str | None:
+        """Return the id of a refused record, by the declared mapping; None if there is none, or if it can't be parsed.
+
+        A field type of the source's own may raise anything here: the record is refused already.
+        """
+        path = self.unified.get("external_id")
+        if path is None:
+            return None
+        try:
+            value = self.contract.parse_field(path.path if isinstance(path, Lowered) else path, values, self.form)
+            text = str(value).lower() if isinstance(path, Lowered) else str(value)
+        except Exception:  # noqa: BLE001
+            return None
+        is_fit = len(text) <= TEXT_LIMITS["external_id"] and NON_BLANK.parse(text, JSON_FORM) == text
+        return text if value is not None and is_fit else None
 
     def _find_long_text(self, unified: UnifiedFields) -> Breach | None:
         for target, limit in TEXT_LIMITS.items():

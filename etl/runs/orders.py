@@ -139,9 +139,20 @@ def list_waiting(source: str | None = None) -> list[int]:
     return list(of_source.values_list("pk", flat=True))
 
 
-def send_waiting_of(source: str) -> None:
-    """Send the messages about the runs queued for this source, which has just been released. Never raises."""
+def _wake_replays(source: str) -> None:
+    waiting = Run.objects.filter(source=source, status=Status.QUEUED, trigger=Trigger.REPLAY)
+    with bounded_transaction():
+        waiting.exclude(not_before=None).update(not_before=None)
+
+
+def send_waiting_of(source: str, *, wakes_replays: bool = False) -> None:
+    """Send the messages about the runs queued for this source, which has just been released. Never raises.
+
+    `wakes_replays`: a run that reads has ended, and replays wait for nothing else.
+    """
     try:
+        if wakes_replays:
+            _wake_replays(source)
         for run_id in list_waiting(source):
             send(run_id)
     except Error as error:

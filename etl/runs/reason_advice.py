@@ -48,7 +48,7 @@ ADVICE: Mapping[Reason, Advice] = {
         "Nothing if a successor resumed it; otherwise run it again. If it happens often, check restarts and memory.",
     ),
     Reason.READ_OPEN: Advice(
-        "A replay found an interrupted read of its source that is still open.",
+        "A replay found an open read of its source, and no run was queued to finish it.",
         "Let a run of the source finish that read, then replay again.",
     ),
     Reason.CANCELLED: Advice("An operator cancelled the run.", "Run it again when you need it; it resumes from there."),

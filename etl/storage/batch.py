@@ -12,7 +12,7 @@ from etl.models import RAW_MODELS
 from etl.records import Stamp
 from etl.storage.bulk_copy import copy_lines
 from etl.storage.marks import mark_met
-from etl.storage.refusals import write_refusals
+from etl.storage.refusals import find_late, write_refusals
 from etl.vocabulary import MarkKind
 
 _RAW = ("id", "run_id", "source", "sequence", "external_id", "position", "payload")
@@ -47,12 +47,14 @@ _UPDATE = """
 
 def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
     """Write the batch of a read. Returns by how much the source's open quarantine has grown."""
+    refusals = batch.judged.refusals
+    late = find_late(cursor, refusals, stamp)
     write_records(cursor, batch, stamp)
     if batch.met:
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)
     if batch.outdated:
         mark_met(cursor, stamp.source, stamp.read_number, batch.outdated, MarkKind.PRESENT)
-    return write_refusals(cursor, batch.judged.refusals, stamp)
+    return write_refusals(cursor, refusals, stamp, late)
 
 
 def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:

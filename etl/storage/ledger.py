@@ -28,6 +28,13 @@ _FIND_UNMET = """
     WHERE id > %s AND id <= %s AND source = %s AND sequence <= %s AND removed_at IS NULL
 """
 
+_FIND_ACCEPTED = """
+    SELECT stored.external_id, stored.id, stored.sequence > %s
+    FROM unnest(%s::text[]) AS wanted (external_id)
+    JOIN {ledger} AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
+        AND stored.removed_at IS NULL
+"""
+
 WINDOW = 1.25
 """How many ids are read by their order for each record of a batch: other sources or refused records leave gaps."""
 OUTLIERS = 50
@@ -127,6 +134,26 @@ def find_stored(
     with bounded_transaction() as cursor:
         rows = find_by_key(cursor, ledger, source.name, external_ids)
         return describe_versions(cursor, source, rows, read_number, read_sequence, is_replay=is_replay)
+
+
+def find_accepted(
+    cursor: Any,
+    source: str,
+    external_ids: Collection[str],
+    *,
+    read_number: int,
+    read_sequence: int,
+    ledger: str = UNIFIED,
+) -> set[str]:
+    """Return those of the ids with which this read has accepted a record so far, even one older than the stored one."""
+    if not external_ids:
+        return set()
+    cursor.execute(_FIND_ACCEPTED.format(ledger=ledger), [read_sequence, sorted(set(external_ids)), source])
+    rows = cursor.fetchall()
+    ids = [row_id for _, row_id, _ in rows]
+    met = find_met(cursor, source, read_number, ids, MarkKind.RECORD)
+    met |= find_met(cursor, source, read_number, ids, MarkKind.PRESENT)
+    return {external_id for external_id, row_id, is_written in rows if is_written or row_id in met}
 
 
 def find_by_key(cursor: Any, ledger: str, source: str, external_ids: Collection[str]) -> Rows:

@@ -16,10 +16,29 @@ def find_met_refusals(source: str, read_number: int, rows: Sequence[int]) -> set
         return find_met(cursor, source, read_number, rows)
 
 
-def find_met(cursor: Any, source: str, read_number: int, rows: Sequence[int]) -> set[int]:
-    """Do the same within the caller's transaction."""
-    marks = load_marks(cursor, source, read_number, MarkKind.REFUSAL, rows)
+def find_met(
+    cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.REFUSAL
+) -> set[int]:
+    """Do the same within the caller's transaction, for any kind of mark."""
+    marks = load_marks(cursor, source, read_number, kind, rows)
     return {row_id for row_id in rows if is_marked(marks, row_id)}
+
+
+def load_block_after(
+    cursor: Any, source: str, read_number: int, kind: MarkKind, after: int
+) -> tuple[int, list[int]] | None:
+    """Return the number of the next block of marks and the rows that it marks; None after the last one."""
+    cursor.execute(
+        "SELECT block, bits FROM etl_read_marks"
+        " WHERE source = %s AND read_number = %s AND kind = %s AND block > %s ORDER BY block LIMIT 1",
+        [source, read_number, kind, after],
+    )
+    found = cursor.fetchone()
+    if found is None:
+        return None
+    block, bits = found[0], bytearray(found[1])
+    first = block * MARK_BLOCK_BITS
+    return block, [first + 8 * n + bit for n, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1]
 
 
 def mark_met(cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.RECORD) -> None:

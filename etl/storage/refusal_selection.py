@@ -1,4 +1,4 @@
-"""Selects refused records by id, source, code, run, or all. Pure; whether they are open is checked elsewhere."""
+"""Selects refused records by id, source, code, run, or all. Pure; refusals.py checks which of them are open or gone."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,29 +6,37 @@ from typing import Any, Self
 
 from django.db.models import Q
 
+from etl.vocabulary import QuarantineStatus
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The records that match all given criteria, or `everything`. Raises ValueError for neither or both."""
+    """The records that match all given criteria, or `everything`. Raises ValueError for neither or both.
+
+    `gone`: only records that their source no longer sends.
+    """
 
     ids: tuple[int, ...] = ()
     source: str = ""
     code: str = ""
     run: int | None = None
+    gone: bool = False
     everything: bool = False
 
     def __post_init__(self) -> None:
         if self.everything == bool(self.as_json()):
-            raise ValueError("select by id, source, code or run, or select everything")
+            raise ValueError("select by id, source, code, run or gone, or select everything")
 
     def as_filter(self) -> Q:
         """Return the condition on rows of `etl_quarantine`."""
-        wanted = {"pk__in": self.ids, "source": self.source, "code": self.code, "run_id": self.run}
+        status = QuarantineStatus.GONE if self.gone else None
+        wanted = {"pk__in": self.ids, "source": self.source, "code": self.code, "run_id": self.run, "status": status}
         return Q(**{column: value for column, value in wanted.items() if value})
 
     def as_json(self) -> dict[str, Any]:
         """Return only the given criteria."""
-        given = {"ids": list(self.ids), "source": self.source, "code": self.code, "run": self.run}
+        given: dict[str, Any] = {"ids": list(self.ids), "source": self.source, "code": self.code}
+        given |= {"run": self.run, "gone": self.gone}
         return {name: value for name, value in given.items() if value}
 
     @classmethod

@@ -1,4 +1,7 @@
-"""Stores refused records, each original once at the first place it was found, and their outcome."""
+"""Stores refused records, each original once at the first place it was found, and the outcome of replay and discard.
+
+A read only adds rows and marks what it found; refusal_states.py changes the others when it has ended.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,34 +12,34 @@ from django.contrib.auth import get_user_model
 from django.db.models import Q, QuerySet, Value
 from django.db.models.functions import Coalesce
 
-from etl.models import QuarantinedRecord
+from etl.models import Checkpoint, JudgedRead, QuarantinedRecord
 from etl.readers.content import CHUNK_BYTES
 from etl.records import Breach, Refusal, Stamp, StoredRefusal
 from etl.storage.bulk_copy import copy_rows
+from etl.storage.ledger import find_accepted
 from etl.storage.marks import mark_met
 from etl.storage.refusal_selection import Selection
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bounded_transaction
-from etl.vocabulary import BreachCode, MarkKind, QuarantineStatus
+from etl.vocabulary import BreachCode, MarkKind, QuarantineStatus, ReadOutcome
 
 _COLUMNS = (
     *("id", "source", "run_id", "read_number", "status", "created_at", "updated_at", "position", "line"),
-    *("column_name", "code", "message", "payload", "original", "original_length", "original_sha256"),
+    *("external_id", "column_name", "code", "message", "payload", "original", "original_length", "original_sha256"),
 )
-_REOPEN = """
-    UPDATE etl_quarantine SET status = %s, read_number = %s, resolved_by_id = NULL, updated_at = %s
-    WHERE id = ANY(%s) AND status = %s
-"""
 # A record that was already stored keeps the raw record that it became when it landed earlier, if it did.
 _SETTLE_LANDED = """
     UPDATE etl_quarantine AS kept
-    SET status = %s, resolved_by_id = %s, updated_at = %s, raw_id = coalesce(landed.raw_id, kept.raw_id)
-    FROM unnest(%s::bigint[], %s::bigint[]) AS landed (id, raw_id) WHERE kept.id = landed.id
+    SET status = %s, resolved_by_id = %s, updated_at = %s, raw_id = coalesce(landed.raw_id, kept.raw_id),
+        external_id = landed.external_id
+    FROM unnest(%s::bigint[], %s::bigint[], %s::text[]) AS landed (id, raw_id, external_id) WHERE kept.id = landed.id
 """
 _SETTLE_REFUSED = """
     UPDATE etl_quarantine AS kept
-    SET updated_at = %s, code = refused.code, message = refused.message, column_name = refused.column_name
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[]) AS refused (id, code, message, column_name)
+    SET updated_at = %s, code = refused.code, message = refused.message, column_name = refused.column_name,
+        external_id = coalesce(refused.external_id, kept.external_id)
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS refused (id, code, message, column_name, external_id)
     WHERE kept.id = refused.id
 """
 _DISCARD = """
@@ -45,30 +48,41 @@ _DISCARD = """
 """
 
 
-def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp) -> int:
-    """Store a read's refusals and mark them as found; a replayed one opens again. Returns how many more are open."""
+def find_late(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp) -> set[str]:
+    """Return the ids of refused records with which the read's earlier batches have accepted a record."""
+    external_ids = {refusal.external_id for refusal in refusals if refusal.external_id is not None}
+    if not external_ids:
+        return set()
+    cursor.execute("SELECT read_sequence FROM ingestion_checkpoints WHERE source = %s", [stamp.source])
+    (sequence,) = cursor.fetchone()
+    return find_accepted(cursor, stamp.source, external_ids, read_number=stamp.read_number, read_sequence=sequence)
+
+
+def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, late: Collection[str] = ()) -> int:
+    """Store a read's refusals and mark them as found. Returns how many more are open.
+
+    `late` are the ids with which earlier batches have accepted a record.
+    """
     source, read_number, now = stamp.source, stamp.read_number, stamp.now
     first = {refusal.original.sha256: refusal for refusal in reversed(refusals)}
     if not first:
         return 0
     cursor.execute(
-        "SELECT original_sha256, id, status FROM etl_quarantine WHERE source = %s AND original_sha256 = ANY(%s)",
+        "SELECT original_sha256, id FROM etl_quarantine WHERE source = %s AND original_sha256 = ANY(%s)",
         [source, sorted(first)],
     )
-    kept = {bytes(sha256): (row_id, status) for sha256, row_id, status in cursor.fetchall()}
-    replayed = sorted(row_id for row_id, status in kept.values() if status == QuarantineStatus.REPLAYED)
-    reopened = 0
-    if replayed:
-        cursor.execute(_REOPEN, [QuarantineStatus.OPEN, read_number, now, replayed, QuarantineStatus.REPLAYED])
-        reopened = cursor.rowcount
-    added = sorted((first[sha256] for sha256 in first.keys() - kept.keys()), key=lambda refusal: refusal.position)
+    ids = {bytes(sha256): row_id for sha256, row_id in cursor.fetchall()}
+    added = sorted((first[sha256] for sha256 in first.keys() - ids.keys()), key=lambda refusal: refusal.position)
     new_ids = _draw_ids(cursor, len(added))
     common = (source, stamp.run_id, read_number, QuarantineStatus.OPEN, now, now)
     rows = ((row_id, *common, *_describe(refusal)) for row_id, refusal in zip(new_ids, added, strict=True))
     if added:
         copy_rows(cursor, "etl_quarantine", _COLUMNS, rows)
-    mark_met(cursor, source, read_number, [*new_ids, *(row_id for row_id, _ in kept.values())], MarkKind.REFUSAL)
-    return len(added) + reopened
+    ids |= {refusal.original.sha256: row_id for row_id, refusal in zip(new_ids, added, strict=True)}
+    mark_met(cursor, source, read_number, list(ids.values()), MarkKind.REFUSAL)
+    passed = {refusal.original.sha256 for refusal in refusals if refusal.is_late or refusal.external_id in late}
+    mark_met(cursor, source, read_number, [ids[sha256] for sha256 in passed], MarkKind.LATE)
+    return len(added)
 
 
 def _draw_ids(cursor: Any, count: int) -> list[int]:
@@ -81,27 +95,35 @@ def _draw_ids(cursor: Any, count: int) -> list[int]:
 def _describe(refusal: Refusal) -> tuple[Any, ...]:
     breach, original = refusal.breach, refusal.original
     return (
-        *(refusal.position, refusal.line, make_storable(breach.column), breach.code, make_storable(breach.message)),
+        *(refusal.position, refusal.line, refusal.external_id),
+        *(make_storable(breach.column), breach.code, make_storable(breach.message)),
         *(refusal.payload, original.head, original.length, original.sha256),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A replay's position among the open rows: the newest read comes first, rows without a read (old releases) last."""
+    """A replay's position among the rows that it takes.
+
+    The newest read comes first, rows without a read (old releases) last.
+    """
 
     read_number: int
     id: int
 
 
-def load_open(
-    selection: Selection, source: str, after: Place | None, most: int
+def load_replayable(
+    selection: Selection, source: str, digest: str, after: Place | None, most: int
 ) -> tuple[list[StoredRefusal], Place | None]:
-    """Return the selection's next open rows, at most `most` and about a chunk's bytes, and the place of the last."""
-    # In a transaction only for its settings: whether the rows are still open is checked when they land.
+    """Return the selection's next rows, at most `most` and about a chunk's bytes, and the place of the last."""
+    # In a transaction only for its settings: whether the rows may still be replayed is checked when they land.
     with bounded_transaction():
+        waiting = _place(filter_replayable(selection, source, digest))
+        if after is not None:
+            waiting = waiting.filter(is_after(after))
         places, size = [], 0
-        for read_number, row_id, length in _order_open(selection, source, after)[:most]:
+        ordered = waiting.order_by("-read", "pk").values_list("read", "pk", "original_length")
+        for read_number, row_id, length in ordered[:most]:
             places.append(Place(read_number, row_id))
             size += length
             if size >= CHUNK_BYTES:
@@ -110,9 +132,18 @@ def load_open(
     return [_describe_stored(rows[place.id]) for place in places], places[-1] if places else after
 
 
-def count_open(selection: Selection, source: str) -> int:
-    """Count the open rows of the selection."""
-    return filter_open(selection).filter(source=source).count()
+def find_coming(selection: Selection, after: Place) -> Q:
+    """Return the condition on rows with their `read` that a replay of the selection takes after this place, if open."""
+    return selection.as_filter() & is_after(after)
+
+
+def is_after(place: Place) -> Q:
+    """Return the condition on rows with their `read` that come after this place."""
+    return Q(read__lt=place.read_number) | Q(read=place.read_number, pk__gt=place.id)
+
+
+def _place(rows: QuerySet[QuarantinedRecord]) -> Any:
+    return rows.annotate(read=Coalesce("read_number", Value(0)))
 
 
 def filter_open(selection: Selection) -> QuerySet[QuarantinedRecord]:
@@ -120,11 +151,36 @@ def filter_open(selection: Selection) -> QuerySet[QuarantinedRecord]:
     return QuarantinedRecord.objects.filter(selection.as_filter(), status=QuarantineStatus.OPEN)
 
 
-def _order_open(selection: Selection, source: str, after: Place | None) -> Any:
-    rows = filter_open(selection).filter(source=source).annotate(read=Coalesce("read_number", Value(0)))
-    if after is not None:
-        rows = rows.filter(Q(read__lt=after.read_number) | Q(read=after.read_number, pk__gt=after.id))
-    return rows.order_by("-read", "pk").values_list("read", "pk", "original_length")
+def filter_replayable(selection: Selection, source: str, digest: str) -> QuerySet[QuarantinedRecord]:
+    """Return the source's rows that a replay of the selection takes, for a source whose contract has this digest.
+
+    These are the open rows; the gone ones only if the selection names them, or was refused by another contract.
+    """
+    is_wanted = Q(status=QuarantineStatus.OPEN)
+    if selection.ids or selection.gone:
+        is_wanted |= Q(status=QuarantineStatus.GONE)
+    else:
+        is_wanted |= _find_gone_under_other(source, digest)
+    return QuarantinedRecord.objects.filter(selection.as_filter(), is_wanted, source=source)
+
+
+def _find_gone_under_other(source: str, digest: str) -> Q:
+    """Return the condition on gone rows that no contract with this digest has judged.
+
+    Such a row was neither in a read under this contract nor replayed under it. So it has not changed since the first
+    of the reads with this contract ended; without such a read, no gone row has been judged by it.
+    """
+    fingerprint = Checkpoint.objects.filter(source=source).values_list("fingerprint", flat=True).first()
+    if not fingerprint:
+        return Q(pk__in=())
+    if not fingerprint.startswith(f"{digest}:"):
+        return Q(status=QuarantineStatus.GONE)
+    reads = JudgedRead.objects.filter(source=source, outcome=ReadOutcome.ACCEPTED)
+    other = reads.exclude(fingerprint__startswith=f"{digest}:").order_by("-number").first()
+    first = reads.filter(number__gt=other.number).order_by("number").first() if other is not None else None
+    if first is None:
+        return Q(pk__in=())
+    return Q(status=QuarantineStatus.GONE, updated_at__lte=first.ended_at)
 
 
 def _describe_stored(row: QuarantinedRecord) -> StoredRefusal:
@@ -139,32 +195,43 @@ def _describe_stored(row: QuarantinedRecord) -> StoredRefusal:
     )
 
 
-def lock_open(cursor: Any, rows: Collection[int]) -> bool:
-    """Lock these rows. Returns whether all of them are still open."""
+def lock_replayable(cursor: Any, rows: Collection[int]) -> set[int] | None:
+    """Lock these rows and return those that are open; None if one of them is neither open nor gone."""
     cursor.execute(
-        "SELECT id FROM etl_quarantine WHERE id = ANY(%s) AND status = %s ORDER BY id FOR UPDATE",
-        [sorted(rows), QuarantineStatus.OPEN],
+        "SELECT id, status FROM etl_quarantine WHERE id = ANY(%s) AND status IN (%s, %s) ORDER BY id FOR UPDATE",
+        [sorted(rows), QuarantineStatus.OPEN, QuarantineStatus.GONE],
     )
-    return len(cursor.fetchall()) == len(rows)
+    statuses = dict(cursor.fetchall())
+    if len(statuses) < len(rows):
+        return None
+    return {row_id for row_id, status in statuses.items() if status == QuarantineStatus.OPEN}
 
 
-def settle(
-    cursor: Any,
-    *,
-    landed: Mapping[int, int | None],
-    refused: Mapping[int, Breach],
-    user_id: int | None,
-    now: datetime,
-) -> None:
-    """Write a replay's results to locked open rows: landed, with the id of a new raw record, or refused again."""
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a replay has made of one row, with the id that it has found in it.
+
+    `breach`: the row is refused again. Otherwise it has landed, with the id of a new raw record if there is one.
+    """
+
+    external_id: str | None
+    breach: Breach | None = None
+    raw_id: int | None = None
+
+
+def settle(cursor: Any, results: Mapping[int, Result], *, user_id: int | None, now: datetime) -> None:
+    """Write a replay's results to locked rows. A row that is refused again stays open or gone, with its new reason."""
+    landed = {row_id: result for row_id, result in results.items() if result.breach is None}
+    refused = {row_id: (result, result.breach) for row_id, result in results.items() if result.breach is not None}
+    of_landed = [result.raw_id for result in landed.values()], [result.external_id for result in landed.values()]
     resolved = [QuarantineStatus.REPLAYED, _find_user(user_id), now]
-    cursor.execute(_SETTLE_LANDED, [*resolved, list(landed), list(landed.values())])
-    breaches = list(refused.values())
+    cursor.execute(_SETTLE_LANDED, [*resolved, list(landed), *of_landed])
     columns = (
         list(refused),
-        [str(breach.code) for breach in breaches],
-        [make_storable(breach.message) for breach in breaches],
-        [make_storable(breach.column) for breach in breaches],
+        [str(breach.code) for _, breach in refused.values()],
+        [make_storable(breach.message) for _, breach in refused.values()],
+        [make_storable(breach.column) for _, breach in refused.values()],
+        [result.external_id for result, _ in refused.values()],
     )
     cursor.execute(_SETTLE_REFUSED, [now, *columns])
 

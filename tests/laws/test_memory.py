@@ -23,7 +23,7 @@ from etl.records import ORIGINAL_BYTES, Original
 from etl.sources import Contract, CsvSource, JsonLinesSource, NonBlank, PositiveDecimal, Text, lower
 from etl.storage import refusals
 from etl.storage.refusal_selection import Selection
-from etl.storage.refusals import load_open
+from etl.storage.refusals import load_replayable
 from tests.factories import hold
 from tests.listed_source import Listed, ingest_here, make_item
 
@@ -194,5 +194,5 @@ def test_of_a_wide_refused_record_the_beginning_is_kept() -> None:
 def test_a_replays_page_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
     ingest_here(Listed([make_item(number, price="x", text="x" * WIDTH) for number in range(10)]))
     monkeypatch.setattr(refusals, "CHUNK_BYTES", 1000)
-    page, _ = load_open(Selection(everything=True), "listed", None, 10_000)
+    page, _ = load_replayable(Selection(everything=True), "listed", Listed.digest(), None, 10_000)
     assert len(page) == 3

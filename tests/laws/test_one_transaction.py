@@ -41,6 +41,10 @@ def discard() -> None:
     quarantine.discard(EVERYTHING, by="a test")
 
 
+def settle() -> None:
+    ingest_here(Fickle([make_item(2), make_item(9)]))
+
+
 def prune_all() -> None:
     prune(Policy(raw_days=1, quarantine_days=1, events_days=1, runs_days=1), batch=1)
 
@@ -64,7 +68,7 @@ def verify_from_outside(found: list[str]) -> None:
     looking.join()
 
 
-@pytest.mark.parametrize("act", [ingest, replay, discard, prune_all], ids=lambda act: act.__name__)
+@pytest.mark.parametrize("act", [ingest, replay, discard, settle, prune_all], ids=lambda act: act.__name__)
 def test_every_commit_leaves_the_counts_that_the_rows_have(
     act: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,7 +43,7 @@ WRITERS: Writers = {
     "etl_reads": {"INSERT": {"etl/storage/reads.py"}, "UPDATE": {"etl/storage/reads.py"}},
     "etl_quarantine": {
         "INSERT": {"etl/storage/refusals.py"},
-        "UPDATE": {"etl/storage/refusals.py"},
+        "UPDATE": {"etl/storage/refusals.py", "etl/storage/refusal_states.py"},
         "DELETE": {"etl/storage/pruning.py"},
     },
     "schema_snapshots": {"INSERT": {"etl/storage/snapshots.py"}},

@@ -13,7 +13,7 @@ from etl.management.exit_status import ExitStatus
 from etl.management.foreground_runs import finish, run_here, show_queued
 from etl.management.tables import clean, print_table
 from etl.models import QuarantinedRecord, Run
-from etl.operations.quarantine import discard, list_sources_of, replay
+from etl.operations.quarantine import describe_waits, discard, list_replayed_sources, replay
 from etl.pipeline import Progress
 from etl.readers.source import Source
 from etl.runs.events import describe_process
@@ -42,6 +42,7 @@ class Command(PipelineCommand):
         actions.add_parser("show", help="one refused record").add_argument("id", type=int)
         replayer = actions.add_parser("replay", help="send open records through the pipeline again, in this process")
         _add_selectors(replayer)
+        replayer.add_argument("--gone", action="store_true", help="records that their source no longer sends")
         replayer.add_argument("--queue", action="store_true", help="only queue the runs, for a worker to execute")
         replayer.add_argument("--json", action="store_true", dest="as_json", help="print one line of JSON per run")
         _add_selectors(actions.add_parser("discard", help="discard open records permanently"))
@@ -69,16 +70,19 @@ class Command(PipelineCommand):
     def _replay(self, *, queue: bool, as_json: bool, verbosity: int, **options: Any) -> None:
         selection = _choose_selection(**options)
         by = f"a command on {describe_process()}"
-        sources = _find_sources(list_sources_of(selection))
+        sources = _find_sources(list_replayed_sources(selection))
         if not sources:
-            self.stderr.write("No open record is selected.")
+            self.stderr.write(f"No {'gone' if selection.gone else 'open'} record is selected.")
             return
 
         def work(source: Source, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
             return execute_here(source, Options(selection=selection), interruption=interruption, report=report)
 
         if queue:
-            outcomes = show_queued([describe_queued(run) for run in replay(selection, by=by)], as_json=as_json)
+            runs = replay(selection, by=by)
+            if waits := describe_waits(runs):
+                self.stderr.write(waits)
+            outcomes = show_queued([describe_queued(run) for run in runs], as_json=as_json)
         else:
             outcomes = run_here(sources, work, as_json=as_json, verbosity=verbosity)
         finish(sources, outcomes, as_json=as_json)
@@ -95,6 +99,7 @@ class Command(PipelineCommand):
         lines = {
             "source": record.source,
             "status": record.status,
+            "id": record.external_id or "-",
             "place": f"record {record.position}, line {record.line}, column {record.column_name or '-'}",
             "code": record.code,
             "message": record.message,
@@ -117,10 +122,18 @@ def _add_selectors(parser: ArgumentParser) -> None:
 
 
 def _choose_selection(
-    *, ids: Sequence[int], source: str, code: str, run: int | None, everything: bool, **options: Any
+    *,
+    ids: Sequence[int],
+    source: str,
+    code: str,
+    run: int | None,
+    everything: bool,
+    gone: bool = False,
+    **options: Any,
 ) -> Selection:
     try:
-        selection = Selection(tuple(dict.fromkeys(ids)), source, code, run, everything=everything)
+        everything = everything and not gone  # --all --gone are all that are gone
+        selection = Selection(tuple(dict.fromkeys(ids)), source, code, run, gone=gone, everything=everything)
     except ValueError:
         message = "Name one or more ids, --source, --code or --run, or give --all."
         raise CommandError(message, returncode=ExitStatus.USAGE) from None

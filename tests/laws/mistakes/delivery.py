@@ -49,9 +49,9 @@ MISTAKES = (
         "etl",
         tuple(
             before(f"        {count}(cursor, ", f"        {COMMIT_NOW}\n")
-            for count in ("count_batch", "count_page", "count_discarded")
+            for count in ("count_batch", "count_page", "count_discarded", "count_settled")
         ),
-        caught_by=tuple(f"{WHOLE}[{act}]" for act in ("ingest", "replay", "discard")),
+        caught_by=tuple(f"{WHOLE}[{act}]" for act in ("ingest", "replay", "discard", "settle")),
     ),
     Mistake(
         1,

@@ -67,8 +67,8 @@ MISTAKES = (
         "the end of a run that wakes nothing that waits",
         "etl/execution/executor.py",
         (
-            ("    orders.send_waiting_of(source.name)\n    return describe_run", "    return describe_run"),
-            ("    orders.send_waiting_of(source.name)\n\n\ndef _start(", "\n\ndef _start("),
+            ("    orders.send_waiting_of(source.name, wakes_replays=options.selection is None)\n", ""),
+            ("        orders.send_waiting_of(source.name, wakes_replays=run.trigger != Trigger.REPLAY)\n", ""),
         ),
         caught_by=tuple(
             f"{ORDERS}test_the_end_of_a_run_sends_for_what_waits[execute_in_{place}]"

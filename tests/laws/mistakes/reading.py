@@ -101,10 +101,13 @@ MISTAKES = (
         "a breach that ends the run",
         "etl",
         (
-            ("            return Refusal.of(record, unified)\n", "            raise ValueError\n"),
             (
-                "    judged.refusals += [Refusal.of(part",
-                "    raise ValueError\n    judged.refusals += [Refusal.of(part",
+                "            return Refusal.of(record, unified, self.",
+                "            raise ValueError\n            (self.",
+            ),
+            (
+                "        judged.refusals.append(Refusal.of(record",
+                "        raise ValueError\n        judged.refusals.append(Refusal.of(record",
             ),
         ),
         caught_by=(

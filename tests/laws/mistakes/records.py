@@ -7,6 +7,7 @@ CLASSES = "tests/test_change_detection.py::"
 DELIVERY = "tests/laws/test_delivery.py::"
 PRUNING = "tests/test_pruning.py::"
 REPLAY = "tests/test_replay.py::"
+SETTLEMENT = "tests/test_settlement.py::"
 TOTALS = "tests/storage/test_totals.py::"
 
 MISTAKES = (
@@ -24,7 +25,7 @@ MISTAKES = (
         4,
         "a refused record that is counted and not kept",
         "etl/storage/batch.py",
-        (("    return write_refusals(cursor, batch.judged.refusals, stamp)\n", "    return 0\n"),),
+        (("    return write_refusals(cursor, refusals, stamp, late)\n", "    return 0\n"),),
         caught_by=(f"{DELIVERY}test_equal_refused_records_share_the_row_of_the_first_place",),
     ),
     Mistake(
@@ -55,9 +56,36 @@ MISTAKES = (
     ),
     Mistake(
         4,
+        "a phantom kept open",
+        "etl/storage/refusal_states.py",
+        (("    return GONE if is_whole and status is OPEN else status\n", "    return status\n"),),
+        caught_by=(
+            f"{SETTLEMENT}test_a_refused_record_that_a_whole_read_lacks_is_gone",
+            f"{SETTLEMENT}test_any_reads_leave_the_states_that_the_model_has",
+        ),
+    ),
+    Mistake(
+        4,
+        "a refusal closed by a record that was accepted before it",
+        "etl/storage/refusal_states.py",
+        (("external_id in accepted and row_id not in late,", "external_id in accepted,"),),
+        caught_by=(
+            f"{SETTLEMENT}test_a_refused_record_stays_open_when_its_id_was_accepted_before_in_the_read",
+            f"{SETTLEMENT}test_any_reads_leave_the_states_that_the_model_has",
+        ),
+    ),
+    Mistake(
+        4,
+        "a record that came back and stays gone",
+        "etl/storage/refusal_states.py",
+        (("AND status IN ('landed', 'gone', 'replayed')", "AND status IN ('landed', 'replayed')"),),
+        caught_by=(f"{SETTLEMENT}test_a_record_that_comes_back_opens_again_with_the_read_that_found_it[gone]",),
+    ),
+    Mistake(
+        4,
         "a replayed record that was discarded meanwhile",
         "etl/landing.py",
-        (("        if not lock_open(cursor, page.landed.keys() | page.refused.keys()):\n", "        if False:\n"),),
+        (("        if opened is None:\n", "        opened = opened or set()\n        if False:\n"),),
         caught_by=(f"{REPLAY}test_a_record_that_is_discarded_while_its_page_is_prepared_does_not_land",),
     ),
     Mistake(
@@ -162,7 +190,7 @@ MISTAKES = (
         5,
         "a refused record kept once more with each read",
         "etl/storage/refusals.py",
-        (("first.keys() - kept.keys()", "first.keys()"),),
+        (("first.keys() - ids.keys()", "first.keys()"),),
         caught_by=(f"{DELIVERY}test_the_same_content_again_writes_nothing",),
     ),
     Mistake(
@@ -243,7 +271,7 @@ MISTAKES = (
         6,
         "a read that forgets which records it refused",
         "etl/storage/refusals.py",
-        (("    mark_met(cursor, source, read_number, [*new_ids", "    (cursor, source, read_number, [*new_ids"),),
+        (("    mark_met(cursor, source, read_number, list(ids.values()), MarkKind.REFUSAL)\n", ""),),
         caught_by=(f"{REPLAY}test_without_times_a_record_that_the_last_read_refused_replaces_an_older_version",),
     ),
     Mistake(

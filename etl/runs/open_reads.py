@@ -1,0 +1,57 @@
+"""What a replay must know about an open read of its source: whether there is one, and whether a run will finish it.
+
+The read would treat the records that a replay lands as its own, so a replay waits for its end, and for no other reason.
+"""
+
+from dataclasses import dataclass
+
+from etl.exceptions import ReadOpen
+from etl.models import Checkpoint, Run, RunEvent
+from etl.vocabulary import EventKind, Status, Trigger
+
+FIRST_WAIT_SECONDS = 30
+MOST_WAIT_SECONDS = 600
+"""A waiting replay looks again after these times at the latest; the end of a run that reads wakes it at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRead:
+    """A read that has begun and not ended. `is_awaited`: a run is queued or running that will go on with it."""
+
+    source: str
+    number: int
+    is_awaited: bool
+
+    def describe_wait(self) -> str:
+        """Say that a replay waits for it."""
+        return f"Read {self.number} of {self.source} is open: the replay waits until a run has finished it."
+
+    def describe_obstacle(self) -> str:
+        """Say why a replay can't wait for it, and what to do."""
+        text = f"Read {self.number} of {self.source} was interrupted"
+        if self.is_awaited:
+            return (
+                f"{text}, and a run is going to finish it. Replay after that, or with --queue, which waits by itself."
+            )
+        return f"{text}, and no run is queued to finish it. Run `manage.py ingest {self.source}`, then replay."
+
+
+def find_open_read(source: str) -> OpenRead | None:
+    """Return the source's open read, if there is one."""
+    numbers = Checkpoint.objects.filter(source=source, is_reading=True).values_list("read_number", flat=True)
+    number = numbers.first()
+    if number is None:
+        return None
+    runs = Run.objects.filter(source=source, status__in=(Status.QUEUED, Status.RUNNING))
+    return OpenRead(source, number, is_awaited=runs.exclude(trigger=Trigger.REPLAY).exists())
+
+
+def refuse_replay_while_open(run: Run) -> None:
+    """Raise ReadOpen if a read of the claimed run's source is open. Each wait is longer than the one before."""
+    opened = find_open_read(run.source)
+    if opened is None:
+        return
+    if run.at_terminal or not opened.is_awaited:
+        raise ReadOpen(opened.describe_obstacle())
+    waits = RunEvent.objects.filter(run_id=run.pk, kind=EventKind.HANDED_OVER).count()
+    raise ReadOpen(opened.describe_wait(), wait_seconds=min(FIRST_WAIT_SECONDS * 2**waits, MOST_WAIT_SECONDS))
