@@ -230,9 +230,17 @@ def test_only_the_named_source_is_pruned() -> None:
 def test_open_quarantine_stays_regardless_of_age() -> None:
     read(make_item(1), make_item(2, name="bad"))
     pass_days(1000)
-    read(make_item(1, name="new"))
+    read(make_item(1, name="new"), make_item(2, name="bad"))
     pass_days(1000)
     assert not prune(Policy(quarantine_days=1)).rows.total()
+
+
+def test_a_gone_refusal_is_removed() -> None:
+    read(make_item(1), make_item(2, name="bad"))
+    read(make_item(1))
+    pass_days(20)
+    assert prune(Policy(quarantine_days=10)).rows == {("etl_quarantine", "listed"): 1}
+    assert verify() == []
 
 
 def test_a_settled_refusal_is_removed() -> None:
