@@ -6,6 +6,7 @@ finished read ─► count what it lacked (gates judge the number) ─► for ea
     COMMIT
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,7 +54,7 @@ def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
     The read must have seen its last record. One that has met as many records as there are costs one short statement;
     nothing is scanned if refused and outdated records explain the difference.
     """
-    search = Search(source.name, read.number, read.first_sequence)
+    search = Search(source.name, read.number, read.first_sequence, partial(_identify, source))
     present = _retry(context, search.count_present)
     if read.met == present:
         return Vanished(present)
@@ -61,6 +62,11 @@ def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
     if present - read.met == _retry(context, partial(search.count_excused, excused)):
         return Vanished(present)
     return Vanished(present, _scan(search, excused, context), excused.unidentified)
+
+
+def _identify(source: Source, payload: str) -> str | None:
+    values = json.loads(payload)
+    return source.find_external_id(values) if isinstance(values, dict) else None
 
 
 def _scan(search: Search, excused: Excused, context: RunContext) -> RowSet:

@@ -1,6 +1,6 @@
 """Finds and removes the stored records that a complete read lacked: those that it has neither accepted nor refused."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,10 @@ PAGE = 50_000
 
 _COUNT_PRESENT = "SELECT record_count FROM ingestion_checkpoints WHERE source = %s"
 _LIST_BLOCKS = "SELECT block, bits FROM etl_read_marks WHERE source = %s AND read_number = %s AND kind = %s"
+# Rows from before release 0.2.0 have no id, even if it could be parsed.
 _FIND_REFUSED = """
-    SELECT id, external_id, read_number FROM etl_quarantine WHERE source = %s AND id BETWEEN %s AND %s
+    SELECT id, external_id, read_number, CASE WHEN external_id IS NULL THEN payload::text END
+    FROM etl_quarantine WHERE source = %s AND id BETWEEN %s AND %s
 """
 _FIND_IDS = """
     SELECT id FROM unnest(%s::text[]) AS wanted (external_id)
@@ -63,12 +65,13 @@ class Search:
     """The search for what one read lacked, in short statements. The read's records are not among them.
 
     A row counts as met if the read has marked it, or written it: then its sequence is above `first_sequence`, the
-    source's sequence when the read began.
+    source's sequence when the read began. `identify` returns the id in a refused record's payload, if it can be parsed.
     """
 
     source: str
     read_number: int
     first_sequence: int
+    identify: Callable[[str], str | None]
     ledger: str = UNIFIED
 
     def count_present(self) -> int:
@@ -94,7 +97,11 @@ class Search:
     def _add_refused(self, cursor: Any, excused: Excused, marked: Sequence[int]) -> None:
         cursor.execute(_FIND_REFUSED, [self.source, marked[0], marked[-1]])
         refused = set(marked)
-        found = [(external_id, number) for row_id, external_id, number in cursor.fetchall() if row_id in refused]
+        found = [
+            (external_id or (self.identify(payload) if payload is not None else None), number)
+            for row_id, external_id, number, payload in cursor.fetchall()
+            if row_id in refused
+        ]
         excused.unidentified += sum(external_id is None and number == self.read_number for external_id, number in found)
         identified = sorted({external_id for external_id, _ in found if external_id is not None})
         if identified:

@@ -23,7 +23,6 @@ from etl.records import Chunk, Cursor
 from etl.reports.verification import verify
 from etl.sources import lower
 from tests.listed_source import Listed, ListedContent, TimedListed, fetch, ingest_here, make_item
-from tests.refused_ids import identifying_refusals
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -284,13 +283,6 @@ def assert_as_modelled(model: Model, before: Mapping[str, Any]) -> None:
     model.written.clear()
 
 
-@pytest.fixture
-def refused_ids(transactional_db: None) -> Iterator[None]:
-    with identifying_refusals():
-        yield
-
-
-@pytest.mark.usefixtures("refused_ids")
 @pytest.mark.parametrize("story", range(10))
 def test_a_read_in_any_order_finds_each_record_and_writes_what_changed(
     moments: random.Random, settings: Settings, story: int

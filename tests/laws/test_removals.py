@@ -23,7 +23,6 @@ from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode
 from tests.laws.test_drift_delivery import CutListed
 from tests.listed_source import Listed, TimedListed, dump_raw, dump_unified, fetch, ingest_here, make_item
-from tests.refused_ids import identifying_refusals
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -76,12 +75,6 @@ def read_counts() -> tuple[int, int]:
 
 def sum_removed() -> int:
     return sum(Run.objects.values_list("removed", flat=True))
-
-
-@pytest.fixture(autouse=True)
-def refused_ids(transactional_db: None) -> Iterator[None]:
-    with identifying_refusals():
-        yield
 
 
 @pytest.fixture(autouse=True)

@@ -74,6 +74,7 @@ NO_ROWS = {
         "content",
         "digest",
         "globals()",
+        "hasher",
         "kept",
         "self.client",
         "self.foreseen_refusals",
