@@ -249,7 +249,8 @@ def test_the_last_read_counts_in_any_order_of_replays(is_older_first: bool) -> N
     read(one("bad 1"))
     read(one("bad 2"))
     outcomes = [replay_now(Selection(ids=(row,))) for row in (ids() if is_older_first else ids()[::-1])]
-    assert [*map(count, outcomes)] == [{"new": 1}, {"updated": 1} if is_older_first else {"duplicate": 1}]
+    # The newer one settles the older one too, so that nothing is left to replay.
+    assert [*map(count, outcomes)] == [{"new": 1}, {"updated": 1} if is_older_first else {}]
     assert stored() == ["bad 2"]
     assert verify() == []
 

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from pytest_django.fixtures import Settings
 
 from etl import pipeline, settlement
 from etl.exceptions import LeaseLost
 from etl.execution.executor import execute_here
 from etl.judgement import Judge
-from etl.models import Checkpoint, QuarantinedRecord, Run
+from etl.models import Checkpoint, JudgedRead, QuarantinedRecord, Run
 from etl.operations import quarantine
+from etl.operations.reads import accept
 from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
 from etl.reports.verification import verify
@@ -23,6 +25,7 @@ from etl.settlement import settle_refused
 from etl.sources import Contract, NonBlank, lower
 from etl.storage.refusal_selection import Selection
 from etl.supervision.os_signals import Interruption
+from etl.vocabulary import Trigger
 from tests.laws.test_any_order import Cuttable
 from tests.listed_source import Listed, fetch, ingest_here, list_chunk, make_item
 from tests.test_replay import EVERYTHING
@@ -111,8 +114,12 @@ def test_a_read_that_is_not_whole_makes_nothing_gone(partly: None) -> None:
     assert statuses() == ["open"]
 
 
-def test_an_empty_whole_read_makes_all_gone() -> None:
+def test_an_accepted_empty_read_makes_all_gone(settings: Settings) -> None:
+    settings.ETL_SOURCES = ["tests.listed_source.Listed"]
     read(bad(), bad(2))
+    assert ingest_here(Listed([])).reason == "suddenly_empty"
+    assert statuses() == ["open", "open"]
+    accept(JudgedRead.objects.latest("pk").pk, by="a test", user_id=None, trigger=Trigger.COMMAND)
     read()
     assert statuses() == ["gone", "gone"]
 
@@ -181,7 +188,7 @@ def test_killed_at_each_statement_another_run_settles_the_rest(monkeypatch: pyte
     expected = [("open", "landed", "landed", "gone", "gone", "gone", "open", "open", "open")]
     for killed_at in range(1, 100):
         connection.cursor().execute(
-            "TRUNCATE etl_runs, etl_run_events, ingestion_checkpoints, etl_quarantine, etl_read_marks,"
+            "TRUNCATE etl_runs, etl_run_events, ingestion_checkpoints, etl_reads, etl_quarantine, etl_read_marks,"
             " unified_records, raw_api_data, schema_snapshots, etl_totals CASCADE"
         )
         read(*first)

@@ -187,8 +187,8 @@ def test_a_removed_record_can_be_replayed_from_quarantine() -> None:
     ingest_here(Mending([make_item(1), make_item(2, name="bad")]))
     ingest_here(Mending(make_items(1)))
     assert list_removed() == ["2"]
-    everything = Options(selection=Selection(everything=True))
-    execute_here(Mended(), everything, interruption=Interruption(), report=lambda progress: None)
+    gone = Options(selection=Selection(ids=(QuarantinedRecord.objects.get().pk,)))
+    execute_here(Mended(), gone, interruption=Interruption(), report=lambda progress: None)
     assert (list_removed(), read_counts(), verify()) == ([], (2, 0), [])
 
 
@@ -263,7 +263,7 @@ def test_a_scan_in_pages_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_scan_goes_by_the_index_of_the_change_feed() -> None:
     with CaptureQueriesContext(connection) as queries:
-        vanished.Search("s", 1, 5).find_vanished(vanished.Excused(), (1, 2))
+        vanished.Search("s", 1, 5, lambda payload: None).find_vanished(vanished.Excused(), (1, 2))
     (scan,) = [query["sql"] for query in queries.captured_queries if "ORDER BY sequence, id" in query["sql"]]
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
