@@ -21,14 +21,16 @@ LONGEST_PATIENCE = timedelta(hours=1)
 _STOPPED = ", ".join(f"'{reason}'" for reason in STOPPED)
 _REFLECTS = f"finished_at IS NOT NULL AND trigger <> 'replay' AND reason NOT IN ({_STOPPED})"
 _FIND_STATES = f"""
-    SELECT asked.source, clock_timestamp(), newest.status, judged.outcome, coalesce(open_quarantine_count, 0),
+    SELECT asked.source, clock_timestamp(), newest.status, judged.outcome, coalesce(newest.verdict <> '[]', false),
+        coalesce(open_quarantine_count, 0),
         scheduled_since, served.started_at, greatest(served.key, further.key)
     FROM unnest(%(sources)s::text[]) AS asked (source)
     LEFT JOIN ingestion_checkpoints AS checkpoint ON checkpoint.source = asked.source
     LEFT JOIN etl_reads AS judged ON judged.source = asked.source AND judged.number = checkpoint.judged_read
     LEFT JOIN etl_standings AS kept ON kept.source = asked.source
     LEFT JOIN LATERAL (
-        SELECT status FROM etl_runs WHERE source = asked.source AND {_REFLECTS} ORDER BY finished_at DESC LIMIT 1
+        SELECT status, verdict FROM etl_runs WHERE source = asked.source AND {_REFLECTS}
+        ORDER BY finished_at DESC LIMIT 1
     ) AS newest ON true
     LEFT JOIN LATERAL (
         SELECT id, started_at, CASE WHEN key LIKE 'schedule:%%' THEN key END AS key FROM etl_runs
@@ -44,10 +46,14 @@ _FIND_STATES = f"""
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that a source's standing depends on. The newest run is one that reflects the source (announcements.py)."""
+    """All that a source's standing depends on. The newest run is one that reflects the source (announcements.py).
+
+    `has_verdict`: of the newest run. The last judged read has none if its content is accepted and only too old.
+    """
 
     newest_run: str | None = None
     judged_read: str | None = None
+    has_verdict: bool = False
     open_refused: int = 0
     is_paused: bool = False
     is_late: bool = False
@@ -59,7 +65,7 @@ def choose_standing(state: State) -> StandingWord:
         (state.is_paused, StandingWord.PAUSED),
         (state.newest_run == Status.FAILED or state.judged_read == ReadOutcome.FAILED, StandingWord.FAILING),
         (state.is_late, StandingWord.LATE),
-        (state.judged_read == ReadOutcome.HELD, StandingWord.HELD),
+        (state.judged_read == ReadOutcome.HELD or state.has_verdict, StandingWord.HELD),
         (state.newest_run is None, StandingWord.NEVER_RUN),
         (state.open_refused > 0, StandingWord.REFUSING),
     )
@@ -87,8 +93,8 @@ def find_standings(names: Iterable[str], sources: Iterable[Source]) -> list[Foun
 
 def find_standing_of_runs(source: str) -> StandingWord:
     """Return the source's standing by its runs and records alone, without its schedule."""
-    ((_, _, newest, outcome, refused, *_),) = _find_states([source])
-    return choose_standing(State(newest, outcome, refused))
+    ((_, _, newest, outcome, has_verdict, refused, *_),) = _find_states([source])
+    return choose_standing(State(newest, outcome, has_verdict, refused))
 
 
 def _find_states(names: Iterable[str]) -> list[Sequence[Any]]:
@@ -100,7 +106,7 @@ def _find_states(names: Iterable[str]) -> list[Sequence[Any]]:
 
 
 def _describe(row: Sequence[Any], entry: PeriodicTask | None) -> Found:
-    source, now, newest, outcome, refused, scheduled_since, served_at, served_key = row
+    source, now, newest, outcome, has_verdict, refused, scheduled_since, served_at, served_key = row
     is_paused = entry is not None and not entry.enabled
     due = schedule.choose_due({source: entry}, now).get(source) if entry is not None else None
     lag = None
@@ -108,7 +114,7 @@ def _describe(row: Sequence[Any], entry: PeriodicTask | None) -> Found:
         known = (scheduled_since, served_at, _parse_instant(source, served_key))
         lag = _measure_lag(entry, [time for time in known if time is not None], now)
     is_late = due is not None and lag is not None and lag > min(due.every, LONGEST_PATIENCE).total_seconds()
-    return Found(source, choose_standing(State(newest, outcome, refused, is_paused, is_late)), lag, due)
+    return Found(source, choose_standing(State(newest, outcome, has_verdict, refused, is_paused, is_late)), lag, due)
 
 
 def _measure_lag(entry: PeriodicTask, served: Sequence[datetime], now: datetime) -> float:

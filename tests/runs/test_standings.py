@@ -87,6 +87,12 @@ def have_a_verdict_that_waits() -> None:
     refuse()
 
 
+def have_content_that_is_too_old() -> None:
+    judge("accepted")
+    run = close("partial", reason="stale")
+    Run.objects.filter(pk=run.pk).update(verdict=[{"gate": "stale", "message": "A test."}])
+
+
 def have_a_read_that_failed_by_a_gate() -> None:
     judge("failed")
 
@@ -179,6 +185,7 @@ CASES = [
     (be_resumed_after_a_long_pause, "fine"),
     (have_open_refusals, "refusing"),
     (have_a_verdict_that_waits, "held"),
+    (have_content_that_is_too_old, "held"),
     (have_a_read_that_failed_by_a_gate, "failing"),
     (have_failed_in_its_last_run, "failing"),
     (have_failed_while_a_verdict_waits, "failing"),
