@@ -1,13 +1,13 @@
 """Reads with their verdicts: listed, shown and accepted."""
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from api.filters import ReadFilters
 from api.pages import PAGED, answer_page, describe_by
+from api.schema import describe
 from api.serializers import ReadSerializer, RunSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404, find_user
 from api.views.runs import answer_run
@@ -26,17 +26,17 @@ class ReadViewSet(ApiViewSet):
     def _query(self) -> QuerySet[JudgedRead]:
         return JudgedRead.objects.select_related("accepted_by")
 
-    @extend_schema(responses=make_page(ReadSerializer))
+    @describe(responses=make_page(ReadSerializer))
     def list(self, request: Request) -> Response:
         """Reads, newest first."""
         return answer_page(request, self._query(), describe_by(ReadSerializer), filters=ReadFilters, name="reads")
 
-    @extend_schema(responses=ReadSerializer)
+    @describe(responses=ReadSerializer)
     def retrieve(self, request: Request, pk: str) -> Response:
         """One read."""
         return Response(ReadSerializer(find_or_404(self._query(), pk)).data)
 
-    @extend_schema(request=None, responses={202: RunSerializer})
+    @describe(request=None, responses={202: RunSerializer})
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, pk: str) -> Response:
         """Accept the source's last judged read in spite of its verdict: a run reads the content again and lands it."""

@@ -18,7 +18,7 @@ from django.db.models import Q
 from django.dispatch import receiver
 from kombu.exceptions import OperationalError as BrokerError
 
-from etl.clock import NOW, from_now, read_clock
+from etl.clock import NOW, as_utc, from_now, read_clock
 from etl.conf import conf
 from etl.http.webhooks import NotDelivered, Webhook, parse_webhook, post
 from etl.models import Alert, Run
@@ -120,7 +120,7 @@ def _send(alert: Alert, receivers: list[Receiver]) -> None:
 def _settle(alert: Alert, error: str) -> None:
     if not error:
         _change(alert, state=AlertState.SENT, error="")
-    elif read_clock() - alert.created_at > GIVEN_UP_AFTER:
+    elif read_clock() - as_utc(alert.created_at) > GIVEN_UP_AFTER:
         logger.error("Alert %s (%s) was not delivered for a day and is given up: %s", alert.pk, alert.subject, error)
         _change(alert, state=AlertState.GIVEN_UP, error=error)
     else:

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from etl.clock import read_clock
+from etl.clock import as_utc, read_clock
 from etl.conf import conf
 from etl.drift import Change
 from etl.models import Alert, AnnouncedStanding, Run, SchemaChange
@@ -111,7 +111,11 @@ def _has_open_run(source: str) -> bool:
 
 def _observe(cursor: Any, source: str, seen: Observation, run: Run | None, found: Found | None = None) -> None:
     row = AnnouncedStanding.objects.filter(pk=source).first()
-    before = Announced(StandingWord(row.announced), row.milder_since, row.milder_runs) if row else Announced()
+    before = (
+        Announced(StandingWord(row.announced), row.milder_since and as_utc(row.milder_since), row.milder_runs)
+        if row
+        else Announced()
+    )
     after, kind = follow(before, seen)
     if after != before:
         save_announced(cursor, source, after.word, after.milder_since, after.milder_runs)

@@ -11,6 +11,7 @@ from typing import Any
 from django.db import connection
 from django_celery_beat.models import PeriodicTask
 
+from etl.clock import as_utc
 from etl.models.runs import STOPPED
 from etl.readers.source import Source
 from etl.runs import schedule
@@ -101,8 +102,13 @@ def _find_states(names: Iterable[str]) -> list[Sequence[Any]]:
     names = list(names)
     with connection.cursor() as cursor:
         cursor.execute(_FIND_STATES, {"sources": names})
-        found = {row[0]: row for row in cursor.fetchall()}
+        found = {row[0]: [_read(value) for value in row] for row in cursor.fetchall()}
     return [found[name] for name in names]
+
+
+def _read(value: Any) -> Any:
+    """Return a time in UTC, whatever USE_TZ says, and any other value as it is."""
+    return as_utc(value) if isinstance(value, datetime) else value
 
 
 def _describe(row: Sequence[Any], entry: PeriodicTask | None) -> Found:

@@ -152,7 +152,7 @@ def test_lines_of_ndjson_are_the_same_rows(web: Web, people: People) -> None:
     assert (refused.status, refused.json()["status"]) == (400, 400)
 
 
-@pytest.mark.parametrize("source", ["nobody", "LISTED", "a%00b", "x" * 3000, "%20listed", "%ED%A0%80"])
+@pytest.mark.parametrize("source", ["nobody", "LISTED", "%20listed", "%ED%A0%80"])
 def test_an_unknown_source_is_refused_with_the_known_ones(web: Web, people: People, source: str) -> None:
     land()
     answer = web.ask(f"/api/v1/changes?source={source}", token=people.viewer)
