@@ -18,7 +18,7 @@ from django.db.models import Q
 from django.dispatch import receiver
 from kombu.exceptions import OperationalError as BrokerError
 
-from etl.clock import NOW, as_utc, from_now, read_clock
+from etl.clock import NOW, as_utc, from_now, read_clock, write_time
 from etl.conf import conf
 from etl.http.webhooks import NotDelivered, Webhook, parse_webhook, post
 from etl.models import Alert, Run
@@ -152,7 +152,7 @@ def _describe(alert: Alert) -> dict[str, Any]:
         "standing": alert.standing,
         "subject": alert.subject,
         "text": alert.text,
-        "at": alert.created_at.isoformat(),
+        "at": write_time(alert.created_at),
         **alert.details,
     }
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from etl.clock import as_utc
+from etl.clock import as_utc, write_time
 from etl.models import Run
 from etl.runs.reason_advice import find_advice
 from etl.runs.standings import Found
@@ -46,7 +46,7 @@ def describe_run(run: Run) -> dict[str, Any]:
         "reason": run.reason,
         "error": run.error,
         "verdict": run.verdict,
-        "finished_at": run.finished_at.isoformat() if run.finished_at is not None else None,
+        "finished_at": write_time(run.finished_at),
         **{name: getattr(run, name) for name in COUNTERS},
     }
 
