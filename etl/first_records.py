@@ -21,6 +21,8 @@ from etl.vocabulary import Reason, SourceKind
 FIRST_RECORDS = 1000
 KEPT_REFUSALS = 5
 """How many refused records a read keeps that fails here; the verdict counts the others."""
+MOST_NAMES = 20
+LONGEST_NAME = 60
 FEW_RECORDS = 2
 """A field is missing if none of at least this many records has it; a single record without it is refused."""
 
@@ -124,18 +126,21 @@ def _find_missing_fields(source: Source, first: "_First") -> list[str]:
 def _describe_missing(
     missing: Sequence[str], found: Sequence[str], known: Collection[str], content: Content
 ) -> GateFailure:
-    names = ", ".join(map(repr, missing))
-    there = ", ".join(map(repr, found[:20])) + (" …" if len(found) > 20 else "")
-    text = f"Missing: {names}. The content has {there or 'no field'}."
+    text = f"Missing: {_list_names(missing)}. The content has {_list_names(found) or 'no field'}."
     hints = _find_similar(missing, found)
     if hints:
-        text += f" Did you mean {', '.join(map(repr, hints))}?"
-    new = [name for name in found if known and name not in known]
-    if new:
-        text += f" New since the last accepted read: {', '.join(map(repr, new[:20]))}."
+        text += f" Did you mean {_list_names(hints)}?"
+    new = [name for name in found if name not in known]
+    if new and len(new) < len(found):
+        text += f" New since the last accepted read: {_list_names(new)}."
     if lookalike := describe_lookalike(content.read_head()):
         text += f" This looks like {lookalike}."
     return GateFailure(Reason.COLUMNS_MISSING, len(missing), 0, text)
+
+
+def _list_names(names: Sequence[str]) -> str:
+    shown = [repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…") for name in names[:MOST_NAMES]]
+    return ", ".join(shown) + (" and others" if len(names) > MOST_NAMES else "")
 
 
 def _find_similar(missing: Sequence[str], found: Sequence[str]) -> list[str]:
