@@ -4,7 +4,7 @@ The real reading starts again from the beginning, so the result is the same for 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
@@ -66,33 +66,43 @@ def _is_blank(content: Content) -> bool:
 
 def _judge_refusals(source: Source, first: "_First") -> Start:
     """Fail if most of the records are refused for one and the same reason."""
-    reasons = Counter((refusal.breach.code, refusal.breach.column) for refusal in first.refusals)
-    for (code, column), count in reasons.most_common(1):
+    for reason, count in first.reasons.most_common(1):
         if source.gates.are_too_many(count, first.seen):
-            same = [each for each in first.refusals if (each.breach.code, each.breach.column) == (code, column)]
-            example = f"The first at line {same[0].line}: {same[0].breach.message}."
-            verdict = (describe_refused(source.gates, count, first.seen, example),)
-            return Start(verdict, same[:KEPT_REFUSALS], first.seen)
+            kept = first.kept[reason]
+            example = f"The first at line {kept[0].line}: {kept[0].breach.message}."
+            return Start((describe_refused(source.gates, count, first.seen, example),), kept, first.seen)
     return Start()
 
 
 @dataclass(slots=True)
 class _First:
-    """The first records, judged. `is_all`: the content has no other records."""
+    """The first records, judged. `is_all`: the content has no other records.
+
+    `reasons` counts the refused records by code and column, and `kept` has the first of each. No others are kept: they
+    may be wide.
+    """
 
     seen: int = 0
     is_all: bool = True
     shape: Shape = field(default_factory=Shape)
-    refusals: list[Refusal] = field(default_factory=list)
+    reasons: Counter[tuple[str, str]] = field(default_factory=Counter)
+    kept: dict[tuple[str, str], list[Refusal]] = field(default_factory=dict)
 
     def judge(self, source: Source, content: Content) -> None:
         judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
         try:
             for chunk in self._read(content):
                 self.shape = self.shape.observe_slices(chunk.slices, is_lexical=is_lexical)
-                self.refusals += judge.judge_chunk(chunk).refusals
+                self._count(judge.judge_chunk(chunk).refusals)
         except Exception:  # noqa: BLE001  (the read meets the same error again, after what comes before it)
             self.is_all = False
+
+    def _count(self, refusals: Iterable[Refusal]) -> None:
+        for refusal in refusals:
+            reason = refusal.breach.code, refusal.breach.column
+            self.reasons[reason] += 1
+            if self.reasons[reason] <= KEPT_REFUSALS:
+                self.kept.setdefault(reason, []).append(refusal)
 
     def _read(self, content: Content) -> Iterator[Chunk]:
         """Yield chunks of FIRST_RECORDS records together. A chunk may be short if its records are wide."""
