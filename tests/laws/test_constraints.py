@@ -12,6 +12,8 @@ from etl import landing
 from etl.change_detection import Stored, classify
 from etl.fence import reads
 from etl.models import (
+    Alert,
+    AnnouncedStanding,
     Checkpoint,
     JudgedRead,
     QuarantinedRecord,
@@ -61,6 +63,10 @@ BREACHES: Mapping[str, Callable[[], object]] = {
     "etl_quarantine_one_an_original": lambda: double(QuarantinedRecord.objects.all()[0]),
     "etl_quarantine_status_known": lambda: QuarantinedRecord.objects.update(status="lost"),
     "unified_records_source_external_id": lambda: double(UnifiedRecord.objects.all()[0]),
+    "etl_alerts_kind_known": lambda: Alert.objects.update(kind="nothing"),
+    "etl_alerts_standing_known": lambda: Alert.objects.update(standing="nothing"),
+    "etl_alerts_state_known": lambda: Alert.objects.update(state="nothing"),
+    "etl_standings_announced_known": lambda: AnnouncedStanding.objects.update(announced="nothing"),
     "schema_snapshots_one_a_number": lambda: double(SchemaSnapshot.objects.all()[0]),
     "schema_changes_one_a_path_and_kind": lambda: double(SchemaChange.objects.all()[0]),
     "schema_changes_kind_known": lambda: SchemaChange.objects.update(kind="nothing"),
