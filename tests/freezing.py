@@ -3,7 +3,6 @@
 Places: between_batches and inside_copy of a run; between_sources and inside_request of a sweep, whose lease is short.
 """
 
-import io
 import os
 import signal
 import sys
@@ -34,14 +33,12 @@ def freeze_once() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-class FreezingText(io.BytesIO):
-    """Text that stops the process when COPY has read a part of it."""
+class FreezingLines(copy._Lines):
+    """Lines that stop the process when COPY has read some of them."""
 
-    def read(self, size: int | None = -1) -> bytes:
-        text = super().read(min(size or 100, 100) if size and size > 0 else size)
-        if self.tell() > 100:
-            freeze_once()
-        return text
+    def read(self, size: int) -> bytes:
+        freeze_once()
+        return super().read(size)
 
 
 def freeze_before(module: types.ModuleType, name: str) -> None:
@@ -56,7 +53,7 @@ def freeze_before(module: types.ModuleType, name: str) -> None:
 
 
 if place == "inside_copy":
-    setattr(copy, "io", types.SimpleNamespace(BytesIO=FreezingText))  # noqa: B010
+    copy._Lines, copy.BLOCK_LINES = FreezingLines, 1  # type: ignore[misc]
 elif place == "between_batches":
     freeze_before(pipeline, "_compare")
 else:
