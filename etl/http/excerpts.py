@@ -22,7 +22,9 @@ def make_excerpt(head: bytes, mask: Callable[[str], str] = str) -> str:
     if text.startswith("<"):
         title = _TITLE.search(text)
         text = title[1] if title and title[1].strip() else _UNSEEN.sub(" ", text)
-    return shorten(mask("".join(letter for letter in text if letter.isprintable() or letter.isspace())))
+    seen = "".join(letter for letter in text if letter.isprintable() or letter.isspace())
+    masked = mask(seen)  # control characters must not hide a secret
+    return shorten(text if masked == seen else masked)
 
 
 def shorten(text: str) -> str:
