@@ -197,7 +197,7 @@ def test_refused_records_keep_their_place_and_their_original() -> None:
     refusal = Refusal(3, 9, Breach(BreachCode.MALFORMED, "is not valid JSON"), None, Original.of(b"{"))
     batch = Shelf(Things()).land([Record(2, 7, {"id": "A"}, '{"id":"A"}', b"original"), refusal])
     missing = Breach(BreachCode.MISSING, "name is missing", "name")
-    assert batch.judged.refusals == [Refusal(2, 7, missing, '{"id":"A"}', Original.of(b"original")), refusal]
+    assert batch.judged.refusals == [Refusal(2, 7, missing, '{"id":"A"}', Original.of(b"original"), "A"), refusal]
 
 
 def test_versions_are_in_the_order_of_the_read() -> None:

@@ -19,7 +19,7 @@ HOSTILE = {
     "task_track_started": True,
     "task_serializer": "pickle",
 }
-NAMES = ("run", "queue_due", "sweep", "prune", "discard")
+NAMES = ("run", "queue_due", "sweep", "prune", "discard", "send_alerts")
 
 
 def test_each_task_is_acknowledged_late_and_limited_under_any_settings() -> None:
