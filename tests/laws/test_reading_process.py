@@ -224,7 +224,8 @@ def test_a_sources_log_lines_reach_the_runs_log(
 ) -> None:
     prepare(reading_sources.Talkative(), products, run)
     assert caplog.messages == ["logged by a source in a reading process"]
-    assert capfd.readouterr() == ("", "printed by a source\n")
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err.splitlines()[0]) == ("", "printed by a source")  # then the log line of the run
 
 
 # --- read in this process -----------------------------------------------------------------------
