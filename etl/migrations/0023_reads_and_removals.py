@@ -81,6 +81,7 @@ class Migration(migrations.Migration):
                 ('ended_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
             ],
             options={
+                'verbose_name': 'read',
                 'db_table': 'etl_reads',
                 'ordering': ('-id',),
             },

@@ -46,6 +46,7 @@ class JudgedRead(models.Model):
 
     class Meta:
         db_table = "etl_reads"
+        verbose_name = "read"
         ordering = ("-id",)
         constraints = (
             models.UniqueConstraint(fields=("source", "number"), name="etl_reads_one_a_number"),
