@@ -73,10 +73,14 @@ Verdict = Sequence[GateFailure]
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The last accepted read. `is_overruled`: an operator has accepted it although it had missed a gate."""
+    """The last accepted read: its content, its number of records, and how many different stored ones it has met.
+
+    `is_overruled`: an operator has accepted it although it had missed a gate.
+    """
 
     content: str
     seen: int
+    met: int
     is_overruled: bool = False
 
     def overrules(self, content: str) -> bool:
@@ -148,16 +152,17 @@ def _describe_shrunken(gates: Gates, seen: int, before: int) -> GateFailure:
     return GateFailure(Reason.SHRUNKEN, seen, gates.min_kept * before, text)
 
 
-def judge_removals(gates: Gates, present: int, vanished: int) -> Verdict:
-    """Return the verdict on a read that lacks `vanished` of the source's `present` records."""
-    left = present - vanished
-    if left >= gates.min_kept * present:
+def judge_removals(gates: Gates, baseline: Baseline | None, *, kept: int, vanished: int) -> Verdict:
+    """Return the verdict on a read that lacks `vanished` of the stored records, of which `kept` would be left."""
+    former = baseline.met if baseline is not None else kept + vanished
+    if not vanished or kept >= gates.min_kept * former:
         return ()
     text = (
-        f"The source no longer sends {vanished:,} of {_count(present)}; fewer than {gates.min_kept:.3g} would be left"
-        " (min_kept). Nothing is removed until other content comes or an operator accepts this read."
+        f"The source no longer sends {vanished:,} of the stored records. {_count(kept)} of them would be left, fewer"
+        f" than {gates.min_kept:.3g} of the {former:,} of the last accepted read (min_kept). Nothing is removed until"
+        " other content comes or an operator accepts this read."
     )
-    return (GateFailure(Reason.SHRUNKEN, left, gates.min_kept * present, text),)
+    return (GateFailure(Reason.SHRUNKEN, kept, gates.min_kept * former, text),)
 
 
 def judge_age(gates: Gates, age: timedelta) -> Verdict:

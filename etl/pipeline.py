@@ -96,8 +96,8 @@ def _conclude(
     vanished = None
     if not verdict and content.is_proven and source.complete:
         vanished = removal.count_vanished(source, read, context)
-        is_overruled = baseline is not None and baseline.overrules(read.content)
-        verdict = () if is_overruled else judge_removals(source.gates, vanished.present, vanished.count)
+        if baseline is None or not baseline.overrules(read.content):
+            verdict = judge_removals(source.gates, baseline, kept=vanished.kept, vanished=vanished.count)
     if verdict:
         return read, verdict
     read = settle_refused(started, source, read, context, is_whole=content.is_proven)

@@ -30,11 +30,13 @@ Found = TypeVar("Found")
 class Vanished:
     """What a read lacked, by row in `unified_records`. `present` is the number of present records, these included.
 
+    `new` of them were added by the read.
     `unidentified` counts the refused records that the read was the first to meet, and whose id could not be parsed:
     each may be one of the rows.
     """
 
     present: int
+    new: int
     rows: RowSet = field(default_factory=RowSet)
     unidentified: int = 0
 
@@ -43,9 +45,9 @@ class Vanished:
         return len(self.rows)
 
     @property
-    def remaining(self) -> int:
-        """How many records stay present. The same number, however many of the rows are removed already."""
-        return self.present - self.count
+    def kept(self) -> int:
+        """How many records stay present that were so before the read, however many rows are removed already."""
+        return self.present - self.new - self.count
 
 
 def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
@@ -55,13 +57,13 @@ def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
     nothing is scanned if refused and outdated records explain the difference.
     """
     search = Search(source.name, read.number, read.first_sequence, partial(_identify, source))
-    present = _retry(context, search.count_present)
+    present, new = _retry(context, search.count_present)
     if read.met == present:
-        return Vanished(present)
+        return Vanished(present, new)
     excused = _retry(context, search.find_excused)
     if present - read.met == _retry(context, partial(search.count_excused, excused)):
-        return Vanished(present)
-    return Vanished(present, _scan(search, excused, context), excused.unidentified)
+        return Vanished(present, new)
+    return Vanished(present, new, _scan(search, excused, context), excused.unidentified)
 
 
 def _identify(source: Source, payload: str) -> str | None:

@@ -72,7 +72,7 @@ def find_former(source: str, number: int | None) -> Former:
     kept = JudgedRead.objects.filter(source=source, number=number).first() if number is not None else None
     if kept is None:
         return Former(None)
-    return Former(Baseline(kept.content, kept.seen, kept.accepted_at is not None), find_fields(source))
+    return Former(Baseline(kept.content, kept.seen, kept.met, kept.accepted_at is not None), find_fields(source))
 
 
 def find_verdict(source: str, number: int | None) -> PassedVerdict:

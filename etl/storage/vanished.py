@@ -14,7 +14,14 @@ from etl.vocabulary import MarkKind
 PAGE = 50_000
 """How many rows one statement of the scan returns."""
 
-_COUNT_PRESENT = "SELECT record_count FROM ingestion_checkpoints WHERE source = %s"
+# The runs of a read are the running one and those that ended since it began; no replay takes place in between.
+_COUNT_PRESENT = """
+    SELECT record_count, (
+        SELECT coalesce(sum(new), 0) FROM etl_runs AS run
+        WHERE run.source = kept.source AND (run.status = 'running' OR run.finished_at >= kept.read_begun_at)
+    )::bigint
+    FROM ingestion_checkpoints AS kept WHERE source = %s
+"""
 _LIST_BLOCKS = "SELECT block, bits FROM etl_read_marks WHERE source = %s AND read_number = %s AND kind = %s"
 # Rows from before release 0.2.0 have no id, even if it could be parsed.
 _FIND_REFUSED = """
@@ -74,12 +81,12 @@ class Search:
     identify: Callable[[str], str | None]
     ledger: str = UNIFIED
 
-    def count_present(self) -> int:
-        """Return the number of present records, as the checkpoint counts them."""
+    def count_present(self) -> tuple[int, int]:
+        """Return the number of present records, as the checkpoint counts them, and how many the read has added."""
         with bounded_transaction() as cursor:
             cursor.execute(_COUNT_PRESENT, [self.source])
-            (count,) = cursor.fetchone()
-            return int(count)
+            present, new = cursor.fetchone()
+            return int(present), int(new)
 
     def find_excused(self) -> Excused:
         """Return the records that the read has refused, or met only in an outdated version."""

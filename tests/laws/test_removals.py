@@ -13,16 +13,29 @@ from api import record_queries
 from etl import landing
 from etl.exceptions import LeaseLost
 from etl.execution.executor import execute_here
-from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, UnifiedRecord
+from etl.gates import Gates
+from etl.models import Checkpoint, JudgedRead, QuarantinedRecord, Run, RunEvent, UnifiedRecord
+from etl.operations.reads import accept
+from etl.read_context import ReadContext
+from etl.readers.content import Content, Opening
 from etl.records import Breach, UnifiedFields
 from etl.reports.verification import verify
 from etl.runs.options import Options
 from etl.storage import vanished
 from etl.storage.refusal_selection import Selection
 from etl.supervision.os_signals import Interruption
-from etl.vocabulary import BreachCode
+from etl.vocabulary import BreachCode, Trigger
 from tests.laws.test_drift_delivery import CutListed
-from tests.listed_source import Listed, TimedListed, dump_raw, dump_unified, fetch, ingest_here, make_item
+from tests.listed_source import (
+    Listed,
+    ListedContent,
+    TimedListed,
+    dump_raw,
+    dump_unified,
+    fetch,
+    ingest_here,
+    make_item,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -130,6 +143,56 @@ def test_a_cut_read_of_other_content_takes_no_part_in_the_next_one() -> None:
     ingest_here(CutComplete(make_items(0, 1, 2, 3, 4), cut=2))
     ingest_here(Complete(make_items(2, 3)))
     assert list_removed() == ["0", "1"]
+
+
+class Unproven(Complete):
+    """Nothing proves the end of its content."""
+
+    @contextmanager
+    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        with super().open(opening, context) as content:
+            assert isinstance(content, ListedContent)
+            content.is_proven = False
+            yield content
+
+
+def test_a_read_whose_end_is_not_proven_removes_nothing() -> None:
+    ingest_here(Complete(make_items(0, 1, 2, 3)))
+    outcome = ingest_here(Unproven(make_items(0, 1, 2)))
+    assert (outcome.status, list_removed(), read_counts()) == ("success", [], (4, 0))
+    assert ingest_here(Complete(make_items(0, 1, 2))).counters["removed"] == 1
+
+
+class Gated(Complete):
+    gates = Gates()
+
+
+@pytest.mark.parametrize("sent", [(0,), (0, 8, 9)])
+def test_a_read_that_lacks_most_records_is_held_and_removes_nothing(sent: Sequence[int]) -> None:
+    """In the second case there are enough records, but most of the stored ones are not among them."""
+    ingest_here(Gated(make_items(0, 1, 2, 3)))
+    outcome = ingest_here(Gated(make_items(*sent)))
+    assert (outcome.status, outcome.reason, list_removed()) == ("partial", "shrunken", [])
+    assert verify() == []
+
+
+def test_a_held_read_that_is_accepted_removes_what_it_lacked(settings: Settings) -> None:
+    settings.ETL_SOURCES = [f"{__name__}.Gated"]
+    ingest_here(Gated(make_items(0, 1, 2, 3)))
+    ingest_here(Gated(make_items(0)))
+    accept(JudgedRead.objects.latest("pk").pk, by="a test", user_id=None, trigger=Trigger.COMMAND)
+    assert ingest_here(Gated(make_items(0))).counters["removed"] == 3
+    assert (list_removed(), read_counts(), verify()) == (["1", "2", "3"], (1, 3), [])
+
+
+def test_an_empty_read_that_is_accepted_removes_everything(settings: Settings) -> None:
+    settings.ETL_SOURCES = [f"{__name__}.Gated"]
+    ingest_here(Gated(make_items(0, 1, 2, 3)))
+    assert ingest_here(Gated([])).reason == "suddenly_empty"
+    accept(JudgedRead.objects.latest("pk").pk, by="a test", user_id=None, trigger=Trigger.COMMAND)
+    assert ingest_here(Gated([])).counters["removed"] == 4
+    assert (read_counts(), verify()) == ((0, 4), [])
+    assert ingest_here(Gated(make_items(2))).counters["updated"] == 1
 
 
 def test_an_empty_read_removes_nothing() -> None:

@@ -7,6 +7,25 @@ REMOVALS = "tests/laws/test_removals.py::"
 MISTAKES = (
     Mistake(
         4,
+        "a removal after a read whose end is not proven",
+        "etl/pipeline.py",
+        (
+            (
+                "    if not verdict and content.is_proven and source.complete:\n",
+                "    if not verdict and source.complete:\n",
+            ),
+        ),
+        caught_by=(f"{REMOVALS}test_a_read_whose_end_is_not_proven_removes_nothing",),
+    ),
+    Mistake(
+        4,
+        "a removal by a read that is held",
+        "etl/pipeline.py",
+        (("        if baseline is None or not baseline.overrules(read.content):\n", "        if False:\n"),),
+        caught_by=(f"{REMOVALS}test_a_read_that_lacks_most_records_is_held_and_removes_nothing",),
+    ),
+    Mistake(
+        4,
         "a refused record removed",
         "etl/storage/vanished.py",
         (
