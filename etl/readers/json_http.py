@@ -1,6 +1,6 @@
 """JSON records over HTTP: accepted only if they are records, and if the end of the body is proven."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -36,8 +36,7 @@ def _accept(source: Source, request: Request, body: Body, *, whole: Whole, must_
     is_proven = body.is_proven or is_closed_array(body.copy)
     if not is_proven and whole == "proven":
         raise _report_unproven(source.location)
-    validators: Mapping[str, str] = body.validators if is_proven else {}  # the next run must ask for all of it again
-    return JsonContent(body.copy, source.location, must_be_array, validators, is_proven)
+    return JsonContent(body.copy, source.location, must_be_array, body.validators, is_proven)
 
 
 def _report_unproven(location: str) -> SourceError:

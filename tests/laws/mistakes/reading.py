@@ -244,8 +244,8 @@ MISTAKES = (
     Mistake(
         12,
         "a body without proof of its end keeps its validators",
-        "etl/readers/json_http.py",
-        (("body.validators if is_proven else {}", "body.validators"),),
+        "etl/fence/reads.py",
+        (("if end.is_accepted and end.is_proven else {}", "if end.is_accepted else {}"),),
         caught_by=(f"{PROOF}test_of_a_body_whose_end_nothing_proves_no_validator_is_kept",),
     ),
     Mistake(
@@ -289,7 +289,7 @@ MISTAKES = (
                 "        context.note_read(read)\n",
                 "        from etl.storage.transactions import bounded_transaction\n"
                 "        with bounded_transaction():\n"
-                "            Checkpoint.objects.filter(source=source.name).update(validators=dict(validators))\n",
+                "            Checkpoint.objects.filter(source=source.name).update(validators=dict(content.validators))\n",
             ),
         ),
         caught_by=(f"{READS}test_a_cut_read_leaves_neither_fingerprint_nor_validator",),
