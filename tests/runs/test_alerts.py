@@ -173,9 +173,9 @@ def test_a_mail_server_that_refuses_changes_nothing(monkeypatch: pytest.MonkeyPa
 
 
 def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
-    """The process that closes later must see the earlier run closed, and vice versa. Otherwise both mail, or neither.
+    """The process that closes later waits for the earlier one, so that times of closing follow the order of commits.
 
-    The first is held before it writes its alert, until the second waits for it or does not wait at all.
+    The first is held after it has chosen its `finished_at`, until the second waits for it or does not wait at all.
     """
     first, second = (
         orders.queue("gone", key=f"{n}", trigger=Trigger.API, by="a test", options=Options(full=True)) for n in range(2)
@@ -193,11 +193,12 @@ def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
         is_through.set()
 
     threads = [threading.Thread(target=close, args=[first]), threading.Thread(target=close_second)]
-    with connection.cursor() as cursor, hold_alert(cursor, first.pk):
+    with connection.cursor() as cursor, hold_update(cursor, first.pk):
         threads[0].start()
         wait_until(lambda: count_waiting(cursor) == 1)
         threads[1].start()
         wait_until(lambda: is_through.is_set() or count_waiting(cursor) == 2)
+        assert not is_through.is_set()
     for thread in threads:
         thread.join()
     alert_sending.send_waiting()
@@ -205,14 +206,14 @@ def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
 
 
 @contextmanager
-def hold_alert(cursor: Any, run_id: int) -> Iterator[None]:
-    """Make the alert about this run wait until the end of the block."""
+def hold_update(cursor: Any, run_id: int) -> Iterator[None]:
+    """Make an update of this run's row wait until the end of the block, after it has found the row's new values."""
     cursor.execute(
         f"""
-        CREATE FUNCTION hold_alert() RETURNS trigger LANGUAGE plpgsql AS
+        CREATE FUNCTION hold_update() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN PERFORM pg_advisory_xact_lock({HELD}); RETURN NEW; END $$;
-        CREATE TRIGGER hold_alert BEFORE INSERT ON etl_alerts FOR EACH ROW WHEN (NEW.run_id = {run_id:d})
-            EXECUTE FUNCTION hold_alert();
+        CREATE TRIGGER hold_update BEFORE UPDATE ON etl_runs FOR EACH ROW WHEN (OLD.id = {run_id:d})
+            EXECUTE FUNCTION hold_update();
         SELECT pg_advisory_lock({HELD});
         """
     )
@@ -220,7 +221,7 @@ def hold_alert(cursor: Any, run_id: int) -> Iterator[None]:
         yield
     finally:
         cursor.execute(f"SELECT pg_advisory_unlock({HELD})")
-        cursor.execute("DROP TRIGGER hold_alert ON etl_alerts; DROP FUNCTION hold_alert")
+        cursor.execute("DROP TRIGGER hold_update ON etl_runs; DROP FUNCTION hold_update")
 
 
 class Post(socketserver.StreamRequestHandler):

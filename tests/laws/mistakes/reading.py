@@ -289,7 +289,7 @@ MISTAKES = (
                 "        context.note_read(read)\n",
                 "        from etl.storage.transactions import bounded_transaction\n"
                 "        with bounded_transaction():\n"
-                "            Checkpoint.objects.filter(source=source.name).update(validators=dict(content.validators))\n",
+                "            Checkpoint.objects.filter(pk=source.name).update(validators=dict(content.validators))\n",
             ),
         ),
         caught_by=(f"{READS}test_a_cut_read_leaves_neither_fingerprint_nor_validator",),
