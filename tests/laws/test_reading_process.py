@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -407,17 +408,20 @@ def test_killed_after_each_batch_the_run_gets_through(products: CsvContent, run:
 
 @pytest.mark.parametrize(
     ("source", "loss"),
-    [(reading_sources.Fatal(), "ended with status 3"), (reading_sources.CuttingPipe(), "has closed its pipe")],
+    [
+        (reading_sources.Fatal(), "ended with status 3"),
+        # The process may notice first that it can't write any longer.
+        (reading_sources.CuttingPipe(), "(has closed its pipe|ended with status 1)"),
+    ],
     ids=["ends", "cuts its pipe"],
 )
 def test_where_a_second_reading_process_is_lost_too_the_run_reads_on(
     products: CsvContent, run: FakeRun, source: Source, loss: str
 ) -> None:
     assert prepare(source, products, run) == prepare_here(source, products)
-    assert run.notes == [
-        f"The reading process {loss}. Another one continues.",
-        f"The reading process {loss}. The run reads on without it.",
-    ]
+    first, second = run.notes
+    assert re.fullmatch(rf"The reading process {loss}\. Another one continues\.", first)
+    assert re.fullmatch(rf"The reading process {loss}\. The run reads on without it\.", second)
 
 
 def test_a_run_that_is_over_waits_for_no_frozen_process(products: CsvContent, run: FakeRun) -> None:
