@@ -1,15 +1,27 @@
 """Plans: pages, the change feed and the lookup of a batch go by their indexes."""
 
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from api import record_queries
 from api.record_queries import Condition, Order
-from etl.storage.ledger import _FIND_BY_KEY, UNIFIED
+from etl.records import Breach, Original, Refusal, Stamp
+from etl.storage.ledger import _FIND_BY_KEY, UNIFIED, find_by_key
+from etl.storage.refusals import write_refusals
+from etl.storage.transactions import bounded_transaction
+from etl.vocabulary import BreachCode, SourceKind
 from tests.listed_source import fetch
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+KEYED = re.compile("unnest|original_sha256 = ANY")
+"""The statements that look up many keys at once."""
 
 
 def test_a_deep_page_of_one_source_begins_at_its_key() -> None:
@@ -35,6 +47,49 @@ def test_the_lookup_of_a_batch_does_not_walk_the_change_feed() -> None:
         fetch(_FIND_BY_KEY.format(ledger=UNIFIED), [str(number) for number in range(10_000)], "s")
     plan = [line for (line,) in fetch(f"EXPLAIN {queries.captured_queries[0]['sql']}")]
     assert not [line for line in plan if "unified_records_changes" in line]
+
+
+@pytest.fixture
+def unanalyzed() -> None:
+    """20,000 records and as many refused ones of one source, of which PostgreSQL has no statistics."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO unified_records (source, external_id, name, ingested_at, updated_at, content_hash, sequence,"
+            " raw_id) SELECT 's', number, 'n', now(), now(), '', 1, number FROM generate_series(1, 20000) AS number"
+        )
+        cursor.execute(
+            "INSERT INTO etl_quarantine (source, external_id, run_id, position, line, column_name, code, message,"
+            " original, original_length, original_sha256, status) SELECT 's', number, 1, number, number, '', 'blank',"
+            " '', '', 0, sha256(number::text::bytea), 'open' FROM generate_series(1, 20000) AS number"
+        )
+
+
+def find_few_keys(cursor: Any) -> None:
+    find_by_key(cursor, UNIFIED, "s", [str(number) for number in range(300)])
+
+
+def find_many_keys(cursor: Any) -> None:
+    find_by_key(cursor, UNIFIED, "s", [str(number) for number in range(10_000)])
+
+
+def write_known_refusals(cursor: Any) -> None:
+    breach = Breach(BreachCode.BLANK, "")
+    known = [Refusal(number, number, breach, None, Original.of(b"%d" % number)) for number in range(1, 300)]
+    stamp = Stamp("s", SourceKind.CSV, 1, 1, 1, datetime.now(UTC))
+    assert write_refusals(cursor, known, stamp) == 0
+
+
+@pytest.mark.usefixtures("unanalyzed")
+@pytest.mark.parametrize("ask", [find_few_keys, find_many_keys, write_known_refusals])
+def test_a_batch_looks_up_ids_and_originals_by_their_whole_key(ask: Callable[[Any], None]) -> None:
+    """Without statistics PostgreSQL may find it cheaper to read everything of the source."""
+    with CaptureQueriesContext(connection) as queries, bounded_transaction() as cursor:
+        ask(cursor)
+        asked = [each["sql"] for each in queries.captured_queries if KEYED.search(each["sql"])]
+        plan = [line for (line,) in fetch(f"EXPLAIN {asked[0]}")]
+    conditions = [line for line in plan if "Index Cond" in line and "source = 's'" in line]
+    assert conditions, plan
+    assert all("external_id = " in line or "original_sha256 = ANY" in line for line in conditions), plan
 
 
 def test_the_change_feed_reads_by_its_index() -> None:

@@ -15,24 +15,18 @@ from etl.storage.marks import find_met, is_marked, load_marks
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
-# The join makes PostgreSQL look up each key in the index, with or without statistics. `= ANY (array)` makes it read
-# the source's whole index while the table has no statistics (docs/decisions/0025).
+# LIMIT makes PostgreSQL look up each key in the index. With a plain join or `= ANY (array)` it reads the source's whole
+# index while the table has no statistics, as soon as the keys are few (docs/decisions/0025).
 _FIND_BY_KEY = """
     SELECT stored.external_id, id, encode(content_hash, 'hex'), encode(values_hash, 'hex'), event_timestamp, sequence,
         raw_id, removed_at IS NOT NULL
-    FROM unnest(%s::text[]) AS wanted (external_id)
-    JOIN {ledger} AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
+    FROM unnest(%s::text[]) AS wanted (external_id) CROSS JOIN LATERAL (
+        SELECT * FROM {ledger} WHERE source = %s AND external_id = wanted.external_id LIMIT 1
+    ) AS stored
 """
 _FIND_UNMET = """
     SELECT external_id, id, encode(content_hash || values_hash, 'hex') FROM {ledger}
     WHERE id > %s AND id <= %s AND source = %s AND sequence <= %s AND removed_at IS NULL
-"""
-
-# A condition on `removed_at` would make PostgreSQL expect few rows, and read the source's whole index.
-_FIND_ACCEPTED = """
-    SELECT stored.external_id, stored.id, stored.sequence > %s, stored.removed_at IS NULL
-    FROM unnest(%s::text[]) AS wanted (external_id)
-    JOIN {ledger} AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
 """
 
 WINDOW = 1.25
@@ -146,14 +140,11 @@ def find_accepted(
     ledger: str = UNIFIED,
 ) -> set[str]:
     """Return those of the ids with which this read has accepted a record so far, even one older than the stored one."""
-    if not external_ids:
-        return set()
-    cursor.execute(_FIND_ACCEPTED.format(ledger=ledger), [read_sequence, sorted(set(external_ids)), source])
-    rows = [row[:3] for row in cursor.fetchall() if row[3]]
-    ids = [row_id for _, row_id, _ in rows]
+    present = [row for row in find_by_key(cursor, ledger, source, external_ids).values() if not row[7]]
+    ids = [row[1] for row in present]
     met = find_met(cursor, source, read_number, ids, MarkKind.RECORD)
     met |= find_met(cursor, source, read_number, ids, MarkKind.PRESENT)
-    return {external_id for external_id, row_id, is_written in rows if is_written or row_id in met}
+    return {row[0] for row in present if row[5] > read_sequence or row[1] in met}
 
 
 def find_by_key(cursor: Any, ledger: str, source: str, external_ids: Collection[str]) -> Rows:

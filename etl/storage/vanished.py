@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from etl.records import Stamp
-from etl.storage.ledger import UNIFIED
+from etl.storage.ledger import UNIFIED, find_by_key
 from etl.storage.marks import is_marked, load_marks
 from etl.storage.row_sets import RowSet, list_rows
 from etl.storage.transactions import bounded_transaction
@@ -27,10 +27,6 @@ _LIST_BLOCKS = "SELECT block, bits FROM etl_read_marks WHERE source = %s AND rea
 _FIND_REFUSED = """
     SELECT id, external_id, read_number, CASE WHEN external_id IS NULL THEN payload::text END
     FROM etl_quarantine WHERE source = %s AND id BETWEEN %s AND %s
-"""
-_FIND_IDS = """
-    SELECT id FROM unnest(%s::text[]) AS wanted (external_id)
-    JOIN {ledger} AS stored ON stored.source = %s AND stored.external_id = wanted.external_id
 """
 _COUNT_UNWRITTEN = """
     SELECT count(*) FROM {ledger} WHERE id = ANY(%s) AND source = %s AND sequence <= %s AND removed_at IS NULL
@@ -110,10 +106,9 @@ class Search:
             if row_id in refused
         ]
         excused.unidentified += sum(external_id is None and number == self.read_number for external_id, number in found)
-        identified = sorted({external_id for external_id, _ in found if external_id is not None})
-        if identified:
-            cursor.execute(_FIND_IDS.format(ledger=self.ledger), [identified, self.source])
-            excused.rows.add(row_id for (row_id,) in cursor.fetchall())
+        identified = {external_id for external_id, _ in found if external_id is not None}
+        stored = find_by_key(cursor, self.ledger, self.source, identified)
+        excused.rows.add(row[1] for row in stored.values())
 
     def count_excused(self, excused: Excused) -> int:
         """Return how many of these rows the read has neither written nor marked as accepted."""

@@ -30,8 +30,8 @@ MISTAKES = (
         "etl/storage/vanished.py",
         (
             (
-                "            excused.rows.add(row_id for (row_id,) in cursor.fetchall())\n",
-                "            cursor.fetchall()\n",
+                "        excused.rows.add(row[1] for row in stored.values())\n",
+                "",
             ),
         ),
         caught_by=(

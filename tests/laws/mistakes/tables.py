@@ -11,6 +11,13 @@ models.UniqueConstraint(condition=models.Q(('status', 'running')), fields=('sour
 
 MISTAKES = (
     Mistake(
+        11,
+        "few keys looked up by reading all of the source",
+        "etl/storage/ledger.py",
+        ((" AND external_id = wanted.external_id LIMIT 1\n", " AND external_id = wanted.external_id\n"),),
+        caught_by=("tests/test_plans.py::test_a_batch_looks_up_ids_and_originals_by_their_whole_key[find_few_keys]",),
+    ),
+    Mistake(
         4,
         "counters that need not add up",
         "etl/migrations/0023_reads_and_removals.py",
