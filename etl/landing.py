@@ -61,7 +61,7 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
         stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now)
         if not read.is_begun:
             drop_marks(cursor, claim.source)
-        refused = write_batch(cursor, batch, stamp)
+        refused = write_batch(cursor, batch, stamp, read.first_sequence)
         add_batch(cursor, claim, batch.counters, len(batch.versions), following.cursor or {})
         count_batch(cursor, claim, _describe_growth(batch, refused), following)
 

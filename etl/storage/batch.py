@@ -45,10 +45,10 @@ _UPDATE = """
 """
 
 
-def write_batch(cursor: Any, batch: Batch, stamp: Stamp) -> int:
-    """Write the batch of a read. Returns by how much the source's open quarantine has grown."""
+def write_batch(cursor: Any, batch: Batch, stamp: Stamp, read_sequence: int) -> int:
+    """Write the batch of a read, which began at this sequence. Returns by how much the open quarantine has grown."""
     refusals = batch.judged.refusals
-    late = find_late(cursor, refusals, stamp)
+    late = find_late(cursor, refusals, stamp, read_sequence)
     write_records(cursor, batch, stamp)
     if batch.met:
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)

@@ -48,14 +48,13 @@ _DISCARD = """
 """
 
 
-def find_late(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp) -> set[str]:
-    """Return the ids of refused records with which the read's earlier batches have accepted a record."""
-    external_ids = {refusal.external_id for refusal in refusals if refusal.external_id is not None}
-    if not external_ids:
-        return set()
-    cursor.execute("SELECT read_sequence FROM ingestion_checkpoints WHERE source = %s", [stamp.source])
-    (sequence,) = cursor.fetchone()
-    return find_accepted(cursor, stamp.source, external_ids, read_number=stamp.read_number, read_sequence=sequence)
+def find_late(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, read_sequence: int) -> set[str]:
+    """Return the ids of refused records with which the read's earlier batches have accepted a record.
+
+    `read_sequence` is the source's sequence when the read began.
+    """
+    ids = {refusal.external_id for refusal in refusals if refusal.external_id is not None}
+    return find_accepted(cursor, stamp.source, ids, read_number=stamp.read_number, read_sequence=read_sequence)
 
 
 def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, late: Collection[str] = ()) -> int:

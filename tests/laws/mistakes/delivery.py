@@ -12,6 +12,7 @@ WRITE_FIRST = f"""
         write_batch(
             cursor, batch,
             Stamp(claim.source, source.kind, claim.run_id, read.number, read.batch_number + 1, now),
+            read.first_sequence,
         )
         {COMMIT_NOW}
 """
@@ -36,7 +37,7 @@ MISTAKES = (
                 "following: Read, batch: Batch) -> None:\n    with bounded_transaction(durable=True) as cursor:\n",
                 WRITE_FIRST,
             ),
-            ("        refused = write_batch(cursor, batch, stamp)", "        refused = 0"),
+            ("        refused = write_batch(cursor, batch, stamp, read.first_sequence)", "        refused = 0"),
         ),
         caught_by=(
             f"{DELIVERY}test_an_overtaken_worker_writes_nothing",
