@@ -10,7 +10,6 @@ order ─► claim (epoch) ─► judge the columns and the first records
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from etl import landing, removal
 from etl.change_detection import Batch, classify
@@ -27,10 +26,7 @@ from etl.runs.starting import Started
 from etl.settlement import settle_refused
 from etl.storage.ledger import Lookup
 from etl.storage.reads import find_former, find_verdict
-from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
             _end_unchanged(source, started, fingerprint, validators, context)
             return
         context.note_read(read)
-        former = _ask(context, lambda: find_former(source.name, checkpoint.accepted_read))
+        former = context.retry(lambda: find_former(source.name, checkpoint.accepted_read))
         start = judge_start(source, content, former) if not read.is_begun else Start()
         if start.verdict:
             _end_read(source, started, content, replace(read, seen=start.seen), start.verdict, context, start.refusals)
@@ -139,7 +135,7 @@ def _end_unchanged(
     number = checkpoint.accepted_read if is_stored else checkpoint.judged_read
     verdict: Verdict = ()
     if not is_stored or source.gates.fresh_within is not None:
-        passed = _ask(context, lambda: find_verdict(source.name, number))
+        passed = context.retry(lambda: find_verdict(source.name, number))
         verdict = judge_age(source.gates, passed.age) if is_stored else passed.verdict
     end = UnchangedEnd(fingerprint, validators if is_stored else checkpoint.validators, is_stored=is_stored)
     end_run(started, context, ending.judged(verdict, 0, is_unchanged=True), end)
@@ -149,10 +145,7 @@ def end_run(
     started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | UnchangedEnd | None = None
 ) -> None:
     """Close the claimed run, and retry after a transient error. Raises Overtaken or LeaseLost."""
-    with context.shield():
-        for attempt in retry_transient(context.wait):
-            with attempt:
-                ending.end(started.claim, how, read_end=read_end)
+    context.retry(lambda: ending.end(started.claim, how, read_end=read_end))
 
 
 def _choose_opening(source: Source, started: Started) -> Opening:
@@ -177,15 +170,6 @@ def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
 
 def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:
     """Compare the batch's accepted records with the stored ones, and write its lines."""
-    batch = classify(judged, _ask(context, lambda: lookup.find(judged)))
+    batch = classify(judged, context.retry(lambda: lookup.find(judged)))
     _ = batch.lines  # before the fence: a reading process may have to write them
     return batch
-
-
-def _ask(context: RunContext, find: Callable[[], Found]) -> Found:
-    """Ask the database, again after a transient error."""
-    with context.shield():
-        for attempt in retry_transient(context.wait):
-            with attempt:
-                found = find()
-    return found

@@ -7,11 +7,9 @@ finished read ─► count what it lacked (gates judge the number) ─► for ea
 """
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
-from typing import TypeVar
 
 from etl import landing
 from etl.conf import conf
@@ -19,11 +17,8 @@ from etl.fence.reads import Read
 from etl.readers.source import Source
 from etl.runs.starting import Started
 from etl.storage.row_sets import RowSet
-from etl.storage.transactions import retry_transient
 from etl.storage.vanished import START, Excused, Place, Search
 from etl.supervision.run_context import RunContext
-
-Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +52,11 @@ def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
     nothing is scanned if refused and outdated records explain the difference.
     """
     search = Search(source.name, read.number, read.first_sequence, partial(_identify, source))
-    present, new = _retry(context, search.count_present)
+    present, new = context.retry(search.count_present)
     if read.met == present:
         return Vanished(present, new)
-    excused = _retry(context, search.find_excused)
-    if present - read.met == _retry(context, partial(search.count_excused, excused)):
+    excused = context.retry(search.find_excused)
+    if present - read.met == context.retry(partial(search.count_excused, excused)):
         return Vanished(present, new)
     return Vanished(present, new, _scan(search, excused, context), excused.unidentified)
 
@@ -75,18 +70,10 @@ def _scan(search: Search, excused: Excused, context: RunContext) -> RowSet:
     rows = RowSet()
     place: Place | None = START
     while place is not None:
-        found, place = _retry(context, partial(search.find_vanished, excused, place))
+        found, place = context.retry(partial(search.find_vanished, excused, place))
         rows.add(found)
         context.raise_if_over()
     return rows
-
-
-def _retry(context: RunContext, find: Callable[[], Found]) -> Found:
-    with context.shield():
-        for attempt in retry_transient(context.wait):
-            with attempt:
-                found = find()
-    return found
 
 
 def remove_vanished(started: Started, source: Source, read: Read, vanished: Vanished, context: RunContext) -> Read:

@@ -29,7 +29,6 @@ from etl.storage.ledger import find_stored
 from etl.storage.marks import find_met_refusals
 from etl.storage.refusal_selection import Selection
 from etl.storage.refusals import Place, filter_replayable, find_coming, load_replayable
-from etl.storage.transactions import retry_transient
 from etl.supervision.run_context import RunContext
 
 
@@ -41,7 +40,7 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     selection = options.selection or Selection(everything=True)
     place = Place(**run.cursor_after) if run.cursor_after else None
     batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined
-    total = _count(source, selection, context)
+    total = context.retry(lambda: filter_replayable(selection, source.name, source.digest()).count())
     while page := _prepare(source, checkpoint, selection, place, context):
         if not _land(started, source, page, batch_number, options.user, context):
             continue
@@ -51,14 +50,6 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
         quarantined += page.batch.counters.quarantined
         report(Progress(seen, min(1, seen / total)))
     end_run(started, context, ending.choose_plain_ending(quarantined))
-
-
-def _count(source: Source, selection: Selection, context: RunContext) -> int:
-    with context.shield():
-        for attempt in retry_transient(context.wait):
-            with attempt:
-                total = filter_replayable(selection, source.name, source.digest()).count()
-    return total
 
 
 def _land(
@@ -85,11 +76,7 @@ def _prepare(
     source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None, context: RunContext
 ) -> Page | None:
     """Return the next rows, judged by today's contract and compared with the stored records; None at the end."""
-    with context.shield():
-        for attempt in retry_transient(context.wait):
-            with attempt:
-                page = _load_page(source, checkpoint, selection, after)
-    return page
+    return context.retry(lambda: _load_page(source, checkpoint, selection, after))
 
 
 def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None) -> Page | None:

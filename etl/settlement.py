@@ -15,7 +15,7 @@ from etl.fence.reads import Read
 from etl.readers.source import Source
 from etl.runs.starting import Started
 from etl.storage.refusal_states import Changes, Finished, change_met, change_open, write_changes
-from etl.storage.transactions import bounded_transaction, retry_transient
+from etl.storage.transactions import bounded_transaction
 from etl.supervision.run_context import RunContext
 
 PAGE = 10_000
@@ -34,10 +34,7 @@ def settle_refused(started: Started, source: Source, read: Read, context: RunCon
         return read
     finished = Finished(source.name, read.number, read.first_sequence, is_whole=is_whole)
     for changes in _list_changes(finished, context):
-        with context.shield():
-            for attempt in retry_transient(context.wait):
-                with attempt:
-                    _commit(started.claim, read, changes)
+        context.retry(partial(_commit, started.claim, read, changes))
         read = replace(read, batch_number=read.batch_number + 1)
         context.note_batch()
     return read
@@ -49,18 +46,15 @@ def _list_changes(finished: Finished, context: RunContext) -> Iterator[Changes]:
     for look, first in ((look_at_open, 0), (change_met, -1)):
         after: int | None = first
         while after is not None:
-            changes, after = _look(look, finished, after, context)
+            changes, after = context.retry(partial(_look, look, finished, after))
             if changes:
                 yield changes
 
 
-def _look(look: _Look, finished: Finished, after: int, context: RunContext) -> tuple[Changes, int | None]:
-    with context.shield():
-        for attempt in retry_transient(context.wait):
-            # In a transaction only for its settings: the fenced one changes the rows that still have their status.
-            with attempt, bounded_transaction() as cursor:
-                found = look(cursor, finished, after)
-    return found
+def _look(look: _Look, finished: Finished, after: int) -> tuple[Changes, int | None]:
+    # In a transaction only for its settings: the fenced one changes the rows that still have their status.
+    with bounded_transaction() as cursor:
+        return look(cursor, finished, after)
 
 
 def _commit(claim: Claim, read: Read, changes: Changes) -> None:

@@ -1,16 +1,21 @@
 """The context in which a run reads: its waits end early when the run must stop, and events go to its event log."""
 
 import logging
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import TypeVar
 
 from etl.fence.reads import Read
 from etl.http import rate_limits
 from etl.runs.events import add_event
+from etl.storage.transactions import retry_transient
 from etl.supervision.lease import Lease
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import EventKind
 
 logger = logging.getLogger(__name__)
+
+Done = TypeVar("Done")
 
 MAX_WAIT_SECONDS = 60
 """The longest time that a run in a terminal waits for its source before it fails."""
@@ -47,6 +52,14 @@ class RunContext:
     def shield(self) -> AbstractContextManager[None]:
         """Let the block finish before an interruption is raised."""
         return self.interruption.shield()
+
+    def retry(self, step: Callable[[], Done]) -> Done:
+        """Return what a step with the database gives. An interruption waits for it; a transient error repeats it."""
+        with self.shield():
+            for attempt in retry_transient(self.wait):
+                with attempt:
+                    done = step()
+        return done
 
     def note_batch(self) -> None:
         """Note that a batch has landed. Raises if the run or its task has to end between two batches."""
