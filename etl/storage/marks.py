@@ -1,6 +1,6 @@
 """Marks the unified and quarantine rows that a source's last read has found, as bitmaps of their ids."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from etl.storage.transactions import bounded_transaction
@@ -36,18 +36,14 @@ def load_block_after(
     found = cursor.fetchone()
     if found is None:
         return None
-    block, bits = found[0], bytearray(found[1])
-    first = block * MARK_BLOCK_BITS
-    return block, [first + 8 * n + bit for n, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1]
+    block, bits = found
+    return block, list_rows(block, bytearray(bits))
 
 
 def mark_met(cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.RECORD) -> None:
     """Mark these rows of the kind's table as found by the read, so that this is known after a crash."""
     blocks = load_marks(cursor, source, read_number, kind, rows)
-    for row_id in rows:
-        block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
-        place = row_id % MARK_BLOCK_BITS
-        block[place >> 3] |= 1 << (place & 7)
+    add_rows(blocks, rows)
     for number in sorted(blocks):
         cursor.execute(
             "INSERT INTO etl_read_marks (source, read_number, kind, block, bits) VALUES (%s, %s, %s, %s, %s)"
@@ -77,6 +73,20 @@ def load_marks(cursor: Any, source: str, read_number: int, kind: MarkKind, rows:
         [source, read_number, kind, blocks],
     )
     return {block: bytearray(bits) for block, bits in cursor.fetchall()}
+
+
+def add_rows(blocks: dict[int, bytearray], rows: Iterable[int]) -> None:
+    """Set the bits of these rows."""
+    for row_id in rows:
+        block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
+        place = row_id % MARK_BLOCK_BITS
+        block[place >> 3] |= 1 << (place & 7)
+
+
+def list_rows(block: int, bits: Iterable[int]) -> list[int]:
+    """Return the rows of one block, in order."""
+    first = block * MARK_BLOCK_BITS
+    return [first + 8 * n + bit for n, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1]
 
 
 def is_marked(marks: dict[int, bytearray], row_id: int) -> bool:

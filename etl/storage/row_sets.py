@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from etl.storage.marks import MARK_BLOCK_BITS, is_marked
+from etl.storage.marks import MARK_BLOCK_BITS, add_rows, is_marked, list_rows
 
 
 class RowSet:
@@ -16,10 +16,7 @@ class RowSet:
 
     def add(self, rows: Iterable[int]) -> None:
         """Add these rows."""
-        for row_id in rows:
-            block = self.blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
-            place = row_id % MARK_BLOCK_BITS
-            block[place >> 3] |= 1 << (place & 7)
+        add_rows(self.blocks, rows)
 
     def add_blocks(self, blocks: Mapping[int, bytes | bytearray]) -> None:
         """Add all rows that these blocks of marks have."""
@@ -37,11 +34,3 @@ class RowSet:
     def __iter__(self) -> Iterator[int]:
         for number in sorted(self.blocks):
             yield from list_rows(number, self.blocks[number])
-
-
-def list_rows(block: int, bits: bytes | bytearray) -> list[int]:
-    """Return the rows of one block, in order."""
-    first = block * MARK_BLOCK_BITS
-    return [
-        first + (index << 3) + bit for index, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1
-    ]

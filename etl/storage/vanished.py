@@ -6,8 +6,8 @@ from typing import Any
 
 from etl.records import Stamp
 from etl.storage.ledger import UNIFIED, find_by_key
-from etl.storage.marks import is_marked, load_marks
-from etl.storage.row_sets import RowSet, list_rows
+from etl.storage.marks import is_marked, list_rows, load_marks
+from etl.storage.row_sets import RowSet
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
