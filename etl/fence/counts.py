@@ -17,16 +17,8 @@ _REPAIR_COUNTS = """
 """
 
 
-def count_discarded(cursor: Any, source: str, count: int) -> None:
-    """Lower the count of open refused records by `count`, in the transaction that resolves them."""
-    cursor.execute(
-        "UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count - %s WHERE source = %s",
-        [count, source],
-    )
-
-
-def count_refused(cursor: Any, source: str, count: int) -> None:
-    """Raise the count of open refused records by `count`, in the transaction that ends their read."""
+def count_opened(cursor: Any, source: str, count: int) -> None:
+    """Raise the count of open refused records by `count`, or lower it by -`count`, in the transaction that does it."""
     cursor.execute(
         "UPDATE ingestion_checkpoints SET open_quarantine_count = open_quarantine_count + %s WHERE source = %s",
         [count, source],

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from etl import messages
 from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
-from etl.fence.counts import count_discarded
+from etl.fence.counts import count_opened
 from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
 from etl.models import QuarantinedRecord, Run
 from etl.runs import orders
@@ -144,7 +144,7 @@ def _discard_page(selection: Selection, source: str, user_id: int | None) -> int
     # Locks the checkpoint first, like every batch, so no replay is in the middle of these rows.
     with lock_checkpoint(source, attempts=PATIENT_ATTEMPTS) as cursor:
         discarded = discard_open(cursor, selection, source, user_id=user_id, most=DISCARD_ROWS)
-        count_discarded(cursor, source, discarded)
+        count_opened(cursor, source, -discarded)
         return discarded
 
 

@@ -11,7 +11,7 @@ from etl.clock import NOW, from_now, read_clock
 from etl.drift import Shape, describe_changes
 from etl.fence import claims
 from etl.fence.claims import Claim
-from etl.fence.counts import count_refused
+from etl.fence.counts import count_opened
 from etl.fence.reads import ReadEnd, UnchangedEnd, end_read, end_unchanged
 from etl.gates import Verdict, choose_status
 from etl.models import Run
@@ -182,13 +182,14 @@ def _describe_read(end: ReadEnd) -> EndedRead:
         seen=read.seen,
         quarantined=read.quarantined + kept,
         met=read.met,
+        removed=read.removed,
     )
 
 
 def _write_refusals(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
     """Keep the first refused records of a read that failed before its first batch."""
     stamp = Stamp(claim.source, read_end.kind, claim.run_id, read_end.read.number, 0, read_clock())
-    count_refused(cursor, claim.source, write_refusals(cursor, read_end.refusals, stamp))
+    count_opened(cursor, claim.source, write_refusals(cursor, read_end.refusals, stamp))
     add_batch(cursor, claim, Counters(quarantined=len(read_end.refusals)), 0, {})
 
 

@@ -13,15 +13,13 @@ from etl.models import JudgedRead
 from etl.storage.snapshots import find_fields
 from etl.vocabulary import ReadOutcome
 
-# A read that landed no batch began with its run. Removed records are counted on the runs that removed them.
+# A read that landed no batch began with its run.
 _WRITE = """
     INSERT INTO etl_reads (source, number, run_id, content, fingerprint, is_proven, is_whole, is_complete, outcome,
         verdict, seen, quarantined, met, removed, begun_at, ended_at)
     SELECT %(source)s, %(number)s, run.id, %(content)s, %(fingerprint)s, %(is_proven)s, %(is_whole)s, %(is_complete)s,
-        %(outcome)s, %(verdict)s, %(seen)s, %(quarantined)s, %(met)s, run.removed + (
-            SELECT coalesce(sum(former.removed), 0) FROM etl_runs AS former
-            WHERE former.source = kept.source AND former.finished_at >= kept.read_begun_at
-        ), coalesce(read_begun_at, run.started_at), clock_timestamp()
+        %(outcome)s, %(verdict)s, %(seen)s, %(quarantined)s, %(met)s, %(removed)s,
+        coalesce(read_begun_at, run.started_at), clock_timestamp()
     FROM etl_runs AS run, ingestion_checkpoints AS kept
     WHERE run.id = %(run_id)s AND kept.source = %(source)s
 """
@@ -50,6 +48,7 @@ class EndedRead:
     seen: int
     quarantined: int
     met: int
+    removed: int
 
 
 def write_read(cursor: Any, source: str, run_id: int, ended: EndedRead) -> None:

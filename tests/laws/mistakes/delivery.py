@@ -50,7 +50,7 @@ MISTAKES = (
         "etl",
         tuple(
             before(f"        {count}(cursor, ", f"        {COMMIT_NOW}\n")
-            for count in ("count_batch", "count_page", "count_discarded", "count_settled")
+            for count in ("count_batch", "count_page", "count_opened", "count_settled")
         ),
         caught_by=tuple(f"{WHOLE}[{act}]" for act in ("ingest", "replay", "discard", "settle")),
     ),
