@@ -110,11 +110,7 @@ def judge_read(gates: Gates, figures: Figures, baseline: Baseline | None) -> Ver
     """Return the verdict on a finished read."""
     if baseline is not None and baseline.overrules(figures.content):
         return ()
-    return sort_verdict(_find_failures(gates, figures, baseline if figures.is_whole else None))
-
-
-def sort_verdict(failures: Sequence[GateFailure]) -> Verdict:
-    """Order the failures, the gravest first."""
+    failures = _find_failures(gates, figures, baseline if figures.is_whole else None)
     return tuple(sorted(failures, key=lambda failure: (*FAILING, *HOLDING).index(failure.gate)))
 
 

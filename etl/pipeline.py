@@ -5,7 +5,8 @@ order ─► claim (epoch) ─► judge the columns and the first records
                             BEGIN  checkpoint: compare-and-set, or write nothing
                                    raw ─► unified ─► marks ─► quarantine ─► counters, shape so far
                             COMMIT
-         ─► verdict on the read ─► close the run with verdict and drift, release the source
+         ─► verdict on the read ─► settle refused records, remove what vanished, in batches with the same fence
+         ─► close the run with verdict and drift, release the source
 """
 
 from collections.abc import Callable, Mapping, Sequence
