@@ -27,6 +27,12 @@ _COLUMNS = (
     *("id", "source", "run_id", "read_number", "status", "created_at", "updated_at", "position", "line"),
     *("external_id", "column_name", "code", "message", "payload", "original", "original_length", "original_sha256"),
 )
+# LIMIT makes PostgreSQL look up each original in the index, with or without statistics (docs/decisions/0025).
+_FIND_BY_ORIGINAL = """
+    SELECT wanted.sha256, known.id FROM unnest(%s::bytea[]) AS wanted (sha256) CROSS JOIN LATERAL (
+        SELECT id FROM etl_quarantine WHERE source = %s AND original_sha256 = wanted.sha256 LIMIT 1
+    ) AS known
+"""
 # A record that was already stored keeps the raw record that it became when it landed earlier, if it did.
 _SETTLE_LANDED = """
     UPDATE etl_quarantine AS kept
@@ -66,10 +72,7 @@ def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, late:
     first = {refusal.original.sha256: refusal for refusal in reversed(refusals)}
     if not first:
         return 0
-    cursor.execute(
-        "SELECT original_sha256, id FROM etl_quarantine WHERE source = %s AND original_sha256 = ANY(%s)",
-        [source, sorted(first)],
-    )
+    cursor.execute(_FIND_BY_ORIGINAL, [sorted(first), source])
     ids = {bytes(sha256): row_id for sha256, row_id in cursor.fetchall()}
     added = sorted((first[sha256] for sha256 in first.keys() - ids.keys()), key=lambda refusal: refusal.position)
     new_ids = _draw_ids(cursor, len(added))
