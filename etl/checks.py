@@ -12,7 +12,7 @@ from etl.conf import conf, list_settings
 from etl.contracts.contract import Contract, Field
 from etl.contracts.field_type import FieldType
 from etl.http.webhooks import parse_webhook
-from etl.readers.json_http import Whole
+from etl.readers.http_content import Whole
 from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
 

@@ -1,65 +1,24 @@
 """Reads CSV files, a header and then records: in columns, or one by one where a record needs a closer look."""
 
 import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import ClassVar
 
-from etl.conf import find_base
-from etl.contracts.forms import FILE_FORM
 from etl.exceptions import SourceError
-from etl.local_copy import LocalCopy, copy_file, find_change
-from etl.read_context import ReadContext
+from etl.local_copy import LocalCopy
 from etl.readers import content
-from etl.readers.content import Content, Opening
 from etl.readers.csv_bulk import Run, read_run
-from etl.readers.csv_lines import Lines, encode, read_items
+from etl.readers.csv_lines import Lines, read_items
 from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.readers.single_records import SLICE_RECORDS, cut
-from etl.readers.source import Source
-from etl.records import Chunk, Cursor, Record, Refusal, Slice, StoredRefusal
-from etl.vocabulary import SourceKind
+from etl.records import Chunk, Cursor, Record, Refusal, Slice
 
 BLOCK_BYTES = 256 << 10
 """Lines that are read together have at most this size: less than any record that is refused for its length."""
 
 FEW_LINES = 32
 """Number of lines that are read together after a record that had to be read by itself; it doubles with each success."""
-
-
-class CsvSource(Source):
-    """A CSV file (UTF-8, comma, RFC 4180 quotes, a header in its first line) at `path`.
-
-    A relative path starts from the project's folder. Raw records are kept in `raw_csv_data`.
-    """
-
-    kind = SourceKind.CSV
-    form = FILE_FORM
-    path: ClassVar[str]
-
-    @property
-    def location(self) -> str:
-        return str(find_base() / self.path)
-
-    @contextmanager
-    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
-        with copy_file(Path(self.location)) as copy:
-            yield CsvContent(copy, self.location)
-
-    def find_change(self) -> datetime | None:
-        return find_change(Path(self.location))
-
-    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
-        """Revive a record from its columns; None for a row of too few or too many, whose column names are unknown."""
-        values = json.loads(stored.payload) if stored.payload is not None else None
-        if not isinstance(values, dict):
-            return None
-        return Record(stored.position, stored.line, values, encode(values), stored.original or b"")
 
 
 @dataclass(slots=True)

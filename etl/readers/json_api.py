@@ -8,8 +8,8 @@ from etl.http.addresses import hide_secrets
 from etl.http.request import Request
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from etl.readers.json_http import Whole, open_json
-from etl.readers.json_records import revive
+from etl.readers.http_content import Whole, open_remote
+from etl.readers.json_dialect import Json
 from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
@@ -24,6 +24,7 @@ class JsonApiSource(Source):
     """
 
     kind = SourceKind.API
+    dialect: ClassVar[Json] = Json(must_be_array=True)
     base_url: ClassVar[str]
     endpoint: ClassVar[str] = ""
     rate_limit: ClassVar[str] = ""
@@ -44,8 +45,8 @@ class JsonApiSource(Source):
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         request = Request(self.url, self.headers, self.rate_limit, tuple(self.secrets))
-        with open_json(self, request, opening, context, whole=self.whole, must_be_array=True) as content:
+        with open_remote(self, self.dialect, request, opening, context, whole=self.whole) as content:
             yield content
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
-        return revive(stored)
+        return self.dialect.revive(stored)

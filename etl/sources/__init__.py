@@ -9,9 +9,9 @@ from etl.contracts.numbers import PositiveDecimal, PositiveInt
 from etl.contracts.texts import NonBlank, Text
 from etl.contracts.times import Date, ZonedTime
 from etl.gates import Gates
-from etl.readers.csv_file import CsvSource
+from etl.readers.csv_dialect import CsvSource
 from etl.readers.json_api import JsonApiSource
-from etl.readers.json_lines import JsonLinesSource
+from etl.readers.json_dialect import JsonLinesSource
 from etl.readers.source import Source, lower, secret, setting
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode

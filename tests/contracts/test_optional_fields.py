@@ -10,7 +10,7 @@ from etl.checks import check_sources
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import Number
 from etl.contracts.forms import FILE_FORM, JSON_FORM, Form
-from etl.readers.csv_file import CsvSource
+from etl.readers.csv_dialect import CsvSource
 from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
 from etl.sources import Date, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower

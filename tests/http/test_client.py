@@ -27,7 +27,7 @@ from etl.http.client import open_body
 from etl.http.request import Request
 from etl.readers.content import Opening
 from etl.readers.json_api import JsonApiSource
-from etl.readers.json_lines import JsonLinesSource
+from etl.readers.json_dialect import JsonLinesSource
 from etl.readers.json_records import looks_cut
 from etl.sources.coingecko import Coin
 from etl.vocabulary import Reason

@@ -15,7 +15,7 @@ from etl.exceptions import SourceError
 from etl.http.masking import mask
 from etl.http.request import Request
 from etl.readers.content import Opening
-from etl.readers.json_lines import JsonLinesSource
+from etl.readers.json_dialect import JsonLinesSource
 from etl.readers.source import Source
 from etl.sources import JsonApiSource, secret
 from tests.fakes import RecordingContext

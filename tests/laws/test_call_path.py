@@ -38,7 +38,7 @@ def find_child(code: CodeType) -> str | None:
 
 
 def find_caller(frame: FrameType) -> CodeType | None:
-    """The nearest caller in `etl`. A step that `RunContext.retry` repeats is called by the function that hands it over."""
+    """The nearest caller in `etl`. A step that `RunContext.retry` repeats has the caller of `retry` as its own."""
     caller = frame.f_back
     while caller is not None and (find_child(caller.f_code) is None or caller.f_code is RunContext.retry.__code__):
         caller = caller.f_back

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 from etl.exceptions import SourceError, TransientSourceError
 from etl.local_copy import COPY_ATTEMPTS, copy_file
 from etl.readers.content import MAX_RECORD_BYTES, Opening
-from etl.readers.csv_file import CsvContent, CsvSource
+from etl.readers.csv_dialect import CsvSource
+from etl.readers.csv_file import CsvContent
 from etl.records import ORIGINAL_BYTES, Original, Record, Refusal
 from etl.vocabulary import BreachCode
 from tests.factories import hold, read_items

@@ -11,8 +11,8 @@ import pytest
 
 from etl.exceptions import SourceError
 from etl.readers.content import Opening
-from etl.readers.csv_file import CsvSource
-from etl.readers.json_lines import JsonLinesSource
+from etl.readers.csv_dialect import CsvSource
+from etl.readers.json_dialect import JsonLinesSource
 from etl.readers.lookalikes import describe_lookalike, describe_not_json
 from etl.records import Record, Refusal
 from etl.sources.coingecko import Coin

@@ -237,7 +237,7 @@ MISTAKES = (
     Mistake(
         12,
         "lines accepted without a proof of their end",
-        "etl/readers/json_http.py",
+        "etl/readers/http_content.py",
         (('    if not is_proven and whole == "proven":\n', "    if False:\n"),),
         caught_by=(f"{PROOF}test_lines_without_a_proof_of_their_end_fail_each_run_and_land_nothing",),
     ),

@@ -12,7 +12,7 @@ import pytest
 from etl.exceptions import SourceError, TransientSourceError
 from etl.readers.content import Content, Opening
 from etl.readers.json_api import JsonApiSource
-from etl.readers.json_lines import JsonLinesSource
+from etl.readers.json_dialect import JsonLinesSource
 from etl.records import Record, Refusal
 from etl.sources.coingecko import Coin
 from etl.vocabulary import Reason

@@ -1,0 +1,84 @@
+"""A source whose content is a file: at a path or at an http(s) address, in the format that its dialect says."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from etl.conf import find_base
+from etl.contracts.forms import Form
+from etl.http.addresses import hide_secrets
+from etl.http.request import Request
+from etl.local_copy import LocalCopy, copy_file, find_change
+from etl.read_context import ReadContext
+from etl.readers.content import Content, Opening
+from etl.readers.http_content import Whole, open_remote
+from etl.readers.source import Source
+from etl.records import Record, Refusal, StoredRefusal
+from etl.vocabulary import SourceKind
+
+
+class Dialect(Protocol):
+    """The format of a file: how to read its records, and how its values are written. Instances don't change."""
+
+    @property
+    def kind(self) -> SourceKind:
+        """Which table keeps the raw records."""
+
+    @property
+    def form(self) -> Form:
+        """How the values are written."""
+
+    def open(
+        self, copy: LocalCopy, source: Source, *, validators: Mapping[str, str] | None = None, is_proven: bool = True
+    ) -> Content:
+        """Return the content of this copy. Raises SourceError if it is of another format."""
+
+    def looks_cut(self, copy: LocalCopy) -> bool:
+        """Whether the content ends in the middle, so that it is worth asking the server again."""
+
+    def proves_end(self, copy: LocalCopy) -> bool:
+        """Whether the content itself shows that it is complete."""
+
+    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
+        """Read a refused record again for a replay; None if too little of it was kept."""
+
+
+class FileSource(Source):
+    """A file in a `dialect` at `path`: a path (relative to the project's folder) or an http(s) address.
+
+    With `whole = "unproven"` it accepts a body whose end nothing proves.
+    """
+
+    path: ClassVar[str]
+    dialect: ClassVar[Dialect]
+    whole: ClassVar[Whole] = "proven"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "dialect" in vars(cls):
+            cls.kind, cls.form = cls.dialect.kind, cls.dialect.form
+
+    @property
+    def location(self) -> str:
+        return hide_secrets(self.path, self.secrets) if self._is_remote() else str(find_base() / self.path)
+
+    def _is_remote(self) -> bool:
+        return self.path.lower().startswith(("http://", "https://"))
+
+    @contextmanager
+    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        if not self._is_remote():
+            with copy_file(Path(self.location)) as copy:
+                yield self.dialect.open(copy, self)
+            return
+        request = Request(self.path, secrets=tuple(self.secrets))
+        with open_remote(self, self.dialect, request, opening, context, whole=self.whole) as content:
+            yield content
+
+    def find_change(self) -> datetime | None:
+        return None if self._is_remote() else find_change(Path(self.location))
+
+    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
+        return self.dialect.revive(stored)

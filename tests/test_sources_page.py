@@ -1,0 +1,50 @@
+"""docs/sources.md: each example does what the page says."""
+
+import doctest
+import re
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+
+from etl.judgement import Judge
+from etl.readers.file_source import FileSource
+from etl.records import Accepted, Refusal
+from tests.factories import hold
+from tests.processes import ROOT
+
+PAGE = (ROOT / "docs" / "sources.md").read_text()
+BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def judge(kind: type[FileSource], text: str | bytes) -> list[dict[str, Any] | str]:
+    """Return each record's unified fields, or its refusal, as a run would judge this content."""
+    source, content = kind(), text.encode() if isinstance(text, str) else text
+    chunks = source.dialect.open(hold(content), source).read(None, 10_000)
+    return [_show(item) for chunk in chunks for item in Judge(source).judge(chunk.items)]
+
+
+def _show(item: Accepted | Refusal) -> dict[str, Any] | str:
+    if isinstance(item, Refusal):
+        return f"line {item.line}: {item.breach.message} ({item.breach.code})"
+    return {name: value for name, value in asdict(item.unified).items() if value is not None}
+
+
+def list_sections() -> list[str]:
+    """Return the page by headings of the second level; names of the first section hold in all."""
+    return re.split(r"^## ", PAGE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize("section", list_sections(), ids=lambda section: section.partition("\n")[0])
+def test_each_example_does_what_the_page_says(section: str) -> None:
+    names: dict[str, Any] = {"__name__": "page", "judge": judge}
+    for language, text in BLOCK.findall(list_sections()[0].replace("pycon", "skipped") + section):
+        if language == "python":
+            exec(text, names)
+            continue
+        report: list[str] = []
+        runner = doctest.DocTestRunner()
+        example = doctest.DocTestParser().get_doctest(text, names, section.partition("\n")[0], "sources.md", 0)
+        runner.run(example, out=report.append, clear_globs=False)
+        names |= example.globs
+        assert not runner.failures, "".join(report)
