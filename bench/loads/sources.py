@@ -6,11 +6,13 @@ from typing import Any
 from etl.sources import (
     Contract,
     CsvSource,
+    Date,
     JsonApiSource,
     JsonLinesSource,
     NonBlank,
     PositiveDecimal,
     PositiveInt,
+    Text,
     ZonedTime,
     lower,
 )
@@ -68,10 +70,9 @@ class RoughRecord(Contract):
     amount: PositiveDecimal
     currency: NonBlank
     updated_at: ZonedTime
-    # When etl.sources has Date and Text, import them and add these fields:
-    # released: Date
-    # note: Text | None
-    # supplier: Text | None
+    released: Date
+    note: Text | None
+    supplier: Text | None
 
 
 class Rough(CsvSource):
