@@ -30,13 +30,14 @@ class Done:
 
 
 class Peak:
-    """The largest sum of the PSS of a process and its descendants so far, in MiB."""
+    """The largest sum of the PSS of a process and its descendants so far, in MiB; the process itself may not count."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, counts_parent: bool = True) -> None:
         self.mib = 0.0
+        self.skipped = 0 if counts_parent else 1
 
     def sample(self, pid: int) -> None:
-        self.mib = max(self.mib, sum(_read_pss(each) for each in list_tree(pid)) / 1024)
+        self.mib = max(self.mib, sum(map(_read_pss, list_tree(pid)[self.skipped :])) / 1024)
 
 
 def list_tree(pid: int) -> list[int]:
@@ -69,9 +70,9 @@ def read_tree_cpu(pid: int) -> float:
 
 
 @contextmanager
-def sampling(pid: int) -> Iterator[Peak]:
+def sampling(pid: int, *, counts_parent: bool = True) -> Iterator[Peak]:
     """Sample the process's memory in a thread."""
-    peak, ended = Peak(), threading.Event()
+    peak, ended = Peak(counts_parent=counts_parent), threading.Event()
 
     def sample() -> None:
         while not ended.wait(SAMPLE_SECONDS):
