@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO
@@ -21,10 +22,11 @@ from etl.http.addresses import find_host, hide_secrets
 from etl.http.connections import GuardedAdapter
 from etl.http.decoding import ACCEPTED, CutStream, WrongEncoding, decode, list_encodings
 from etl.http.excerpts import EXCERPT_BYTES, make_excerpt
+from etl.http.limits import find_wait, is_retried
 from etl.http.next_pages import find_next_link, report_more_pages
 from etl.http.peers import Peers
 from etl.http.request import Body, Request
-from etl.http.retries import RETRIED_STATUSES, AttemptFailed
+from etl.http.retries import AttemptFailed
 from etl.local_copy import LocalCopy
 from etl.socket_deadlines import Deadline, set_deadline
 from etl.vocabulary import Reason
@@ -145,8 +147,9 @@ def _show(text: str, request: Request) -> str:
 def _refuse_bad_status(response: requests.Response, request: Request, *, is_conditional: bool) -> None:
     status = response.status_code
     line = f"{status} {_show(_decode(str(response.reason or '')), request)}".strip()
-    if status in RETRIED_STATUSES:
-        raise AttemptFailed(line, response.headers.get("Retry-After"), _read_excerpt(response, request))
+    if is_retried(status, response.headers):
+        wait = find_wait(status, response.headers, datetime.now(UTC))
+        raise AttemptFailed(line, wait, _read_excerpt(response, request))
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
         excerpt = _read_excerpt(response, request)
         answer = f"{line}: {excerpt}" if excerpt else line

@@ -48,11 +48,10 @@ def _get_with_retries(
                 raise AttemptFailed("the body is truncated")
             return body
         except AttemptFailed as failure:
-            requested = retry.parse_retry_after(failure.retry_after or "")
-            if requested > min(context.max_wait_seconds, budget.left):
-                raise describe_long_wait(requested, failure, request) from None
+            if failure.wait > min(context.max_wait_seconds, budget.left):
+                raise describe_long_wait(failure.wait, failure, request) from None
             retry = retry.after(failure, request)
-            seconds = max(requested, retry.get_backoff_time())
+            seconds = max(failure.wait, retry.get_backoff_time())
             budget.refuse_if_short(seconds, failure, request)
             context.note_retry(f"Retrying ({retry.number}/{retry.most}) after {seconds:.2f}s due to: {failure}")
             context.wait(seconds)

@@ -1,5 +1,6 @@
 """Connections of one attempt: to checked addresses only, and shut down at the deadline, directly or through a proxy."""
 
+import http.client
 import queue
 import socket
 import threading
@@ -16,6 +17,8 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from etl.http.addresses import find_host
 from etl.http.peers import Peers, read_address
 from etl.socket_deadlines import Deadline
+
+MOST_INTERIM_RESPONSES = 100
 
 AddressInfo = tuple[Any, ...]
 """What getaddrinfo returns: family, type, protocol, canonical name, address."""
@@ -91,14 +94,31 @@ class _Guarded:
         raise failure
 
 
+class FinalResponse(http.client.HTTPResponse):
+    """The response after all interim ones. The parent skips a 100 only, and takes `103 Early Hints` for the answer."""
+
+    def begin(self) -> None:
+        super().begin()
+        skipped = 0
+        while 100 <= self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
+            skipped += 1
+            if skipped > MOST_INTERIM_RESPONSES:
+                raise http.client.HTTPException("too many interim responses")
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+
+
 class _Connection(_Guarded, urllib3.connection.HTTPConnection):
     """A guarded connection."""
+
+    response_class = FinalResponse
 
 
 class _TlsConnection(_Guarded, urllib3.connection.HTTPSConnection):
     """A guarded connection with TLS."""
 
     is_secure = True
+    response_class = FinalResponse
 
 
 class GuardedAdapter(HTTPAdapter):

@@ -1,35 +1,33 @@
 """Decides which failed attempts to repeat, how long to wait before the next one, and when the time is used up."""
 
 import random
-import re
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Self
 
 import urllib3
 
 from etl.conf import conf
 from etl.exceptions import RateLimited, TransientSourceError
+from etl.http.limits import RETRIED_STATUSES
 from etl.http.request import Request
 from etl.read_context import ReadContext
 
-LONGEST_RETRY_AFTER = timedelta(days=1)
 SHARE_OF_BATCH_DEADLINE = 0.9
 LEAST_SHARE_OF_AN_ATTEMPT = 0.01
-RETRIED_STATUSES = frozenset({429, *range(500, 600)})
 
 
 class AttemptFailed(Exception):
     """An attempt failed, but another may succeed. The message gives the cause, without credentials.
 
-    `excerpt` is the beginning of the server's own text about it, which only the last error shows.
+    `wait` is the number of seconds that the server asks to wait, `excerpt` the beginning of its own text about the
+    failure, which only the last error shows.
     """
 
-    def __init__(self, message: str, retry_after: str | None = None, excerpt: str = "") -> None:
+    def __init__(self, message: str, wait: float = 0, excerpt: str = "") -> None:
         super().__init__(message)
-        self.retry_after = retry_after
+        self.wait = wait
         self.excerpt = excerpt
 
     def describe(self) -> str:
@@ -66,7 +64,7 @@ class TimeBudget:
 
 
 class SourceRetry(urllib3.Retry):
-    """urllib3's Retry with a stricter Retry-After: ignored if invalid, never shortened, at most a day.
+    """urllib3's Retry with our messages; etl/http/limits.py reads what the server asks to wait.
 
     Backoff is exponential with jitter: ETL_HTTP_BACKOFF_SECONDS · 2ⁿ, at most ETL_HTTP_BACKOFF_CAP_SECONDS.
     """
@@ -104,19 +102,6 @@ class SourceRetry(urllib3.Retry):
         """Return 50 to 100 % of the exponential step, so that clients don't all retry at the same time."""
         step: float = min(self.backoff_max, self.backoff_factor * 2 ** max(0, self.number - 1))
         return step * random.uniform(0.5, 1)  # noqa: S311  (jitter, not a secret)
-
-    def parse_retry_after(self, retry_after: str) -> float:
-        """Return the seconds a Retry-After header asks for (RFC 9110 §10.2.3: a number or a date); 0 if invalid."""
-        text = retry_after.strip()
-        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):  # some servers send fractions
-            seconds = float(text)
-        else:
-            try:
-                date = parsedate_to_datetime(text)
-                seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-            except (ValueError, TypeError, OverflowError):
-                return 0
-        return min(max(seconds, 0), LONGEST_RETRY_AFTER.total_seconds())
 
 
 def _as_urllib3(failure: AttemptFailed) -> Exception:
