@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, get_args
+from zoneinfo import available_timezones
 
 from celery.schedules import crontab
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
-from django.utils.module_loading import import_string
 
 from etl.conf import conf, list_settings
 from etl.contracts.contract import Contract, Field
@@ -15,6 +15,7 @@ from etl.http.webhooks import parse_webhook
 from etl.readers.http_content import Whole
 from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
 from etl.runs.schedule import LONGEST_NAME
+from etl.sources.registry import NotListed, list_entry
 
 TAG = "etl"
 """`manage.py check --tag etl` runs these checks alone, and so does every command of the pipeline."""
@@ -43,49 +44,37 @@ def check_webhooks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
 
 @register(TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """etl.E001 … etl.E006, see below."""
+    """etl.E001 … etl.E010, see below and in the registry. etl.W002: the database keeps a callable from listing."""
     messages: list[CheckMessage] = []
-    paths_by_name: dict[str, str] = {}
+    labels: dict[str, str] = {}
     for path in conf.ETL_SOURCES:
-        source = _import(path)
-        if isinstance(source, Error):
-            messages.append(source)
-            continue
-        messages += _check_source(path, source)
-        name = getattr(source, "name", path)
-        if name in paths_by_name:
-            hint = "The name identifies a source in every table. Give each source its own name."
-            messages.append(
-                Error(f"{path} and {paths_by_name[name]} are both named {name!r}.", hint=hint, id="etl.E003")
-            )
-        paths_by_name[name] = path
+        found = list_entry(path)
+        for item in found:
+            if isinstance(item, NotListed):
+                kind = Warning if item.id == "etl.W002" else Error
+                messages.append(kind(f"ETL_SOURCES: {item.message}", hint=item.hint, id=item.id))
+                continue
+            label = path if len(found) == 1 else f"{path} ({item.name})"
+            messages += [*_check_source(label, item), *_check_repeated(label, item, labels)]
     return messages
 
 
-def _import(path: str) -> type[Source] | Error:
-    """etl.E001: an entry of ETL_SOURCES can't be imported. etl.E002: it is not a source class."""
-    try:
-        source = import_string(path)
-    except Exception as error:  # noqa: BLE001  (a source's module may raise anything, which must become a message)
-        hint = "ETL_SOURCES takes dotted paths to classes, separated by commas: etl.sources.products.ProductsCsv"
-        return Error(
-            f"ETL_SOURCES: {path} can't be imported: {type(error).__name__}: {error}", hint=hint, id="etl.E001"
-        )
-    if not (isinstance(source, type) and issubclass(source, Source)):
-        hint = "Derive it from CsvSource, JsonLinesSource, JsonApiSource or Source."
-        return Error(f"ETL_SOURCES: {path} is not a source class.", hint=hint, id="etl.E002")
-    return source
+def _check_repeated(label: str, source: Source, labels: dict[str, str]) -> Iterator[CheckMessage]:
+    """etl.E003: two sources have one name."""
+    if source.name in labels:
+        hint = "The name identifies a source in every table. Give each source its own name."
+        message = f"{label} and {labels[source.name]} are both named {source.name!r}."
+        yield Error(message, hint=hint, id="etl.E003")
+    labels[source.name] = label
 
 
-def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
+def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
     """etl.E004: an attribute is missing or of the wrong type. etl.E008: the name. etl.E005, E006: the mapping.
 
     etl.E009: `whole` and `complete` contradict each other.
     """
-    name = getattr(source, "name", None)
-    if not isinstance(name, str):
-        yield Error(f"{path} has no name.", hint="Add to the class: name = a string.", id="etl.E004")
-    elif not (name.isprintable() and name == name.strip() and 1 <= len(name) <= LONGEST_NAME):
+    name = source.name
+    if not (name.isprintable() and name == name.strip() and 1 <= len(name) <= LONGEST_NAME):
         hint = (
             f"Use 1 to {LONGEST_NAME} printable characters without blanks around them: a schedule entry holds no more."
         )
@@ -93,18 +82,21 @@ def _check_source(path: str, source: type[Source]) -> Iterator[CheckMessage]:
     if not _is_interval(getattr(source, "every", None)):
         hint = 'Add to the class: every = a timedelta, or a crontab of five fields such as "0 6 * * 1-5".'
         yield Error(f"{path} has no usable every.", hint=hint, id="etl.E004")
-    if isinstance(source.secrets, str):
+    if not _is_zone(source.zone):
+        hint = 'Use a name of the IANA database such as zone = "Europe/Berlin".'
+        yield Error(f"{path} has no usable zone.", hint=hint, id="etl.E004")
+    if isinstance(type(source).secrets, str):
         hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
         yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
     yield from _check_whole(path, source)
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")
-    elif source.unify is Source.unify:
+    elif type(source).unify is Source.unify:
         yield from _check_mapping(path, source)
 
 
-def _check_whole(path: str, source: type[Source]) -> Iterator[CheckMessage]:
+def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:
     """etl.E004: `whole` is not one of its words. etl.E009: without a proof of its end, no read is complete."""
     whole = getattr(source, "whole", "proven")
     if whole not in get_args(Whole):
@@ -123,7 +115,11 @@ def _is_interval(every: object) -> bool:
         return False
 
 
-def _check_mapping(path: str, source: type[Source]) -> Iterator[CheckMessage]:
+def _is_zone(zone: object) -> bool:
+    return zone is None or (isinstance(zone, str) and zone in available_timezones())
+
+
+def _check_mapping(path: str, source: Source) -> Iterator[CheckMessage]:
     """etl.E005: a field of `unified` is unknown or missing. E006: its path is not in the contract, or does not fit."""
     for target in REQUIRED_FIELDS:
         if target not in source.unified:

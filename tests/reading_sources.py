@@ -96,6 +96,11 @@ class NeedingModels(ProductsCsv):
         from django.contrib.auth import models
 
 
-class WithArguments(ProductsCsv):
-    def __init__(self, something: str = "") -> None:
-        self.something = something
+class Supplier(Talkative):
+    """One of many of a kind: it logs its own name."""
+
+    def __init__(self, name: str = "supplier", *, kept: object = None) -> None:
+        self.name, self.kept = name, kept
+
+    def make_trouble(self) -> None:
+        logger.warning("logged by %s in %s", self.name, "a reading process" if IS_CHILD else "the run's process")

@@ -24,7 +24,7 @@ from etl.runs.ending import Ending, end_unstartable
 from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
-from etl.sources.registry import find_source
+from etl.sources.registry import find_source, is_incomplete
 from etl.storage.transactions import describe, is_silent, retry_transient
 from etl.supervision.hand_over import TaskContext
 from etl.supervision.lease import Lease
@@ -77,7 +77,7 @@ def execute_queued(run_id: int) -> None:
 def _execute_queued(run: Run) -> None:
     source = find_source(run.source)
     if source is None:
-        end_unstartable(run, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
+        _leave_or_end(run)
         return
     lock = SourceLock(source.name, conf.ETL_LEASE_SECONDS)
     started = _start(run, lock)
@@ -89,6 +89,12 @@ def _execute_queued(run: Run) -> None:
         outcome = describe_run(started.claim)
         logger.info("%s: run %d is %s", source.name, run.pk, outcome, extra=outcome.as_log_fields())
         orders.send_waiting_of(source.name, wakes_replays=run.trigger != Trigger.REPLAY)
+
+
+def _leave_or_end(run: Run) -> None:
+    """End a run whose source is not listed; leave it in the queue while the entry that may give it can't be read."""
+    if not is_incomplete():
+        end_unstartable(run, Reason.UNKNOWN_SOURCE, f"{run.source} is not in ETL_SOURCES.")
 
 
 def _start(run: Run, lock: SourceLock) -> Started | None:

@@ -51,7 +51,7 @@ class FileSource(Source):
     With `whole = "unproven"` it accepts a body whose end nothing proves.
     """
 
-    path: ClassVar[str]
+    path: str
     dialect: ClassVar[Dialect]
     whole: ClassVar[Whole] = "proven"
 

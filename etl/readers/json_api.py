@@ -25,9 +25,9 @@ class JsonApiSource(Source):
 
     kind = SourceKind.API
     dialect: ClassVar[Json] = Json(must_be_array=True)
-    base_url: ClassVar[str]
-    endpoint: ClassVar[str] = ""
-    rate_limit: ClassVar[str] = ""
+    base_url: str
+    endpoint: str = ""
+    rate_limit: str = ""
     whole: ClassVar[Whole] = "proven"
 
     @property

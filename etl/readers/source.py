@@ -66,10 +66,12 @@ class Source:
     overrides `unify`, and raises `version` with each change of `unify`.
     """
 
-    name: ClassVar[str]
+    name: str
     kind: ClassVar[SourceKind]
-    every: ClassVar[timedelta | str]
-    """How often the source is due: an interval, or a crontab of five fields in UTC."""
+    every: timedelta | str
+    """How often the source is due: an interval, or a crontab of five fields in `zone`."""
+    zone: str | None = None
+    """The time zone, such as "Europe/Berlin", of the crontab (UTC without one) and of times that name none."""
     contract: ClassVar[type[Contract]]
     form: ClassVar[Form] = JSON_FORM
     unified: ClassVar[Mapping[str, str | Lowered]] = {}

@@ -102,10 +102,11 @@ def _start(
     source: Source, content: Content, cursor: Cursor | None, shape: Shape, *, finds_repeats: bool
 ) -> ReadingProcess | None:
     """Start a reading process. Returns None if it can't be started, or can't be given this source or content."""
-    if not _can_be_made_again(source):
+    made_of = _choose_origin(source)
+    if made_of is None:
         return None
     level = logging.getLogger().getEffectiveLevel()
-    order = Order(type(source), source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats, level)
+    order = Order(made_of, source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats, level)
     try:
         return ReadingProcess(order, conf.ETL_LEASE_SECONDS)
     except OSError as error:
@@ -115,8 +116,11 @@ def _start(
     return None
 
 
-def _can_be_made_again(source: Source) -> bool:
-    """Whether another process can make the same source, from the name of its class and without arguments."""
+def _choose_origin(source: Source) -> type[Source] | Source | None:
+    """Return what another process can make the same source of: its class, or itself if it was made with arguments."""
     kind = type(source)
-    is_plain = kind.__init__ is not object.__init__ or not vars(source)
-    return kind.__module__ != "__main__" and is_plain and not inspect.signature(kind).parameters
+    if kind.__module__ == "__main__":
+        return None
+    if inspect.signature(kind).parameters:
+        return source
+    return kind if kind.__init__ is not object.__init__ or not vars(source) else source

@@ -26,11 +26,12 @@ GAVE_UP = 75
 class Order:
     """What to read: a source, its content after the cursor, and the shape of the records before it.
 
+    The source is given by its class, or as itself if another process could not make the same from the class.
     `digest` is the source's, and `log_level` the level from which log records are sent. If it `finds_repeats`, most
     records are new and their lines travel with their batch; otherwise most are stored, and their lines are withheld.
     """
 
-    source: type[Source]
+    source: type[Source] | Source
     digest: str
     content: Content
     cursor: Cursor | None
@@ -38,6 +39,10 @@ class Order:
     batch_size: int
     finds_repeats: bool
     log_level: int
+
+    def make_source(self) -> Source:
+        """Return the source that the process reads."""
+        return self.source if isinstance(self.source, Source) else self.source()
 
 
 @dataclass(frozen=True, slots=True)

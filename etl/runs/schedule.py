@@ -89,7 +89,7 @@ def _make_timing(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule
         return {
             "interval": IntervalSchedule.objects.filter(**values).first() or IntervalSchedule.objects.create(**values)
         }
-    words = dict(zip(CRONTAB_FIELDS, source.every.split(), strict=True)) | {"timezone": "UTC"}
+    words = dict(zip(CRONTAB_FIELDS, source.every.split(), strict=True)) | {"timezone": source.zone or "UTC"}
     return {"crontab": CrontabSchedule.objects.filter(**words).first() or CrontabSchedule.objects.create(**words)}
 
 

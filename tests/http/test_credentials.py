@@ -94,7 +94,7 @@ class HeaderKeyed(JsonApiSource):
     """Sends a key in a header."""
 
     name = "header_keyed"
-    base_url: ClassVar[str] = ""
+    base_url = ""
     headers: ClassVar[Mapping[str, str]] = {"x-api-key": KEY}
 
 
@@ -165,7 +165,7 @@ def test_of_two_secrets_the_longer_one_is_masked_whole() -> None:
 class Keyed(JsonApiSource):
     name = "keyed"
     every = timedelta(hours=1)
-    base_url: ClassVar[str]
+    base_url: str
     key = secret("KEY_OF_THE_TEST")
 
     @property

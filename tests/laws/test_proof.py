@@ -5,7 +5,7 @@ import gzip
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -36,7 +36,7 @@ class Thing(Contract):
 class Things(JsonLinesSource):
     name, every, contract = "things", timedelta(hours=1), Thing
     unified = {"external_id": "id", "name": "name"}
-    path: ClassVar[str] = ""
+    path = ""
 
 
 class UnprovenThings(Things):
@@ -72,7 +72,7 @@ def conditional(server: RawServer, whole: bytes) -> Callable[[socket.socket], No
 
 def make(kind: type[Things], server: RawServer) -> Things:
     source = kind()
-    source.path = server.origin  # type: ignore[misc]
+    source.path = server.origin
     return source
 
 
@@ -124,7 +124,7 @@ def test_of_a_body_whose_end_nothing_proves_no_validator_is_kept(server: RawServ
 def test_an_undeclared_next_page_fails_each_run_and_nothing_lands(sign: str) -> None:
     with Sandbox(plan=f"{sign},{sign}") as sandbox:
         source = Api()
-        source.base_url = sandbox.url  # type: ignore[misc]
+        source.base_url = sandbox.url
         outcomes = [ingest_here(source) for _ in range(2)]
         assert [(outcome.status, outcome.reason) for outcome in outcomes] == [(Status.FAILED, Reason.MORE_PAGES)] * 2
         assert len(sandbox.requests) == 2
@@ -136,7 +136,7 @@ def test_an_undeclared_next_page_fails_each_run_and_nothing_lands(sign: str) -> 
 def test_another_thing_with_status_200_leaves_the_landed_records_and_the_next_list_lands(shape: str) -> None:
     with Sandbox(plan="") as sandbox:
         source = Api()
-        source.base_url = sandbox.url  # type: ignore[misc]
+        source.base_url = sandbox.url
         landed = ingest_here(source).counters["new"]
         sandbox.plan(shape)
         before = Checkpoint.objects.values_list("fingerprint", "validators").get()

@@ -229,6 +229,16 @@ def test_a_sources_log_lines_reach_the_runs_log(
     assert (printed.out, printed.err.splitlines()[0]) == ("", "printed by a source")  # then the log line of the run
 
 
+@pytest.mark.parametrize("is_named_later", [False, True])
+def test_a_source_made_with_arguments_is_the_same_there(
+    products: CsvContent, run: FakeRun, caplog: pytest.LogCaptureFixture, is_named_later: bool
+) -> None:
+    source = reading_sources.Supplier() if is_named_later else reading_sources.Supplier("supplier 7")
+    source.name = "supplier 7"
+    prepare(source, products, run)
+    assert caplog.messages == ["logged by supplier 7 in a reading process"]
+
+
 # --- read in this process -----------------------------------------------------------------------
 
 
@@ -251,10 +261,8 @@ class InFunction:
         return Products()
 
     @staticmethod
-    def make_changed() -> Source:
-        source = ProductsCsv()
-        source.note = "set on the instance"  # type: ignore[attr-defined]
-        return source
+    def make_holding_a_lock() -> Source:
+        return reading_sources.Supplier(kept=threading.Lock())
 
     @staticmethod
     def make_of_main() -> Source:
@@ -263,7 +271,7 @@ class InFunction:
 
 @pytest.mark.parametrize(
     "make",
-    [InFunction.make_local, InFunction.make_changed, InFunction.make_of_main, reading_sources.WithArguments],
+    [InFunction.make_local, InFunction.make_holding_a_lock, InFunction.make_of_main],
     ids=lambda make: make.__name__,
 )
 def test_a_source_that_can_not_be_made_again_is_read_here(

@@ -63,14 +63,14 @@ class CutGated(CutListed):
 @pytest.fixture
 def items(tmp_path: Path) -> Items:
     source = Items()
-    source.path = str(tmp_path / "items.csv")  # type: ignore[misc]
+    source.path = str(tmp_path / "items.csv")
     return source
 
 
 @pytest.fixture
 def lines(tmp_path: Path) -> Lines:
     source = Lines()
-    source.path = str(tmp_path / "items.ndjson")  # type: ignore[misc]
+    source.path = str(tmp_path / "items.ndjson")
     return source
 
 
@@ -168,7 +168,7 @@ def test_a_contract_of_optional_fields_needs_one_of_them(items: Items) -> None:
         unified = {"external_id": "sku", "name": "title"}
 
     source = Optional()
-    source.path = items.path  # type: ignore[misc]
+    source.path = items.path
     assert ended(read(source, "a,b\n1,2\n")) == ("failed", "columns_missing", False)
 
 
