@@ -11,9 +11,12 @@ from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A
 from etl.conf import conf, list_settings
 from etl.contracts.contract import Contract, Field
 from etl.contracts.field_type import FieldType
+from etl.contracts.unified import find_misfit
 from etl.http.webhooks import parse_webhook
 from etl.readers.http_content import Whole
-from etl.readers.source import TEXT_LIMITS, UNIFIED_TYPES, Lowered, Source
+from etl.readers.mapping import TEXT_LIMITS, UNIFIED_TYPES, Constant, Lowered, Mapped, Part, list_paths
+from etl.readers.source import Source
+from etl.records import UnifiedFields
 from etl.runs.schedule import LONGEST_NAME
 from etl.sources.registry import NotListed, list_entry
 
@@ -125,26 +128,71 @@ def _check_mapping(path: str, source: Source) -> Iterator[CheckMessage]:
         if target not in source.unified:
             hint = f'Add "{target}": a field of the contract.'
             yield Error(f"{path}.unified does not map {target}.", hint=hint, id="etl.E005")
-    fields = source.contract.list_fields()
     for target, mapped in source.unified.items():
         if target not in UNIFIED_TYPES:
             hint = f"The fields are {', '.join(UNIFIED_TYPES)}."
             yield Error(f"{path}.unified maps to {target!r}, which is not a field.", hint=hint, id="etl.E005")
+        elif isinstance(mapped, tuple):
+            yield from _check_parts(path, source, target, mapped)
+        else:
+            yield from _check_mapped(path, source, target, mapped)
+
+
+def _check_parts(path: str, source: Source, target: str, parts: Sequence[Part]) -> Iterator[CheckMessage]:
+    """An id of several fields: any field with a value is a part of it. A record whose part is null is refused."""
+    if target != "external_id" or not parts:
+        hint = "Only external_id takes several fields. For other fields override `unify`."
+        yield Error(f"{path}.unified gives {target} {len(parts)} fields.", hint=hint, id="etl.E006")
+    elif not list_paths(tuple(parts)):
+        hint = "Take at least one field of the contract."
+        yield Error(f"{path}.unified gives every record the same {target}.", hint=hint, id="etl.E006")
+    for part in parts:
+        if isinstance(part, Constant):
+            yield from _check_constant(path, "external_id", part)
             continue
-        field_path = mapped.path if isinstance(mapped, Lowered) else mapped
+        yield from _check_paths(path, source, part)
+
+
+def _check_mapped(path: str, source: Source, target: str, mapped: Part) -> Iterator[CheckMessage]:
+    if isinstance(mapped, Constant):
+        if target == "external_id":
+            hint = "Take at least one field of the contract."
+            yield Error(f"{path}.unified gives every record the same {target}.", hint=hint, id="etl.E006")
+        yield from _check_constant(path, target, mapped)
+        return
+    unknown = list(_check_paths(path, source, mapped))
+    yield from unknown
+    if unknown:
+        return
+    fields = source.contract.list_fields()
+    (field_path,) = list_paths(mapped)
+    if not _fits(fields[field_path], target, is_lowered=isinstance(mapped, Lowered)):
+        hint = f"{target} holds a {UNIFIED_TYPES[target].__name__}."
+        message = f"{path}.unified maps {_name(fields, field_path)} to {target}, which it does not fit."
+        yield Error(message, hint=hint, id="etl.E006")
+    elif fields[field_path].is_optional and target in REQUIRED_FIELDS:
+        hint = f"{target} needs a value in every record: map a required field, or declare this one without `| None`."
+        message = f"{path}.unified maps {_name(fields, field_path)} to {target}, but the field is optional."
+        yield Error(message, hint=hint, id="etl.E006")
+
+
+def _check_paths(path: str, source: Source, mapped: Mapped) -> Iterator[CheckMessage]:
+    fields = source.contract.list_fields()
+    for field_path in list_paths(mapped):
         if field_path not in fields:
             hint = f"The contract has {', '.join(fields)}."
             yield Error(f"{path}.unified takes {field_path!r}, which is not in the contract.", hint=hint, id="etl.E006")
-        elif not _fits(fields[field_path], target, is_lowered=isinstance(mapped, Lowered)):
-            hint = f"{target} holds a {UNIFIED_TYPES[target].__name__}."
-            message = f"{path}.unified maps {_name(fields, field_path)} to {target}, which it does not fit."
-            yield Error(message, hint=hint, id="etl.E006")
-        elif fields[field_path].is_optional and target in REQUIRED_FIELDS:
-            hint = (
-                f"{target} needs a value in every record: map a required field, or declare this one without `| None`."
-            )
-            message = f"{path}.unified maps {_name(fields, field_path)} to {target}, but the field is optional."
-            yield Error(message, hint=hint, id="etl.E006")
+
+
+def _check_constant(path: str, target: str, mapped: Constant) -> Iterator[CheckMessage]:
+    """A constant must be storable: it would refuse each record."""
+    named: dict[str, Any] = {"external_id": "x", "name": "x"} | {target: mapped.value}
+    misfit = find_misfit(UnifiedFields(**named))
+    is_long = target in TEXT_LIMITS and misfit is None and len(str(mapped.value)) > TEXT_LIMITS[target]
+    if misfit or is_long:
+        cause = misfit.message if misfit else f"{target} holds {TEXT_LIMITS[target]} characters"
+        hint = f"{target} holds a {UNIFIED_TYPES[target].__name__}."
+        yield Error(f"{path}.unified gives {target} a constant that does not fit: {cause}.", hint=hint, id="etl.E006")
 
 
 def _name(fields: Mapping[str, Field], path: str) -> str:

@@ -10,13 +10,13 @@ from typing import TypeVar
 
 from etl.copy_text import NULL, escape, escape_column
 from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
-from etl.readers.source import TEXT_LIMITS, Lowered, Source
+from etl.readers.mapping import TEXT_LIMITS, Column, find_null_parts, take_column
+from etl.readers.source import Source
 from etl.records import Breach, Judged, Refusal, Slice, WrittenLines
 
 FEW = 20
 """If at most a twentieth of a slice is written, payloads are made one by one."""
 
-Column = Sequence[str | None]
 Item = TypeVar("Item")
 
 
@@ -93,7 +93,8 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
     """
     taken = {name: part.take(name) for name in source.contract.fields}
     texts, breaches = source.contract.judge_columns(taken.__getitem__, len(part), source.form)
-    columns = {target: _map(texts, path) for target, path in source.unified.items()}
+    columns = {target: take_column(mapped, texts, len(part)) for target, mapped in source.unified.items()}
+    breaches = _find_null_parts(source, texts, columns) | breaches
     for row, breach in _find_long_texts(source, columns).items():
         breaches.setdefault(row, breach)
     contents, rows = part.list_contents(), range(len(part))
@@ -108,10 +109,12 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
     return _add_accepted(judged, part, good_rows, columns, contents, time_digest)
 
 
-def _map(texts: Mapping[str, Column], path: str | Lowered) -> Column:
-    if isinstance(path, Lowered):
-        return [text.lower() if text is not None else None for text in texts[path.path]]
-    return texts[path]
+def _find_null_parts(source: Source, texts: Mapping[str, Column], columns: Mapping[str, Column]) -> dict[int, Breach]:
+    """Find the rows whose id has a part that is null; refused rows, whose texts have no meaning, may be among them."""
+    mapped = source.unified["external_id"]
+    if not isinstance(mapped, tuple):
+        return {}
+    return find_null_parts(mapped, "external_id", texts, columns["external_id"])
 
 
 def _find_long_texts(source: Source, columns: Mapping[str, Column]) -> dict[int, Breach]:

@@ -14,7 +14,8 @@ from etl.admin.runs import describe_duration, describe_rate
 from etl.clock import as_utc, read_clock
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
 from etl.operations import sources as operations
-from etl.readers.source import Lowered, Source
+from etl.readers.mapping import describe_mapped
+from etl.readers.source import Source
 from etl.reports.known_sources import list_known
 from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.runs import orders, schedule
@@ -195,7 +196,4 @@ def _find_entry_address(request: HttpRequest, entry: PeriodicTask | None) -> str
 def _describe_mapping(source: Source | None) -> list[tuple[str, str]]:
     if source is None:
         return []
-    return [
-        (target, f"{path.path}, in lower case" if isinstance(path, Lowered) else path)
-        for target, path in source.unified.items()
-    ]
+    return [(target, describe_mapped(mapped)) for target, mapped in source.unified.items()]

@@ -7,9 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, ClassVar, overload
 
 from django.conf import settings
@@ -22,23 +20,9 @@ from etl.contracts.unified import find_misfit
 from etl.gates import Gates
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
+from etl.readers.mapping import TEXT_LIMITS, Mapped, list_paths, report_long_text, take
 from etl.records import Breach, Record, Refusal, StoredRefusal, UnifiedFields
-from etl.vocabulary import BreachCode, SourceKind
-
-TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
-"""Maximum lengths of unified fields: an index entry in PostgreSQL must stay below 2,704 bytes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """The field at `path`, converted to lower case."""
-
-    path: str
-
-
-def lower(path: str) -> Lowered:
-    """For a source's `unified`: convert the field at this path to lower case."""
-    return Lowered(path)
+from etl.vocabulary import SourceKind
 
 
 class setting:  # noqa: N801  (reads as a word in a source's body)
@@ -62,8 +46,9 @@ class secret(setting):  # noqa: N801
 class Source:
     """A system that Kasparro reads. A subclass declares what differs; see "Add a source" in the README.
 
-    `unified` maps fields of the unified table to field paths of the contract. A source that needs more
-    overrides `unify`, and raises `version` with each change of `unify`.
+    `unified` maps fields of the unified table to field paths of the contract, or to a `constant`; `external_id` may
+    take several fields, as a tuple. A source that needs more overrides `unify`, and raises `version` with each change
+    of `unify`.
     """
 
     name: str
@@ -74,7 +59,7 @@ class Source:
     """The time zone, such as "Europe/Berlin", of the crontab (UTC without one) and of times that name none."""
     contract: ClassVar[type[Contract]]
     form: ClassVar[Form] = JSON_FORM
-    unified: ClassVar[Mapping[str, str | Lowered]] = {}
+    unified: ClassVar[Mapping[str, Mapped]] = {}
     version: ClassVar[int] = 1
     complete: ClassVar[bool] = False
     """Whether each whole read has all records of the source: a record that it lacks has vanished."""
@@ -105,15 +90,13 @@ class Source:
 
     def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
         """Return the record's unified fields, given its parsed values by field path."""
-        return UnifiedFields(**{target: self._take(target, path, values) for target, path in self.unified.items()})
-
-    @staticmethod
-    def _take(target: str, path: str | Lowered, values: Mapping[str, Any]) -> Any:
-        if isinstance(path, Lowered):
-            text = values[path.path]
-            return None if text is None else text.lower()
-        value = values[path]
-        return str(value) if target in TEXT_LIMITS and isinstance(value, int) else value
+        taken: dict[str, Any] = {}
+        for target, mapped in self.unified.items():
+            result = take(self.contract, mapped, target, values)
+            if isinstance(result, Breach):
+                return result
+            taken[target] = result
+        return UnifiedFields(**taken)
 
     def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
         """Return the record's unified fields, or the breach for which it is refused."""
@@ -130,16 +113,18 @@ class Source:
 
         A field type of the source's own may raise anything here: the record is refused already.
         """
-        path = self.unified.get("external_id")
-        if path is None:
+        mapped = self.unified.get("external_id")
+        if mapped is None:
             return None
         try:
-            value = self.contract.parse_field(path.path if isinstance(path, Lowered) else path, values, self.form)
-            text = str(value).lower() if isinstance(path, Lowered) else str(value)
+            parsed = {path: self.contract.parse_field(path, values, self.form) for path in list_paths(mapped)}
+            text = take(self.contract, mapped, "external_id", parsed)
         except Exception:  # noqa: BLE001
             return None
+        if not isinstance(text, str):
+            return None
         is_fit = len(text) <= TEXT_LIMITS["external_id"] and NON_BLANK.parse(text, JSON_FORM) == text
-        return text if value is not None and is_fit else None
+        return text if is_fit else None
 
     def _find_long_text(self, unified: UnifiedFields) -> Breach | None:
         for target, limit in TEXT_LIMITS.items():
@@ -150,10 +135,7 @@ class Source:
 
     def report_long_text(self, target: str, length: int) -> Breach:
         """Return the breach of a record whose text for this unified field has too many characters."""
-        mapped = self.unified.get(target, target)  # the source's own name for the field, if the mapping has one
-        column = mapped.path if isinstance(mapped, Lowered) else mapped
-        text = f"{column} has {length} characters, at most {TEXT_LIMITS[target]} fit"
-        return Breach(BreachCode.TOO_LONG, text, column)
+        return report_long_text(self.unified.get(target, target), target, length)
 
     @property
     def is_declared(self) -> bool:
@@ -172,14 +154,3 @@ class Source:
     def time_digest(cls) -> str:
         """Return four bytes as hex text for the event time's mapping: times of different mappings can't be compared."""
         return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).hexdigest()[:8]
-
-
-UNIFIED_TYPES: Mapping[str, type] = {
-    "external_id": str,
-    "name": str,
-    "category": str,
-    "value": Decimal,
-    "currency": str,
-    "event_timestamp": datetime,
-}
-"""The fields that a source can map to, with their Python types."""

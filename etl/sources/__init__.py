@@ -12,7 +12,8 @@ from etl.gates import Gates
 from etl.readers.csv_dialect import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_dialect import JsonLinesSource
-from etl.readers.source import Source, lower, secret, setting
+from etl.readers.mapping import constant, lower
+from etl.readers.source import Source, secret, setting
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
@@ -34,6 +35,7 @@ __all__ = [
     "Text",
     "UnifiedFields",
     "ZonedTime",
+    "constant",
     "lower",
     "secret",
     "setting",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import Number
 from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS
-from etl.readers.source import TEXT_LIMITS, Source
+from etl.readers.mapping import TEXT_LIMITS
+from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
 from etl.sources import Date, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower
 from etl.vocabulary import BreachCode

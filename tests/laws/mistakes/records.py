@@ -195,6 +195,21 @@ MISTAKES = (
     ),
     Mistake(
         6,
+        "an id of several fields that two records may share",
+        "etl/readers/mapping.py",
+        (
+            (
+                "    return text.replace(ESCAPE, ESCAPE * 2).replace(SEPARATOR, ESCAPE + SEPARATOR)\n",
+                "    return text\n",
+            ),
+        ),
+        caught_by=(
+            "tests/readers/test_mapping.py::test_no_two_different_lists_of_texts_make_one_id",
+            "tests/readers/test_mapping.py::test_the_pair_is_the_id",
+        ),
+    ),
+    Mistake(
+        6,
         "the last duplicate wins",
         "etl/change_detection.py",
         (("    return version.is_met\n", "    return False\n"),),

@@ -1,0 +1,187 @@
+"""What becomes of a record's fields: which of them, or which constant, each unified field takes. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from etl.contracts.contract import Contract
+from etl.contracts.field_type import FieldType
+from etl.contracts.numbers import write_decimal
+from etl.contracts.times import ZonedTimeType
+from etl.records import Breach
+from etl.vocabulary import BreachCode
+
+TEXT_LIMITS = {"external_id": 255, "name": 1000, "category": 255, "currency": 255}
+"""Maximum lengths of unified fields: an index entry in PostgreSQL must stay below 2,704 bytes."""
+
+UNIFIED_TYPES: Mapping[str, type] = {
+    "external_id": str,
+    "name": str,
+    "category": str,
+    "value": Decimal,
+    "currency": str,
+    "event_timestamp": datetime,
+}
+"""The fields that a source can map to, with their Python types."""
+
+SEPARATOR, ESCAPE = "|", "\\"
+
+Column = Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Lowered:
+    """The field at `path`, converted to lower case."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """The same value in every record."""
+
+    value: str | Decimal | datetime
+
+
+Part = str | Lowered | Constant
+Mapped = Part | tuple[Part, ...]
+"""What a unified field takes: the path of a field, or a form of it; for the id also several of them."""
+
+
+def lower(path: str) -> Lowered:
+    """For a source's `unified`: convert the field at this path to lower case."""
+    return Lowered(path)
+
+
+def constant(value: str | int | Decimal | datetime) -> Constant:
+    """For a source's `unified`: the same value in every record."""
+    return Constant(Decimal(value) if isinstance(value, int) else value)
+
+
+def list_paths(mapped: Mapped) -> list[str]:
+    """Return the paths of the fields that are taken."""
+    if isinstance(mapped, tuple):
+        return [path for part in mapped for path in list_paths(part)]
+    if isinstance(mapped, Constant):
+        return []
+    return [mapped.path if isinstance(mapped, Lowered) else mapped]
+
+
+def describe_mapped(mapped: Mapped) -> str:
+    """Say for people what a unified field takes."""
+    if isinstance(mapped, tuple):
+        return " | ".join(map(describe_mapped, mapped))
+    if isinstance(mapped, Lowered):
+        return f"{mapped.path}, in lower case"
+    return f"always {_write_constant(mapped)}" if isinstance(mapped, Constant) else mapped
+
+
+def join_parts(parts: Sequence[str]) -> str:
+    """Make one id of several texts: `O1|2`. Two different lists of as many texts never give the same id.
+
+    A bar or a backslash inside a text has a backslash before it, so a bar alone always stands between two texts.
+    """
+    return SEPARATOR.join(map(_escape, parts))
+
+
+def _escape(text: str) -> str:
+    return text.replace(ESCAPE, ESCAPE * 2).replace(SEPARATOR, ESCAPE + SEPARATOR)
+
+
+def _escape_column(texts: Sequence[str]) -> Sequence[str]:
+    joined = "".join(texts)
+    return list(map(_escape, texts)) if ESCAPE in joined or SEPARATOR in joined else texts
+
+
+def take(contract: type[Contract], mapped: Mapped, target: str, values: Mapping[str, Any]) -> Any:
+    """Return what a unified field takes of one record's parsed values. Returns a Breach if a part of an id is null."""
+    if isinstance(mapped, tuple):
+        return _take_parts(contract, mapped, target, values)
+    if isinstance(mapped, Constant):
+        return mapped.value
+    if isinstance(mapped, Lowered):
+        text = _take_text(contract, mapped.path, values)
+        return None if text is None else text.lower()
+    return _take_text(contract, mapped, values) if target in TEXT_LIMITS else values[mapped]
+
+
+def _take_parts(
+    contract: type[Contract], parts: Sequence[Part], target: str, values: Mapping[str, Any]
+) -> str | Breach:
+    texts: list[str] = []
+    for part in parts:
+        text = take(contract, part, target, values)
+        if text is None:
+            return _report_null(part, target)
+        texts.append(text)
+    return join_parts(texts)
+
+
+def _take_text(contract: type[Contract], path: str, values: Mapping[str, Any]) -> str | None:
+    value = values[path]
+    if value is None or isinstance(value, str):
+        return value
+    return _find_type(contract, path).write(value)  # type: ignore[arg-type]  # a class is hashable
+
+
+@cache
+def _find_type(contract: type[Contract], path: str) -> FieldType:
+    kind = contract.list_fields()[path].kind
+    assert isinstance(kind, FieldType)  # a path leads to a field with a value
+    return kind
+
+
+def take_column(mapped: Mapped, texts: Mapping[str, Column], count: int) -> Column:
+    """Return what `take` gives for each of `count` records, as canonical text. None for an id with a null part."""
+    if isinstance(mapped, tuple):
+        return _join_columns([take_column(part, texts, count) for part in mapped])
+    if isinstance(mapped, Constant):
+        return [_write_constant(mapped)] * count
+    if isinstance(mapped, Lowered):
+        return [text.lower() if text is not None else None for text in texts[mapped.path]]
+    return texts[mapped]
+
+
+def _join_columns(columns: Sequence[Column]) -> Column:
+    whole = [[text for text in column if text is not None] for column in columns]
+    if all(len(texts) == len(column) for texts, column in zip(whole, columns, strict=True)):
+        return list(map(SEPARATOR.join, zip(*map(_escape_column, whole), strict=True)))
+    rows = ([text for text in row if text is not None] for row in zip(*columns, strict=True))
+    return [join_parts(row) if len(row) == len(columns) else None for row in rows]
+
+
+def find_null_parts(
+    parts: Sequence[Part], target: str, texts: Mapping[str, Column], joined: Column
+) -> dict[int, Breach]:
+    """Return by row the breach of each record whose id has a part that is null."""
+    if None not in joined:
+        return {}
+    columns = [take_column(part, texts, len(joined)) for part in parts]
+    rows = (row for row, text in enumerate(joined) if text is None)
+    nulls = {
+        row: next(part for part, column in zip(parts, columns, strict=True) if column[row] is None) for row in rows
+    }
+    return {row: _report_null(part, target) for row, part in nulls.items()}
+
+
+def _report_null(part: Part, target: str) -> Breach:
+    (path,) = list_paths(part)
+    return Breach(BreachCode.MISSING, f"{path} is missing, and it is a part of {target}", path)
+
+
+def report_long_text(mapped: Mapped, target: str, length: int) -> Breach:
+    """Return the breach of a record whose text for this unified field has too many characters."""
+    paths = list_paths(mapped) or [target]
+    names, have = " and ".join(paths), "have together" if len(paths) > 1 else "has"
+    text = f"{names} {have} {length} characters, at most {TEXT_LIMITS[target]} fit"
+    return Breach(BreachCode.TOO_LONG, text, ", ".join(paths))
+
+
+def _write_constant(mapped: Constant) -> str:
+    value = mapped.value
+    if isinstance(value, datetime):
+        return ZonedTimeType().write(value)
+    return write_decimal(value) if isinstance(value, Decimal) else value
