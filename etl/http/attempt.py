@@ -1,4 +1,4 @@
-"""One attempt at a GET: a deadline ends it, credentials are sent to one origin, the body becomes a local copy."""
+"""One attempt at a request: a deadline ends it, credentials are sent to one origin, the body becomes a local copy."""
 
 import hashlib
 import logging
@@ -26,7 +26,7 @@ from etl.http.limits import find_wait, is_retried
 from etl.http.next_pages import find_next_link, report_more_pages
 from etl.http.peers import Peers
 from etl.http.request import Body, Request
-from etl.http.retries import AttemptFailed
+from etl.http.retries import AttemptFailed, Unauthorized
 from etl.local_copy import LocalCopy
 from etl.socket_deadlines import Deadline, set_deadline
 from etl.vocabulary import Reason
@@ -105,14 +105,22 @@ class Attempt(requests.Session):
         attempting = _is_attempting.set(True)
         timeout = max(LEAST_TIMEOUT_SECONDS, min(conf.ETL_HTTP_TIMEOUT_SECONDS, self.deadline.seconds_left))
         try:
-            with self.get(request.url, headers=headers, timeout=timeout, stream=True) as response:
+            with self.request(
+                request.method,
+                request.url,
+                headers=headers,
+                data=request.body,
+                timeout=timeout,
+                stream=True,
+                allow_redirects=request.body is None,  # a body may hold a secret, and a redirect turns POST into GET
+            ) as response:
                 _refuse_if_passed(self.deadline)
                 _refuse_bad_status(response, request, is_conditional=bool(condition))
                 _refuse_next_page(response, request)
                 if response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
                 copy, is_proven = _store(response, file, self.deadline, request)
-                return Body(copy, _find_validators(response, request), is_proven)
+                return Body(copy, _find_validators(response, request), is_proven, request)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             _refuse_if_passed(self.deadline)
             # Without its cause, because the libraries' messages contain the URL with its credentials.
@@ -153,7 +161,8 @@ def _refuse_bad_status(response: requests.Response, request: Request, *, is_cond
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
         excerpt = _read_excerpt(response, request)
         answer = f"{line}: {excerpt}" if excerpt else line
-        raise SourceError(f"{request.location} responded with {answer}.", Reason.SOURCE_REFUSED)
+        kind = Unauthorized if status == HTTPStatus.UNAUTHORIZED else SourceError
+        raise kind(f"{request.location} responded with {answer}.", Reason.SOURCE_REFUSED)
 
 
 def _read_excerpt(response: requests.Response, request: Request) -> str:
@@ -270,13 +279,15 @@ def _name_cause(error: BaseException) -> str:
 
 
 def _make_condition(request: Request, validators: Mapping[str, str]) -> dict[str, str]:
-    if validators.get("address") != _hash_address(request):
+    if request.body is not None or validators.get("address") != _hash_address(request):
         return {}
     names = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
     return {header: validators[name] for name, header in names.items() if validators.get(name)}
 
 
 def _find_validators(response: requests.Response, request: Request) -> dict[str, str]:
+    if request.body is not None:  # a conditional POST means something else
+        return {}
     found = {"etag": response.headers.get("ETag"), "last_modified": response.headers.get("Last-Modified")}
     # A header that is folded over several lines can't be sent back.
     usable = {name: value for name, value in found.items() if value and value.isprintable()}

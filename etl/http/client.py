@@ -1,24 +1,33 @@
-"""One HTTP GET: paced, conditional and retried, all of it within a deadline; the body becomes a local copy.
+"""One HTTP request: paced, conditional and retried, all of it within a deadline; the body becomes a local copy.
 
 It waits through the run's `ReadContext`, so that an interruption or a lost lease ends the wait.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from etl.conf import conf
 from etl.http.attempt import Attempt
+from etl.http.credentials import Credentials
 from etl.http.request import Body, Request
-from etl.http.retries import AttemptFailed, SourceRetry, TimeBudget, describe_long_wait
+from etl.http.retries import AttemptFailed, SourceRetry, TimeBudget, Unauthorized, describe_long_wait
 from etl.local_copy import LocalCopy, open_temporary
 from etl.read_context import ReadContext
 from etl.socket_deadlines import set_deadline
 
+MOST_OF_A_TOKEN = 1 << 20
+"""The bytes that are read of the response to a request for a token."""
+
 
 @contextmanager
 def open_body(
-    request: Request, validators: Mapping[str, str], context: ReadContext, looks_cut: Callable[[LocalCopy], bool]
+    request: Request,
+    validators: Mapping[str, str],
+    context: ReadContext,
+    looks_cut: Callable[[LocalCopy], bool],
+    credentials: Credentials | None = None,
 ) -> Iterator[Body | None]:
     """Download the body to a temporary file; yield None if it is not modified.
 
@@ -27,34 +36,64 @@ def open_body(
     wait would be too long.
     """
     with open_temporary() as file:
-        yield _get_with_retries(request, validators, context, file, looks_cut)
+        yield _Exchange(request, validators, context, file, looks_cut, credentials).repeat()
 
 
-def _get_with_retries(
-    request: Request,
-    validators: Mapping[str, str],
-    context: ReadContext,
-    file: BinaryIO,
-    looks_cut: Callable[[LocalCopy], bool],
-) -> Body | None:
-    retry, budget = SourceRetry.from_settings(), TimeBudget.of(context)
-    while True:
-        try:
-            _await_turn(request, context, budget)
-            seconds = min(conf.ETL_HTTP_DEADLINE_SECONDS, budget.left)
-            with set_deadline(seconds) as deadline, Attempt(request, deadline) as attempt:
-                body = attempt.download(validators, file)
-            if body is not None and looks_cut(body.copy):
-                raise AttemptFailed("the body is truncated")
-            return body
-        except AttemptFailed as failure:
-            if failure.wait > min(context.max_wait_seconds, budget.left):
-                raise describe_long_wait(failure.wait, failure, request) from None
-            retry = retry.after(failure, request)
-            seconds = max(failure.wait, retry.get_backoff_time())
-            budget.refuse_if_short(seconds, failure, request)
-            context.note_retry(f"Retrying ({retry.number}/{retry.most}) after {seconds:.2f}s due to: {failure}")
-            context.wait(seconds)
+@dataclass(slots=True)
+class _Exchange:
+    """A request with its attempts, until one gives a body."""
+
+    request: Request
+    validators: Mapping[str, str]
+    context: ReadContext
+    file: BinaryIO
+    looks_cut: Callable[[LocalCopy], bool]
+    credentials: Credentials | None
+    is_renewed: bool = False
+
+    def repeat(self) -> Body | None:
+        retry, budget = SourceRetry.from_settings(), TimeBudget.of(self.context)
+        while True:
+            try:
+                return self._try(budget)
+            except Unauthorized:
+                if self.is_renewed or self.credentials is None or not self.credentials.renew():
+                    raise
+                self.is_renewed = True
+            except AttemptFailed as failure:
+                retry = self._wait(retry, budget, failure)
+
+    def _try(self, budget: TimeBudget) -> Body | None:
+        request = self.request
+        if self.credentials is not None:
+            request = self.credentials.sign(request, self._ask_for_token)
+        _await_turn(request, self.context, budget)
+        seconds = min(conf.ETL_HTTP_DEADLINE_SECONDS, budget.left)
+        with set_deadline(seconds) as deadline, Attempt(request, deadline) as attempt:
+            body = attempt.download(self.validators, self.file)
+        if body is not None and self.looks_cut(body.copy):
+            raise AttemptFailed("the body is truncated")
+        return body
+
+    def _wait(self, retry: SourceRetry, budget: TimeBudget, failure: AttemptFailed) -> SourceRetry:
+        """Wait before the next attempt. Raises RateLimited or TransientSourceError if there is none."""
+        if failure.wait > min(self.context.max_wait_seconds, budget.left):
+            raise describe_long_wait(failure.wait, failure, self.request) from None
+        retry = retry.after(failure, self.request)
+        seconds = max(failure.wait, retry.get_backoff_time())
+        budget.refuse_if_short(seconds, failure, self.request)
+        self.context.note_retry(f"Retrying ({retry.number}/{retry.most}) after {seconds:.2f}s due to: {failure}")
+        self.context.wait(seconds)
+        return retry
+
+    def _ask_for_token(self, request: Request) -> bytes:
+        with open_body(request, {}, self.context, _is_never_cut) as body:
+            assert body is not None  # nothing was asked on a condition
+            return body.copy.read_head(MOST_OF_A_TOKEN)
+
+
+def _is_never_cut(copy: LocalCopy) -> bool:
+    return False
 
 
 def _await_turn(request: Request, context: ReadContext, budget: TimeBudget) -> None:

@@ -1,4 +1,4 @@
-"""A GET request and the body of its response."""
+"""A request and the body of its response."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from etl.local_copy import LocalCopy
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The URL to get. `headers` may contain credentials and are sent only to the URL's own origin.
+    """The URL to get, or to POST a `body` to. `headers` may contain credentials and are sent only to the URL's origin.
 
     `rate_limit`: the most requests that all workers together send to the host (`10/minute`); empty for no limit.
     `secrets`: parts of the URL's path that no text may show.
@@ -20,6 +20,11 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     rate_limit: str = ""
     secrets: tuple[str, ...] = ()
+    body: bytes | None = field(default=None, repr=False)
+
+    @property
+    def method(self) -> str:
+        return "GET" if self.body is None else "POST"
 
     @property
     def location(self) -> str:
@@ -38,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body and its validators for a conditional request.
+    """A body, its validators for a conditional request, and the request that it answers, with its credentials.
 
     `is_proven`: its length, its last chunk or the end of its compressed stream proves that it is whole. Otherwise only
     its content can.
@@ -47,3 +52,4 @@ class Body:
     copy: LocalCopy
     validators: Mapping[str, str]
     is_proven: bool
+    request: Request

@@ -9,7 +9,7 @@ from typing import Self
 import urllib3
 
 from etl.conf import conf
-from etl.exceptions import RateLimited, TransientSourceError
+from etl.exceptions import RateLimited, SourceError, TransientSourceError
 from etl.http.limits import RETRIED_STATUSES
 from etl.http.request import Request
 from etl.read_context import ReadContext
@@ -33,6 +33,10 @@ class AttemptFailed(Exception):
     def describe(self) -> str:
         """Return the cause with the server's own text."""
         return f"{self}: {self.excerpt}" if self.excerpt else str(self)
+
+
+class Unauthorized(SourceError):
+    """The server has refused the credentials (401). Renewed ones may be accepted."""
 
 
 @dataclass(frozen=True, slots=True)

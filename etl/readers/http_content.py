@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from etl.exceptions import SourceError
 from etl.http.client import open_body
+from etl.http.credentials import Credentials
 from etl.http.request import Body, Request
 from etl.local_copy import LocalCopy
 from etl.read_context import ReadContext
@@ -28,19 +29,26 @@ class Format(Protocol):
 
 @contextmanager
 def open_remote(
-    source: Source, dialect: Format, request: Request, opening: Opening, context: ReadContext, *, whole: Whole
+    source: Source,
+    dialect: Format,
+    request: Request,
+    opening: Opening,
+    context: ReadContext,
+    *,
+    whole: Whole,
+    credentials: Credentials | None = None,
 ) -> Iterator[Content | None]:
     """Open the records that the server sends; None if they are not modified. Raises SourceError."""
-    with open_body(request, opening.validators, context, dialect.looks_cut) as body:
-        yield None if body is None else _accept(source, dialect, request, body, whole=whole)
+    with open_body(request, opening.validators, context, dialect.looks_cut, credentials) as body:
+        yield None if body is None else _accept(source, dialect, body, whole=whole)
 
 
-def _accept(source: Source, dialect: Format, request: Request, body: Body, *, whole: Whole) -> Content:
+def _accept(source: Source, dialect: Format, body: Body, *, whole: Whole) -> Content:
     is_proven = body.is_proven or dialect.proves_end(body.copy)
     try:
         content = dialect.open(body.copy, source, validators=body.validators, is_proven=is_proven)
     except SourceError as error:  # its text shows what the server says, which may echo a key
-        raise SourceError(request.mask(str(error)), error.reason) from None
+        raise SourceError(body.request.mask(str(error)), error.reason) from None
     if not is_proven and whole == "proven":
         raise _report_unproven(source.location)
     return content

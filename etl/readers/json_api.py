@@ -1,10 +1,12 @@
 """JSON APIs: one GET that returns an array of records."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from etl.http.addresses import hide_secrets
+from etl.http.credentials import add_to_query, choose_credentials
 from etl.http.request import Request
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
@@ -18,9 +20,10 @@ from etl.vocabulary import SourceKind
 class JsonApiSource(Source):
     """`GET {base_url}{endpoint}`, which returns a JSON array. Raw records are kept in `raw_api_data`.
 
-    Override `headers` to send credentials; they are sent only to the address's own host. Declare a key in the address
-    by `secret`. `rate_limit`, such as `10/minute`, is shared by all workers. With `whole = "unproven"` it accepts a
-    body whose end nothing proves.
+    `params` are added to the query. A `body` is sent as JSON, by POST. `auth` is Bearer, Basic, Key or
+    ClientCredentials, or a method that returns headers. Credentials and `headers` are sent only to the address's own
+    host. Declare a key in the address by `secret`. `rate_limit`, such as `10/minute`, is shared by all workers. With
+    `whole = "unproven"` it accepts a body whose end nothing proves.
     """
 
     kind = SourceKind.API
@@ -29,6 +32,9 @@ class JsonApiSource(Source):
     endpoint: str = ""
     rate_limit: str = ""
     whole: ClassVar[Whole] = "proven"
+    params: ClassVar[Mapping[str, str]] = {}
+    body: ClassVar[Mapping[str, Any] | None] = None
+    auth: Any = None
 
     @property
     def url(self) -> str:
@@ -42,10 +48,18 @@ class JsonApiSource(Source):
     def location(self) -> str:
         return hide_secrets(self.url, self.secrets)
 
+    def _request(self) -> Request:
+        url = add_to_query(self.url, self.params) if self.params else self.url
+        body = None if self.body is None else json.dumps(self.body).encode()
+        headers = self.headers if body is None else {"Content-Type": "application/json", **self.headers}
+        return Request(url, headers, self.rate_limit, tuple(self.secrets), body)
+
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
-        request = Request(self.url, self.headers, self.rate_limit, tuple(self.secrets))
-        with open_remote(self, self.dialect, request, opening, context, whole=self.whole) as content:
+        credentials = choose_credentials(self.auth)
+        with open_remote(
+            self, self.dialect, self._request(), opening, context, whole=self.whole, credentials=credentials
+        ) as content:
             yield content
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:

@@ -36,6 +36,10 @@ class setting:  # noqa: N801  (reads as a word in a source's body)
     @overload
     def __get__(self, instance: object, owner: type) -> str: ...
     def __get__(self, instance: object | None, owner: type) -> str:
+        return self.read()
+
+    def read(self) -> str:
+        """Return today's value, for what takes the setting itself: `Bearer(setting("TRACKER_TOKEN"))`."""
         return str(getattr(conf if hasattr(Settings, self.name) else settings, self.name))
 
 

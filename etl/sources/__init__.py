@@ -9,6 +9,7 @@ from etl.contracts.numbers import PositiveDecimal, PositiveInt
 from etl.contracts.texts import NonBlank, Text
 from etl.contracts.times import Date, ZonedTime
 from etl.gates import Gates
+from etl.http.credentials import Basic, Bearer, ClientCredentials, Key
 from etl.readers.csv_dialect import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_dialect import JsonLinesSource
@@ -18,8 +19,11 @@ from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
 __all__ = [
+    "Basic",
+    "Bearer",
     "Breach",
     "BreachCode",
+    "ClientCredentials",
     "Contract",
     "CsvSource",
     "Date",
@@ -28,6 +32,7 @@ __all__ = [
     "Gates",
     "JsonApiSource",
     "JsonLinesSource",
+    "Key",
     "NonBlank",
     "PositiveDecimal",
     "PositiveInt",

@@ -221,7 +221,7 @@ MISTAKES = (
         12,
         "a cut body that counts as whole",
         "etl/http/client.py",
-        (("            if body is not None and looks_cut(body.copy):\n", "            if False:\n"),),
+        (("        if body is not None and self.looks_cut(body.copy):\n", "        if False:\n"),),
         caught_by=(f"{CLIENT}test_a_truncated_body_is_requested_again",),
     ),
     Mistake(

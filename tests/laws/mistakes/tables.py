@@ -3,6 +3,7 @@
 from tests.laws.seeding import Mistake, drop
 
 CONSTRAINTS = "tests/laws/test_constraints.py::"
+AUTH = "tests/http/test_auth.py::"
 CREDENTIALS = "tests/http/test_credentials.py::"
 DELIVERY = "tests/laws/test_delivery.py::"
 PEERS = "tests/http/test_peers.py::"
@@ -147,6 +148,27 @@ MISTAKES = (
             f"{CREDENTIALS}test_a_netrc_adds_no_credentials",
             f"{CREDENTIALS}test_a_netrc_does_not_replace_a_declared_header",
         ),
+    ),
+    Mistake(
+        14,
+        "an answer that echoes a token masked by the request without it",
+        "etl/readers/http_content.py",
+        (("body.request.mask(str(error))", "str(error)"),),
+        caught_by=(f"{AUTH}test_a_body_that_echoes_a_token_is_masked",),
+    ),
+    Mistake(
+        14,
+        "the exception of own auth shown with its text",
+        "etl/http/credentials.py",
+        (("{type(error).__name__} in {", "{error!r} in {"),),
+        caught_by=(f"{AUTH}test_an_exception_of_own_code_is_named_without_its_text",),
+    ),
+    Mistake(
+        14,
+        "a redirected POST that is followed",
+        "etl/http/attempt.py",
+        (("allow_redirects=request.body is None", "allow_redirects=True"),),
+        caught_by=(f"{AUTH}test_a_redirected_post_is_not_followed",),
     ),
     Mistake(
         14,
