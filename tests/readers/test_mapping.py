@@ -1,7 +1,9 @@
 """The mapping of a source: ids of several fields, constants, and what `check` says of those that can't be."""
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from itertools import product
 from typing import Any, ClassVar
 
 import pytest
@@ -55,12 +57,19 @@ def list_ids(source: type[CsvSource], text: str) -> list[str]:
     ]
 
 
-_PARTS = st.lists(st.text() | st.text("|\\a"), min_size=1, max_size=3)
+_WORDS = ["".join(word) for size in range(3) for word in product("|\\a", repeat=size)]
 
 
-@given(_PARTS, _PARTS)
-def test_no_two_different_lists_of_texts_make_one_id(parts: list[str], others: list[str]) -> None:
-    assert (join_parts(parts) == join_parts(others)) is (parts == others)
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_no_two_different_lists_of_texts_make_one_id(count: int) -> None:
+    lists = list(product(_WORDS, repeat=count))
+    assert len({join_parts(parts) for parts in lists}) == len(lists)
+
+
+@given(st.lists(st.text() | st.text("|\\a"), min_size=1, max_size=5))
+def test_an_id_of_several_texts_says_each_of_them(parts: list[str]) -> None:
+    escaped = re.findall(r"((?:[^|\\]|\\.)*)(?:\||\Z)", join_parts(parts), re.DOTALL)[: len(parts)]
+    assert [re.sub(r"\\(.)", r"\1", part, flags=re.DOTALL) for part in escaped] == parts
 
 
 @pytest.mark.parametrize(
