@@ -173,6 +173,10 @@ class Settings:
         4 << 20, "Content of which at least this many bytes are left is read by another process, on a second core."
     )
 
+    ETL_UNPACKED_MAX_BYTES = whole(
+        4 << 30, "The largest content of a gzip or zip file, from a file, a storage or a server.", least=1
+    )
+
     ETL_HTTP_RETRIES = whole(4, "Retries of a request after 429, 5xx, a connection error or a truncated body.")
     ETL_HTTP_BACKOFF_SECONDS = seconds(1, "The wait before the first retry. Each further wait is twice as long.")
     ETL_HTTP_BACKOFF_CAP_SECONDS = seconds(10, "The longest wait between two retries.")

@@ -5,10 +5,11 @@ import io
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -124,14 +125,19 @@ def _identify(file: BinaryIO) -> tuple[int, int, int]:
 
 def _copy(file: BinaryIO, copy: BinaryIO, path: Path) -> tuple[str, int]:
     file.seek(0)
+    return write_copy(iter(partial(file.read, COPY_BYTES), b""), copy, str(path))
+
+
+def write_copy(blocks: Iterable[bytes], copy: BinaryIO, location: str) -> tuple[str, int]:
+    """Write the blocks into the temporary file. Returns their fingerprint and size. Raises SourceError."""
     copy.seek(0)
     copy.truncate()
     digest, size = hashlib.sha256(), 0
     try:
-        while block := file.read(COPY_BYTES):
+        for block in blocks:
             digest.update(block)
             size += copy.write(block)
         copy.flush()
     except OSError as error:
-        raise SourceError(f"{path} can't be copied to {tempfile.gettempdir()}: {error.strerror}.") from error
+        raise SourceError(f"{location} can't be copied to {tempfile.gettempdir()}: {error.strerror}.") from error
     return digest.hexdigest(), size

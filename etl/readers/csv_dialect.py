@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from etl.contracts.forms import FILE_FORM, Form
 from etl.local_copy import LocalCopy
+from etl.readers.csv_end import breaks_off_in_quotes
 from etl.readers.csv_file import CsvContent
 from etl.readers.csv_lines import encode
 from etl.readers.file_source import FileSource
@@ -33,7 +34,7 @@ class Csv:
         return CsvContent(copy, source.location, validators or {}, is_proven=is_proven)
 
     def looks_cut(self, copy: LocalCopy) -> bool:
-        return False
+        return breaks_off_in_quotes(copy)
 
     def proves_end(self, copy: LocalCopy) -> bool:
         return False

@@ -12,6 +12,7 @@ from etl.http.addresses import hide_secrets
 from etl.http.request import Request
 from etl.local_copy import LocalCopy, copy_file, find_change
 from etl.read_context import ReadContext
+from etl.readers.containers import unpack
 from etl.readers.content import Content, Opening
 from etl.readers.http_content import Whole, open_remote
 from etl.readers.source import Source
@@ -48,17 +49,24 @@ class Dialect(Protocol):
 class FileSource(Source):
     """A file in a `dialect` at `path`: a path (relative to the project's folder) or an http(s) address.
 
-    With `whole = "unproven"` it accepts a body whose end nothing proves.
+    It may be packed by gzip or zip. At an address: override `headers` to send credentials, which are sent only to the
+    address's own host; `rate_limit`, such as `10/minute`, is shared by all workers; with `whole = "unproven"` the
+    source accepts a body whose end nothing proves.
     """
 
     path: str
     dialect: ClassVar[Dialect]
+    rate_limit: ClassVar[str] = ""
     whole: ClassVar[Whole] = "proven"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "dialect" in vars(cls):
             cls.kind, cls.form = cls.dialect.kind, cls.dialect.form
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return {}
 
     @property
     def location(self) -> str:
@@ -70,10 +78,10 @@ class FileSource(Source):
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         if not self._is_remote():
-            with copy_file(Path(self.location)) as copy:
+            with copy_file(Path(self.location)) as packed, unpack(packed, self.location) as copy:
                 yield self.dialect.open(copy, self)
             return
-        request = Request(self.path, secrets=tuple(self.secrets))
+        request = Request(self.path, self.headers, self.rate_limit, tuple(self.secrets))
         with open_remote(self, self.dialect, request, opening, context, whole=self.whole) as content:
             yield content
 

@@ -5,6 +5,7 @@ import gzip
 import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +99,28 @@ def test_a_gzip_body_cut_at_a_line_end_fails_and_the_next_run_lands_everything(
     assert read_ids() == []
     assert ingest_here(source).counters["new"] == len(LINES)
     assert ingest_here(source).reason == Reason.UNCHANGED
+
+
+def test_a_gzip_file_cut_at_a_line_end_fails_and_the_next_run_lands_everything(tmp_path: Path) -> None:
+    source, file = Things(), tmp_path / "things.ndjson.gz"
+    source.path = str(file)
+    file.write_bytes(CUT_AT_LINE_END)
+    outcomes = [ingest_here(source) for _ in range(2)]
+    assert [(outcome.status, outcome.reason) for outcome in outcomes] == [(Status.FAILED, Reason.SOURCE_UNREADABLE)] * 2
+    assert "is a gzip file that is cut off" in outcomes[0].message
+    assert Checkpoint.objects.values_list("fingerprint", "judged_fingerprint").get() == ("", "")
+    assert read_ids() == []
+    file.write_bytes(gzip.compress(b"".join(LINES)))
+    assert ingest_here(source).counters["new"] == len(LINES)
+
+
+def test_the_same_content_packed_again_is_unchanged(tmp_path: Path) -> None:
+    source, file = Things(), tmp_path / "things.ndjson.gz"
+    source.path = str(file)
+    for mtime in (1, 2):
+        file.write_bytes(gzip.compress(b"".join(LINES), mtime=mtime))
+        outcome = ingest_here(source)
+    assert outcome.reason == Reason.UNCHANGED
 
 
 def test_lines_without_a_proof_of_their_end_fail_each_run_and_land_nothing(server: RawServer) -> None:

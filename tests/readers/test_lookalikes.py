@@ -145,7 +145,7 @@ def read(kind: type[Table | Lines], path: Path, content: bytes) -> list[Record |
     [
         (ROWS.encode("utf-16"), "not valid UTF-8; this looks like UTF-16 text."),
         (ROWS.encode("utf-16-le"), "has NUL characters; this looks like UTF-16 text."),
-        (gzip.compress(ROWS.encode()), "; this looks like a gzip file."),
+        (gzip.compress(gzip.compress(ROWS.encode())), "; this looks like a gzip file."),
         (make_zip("[Content_Types].xml"), "; this looks like a spreadsheet (zip)."),
         (ROWS.replace("\n", "\r").encode(), "this looks like a file whose lines end with a carriage return alone."),
         ("größe,art\n1,2\n".encode("cp1252"), "the header is not valid UTF-8."),
@@ -164,7 +164,7 @@ def test_a_header_that_can_not_be_read_says_what_the_file_looks_like(
     [
         (b"<html><h1>Gone</h1>", "is not JSON but looks like an HTML page: Gone."),
         (ROWS.encode(), "is not JSON but looks like a CSV file: sku,title,price A1,Bolt,1.50 A2,Nut,0.50."),
-        (gzip.compress(b"{}"), "is not JSON but looks like a gzip file."),
+        (gzip.compress(gzip.compress(b"{}")), "is not JSON but looks like a gzip file."),
         (json.dumps({"data": [{"id": 1}]}, indent=2).encode(), "its records may be in 'data'."),
         (json.dumps({"data": [{"id": 1}]}).encode(), "its records may be in 'data'."),
         (

@@ -9,6 +9,7 @@ DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
 JSON = "tests/readers/test_json_records.py::"
 MEMORY = "tests/laws/test_memory.py::"
+CONTAINERS = "tests/readers/test_containers.py::"
 PROOF = "tests/laws/test_proof.py::"
 READING = "tests/laws/test_reading_process.py::"
 READS = "tests/laws/test_reads.py::"
@@ -212,6 +213,13 @@ MISTAKES = (
     ),
     Mistake(
         10,
+        "a container that unpacks to any size",
+        "etl/readers/containers.py",
+        (("        if size > conf.ETL_UNPACKED_MAX_BYTES:\n", "        if False:\n"),),
+        caught_by=(f"{CONTAINERS}test_a_bomb_meets_the_cap",),
+    ),
+    Mistake(
+        10,
         "statements collected while debugging",
         "etl/storage/transactions.py",
         (("    connection.queries_log.clear()", "    pass"),),
@@ -233,6 +241,23 @@ MISTAKES = (
             f"{CLIENT}test_a_compressed_stream_without_its_end_is_cut_although_all_its_bytes_came",
             f"{PROOF}test_a_gzip_body_cut_at_a_line_end_fails_and_the_next_run_lands_everything",
         ),
+    ),
+    Mistake(
+        12,
+        "a gzip file without its end that counts as whole",
+        "etl/readers/containers.py",
+        (("    if member is None or not member.eof:\n", "    if member is None:\n"),),
+        caught_by=(
+            f"{CONTAINERS}test_any_cut_of_a_gzip_file_is_noticed",
+            f"{PROOF}test_a_gzip_file_cut_at_a_line_end_fails_and_the_next_run_lands_everything",
+        ),
+    ),
+    Mistake(
+        12,
+        "a zip file whose checksum is not compared",
+        "etl/readers/containers.py",
+        (("    if checksum != member.CRC:\n", "    if False:\n"),),
+        caught_by=(f"{CONTAINERS}test_any_damage_of_a_zip_file_gives_its_content_or_an_error",),
     ),
     Mistake(
         12,
