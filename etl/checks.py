@@ -9,8 +9,9 @@ from celery.schedules import crontab
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
 from etl.conf import conf, list_settings
-from etl.contracts.contract import Contract, Field
+from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
+from etl.contracts.fields import Field
 from etl.contracts.unified import find_misfit
 from etl.http.webhooks import parse_webhook
 from etl.readers.http_content import Whole
@@ -197,7 +198,7 @@ def _check_constant(path: str, target: str, mapped: Constant) -> Iterator[CheckM
 
 def _name(fields: Mapping[str, Field], path: str) -> str:
     kind = fields[path].kind
-    return f"{path!r} ({kind.name})" if isinstance(kind, FieldType) else repr(path)
+    return f"{path!r} ({kind.describe()})" if isinstance(kind, FieldType) else repr(path)
 
 
 def _fits(field: Field, target: str, *, is_lowered: bool) -> bool:

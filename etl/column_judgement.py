@@ -91,8 +91,7 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
 
     Returns the parts of the accepted records' lines.
     """
-    taken = {name: part.take(name) for name in source.contract.fields}
-    texts, breaches = source.contract.judge_columns(taken.__getitem__, len(part), source.form)
+    texts, breaches = source.contract.judge_columns(part.take, len(part), source.form, names=part.list_names())
     columns = {target: take_column(mapped, texts, len(part)) for target, mapped in source.unified.items()}
     breaches = _find_null_parts(source, texts, columns) | breaches
     for row, breach in _find_long_texts(source, columns).items():

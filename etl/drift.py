@@ -118,7 +118,7 @@ class Shape:
         """Count as many records too, of which each has all of these fields."""
         self.records += count
         for name, column in columns.items():
-            self._count_column(_join("", name), column, None, depth=1)
+            self._count_column(join_path("", name), column, None, depth=1)
 
     def as_json(self) -> dict[str, Any]:
         """Return the form that `from_json` takes."""
@@ -149,7 +149,7 @@ class Shape:
                     columns[name].append(value)
                     owners_by_name[name].append(owner)
         for name, column in columns.items():
-            self._count_column(_join(parent, name), column, owners_by_name.get(name), depth=depth)
+            self._count_column(join_path(parent, name), column, owners_by_name.get(name), depth=depth)
 
     def _count_column(self, path: str, column: Sequence[Any], owners: list[int] | None, *, depth: int) -> None:
         tally = self._admit(path)
@@ -191,7 +191,7 @@ class Shape:
         return tally
 
 
-def _join(parent: str, name: str) -> str:
+def join_path(parent: str, name: str) -> str:
     """Return the path of a field. A name that is ambiguous in a path, or not printable, is quoted."""
     shown = name if _PLAIN_NAME.fullmatch(name) and name.isprintable() else json.dumps(name)
     return f"{parent}.{shown}" if parent else shown

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from etl.contracts.contract import Contract
-from etl.drift import Shape
+from etl.contracts.field_type import FieldType
+from etl.contracts.names import trim_name
+from etl.drift import Shape, join_path
 from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
 from etl.readers.content import BYTE_ORDER_MARK, Content
@@ -47,7 +49,7 @@ def judge_start(source: Source, content: Content, former: Former) -> Start:
         return Start((describe_empty(baseline),))
     has_contract = type(source).judge is Source.judge
     columns = content.find_columns()
-    if has_contract and columns is not None and (missing := _find_missing_columns(source.contract, columns)):
+    if has_contract and columns is not None and (missing := source.contract.find_missing(columns)):
         return Start((_describe_missing(missing, columns, former.fields, content),))
     first = _First()
     first.judge(source, content)
@@ -117,20 +119,26 @@ class _First:
         self.is_all = False
 
 
-def _find_missing_columns(contract: type[Contract], columns: Collection[str]) -> list[str]:
-    required = [name for name, each in contract.fields.items() if not each.is_optional]
-    missing = [name for name in required if name not in columns]
-    if not missing and not any(name in columns for name in contract.fields):
-        return list(contract.fields)  # all are optional, and none is there
-    return missing
-
-
 def _find_missing_fields(source: Source, first: "_First") -> list[str]:
     """Return the required fields that no record has."""
     if first.shape.records < FEW_RECORDS:
         return []
-    fields = source.contract.list_fields()
-    return [path for path, each in fields.items() if not each.is_optional and path not in first.shape.tallies]
+    required = _list_required(source.contract)
+    return [paths[0] for paths in required if first.shape.tallies.keys().isdisjoint(paths)]
+
+
+def _list_required(contract: type[Contract]) -> Iterator[list[str]]:
+    """Yield the paths that each column of a required field may have in JSON."""
+    for each in contract.fields.values():
+        if each.is_optional:
+            continue
+        for spellings in each.columns:
+            paths = [join_path("", name) for name in spellings]
+            if isinstance(each.kind, FieldType):
+                yield paths
+            else:
+                for inner in _list_required(each.kind):
+                    yield [f"{path}.{rest}" for path in paths for rest in inner]
 
 
 def _describe_missing(
@@ -155,6 +163,6 @@ def _list_names(names: Sequence[str]) -> str:
 
 def _find_similar(missing: Sequence[str], found: Sequence[str]) -> list[str]:
     """Return names of the content that differ from missing ones only by case, blanks or a slip."""
-    plain = {name.strip(" \t\ufeff\u00a0").casefold(): name for name in found}
+    plain = {trim_name(name).casefold(): name for name in found}
     similar = [get_close_matches(name.casefold(), plain, n=1, cutoff=0.8) for name in missing]
     return [plain[match] for (match,) in filter(None, similar)]

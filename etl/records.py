@@ -18,7 +18,7 @@ Cursor = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """Why a record is refused; `column` is a field path (`price.amount`), empty for the record as a whole."""
+    """Why a record is refused; `column` is the field as the content names it, empty for the record as a whole."""
 
     code: BreachCode
     message: str
@@ -230,6 +230,9 @@ class Slice(Protocol):
 
     def take(self, name: str) -> Sequence[Any]:
         """Return the values of a field on the top level, None where a record lacks it."""
+
+    def list_names(self) -> Sequence[str]:
+        """Return the names of a file's columns; of JSON, those of any one record."""
 
     def list_columns(self) -> Mapping[str, Sequence[Any]] | None:
         """Return all fields by name if each record has each of them, and None if that is not known."""

@@ -1,13 +1,16 @@
 """A contract: the fields that a source's record must have, and the judgement of one record or of many. Pure."""
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
 from etl.contracts.field_type import FieldType, show_value
+from etl.contracts.fields import ColumnsByField, Field, Options, Take
 from etl.contracts.forms import JSON_FORM, Form
+from etl.contracts.names import find_columns, list_doubled
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
@@ -16,15 +19,6 @@ CONTRACT_FORMAT = 1
 
 Texts = dict[str, list[str | None]]
 """Columns of canonical text by field path; None for a field without a value."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field of a contract: its type or nested contract, the Python type of its values, whether it may be null."""
-
-    kind: "FieldType | type[Contract]"
-    parsed: Any
-    is_optional: bool = False
 
 
 class Contract:
@@ -41,32 +35,36 @@ class Contract:
         super().__init_subclass__()
         if "fields" in inspect.get_annotations(cls):
             raise TypeError(f"{cls.__name__}.fields: the contract itself uses this name, so a record's field can't")
-        hints = get_type_hints(cls, include_extras=True)
-        cls.fields = {name: _make_field(cls, name, hint) for name, hint in hints.items() if name != "fields"}
+        cls.fields = dict(_make_fields(cls))
 
     @classmethod
     def judge(cls, values: Mapping[str, Any], form: Form = JSON_FORM) -> dict[str, Any] | Breach:
         """Return the parsed values by field path (`price.amount`), or the first breach in the contract's order."""
         parsed: dict[str, Any] = {}
-        return cls.judge_into(parsed, values, form, "") or parsed
+        return cls.judge_into(parsed, values, form) or parsed
 
     @classmethod
-    def judge_into(cls, parsed: dict[str, Any], values: Mapping[str, Any], form: Form, prefix: str) -> Breach | None:
+    def judge_into(
+        cls, parsed: dict[str, Any], values: Mapping[str, Any], form: Form, prefix: str = "", shown: str = ""
+    ) -> Breach | None:
+        """Judge a record, or an object in it: its fields' paths begin with `prefix`, and with `shown` in messages."""
+        columns = cls.resolve(tuple(values)) if form.is_file else None
         for name, field in cls.fields.items():
             path, kind = prefix + name, field.kind
-            value = values.get(name)
+            names = columns.get(name, ()) if columns is not None else None
+            value = field.read(values, names, form)
             if form.is_null(value, is_optional=field.is_optional):
                 if not field.is_optional:
-                    return _report_missing(path)
+                    return _report_missing(shown + field.name_columns(names))
                 parsed |= dict.fromkeys(_list_paths(path, kind))
             elif isinstance(kind, FieldType):
                 result = kind.parse(value, form)
                 if isinstance(result, Breach):
-                    return _name_column(result, path)
+                    return _name_column(result, shown + field.name_columns(names))
                 parsed[path] = result
             elif not isinstance(value, Mapping):
-                return _report_no_object(path, value)
-            elif breach := kind.judge_into(parsed, value, form, f"{path}."):
+                return _report_no_object(shown + field.name_columns(names), value)
+            elif breach := kind.judge_into(parsed, value, form, f"{path}.", f"{shown}{field.name_columns(names)}."):
                 return breach
         return None
 
@@ -74,7 +72,8 @@ class Contract:
     def parse_field(cls, path: str, values: Mapping[str, Any], form: Form = JSON_FORM) -> Any:
         """Return one field's parsed value, whatever the others are; None if it is missing, null or breaks."""
         name, _, rest = path.partition(".")
-        field, value = cls.fields[name], values.get(name)
+        field = cls.fields[name]
+        value = field.read(values, cls.resolve(tuple(values)).get(name, ()) if form.is_file else None, form)
         if form.is_null(value, is_optional=field.is_optional):
             return None
         if isinstance(field.kind, FieldType):
@@ -84,21 +83,61 @@ class Contract:
 
     @classmethod
     def judge_columns(
-        cls, take: Callable[[str], Sequence[Any]], count: int, form: Form = JSON_FORM, prefix: str = ""
+        cls,
+        take: Take,
+        count: int,
+        form: Form = JSON_FORM,
+        *,
+        names: Sequence[str] | None = None,
+        prefix: str = "",
+        shown: str = "",
     ) -> tuple[Texts, dict[int, Breach]]:
         """Judge `count` records by columns: the same as `judge` gives record by record, but fast.
 
-        `take(name)` returns a field's column of `count` values, None if a record lacks it. Returns the columns of
-        canonical text by field path, and by row the first breach in the contract's order; rows count from 0. The text
-        of a refused row has no meaning.
+        `take(name)` returns a column of `count` values, None if a record lacks it; `names` are all names that a file
+        has, None if each field has its exact name. Returns the columns of canonical text by field path, and by row the
+        first breach in the contract's order; rows count from 0. The text of a refused row has no meaning.
         """
         texts: Texts = {}
         breaches: dict[int, Breach] = {}
+        columns = cls.resolve(tuple(names)) if form.is_file and names is not None else None
         for name, field in cls.fields.items():
-            found, broken = _judge_column(field, prefix + name, take(name), count, form)
+            found_names = columns.get(name, ()) if columns is not None else None
+            column = field.take(take, found_names, count, form)
+            place = _Place(prefix + name, shown + field.name_columns(found_names))
+            found, broken = _judge_column(field, place, column, count, form)
             texts |= found
             breaches = broken | breaches  # of two breaches in a row, the earlier field's stays
         return texts, breaches
+
+    @classmethod
+    def resolve(cls, names: tuple[str, ...]) -> ColumnsByField:
+        """Return the columns of each field in a file with these names, without the fields that it lacks."""
+        return _resolve(cls, names)  # type: ignore[arg-type]  # a class has a hash
+
+    @classmethod
+    def find_missing(cls, names: Sequence[str]) -> list[str]:
+        """Return the required columns that a file with these names lacks; all if all are optional and none is there."""
+        found = _find_columns(cls, names)
+        lacking = [
+            (field.is_optional, spellings[0])
+            for name, field in cls.fields.items()
+            for part, spellings in enumerate(field.columns)
+            if (name, part) not in found
+        ]
+        required = [column for is_optional, column in lacking if not is_optional]
+        return required or ([column for _, column in lacking] if not found else [])
+
+    @classmethod
+    def list_names(cls) -> list[str]:
+        """Return every name that a column of a field may have."""
+        return [name for field in cls.fields.values() for spellings in field.columns for name in spellings]
+
+    @classmethod
+    def find_doubled(cls, names: Sequence[str]) -> list[str]:
+        """Return the names that a file has more than once and that a field uses."""
+        used = set(_find_columns(cls, names).values())
+        return [name for name in list_doubled(names) if name in used]
 
     @classmethod
     def describe(cls) -> dict[str, str]:
@@ -107,10 +146,10 @@ class Contract:
         for name, field in cls.fields.items():
             null = " or null" if field.is_optional else ""
             if isinstance(field.kind, FieldType):
-                described[name] = field.kind.name + null
+                described[name] = field.kind.describe() + null + _describe_columns(name, field)
                 continue
-            if null:
-                described[name] = "object" + null
+            if null or _describe_columns(name, field):
+                described[name] = "object" + null + _describe_columns(name, field)
             described |= {f"{name}.{path}": kind for path, kind in field.kind.describe().items()}
         return described
 
@@ -127,38 +166,100 @@ class Contract:
         return listed
 
 
-def _make_field(contract: type[Contract], name: str, hint: Any) -> Field:
+@lru_cache(maxsize=256)
+def _resolve(contract: type[Contract], names: tuple[str, ...]) -> ColumnsByField:
+    found = _find_columns(contract, names)
+    columns = {
+        name: [found[name, part] for part in range(len(field.columns)) if (name, part) in found]
+        for name, field in contract.fields.items()
+    }
+    return {name: each for name, each in columns.items() if len(each) == len(contract.fields[name].columns)}
+
+
+def _find_columns(contract: type[Contract], names: Sequence[str]) -> dict[tuple[str, int], str]:
+    """Return the name of each column that is there, by field and number of its part."""
+    fields = contract.fields.items()
+    wanted = {(name, part): each for name, field in fields for part, each in enumerate(field.columns)}
+    return find_columns(wanted, names)
+
+
+def _make_fields(contract: type[Contract]) -> Iterator[tuple[str, Field]]:
+    """Yield the fields by name. What `field(...)` gave leaves the class, or it would hide attributes of Contract."""
+    hints = {name: hint for name, hint in get_type_hints(contract, include_extras=True).items() if name != "fields"}
+    declared = {name: value for name, value in vars(contract).items() if isinstance(value, Options)}
+    bases = [base for base in contract.__mro__[1:] if issubclass(base, Contract)]
+    for name in declared:
+        if name not in hints:
+            raise TypeError(f"{contract.__name__}.{name} has field(…), but no type: write {name}: Text = field(…)")
+        delattr(contract, name)
+    for name, hint in hints.items():
+        if get_origin(hint) is ClassVar:
+            continue
+        inherited = next((base.fields[name] for base in bases if name in base.fields), None)
+        if inherited is not None and name not in declared and name not in inspect.get_annotations(contract):
+            yield name, inherited
+        else:
+            options = declared.get(name) or getattr(contract, name, None)  # a mixin is no contract and keeps its own
+            yield name, _make_field(contract, name, hint, options if isinstance(options, Options) else Options())
+
+
+def _make_field(contract: type[Contract], name: str, hint: Any, options: Options) -> Field:
     alternatives = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kinds = [kind for kind in alternatives if kind is not NoneType]
-    if len(kinds) == 1:
-        (kind,) = kinds
-        is_optional = len(alternatives) > 1
-        if isinstance(kind, type) and issubclass(kind, Contract):
-            return Field(kind, dict, is_optional)
-        for extra in getattr(kind, "__metadata__", ()):
-            if isinstance(extra, FieldType):
-                return Field(extra, get_args(kind)[0], is_optional)
-    raise TypeError(f"{contract.__name__}.{name}: use a type of etl.contracts or another Contract, not {hint!r}")
+    found = _find_kind(kinds[0]) if len(kinds) == 1 else None
+    if found is None:
+        raise TypeError(f"{contract.__name__}.{name}: use a type of etl.sources or another Contract, not {hint!r}")
+    kind, parsed = found
+    try:
+        kind = options.configure(kind)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{contract.__name__}.{name}: {error}") from error
+    return Field(kind, parsed, len(alternatives) > 1, options.name_columns(name))
+
+
+def _find_kind(hint: Any) -> tuple[FieldType | type[Contract], Any] | None:
+    """Return the type or nested contract that an annotation stands for, and the Python type of its values."""
+    if isinstance(hint, type) and issubclass(hint, Contract):
+        return hint, dict
+    for extra in getattr(hint, "__metadata__", ()):
+        if isinstance(extra, FieldType):
+            return extra, get_args(hint)[0]
+    return None
+
+
+def _describe_columns(name: str, field: Field) -> str:
+    """Return which columns hold the field, if its own name doesn't say it."""
+    if field.columns == ((name,),):
+        return ""
+    return " from " + " + ".join(" or ".join(map(repr, spellings)) for spellings in field.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A field's path in the contract, and its name in messages."""
+
+    path: str
+    shown: str
 
 
 def _judge_column(
-    field: Field, path: str, column: Sequence[Any], count: int, form: Form
+    field: Field, place: _Place, column: Sequence[Any], count: int, form: Form
 ) -> tuple[Texts, dict[int, Breach]]:
     """Judge one field of all records, including the records that lack it."""
     rows = form.find_values(column, is_optional=field.is_optional)
     if len(rows) == count:
-        return _judge_values(field.kind, path, column, form)
-    texts, breaches = _judge_rows(field.kind, path, column, rows, form)
+        return _judge_values(field.kind, place, column, form)
+    texts, breaches = _judge_rows(field.kind, place, column, rows, form)
     if not field.is_optional:
-        breaches |= {row: _report_missing(path) for row in set(range(count)).difference(rows)}
+        breaches |= {row: _report_missing(place.shown) for row in set(range(count)).difference(rows)}
     return texts, breaches
 
 
 def _judge_rows(
-    kind: FieldType | type[Contract], path: str, column: Sequence[Any], rows: Sequence[int], form: Form
+    kind: FieldType | type[Contract], place: _Place, column: Sequence[Any], rows: Sequence[int], form: Form
 ) -> tuple[Texts, dict[int, Breach]]:
     """Judge the values of these rows only; the other rows have the text None and no breach."""
-    texts, breaches = _judge_values(kind, path, [column[row] for row in rows], form)
+    texts, breaches = _judge_values(kind, place, [column[row] for row in rows], form)
     spread: Texts = {each: [None] * len(column) for each in texts}
     for each, found in texts.items():
         for row, text in zip(rows, found, strict=True):
@@ -167,18 +268,19 @@ def _judge_rows(
 
 
 def _judge_values(
-    kind: FieldType | type[Contract], path: str, column: Sequence[Any], form: Form
+    kind: FieldType | type[Contract], place: _Place, column: Sequence[Any], form: Form
 ) -> tuple[Texts, dict[int, Breach]]:
     """Judge a column without nulls."""
     if isinstance(kind, FieldType):
         texts, breaches = kind.parse_column(column, form)
-        return {path: texts}, {row: _name_column(breach, path) for row, breach in breaches.items()}
+        return {place.path: texts}, {row: _name_column(breach, place.shown) for row, breach in breaches.items()}
     objects = [row for row, value in enumerate(column) if isinstance(value, Mapping)]
     if len(objects) == len(column):
-        return kind.judge_columns(lambda name: [value.get(name) for value in column], len(column), form, f"{path}.")
-    found, broken = _judge_rows(kind, path, column, objects, form)
+        inner = {"prefix": f"{place.path}.", "shown": f"{place.shown}."}
+        return kind.judge_columns(lambda name: [value.get(name) for value in column], len(column), form, **inner)
+    found, broken = _judge_rows(kind, place, column, objects, form)
     others = set(range(len(column))).difference(objects)
-    return found, broken | {row: _report_no_object(path, column[row]) for row in others}
+    return found, broken | {row: _report_no_object(place.shown, column[row]) for row in others}
 
 
 def _list_paths(path: str, kind: FieldType | type[Contract]) -> list[str]:

@@ -6,9 +6,9 @@ digits, pydantic's `int` accepts `True` and `1.0`. The types are in `texts.py`, 
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Self
 
 from etl.contracts.forms import Form
 from etl.records import Breach
@@ -32,14 +32,32 @@ def show_value(value: Any) -> str:
 class FieldType(ABC):
     """What one field must be. A subclass has a name and `parse`; a contract uses it as `Annotated[parsed, Own()]`.
 
-    `parsed` is the Python type that `parse` returns. Instances don't change, and a type with parameters has them in
-    its name.
+    `parsed` is the Python type that `parse` returns. Instances don't change. A type with parameters is a frozen
+    dataclass; its fields have defaults, and `field(...)` sets them.
     """
 
     @property
     @abstractmethod
     def name(self) -> str:
-        """The type's name in messages and in the contract's digest: another name means other content."""
+        """The type's name, without its parameters."""
+
+    def describe(self) -> str:
+        """Return the name with the parameters that were given. The contract's digest has it: another text means that
+        the content is judged again.
+        """
+        given = {name: value for name, value in _list_parameters(self).items() if value is not _DEFAULT}
+        shown = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        return f"{self.name}({shown})" if shown else self.name
+
+    def configure(self, parameters: Mapping[str, Any]) -> Self:
+        """Return this type with the parameters of a `field(...)`. Raises TypeError for one that it does not know."""
+        known = _list_parameters(self)
+        for name in parameters:
+            if name not in known:
+                others = f"it has {', '.join(known)}" if known else "it has none"
+                raise TypeError(f"the type {self.name} has no parameter {name!r}; {others}")
+        assert is_dataclass(self)  # or it would have no parameters
+        return replace(self, **{name: _freeze(value) for name, value in parameters.items()})
 
     @abstractmethod
     def parse(self, value: Any, form: Form) -> Any:
@@ -73,6 +91,24 @@ class FieldType(ABC):
             else:
                 texts[row] = self.write(result)
         return breaches
+
+
+_DEFAULT = object()
+
+
+def _list_parameters(kind: FieldType) -> dict[str, Any]:
+    """Return the type's parameters in their order, with _DEFAULT for those that were not given."""
+    if not is_dataclass(kind):
+        return {}
+    values = {each.name: (getattr(kind, each.name), each.default) for each in fields(kind) if each.init}
+    return {name: _DEFAULT if value == default else value for name, (value, default) in values.items()}
+
+
+def _freeze(value: Any) -> Any:
+    """Return a list as a tuple and a mapping as pairs: types don't change, and equal ones have equal hashes."""
+    if isinstance(value, Mapping):
+        return tuple(value.items())
+    return tuple(value) if isinstance(value, list) else value
 
 
 class PatternType(FieldType):

@@ -39,6 +39,9 @@ class CsvSlice:
     def take(self, name: str) -> Sequence[str | None]:
         return self.columns[self.names.index(name)] if name in self.names else [None] * len(self)
 
+    def list_names(self) -> Sequence[str]:
+        return self.names
+
     def list_columns(self) -> Mapping[str, Sequence[str]]:
         return dict(zip(self.names, self.columns, strict=True))
 

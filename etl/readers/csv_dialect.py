@@ -31,7 +31,9 @@ class Csv:
     def open(
         self, copy: LocalCopy, source: Source, *, validators: Mapping[str, str] | None = None, is_proven: bool = True
     ) -> CsvContent:
-        return CsvContent(copy, source.location, validators or {}, is_proven=is_proven)
+        return CsvContent(
+            copy, source.location, validators or {}, is_proven=is_proven, contract=getattr(source, "contract", None)
+        )
 
     def looks_cut(self, copy: LocalCopy) -> bool:
         return breaks_off_in_quotes(copy)

@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from etl.contracts.contract import Contract
+from etl.contracts.names import list_doubled, number_doubled
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
 from etl.readers import content
@@ -25,7 +27,8 @@ FEW_LINES = 32
 class CsvContent:
     """A copy of a CSV file. A cursor is `{position, line, offset}`, pointing past the last record read.
 
-    At most `slice_lines` lines are read together; with 0, each record is read by itself.
+    At most `slice_lines` lines are read together; with 0, each record is read by itself. Names that the header has more
+    than once are an error only if a field of the contract uses them.
     """
 
     copy: LocalCopy
@@ -33,6 +36,7 @@ class CsvContent:
     validators: Mapping[str, str] = field(default_factory=dict)
     slice_lines: int = SLICE_RECORDS
     is_proven: bool = True  # a copy of a file has the file's end
+    contract: type[Contract] | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -68,10 +72,10 @@ class CsvContent:
             raise SourceError(f"{self.location}: the header is not valid UTF-8{self._find_cause()}.")
         if any("\0" in name for name in header):
             raise SourceError(f"{self.location}: the header has NUL characters{self._find_cause()}.")
-        doubled = sorted({name for name in header if header.count(name) > 1})
+        doubled = self.contract.find_doubled(header) if self.contract is not None else list_doubled(header)
         if doubled:
             raise SourceError(f"{self.location}: the header names {', '.join(map(repr, doubled))} more than once.")
-        return header
+        return number_doubled(header)
 
     def _find_cause(self) -> str:
         self.copy.file.seek(0)

@@ -104,7 +104,7 @@ def refuse_other(copy: LocalCopy, source: Source, *, must_be_array: bool = False
 
 
 def _is_record(envelope: Envelope, contract: type[Contract]) -> bool:
-    return any(path.partition(".")[0] in envelope.values for path in contract.list_fields())
+    return any(name in envelope.values for name in contract.list_names())
 
 
 def report_other(copy: LocalCopy, location: str, other: str) -> SourceError:

@@ -23,6 +23,9 @@ class RecordSlice:
     def take(self, name: str) -> Sequence[Any]:
         return [record.values.get(name) for record in self.records]
 
+    def list_names(self) -> Sequence[str]:
+        return list(self.records[0].values) if self.records else []
+
     def list_columns(self) -> Mapping[str, Sequence[Any]] | None:
         return None
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
+from etl.contracts.fields import make_field as field
 from etl.contracts.forms import Form
 from etl.contracts.numbers import PositiveDecimal, PositiveInt
 from etl.contracts.texts import NonBlank, Text
@@ -41,6 +42,7 @@ __all__ = [
     "UnifiedFields",
     "ZonedTime",
     "constant",
+    "field",
     "lower",
     "secret",
     "setting",

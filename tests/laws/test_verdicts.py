@@ -150,7 +150,7 @@ def test_the_verdict_says_what_the_content_looks_like(items: Items, text: str, l
     assert looks_like in run.error
 
 
-@pytest.mark.parametrize("header", ["sku,Title,price", "sku, title,price", "sku,titel,price"])
+@pytest.mark.parametrize("header", ["sku,Titles,price", "sku,titel,price"])
 def test_the_verdict_names_a_similar_column(items: Items, header: str) -> None:
     run = read(items, BEFORE.replace("sku,title,price", header))
     assert f"Did you mean {header.split(',')[1]!r}?" in run.error
