@@ -199,7 +199,7 @@ def _make_fields(contract: type[Contract]) -> Iterator[tuple[str, Field]]:
         if inherited is not None and name not in declared and name not in inspect.get_annotations(contract):
             yield name, inherited
         else:
-            options = declared.get(name) or getattr(contract, name, None)  # a mixin is no contract and keeps its own
+            options = declared.get(name) or getattr(contract, name, None)  # a mixin keeps its own
             yield name, _make_field(contract, name, hint, options if isinstance(options, Options) else Options())
 
 

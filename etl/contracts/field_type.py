@@ -54,7 +54,7 @@ class FieldType(ABC):
         known = _list_parameters(self)
         for name in parameters:
             if name not in known:
-                others = f"it has {', '.join(known)}" if known else "it has none"
+                others = f"its parameters: {', '.join(known)}" if known else "it takes no parameters"
                 raise TypeError(f"the type {self.name} has no parameter {name!r}; {others}")
         assert is_dataclass(self)  # or it would have no parameters
         return replace(self, **{name: _freeze(value) for name, value in parameters.items()})

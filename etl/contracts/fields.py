@@ -15,7 +15,7 @@ ColumnsByField = Mapping[str, Sequence[str]]
 """For each field that a content has, the names of its columns: one, or several that are joined."""
 
 Take = Callable[[str], Sequence[Any]]
-"""Returns the column of this name, None where a record lacks it."""
+"""Returns the column of this name, with None for a record that lacks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ def _merge(columns: Sequence[Sequence[Any]]) -> Sequence[Any]:
 
 
 def _join_parts(parts: Iterable[Any], form: Form) -> Any:
-    """Return the parts as one text with a blank between them; None if one is missing or empty.
+    """Return the parts as one string with a blank between them; None if one is missing or empty.
 
-    Parts that are no texts stay a list, which the field's type refuses.
+    Parts that are not strings stay a list, which the field's type refuses.
     """
     texts = [part.text if isinstance(part, Number) else part for part in parts]
     if any(text is None for text in texts):
@@ -114,7 +114,7 @@ def make_field(
 ) -> Any:
     """Say more of a field than its type: `paid_on: Date = field(column="Paid on", formats=["%d/%m/%Y"])`.
 
-    `column` is its name in the content, `also` are other spellings, and `columns` several columns whose texts are
+    `column` is its name in the content, `also` are other spellings, and `columns` several columns whose cells are
     joined with a blank between them. Everything else is a parameter of its type.
     """
     if not isinstance(column, str | None):
