@@ -2,13 +2,18 @@
 
 import logging
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
 from etl.conf import conf
+from etl.exceptions import SourceError
+from etl.first_records import FIRST_RECORDS, judge_start
+from etl.gates import Figures, Former, Verdict, judge_read
 from etl.http import rate_limits
 from etl.judgement import Judge
-from etl.readers.content import Opening
+from etl.readers.content import Content, Opening
 from etl.readers.source import Source
-from etl.records import Accepted, Chunk, Refusal
+from etl.records import Accepted, Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +40,81 @@ class _PreviewContext:
         logger.warning(message)
 
 
-def preview(source: Source, limit: int) -> list[Accepted | Refusal]:
-    """Return the first `limit` records, judged by the source's contract. Raises SourceError."""
+@dataclass(slots=True)
+class Refused:
+    """The records refused for one reason: how many, and the first of them."""
+
+    count: int
+    first: Refusal
+
+
+@dataclass(slots=True)
+class Preview:
+    """The first records, judged, and what a run would say of them.
+
+    `shown` are the first of all. The counts are of at least FIRST_RECORDS records; `is_all`: the content has no others.
+    `verdict` is that of the gates that need no earlier read, and `error` why reading stopped.
+    """
+
+    shown: list[Accepted | Refusal] = field(default_factory=list)
+    accepted: int = 0
+    skipped: int = 0
+    reasons: dict[tuple[str, str], Refused] = field(default_factory=dict)
+    is_all: bool = True
+    verdict: Verdict = ()
+    error: str = ""
+
+    @property
+    def refused(self) -> int:
+        return sum(each.count for each in self.reasons.values())
+
+    @property
+    def seen(self) -> int:
+        return self.accepted + self.skipped + self.refused
+
+    def list_refused(self) -> list[Refused]:
+        """Return the reasons, the most frequent first."""
+        return sorted(self.reasons.values(), key=lambda each: -each.count)
+
+    def add(self, items: Iterable[Accepted | Refusal]) -> None:
+        for item in items:
+            if isinstance(item, Refusal):
+                known = self.reasons.setdefault((item.breach.code, item.breach.column), Refused(0, item))
+                known.count += 1
+            else:
+                self.accepted += 1
+
+
+def preview(source: Source, limit: int) -> Preview:
+    """Judge the first records, of which `limit` are shown. Raises SourceError if there is none because of an error."""
     with source.open(Opening(), _PreviewContext()) as content:
         if content is None:  # possible only in response to validators, and none were sent
-            return []
-        first = next(content.read(None, limit), Chunk())
-        return Judge(source).judge(first.items)
+            return Preview()
+        return _look(source, content, limit)
+
+
+def _look(source: Source, content: Content, limit: int) -> Preview:
+    found = Preview()
+    start = judge_start(source, content, Former(None))
+    try:
+        _read(found, source, content, limit)
+    except SourceError as error:
+        if not found.seen:
+            raise
+        found.error = str(error)
+    figures = Figures(content.fingerprint, found.seen, found.refused, is_whole=content.is_proven)
+    is_finished = found.is_all and not found.error
+    found.verdict = start.verdict or (judge_read(source.gates, figures, None) if is_finished else ())
+    return found
+
+
+def _read(found: Preview, source: Source, content: Content, limit: int) -> None:
+    judge, most = Judge(source), max(limit, FIRST_RECORDS)
+    for chunk in content.read(None, FIRST_RECORDS):
+        if found.seen >= most:
+            found.is_all = False
+            return
+        judged = judge.judge(chunk.items[: most - found.seen])
+        found.is_all = len(judged) == len(chunk.items)
+        found.shown += judged[: max(0, limit - found.seen)]
+        found.add(judged)

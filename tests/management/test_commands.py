@@ -169,6 +169,75 @@ def test_preview_shows_at_most_its_limit(project: Project) -> None:
     assert ("Product 2" in done.stdout, "Product 3" in done.stdout) == (True, False)
 
 
+def test_preview_ends_with_counts_by_code_and_the_end_of_a_run(project: Project) -> None:
+    path = project.folder / "products.csv"
+    path.write_text("product_id,name,category,price\n" + "1,A,c,x\n" * 4 + "2,B,c,1\n" * 20 + ",C,c,1\n")
+    done = project.run("preview", "products_csv", "--limit", "2", PRODUCTS_CSV=str(path))
+    counts, _, *codes, end = done.stdout[done.stdout.index("All records") :].splitlines()
+    assert counts == "All records: 20 accepted, 0 skipped, 5 refused."
+    assert [line.split()[:4] for line in codes] == [
+        ["not_a_number", "price", "4", "2"],
+        ["blank", "product_id", "1", "26"],
+    ]
+    assert end == "A run would end partial (records_refused)."
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("product_id,name,price\n1,A,1\n", "columns_missing"),
+        ("product_id,name,category,price\n" + "1,A,c,x\n" * 10, "too_many_refused"),
+    ],
+)
+def test_preview_shows_the_verdict_of_the_gates(project: Project, text: str, reason: str) -> None:
+    path = project.folder / "products.csv"
+    path.write_text(text)
+    done = project.run("preview", "products_csv", PRODUCTS_CSV=str(path))
+    assert f"{reason}: " in done.stdout
+    assert f"A run would end failed ({reason})." in done.stdout
+
+
+def test_preview_says_how_far_it_has_looked(project: Project) -> None:
+    path = write_products(project.folder / "products.csv", make_products(1_200))
+    done = project.run("preview", "products_csv", PRODUCTS_CSV=str(path))
+    assert "The first 1,000 records: 1,000 accepted, 0 skipped, 0 refused." in done.stdout
+    assert "As far as they show, a run would end success." in done.stdout
+
+
+def test_preview_gives_one_json_object(project: Project) -> None:
+    found = json.loads(project.run("preview", "products_csv", "--json", "--limit", "3").stdout)
+    assert found["counts"] == {"seen": 5, "accepted": 3, "skipped": 0, "quarantined": 2}
+    assert [record["external_id"] for record in found["records"]] == ["1", "2"]
+    assert [(each["code"], each["records"], each["line"]) for each in found["codes"]] == [
+        ("not_a_number", 1, 4),
+        ("blank", 1, 5),
+    ]
+    assert (found["status"], found["reason"], found["verdict"]) == ("partial", "records_refused", [])
+
+
+def test_sources_shows_what_a_source_is(project: Project) -> None:
+    project.ingest("products_csv")
+    shown = " ".join(project.run("sources", "products_csv").stdout.split())
+    for text in (
+        "place " + str(ROOT / "data" / "products.csv"),
+        "format Csv()",
+        "complete yes",
+        "standing refusing",
+        "last accepted read 1,",
+        "5 seen, 2 refused",
+        "price positive_decimal A decimal number greater than 0",
+        "category category, in lower case",
+        "max_refused=0.5",
+    ):
+        assert text in shown
+
+
+def test_sources_of_an_unknown_name_is_wrong_usage(project: Project) -> None:
+    done = project.run("sources", "nonsense")
+    assert (done.returncode, "Unknown source: nonsense." in done.stderr) == (2, True)
+
+
 def test_verify_finds_a_wrong_count_and_repairs_it(project: Project) -> None:
     project.ingest("products_csv")
     Checkpoint.objects.update(record_count=99)

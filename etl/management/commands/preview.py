@@ -1,42 +1,51 @@
 """`manage.py preview`: show the records of a source; writes nothing and needs no database."""
 
+import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from etl.exceptions import SourceError
 from etl.management.command_line import PipelineCommand, choose_sources
-from etl.management.tables import print_table
-from etl.preview import preview
-from etl.records import Refusal
+from etl.management.tables import clean, print_table
+from etl.preview import Preview, preview
+from etl.readers.source import Source
+from etl.records import Accepted, Refusal
+from etl.runs.ending import judged as choose_ending
+from etl.vocabulary import Reason, Status
 
 FIELDS = ("external_id", "name", "category", "value", "currency", "event_timestamp")
 
 
 class Command(PipelineCommand):
-    help = "Show a source's first records in the unified fields, and refused ones with place and code."
+    help = (
+        "Show a source's first records in the unified fields, and refused ones with place and code; then count the"
+        " first 1,000 by code, and say how a run would end."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME")
-        parser.add_argument("--limit", type=int, default=10, help="number of records to read (default 10)")
+        parser.add_argument("--limit", type=int, default=10, help="number of records to show (default 10)")
+        parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
-    def handle(self, *args: Any, name: str, limit: int, **options: Any) -> None:
+    def handle(self, *args: Any, name: str, limit: int, as_json: bool, **options: Any) -> None:
         if limit < 1:
             raise CommandError("--limit takes a whole number, 1 or more.", returncode=2)
         (source,) = choose_sources([name], all_of_them=False)
         try:
-            judged = preview(source, limit)
+            found = preview(source, limit)
         except SourceError as error:
             raise CommandError(str(error)) from error
-        accepted = [item for item in judged if not isinstance(item, Refusal)]
-        print_table(
-            ("record", "line", *FIELDS),
-            [
-                (item.record.position, item.record.line, *(getattr(item.unified, field) for field in FIELDS))
-                for item in accepted
-            ],
-        )
-        refused = [item for item in judged if isinstance(item, Refusal)]
+        if as_json:
+            self.stdout.write(json.dumps(describe(source, found)))
+        else:
+            self._show(found)
+
+    def _show(self, found: Preview) -> None:
+        accepted = [item for item in found.shown if not isinstance(item, Refusal)]
+        rows = [(item.record.position, item.record.line, *_list_fields(item)) for item in accepted]
+        print_table(("record", "line", *FIELDS), rows)
+        refused = [item for item in found.shown if isinstance(item, Refusal)]
         if refused:
             self.stdout.write("\nRefused:")
             rows = [
@@ -44,3 +53,80 @@ class Command(PipelineCommand):
                 for item in refused
             ]
             print_table(("record", "line", "column", "code", "message"), rows)
+        self._summarize(found)
+
+    def _summarize(self, found: Preview) -> None:
+        scope = "All records" if found.is_all and not found.error else f"The first {found.seen:,} records"
+        counts = f"{found.accepted:,} accepted, {found.skipped:,} skipped, {found.refused:,} refused"
+        self.stdout.write(f"\n{scope}: {counts}.")
+        if found.reasons:
+            rows = [
+                (breach.code, breach.column, each.count, each.first.line, breach.message)
+                for each in found.list_refused()
+                for breach in (each.first.breach,)
+            ]
+            print_table(("code", "column", "records", "first at line", "example"), rows, numbers=("records",))
+        if found.error:
+            self.stdout.write(clean(found.error))
+        for failure in found.verdict:
+            self.stdout.write(clean(f"{failure.gate}: {failure.message}"))
+        status, reason = judge_end(found)
+        start = "A run would end" if scope == "All records" else "As far as they show, a run would end"
+        self.stdout.write(f"{start} {status}{f' ({reason})' if reason else ''}.")
+
+
+def judge_end(found: Preview) -> tuple[str, str]:
+    """Return the status and the reason with which a run would end, as far as these records show it."""
+    if found.error and not found.verdict:
+        return Status.FAILED, Reason.SOURCE_UNREADABLE
+    columns = choose_ending(found.verdict, found.refused).columns
+    return columns["status"], columns["reason"]
+
+
+def _list_fields(item: Accepted) -> list[Any]:
+    return [getattr(item.unified, field) for field in FIELDS]
+
+
+def describe(source: Source, found: Preview) -> dict[str, Any]:
+    """Return the preview as one JSON object; docs/sources.md describes it."""
+    status, reason = judge_end(found)
+    return {
+        "source": source.name,
+        "location": source.location,
+        "records": [
+            {"record": item.record.position, "line": item.record.line, **dict(zip(FIELDS, _write(item), strict=True))}
+            for item in found.shown
+            if isinstance(item, Accepted)
+        ],
+        "refused": [_describe_refusal(item) for item in found.shown if isinstance(item, Refusal)],
+        "counts": {
+            "seen": found.seen,
+            "accepted": found.accepted,
+            "skipped": found.skipped,
+            "quarantined": found.refused,
+        },
+        "is_all": found.is_all and not found.error,
+        "codes": [{"records": each.count, **_describe_refusal(each.first)} for each in found.list_refused()],
+        "verdict": [failure.as_json() for failure in found.verdict],
+        "error": found.error,
+        "status": status,
+        "reason": reason,
+    }
+
+
+def _write(item: Accepted) -> list[str | None]:
+    """Return the fields as text: exact, like in the API."""
+    texts = [None if value is None else str(value) for value in _list_fields(item)]
+    time = item.unified.event_timestamp
+    return [*texts[:-1], time.isoformat() if time is not None else None]
+
+
+def _describe_refusal(refusal: Refusal) -> dict[str, Any]:
+    breach = refusal.breach
+    return {
+        "record": refusal.position,
+        "line": refusal.line,
+        "column": breach.column,
+        "code": breach.code,
+        "message": breach.message,
+    }

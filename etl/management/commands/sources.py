@@ -1,9 +1,14 @@
-"""`manage.py sources`: list the sources of ETL_SOURCES with their standing."""
+"""`manage.py sources [NAME]`: list the sources of ETL_SOURCES with their standing, or show what one of them is."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from etl.management.command_line import PipelineCommand, clear_database_errors
+from django.core.management.base import CommandParser
+
+from etl.management.command_line import PipelineCommand, choose_sources, clear_database_errors
 from etl.management.tables import print_table
+from etl.readers.source import Source
+from etl.reports.source_descriptions import describe_source
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.sources.registry import list_sources
 
@@ -23,23 +28,47 @@ COLUMNS = (
 
 
 class Command(PipelineCommand):
-    help = "List the sources with their last run, their counts and the run that holds them."
+    help = "List the sources with their last run, their counts and the run that holds them; or show what one source is."
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", metavar="NAME", nargs="?", help="show what this source is, and how it does")
+
+    def handle(self, *args: Any, name: str | None, **options: Any) -> None:
         with clear_database_errors():
-            standings = read_standings()
-            checkpoints = load_checkpoints([standing.source for standing in standings])
-        rows = []
-        for source, standing in zip(list_sources(), standings, strict=True):
-            checkpoint, run = checkpoints.get(source.name), standing.last_run
-            rows.append(
-                (
-                    *(source.name, source.kind, source.every, source.location),
-                    standing.word,
-                    *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("", "")),
-                    *((checkpoint.record_count, checkpoint.open_quarantine_count) if checkpoint else (0, 0)),
-                    checkpoint.owner_run_id if checkpoint else "",
-                    f"{standing.next_try_at:%Y-%m-%d %H:%M:%S}" if standing.next_try_at else "",
-                )
+            if name is not None:
+                self._show(*choose_sources([name], all_of_them=False))
+            else:
+                _list(list_sources())
+
+    def _show(self, source: Source) -> None:
+        found = describe_source(source)
+        self._write(source.name, found.declared)
+        self._write("\nState", found.state)
+        self._write(f"\nContract {found.contract}")
+        rows = [(field.path, field.type, field.accepts) for field in found.fields]
+        print_table(("field", "type", "accepts"), rows)
+        self._write("\nUnified fields", found.mapping or [("all", "by the source's own code")])
+
+    def _write(self, title: str, lines: Sequence[tuple[str, str]] = ()) -> None:
+        self.stdout.write(title)
+        if lines:
+            print_table(("", ""), lines, has_header=False)
+
+
+def _list(sources: Sequence[Source]) -> None:
+    standings = read_standings([source.name for source in sources])
+    checkpoints = load_checkpoints([standing.source for standing in standings])
+    rows = []
+    for source, standing in zip(sources, standings, strict=True):
+        checkpoint, run = checkpoints.get(source.name), standing.last_run
+        rows.append(
+            (
+                *(source.name, source.kind, source.every, source.location),
+                standing.word,
+                *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("", "")),
+                *((checkpoint.record_count, checkpoint.open_quarantine_count) if checkpoint else (0, 0)),
+                checkpoint.owner_run_id if checkpoint else "",
+                f"{standing.next_try_at:%Y-%m-%d %H:%M:%S}" if standing.next_try_at else "",
             )
-        print_table(COLUMNS, rows, numbers=("records", "quarantine"))
+        )
+    print_table(COLUMNS, rows, numbers=("records", "quarantine"))
