@@ -20,13 +20,27 @@ COPY_ATTEMPTS = 3
 SHARED_BUFFER_BYTES = 128 << 10
 
 
+RECENT = 2.0
+"""Seconds in which a file may change again without another time: clocks of file systems tick, some only each second."""
+
+
+class MissingFile(SourceError):
+    """The file does not exist."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """An unnamed temporary file, the SHA-256 of its bytes and its size in bytes."""
+    """An unnamed temporary file, the SHA-256 of its bytes and its size in bytes.
+
+    `name` is the file's name if a pattern has found it, and `stamp` changes with the file; empty if a file with the
+    same stamp may have changed.
+    """
 
     file: BinaryIO
     fingerprint: str
     size: int
+    name: str = ""
+    stamp: str = ""
 
     def read_head(self, size: int) -> bytes:
         """Return its first bytes, at most `size`."""
@@ -56,7 +70,7 @@ def copy_file(path: Path) -> Iterator[LocalCopy]:
             before = _identify(file)
             fingerprint, size = _copy(file, copy, path)
             if _identify(file) == before and size == os.fstat(file.fileno()).st_size:
-                yield LocalCopy(copy, fingerprint, size)
+                yield LocalCopy(copy, fingerprint, size, stamp=_choose_stamp(file, copy))
                 return
         raise TransientSourceError(f"{path} is being written while it is read: try again when it is complete.")
 
@@ -95,6 +109,29 @@ class _Shared(io.RawIOBase):
         return len(block)
 
 
+def describe_stamp(path: Path) -> str:
+    """Return what changes whenever the file is changed or replaced; empty if it is missing."""
+    try:
+        return _write_stamp(path.stat())
+    except OSError:
+        return ""
+
+
+def _write_stamp(status: os.stat_result) -> str:
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_dev} {status.st_ino}"
+
+
+def _choose_stamp(file: BinaryIO, copy: BinaryIO) -> str:
+    status = os.fstat(file.fileno())
+    is_settled = os.fstat(copy.fileno()).st_mtime - max(status.st_mtime, status.st_ctime) > RECENT
+    return _write_stamp(status) if is_settled else ""
+
+
+def find_written(copy: BinaryIO) -> datetime:
+    """Return when the temporary file was written (UTC)."""
+    return datetime.fromtimestamp(os.fstat(copy.fileno()).st_mtime, UTC)
+
+
 def find_change(path: Path) -> datetime | None:
     """When the file was written or put there (UTC); None if it is missing."""
     try:
@@ -109,7 +146,7 @@ def _open_regular(path: Path) -> BinaryIO:
         # Without O_NONBLOCK, opening a named pipe would wait for a writer.
         file = open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK))  # noqa: SIM115
     except FileNotFoundError:
-        raise SourceError(f"{path} does not exist: put the file there or change the setting that names it.") from None
+        raise MissingFile(f"{path} does not exist: put the file there or change the setting that names it.") from None
     except OSError as error:
         raise SourceError(f"{path} can't be read: {error.strerror}.") from error
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 from etl.conf import conf
@@ -41,7 +42,7 @@ def is_container(copy: LocalCopy) -> bool:
 
 @contextmanager
 def unpack(copy: LocalCopy, location: str) -> Iterator[LocalCopy]:
-    """Provide the container's content as a copy of its own; the copy itself if it is no container. Raises SourceError.
+    """Provide the container's content as a copy of its own; the copy itself if it is not a container. Raises SourceError.
 
     A container in a container stays packed.
     """
@@ -51,7 +52,7 @@ def unpack(copy: LocalCopy, location: str) -> Iterator[LocalCopy]:
     with open_temporary() as file:
         unpacked = _list_pieces(copy, location)
         fingerprint, size = write_copy(_limit(unpacked, location), file, location)
-        yield LocalCopy(file, fingerprint, size)
+        yield replace(copy, file=file, fingerprint=fingerprint, size=size)
 
 
 def _list_pieces(copy: LocalCopy, location: str) -> Iterator[bytes]:

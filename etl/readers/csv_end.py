@@ -1,4 +1,4 @@
-"""Says whether a CSV text breaks off inside a quoted value, which only a body that was cut does."""
+"""Says whether a CSV text breaks off inside a quoted value, which only a truncated body does."""
 
 import csv
 
@@ -9,7 +9,7 @@ from etl.readers.content import MAX_RECORD_BYTES
 def breaks_off_in_quotes(copy: LocalCopy, quote: bytes = b'"') -> bool:
     """Whether the last line opens a quote that nothing closes.
 
-    The number of quotes alone does not show that, and neither does the last line: a value may hold a quote, and the
+    The number of quotes does not show that, and neither does the last line: a value may hold a quote, and the
     last line may be the end of a value of several lines. A quote left open further up is a malformed record, not a cut.
     """
     return _is_odd(copy, quote) and _leaves_open(_read_last_line(copy), quote)

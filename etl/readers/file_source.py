@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from etl.conf import find_base
 from etl.contracts.forms import Form
 from etl.http.addresses import hide_secrets
 from etl.http.request import Request
-from etl.local_copy import LocalCopy, copy_file, find_change
+from etl.local_copy import LocalCopy
 from etl.read_context import ReadContext
 from etl.readers.containers import unpack
 from etl.readers.content import Content, Opening
 from etl.readers.http_content import Whole, open_remote
+from etl.readers.places import DiskPlace, StoragePlace, find_place
 from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
@@ -47,7 +47,10 @@ class Dialect(Protocol):
 
 
 class FileSource(Source):
-    """A file in a `dialect` at `path`: a path (relative to the project's folder) or an http(s) address.
+    """A file in a `dialect` at `path`.
+
+    That is a path (relative to the project's folder), a file in a Django storage (`storage://imports/payments.csv`, by
+    the storage's alias in STORAGES) or an http(s) address.
 
     It may be packed by gzip or zip. At an address: override `headers` to send credentials, which are sent only to the
     address's own host; `rate_limit`, such as `10/minute`, is shared by all workers; with `whole = "unproven"` the
@@ -70,7 +73,12 @@ class FileSource(Source):
 
     @property
     def location(self) -> str:
-        return hide_secrets(self.path, self.secrets) if self._is_remote() else str(find_base() / self.path)
+        return hide_secrets(self.path, self.secrets) if self._is_remote() else self.place.location
+
+    @property
+    def place(self) -> DiskPlace | StoragePlace:
+        """Where the file is, unless it is at an address."""
+        return find_place(self.path, find_base())
 
     def _is_remote(self) -> bool:
         return self.path.lower().startswith(("http://", "https://"))
@@ -78,7 +86,7 @@ class FileSource(Source):
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         if not self._is_remote():
-            with copy_file(Path(self.location)) as packed, unpack(packed, self.location) as copy:
+            with self.place.copy(self.place.path) as packed, unpack(packed, self.location) as copy:
                 yield self.dialect.open(copy, self)
             return
         request = Request(self.path, self.headers, self.rate_limit, tuple(self.secrets))
@@ -86,7 +94,7 @@ class FileSource(Source):
             yield content
 
     def find_change(self) -> datetime | None:
-        return None if self._is_remote() else find_change(Path(self.location))
+        return None if self._is_remote() else self.place.find_change()
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         return self.dialect.revive(stored)

@@ -52,7 +52,7 @@ def open_remote(
 
 
 class _Unpacking:
-    """Unpacks each body that arrives, because only then it shows whether a container is cut."""
+    """Unpacks each body that arrives, because only then it shows whether a container is truncated."""
 
     def __init__(self, dialect: Format, location: str, opened: ExitStack) -> None:
         self.dialect, self.location = dialect, location
@@ -84,7 +84,7 @@ def _accept(source: Source, dialect: Format, body: Body, unpacking: _Unpacking, 
 
 
 def _refuse_page(source: Source, dialect: Format, copy: LocalCopy) -> None:
-    """Raise SourceError if a server that should send a table sends a page for people, or an error, with status 200."""
+    """Raise SourceError if a server that should send a table sends a web page or an error with status 200."""
     head = copy.read_head(HEAD_BYTES)
     found = describe_lookalike(head) if dialect.kind is SourceKind.CSV else ""
     if found in ("an HTML page", "XML", "JSON"):

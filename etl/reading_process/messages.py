@@ -84,18 +84,18 @@ class _Pickler(pickle.Pickler):
         super().__init__(file, protocol=5)
         self.descriptors: list[int] = []
 
-    def persistent_id(self, value: Any) -> tuple[int, str, int] | None:
+    def persistent_id(self, value: Any) -> tuple[int, str, int, str] | None:
         if not isinstance(value, LocalCopy):
             return None
         value.file.flush()
         self.descriptors.append(value.file.fileno())
-        return value.file.fileno(), value.fingerprint, value.size
+        return value.file.fileno(), value.fingerprint, value.size, value.name
 
 
 class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, value: tuple[int, str, int]) -> LocalCopy:
-        descriptor, fingerprint, size = value
-        return LocalCopy(open_shared(descriptor), fingerprint, size)
+    def persistent_load(self, value: tuple[int, str, int, str]) -> LocalCopy:
+        descriptor, fingerprint, size, name = value
+        return LocalCopy(open_shared(descriptor), fingerprint, size, name)
 
 
 def write_order(order: Order, file: BinaryIO) -> Sequence[int]:

@@ -1,4 +1,4 @@
-"""Laws of gzip and zip: their content is read whole or not at all, from a file as from a server."""
+"""Laws of gzip and zip: all of their content is read, or nothing, from a file as from a server."""
 
 import base64
 import bz2

@@ -400,7 +400,12 @@ def test_special_file_is_a_clear_error() -> None:
 def meddle(monkeypatch: pytest.MonkeyPatch, changes: list[Callable[[], object]]) -> None:
     """Make these changes to a file while it is copied, one in the middle of each copy."""
 
-    class MeddledCopy(io.BytesIO):
+    class MeddledCopy(io.FileIO):
+        def __init__(self) -> None:
+            descriptor, name = tempfile.mkstemp()
+            super().__init__(descriptor, "r+b")
+            Path(name).unlink()
+
         def write(self, block: Any, /) -> int:
             if changes:
                 changes.pop(0)()
