@@ -66,6 +66,7 @@ class Batch:
 
     def __post_init__(self) -> None:
         self.counters.quarantined = len(self.judged.refusals)
+        self.counters.skipped = self.judged.skipped
 
     @cached_property
     def lines(self) -> "BatchLines":

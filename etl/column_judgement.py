@@ -11,6 +11,7 @@ from typing import TypeVar
 from etl.copy_text import NULL, escape, escape_column
 from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
 from etl.readers.mapping import TEXT_LIMITS, Column, find_null_parts, take_column
+from etl.readers.parsed_values import list_values
 from etl.readers.source import Source
 from etl.records import Breach, Judged, Refusal, Slice, WrittenLines
 
@@ -92,20 +93,35 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
     Returns the parts of the accepted records' lines.
     """
     texts, breaches = source.contract.judge_columns(part.take, len(part), source.form, names=part.list_names())
+    unwanted = _find_unwanted(source, part, breaches)
     columns = {target: take_column(mapped, texts, len(part)) for target, mapped in source.unified.items()}
     breaches = _find_null_parts(source, texts, columns) | breaches
     for row, breach in _find_long_texts(source, columns).items():
         breaches.setdefault(row, breach)
     contents, rows = part.list_contents(), range(len(part))
-    if not breaches:
+    if not breaches and not unwanted:
         return _add_accepted(judged, part, rows, columns, contents, time_digest)
-    for row in sorted(breaches):
+    for row in sorted(breaches.keys() - unwanted):
         record = part.make_record(row)
         judged.refusals.append(Refusal.of(record, breaches[row], source.find_external_id(record.values)))
-    is_good = [row not in breaches for row in rows]
+    judged.skipped += len(unwanted)
+    is_good = [row not in breaches and row not in unwanted for row in rows]
     columns = {target: list(compress(column, is_good)) for target, column in columns.items()}
     good_rows, contents = list(compress(rows, is_good)), list(compress(contents, is_good))
     return _add_accepted(judged, part, good_rows, columns, contents, time_digest)
+
+
+def _find_unwanted(source: Source, part: Slice, breaches: dict[int, Breach]) -> frozenset[int]:
+    """Return the rows that the source does not want, of those without breach. A `skips` that fails adds a breach."""
+    if not source.has_skips:
+        return frozenset()
+    verdicts = {
+        row: source.is_unwanted(values)
+        for row, values in enumerate(list_values(source.contract, part, source.form))
+        if row not in breaches
+    }
+    breaches |= {row: verdict for row, verdict in verdicts.items() if isinstance(verdict, Breach)}
+    return frozenset(row for row, verdict in verdicts.items() if verdict is True)
 
 
 def _find_null_parts(source: Source, texts: Mapping[str, Column], columns: Mapping[str, Column]) -> dict[int, Breach]:

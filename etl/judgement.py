@@ -4,11 +4,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from etl.column_judgement import SliceLines, add_slice
+from etl.contracts.own_code import refuse_raised
+from etl.contracts.unified import check_result
 from etl.copy_text import escape, join_values
 from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
 from etl.readers.canonical import encode_canonically
 from etl.readers.source import Source
-from etl.records import Accepted, Breach, Chunk, Judged, Record, Refusal, UnifiedFields, WrittenLines
+from etl.records import (
+    Accepted,
+    Breach,
+    Chunk,
+    Judged,
+    Record,
+    Refusal,
+    Skipped,
+    UnifiedFields,
+    Unwanted,
+    WrittenLines,
+)
+
+Item = Accepted | Refusal | Skipped
 
 
 class Judge:
@@ -31,18 +46,29 @@ class Judge:
             _note_late(judged, (place for piece in lines.pieces for place in piece.list_places()))
         return judged
 
-    def judge(self, items: Iterable[Record | Refusal]) -> list[Accepted | Refusal]:
+    def judge(self, items: Iterable[Record | Refusal]) -> list[Item]:
         """Return each item's judgement, in the order of the items."""
         return [item if isinstance(item, Refusal) else self._judge(item) for item in items]
 
-    def _judge(self, record: Record) -> Accepted | Refusal:
-        unified = self.source.judge(record.values)
+    def _judge(self, record: Record) -> Item:
+        unified = self._ask_source(record)
+        if isinstance(unified, Unwanted):
+            return Skipped(record)
         if isinstance(unified, Breach):
             return Refusal.of(record, unified, self.source.find_external_id(record.values))
         (content_hash,) = hash_contents([encode_canonically(record.values)])
         (values_hash,) = hash_values([describe_values(unified)])
         digest = NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest
         return Accepted(record, unified, content_hash, values_hash + digest)
+
+    def _ask_source(self, record: Record) -> UnifiedFields | Breach | Unwanted:
+        if type(self.source).judge is Source.judge:
+            return self.source.judge(record.values)
+        try:
+            result = self.source.judge(record.values)
+            return result if isinstance(result, Unwanted) else check_result(result, "judge")
+        except Exception as error:  # noqa: BLE001  (law 13)
+            return refuse_raised(error, "judge", self.source.judge)
 
 
 def describe_values(unified: UnifiedFields) -> str:
@@ -51,13 +77,15 @@ def describe_values(unified: UnifiedFields) -> str:
     return join_values(fields)
 
 
-def tabulate(items: Sequence[Accepted | Refusal]) -> Judged:
+def tabulate(items: Sequence[Item]) -> Judged:
     """Return judged records as columns."""
     judged, lines = Judged(), WrittenLines()
     judged.lines = lines
     for item in items:
         if isinstance(item, Refusal):
             judged.refusals.append(item)
+        elif isinstance(item, Skipped):
+            judged.skipped += 1
         else:
             _add(judged, lines, item)
     if judged.refusals:

@@ -107,14 +107,15 @@ def _commit_removal(claim: Claim, source: Source, read: Read, following: Read, r
 class Page:
     """A batch from quarantine, with the outcome of each quarantine row by its id.
 
-    `landed` gives the row's index in the batch's versions, or None if nothing is to be written for it. `external_ids`
-    are the ids that were found in the rows, and `reached` is the place of the last row. The replay takes the rows that
-    are `coming` later.
+    `landed` gives the row's index in the batch's versions, or None if nothing is to be written for it. `unwanted` are
+    the rows that the source now skips. `external_ids` are the ids that were found in the rows, and `reached` is the
+    place of the last row. The replay takes the rows that are `coming` later.
     """
 
     batch: Batch
     landed: Mapping[int, int | None]
     refused: Mapping[int, Breach]
+    unwanted: Sequence[int]
     external_ids: Mapping[int, str]
     reached: Cursor
     coming: Q
@@ -159,7 +160,8 @@ def _commit_page(
             return
         stamp = Stamp(claim.source, source.kind, claim.run_id, read_number, passed.sequence, passed.now)
         # Discarding locks the checkpoint first, so the rows can't change from here on.
-        opened = lock_replayable(cursor, page.landed.keys() | page.refused.keys())
+        closed = page.landed.keys() | set(page.unwanted)
+        opened = lock_replayable(cursor, closed | page.refused.keys())
         if opened is None:
             raise PageChanged
         raw_ids = write_records(cursor, batch, stamp)
@@ -175,7 +177,7 @@ def _commit_page(
             now=passed.now,
         )
         add_batch(cursor, claim, batch.counters, len(batch.versions), page.reached)
-        count_page(cursor, claim, _describe_growth(batch, -len(opened & page.landed.keys()) - older))
+        count_page(cursor, claim, _describe_growth(batch, -len(opened & closed) - older))
 
 
 def _list_results(page: Page, raw_ids: Sequence[int]) -> dict[int, Result]:
@@ -183,4 +185,5 @@ def _list_results(page: Page, raw_ids: Sequence[int]) -> dict[int, Result]:
         row: Result(page.external_ids[row], raw_id=raw_ids[index] if index is not None else None)
         for row, index in page.landed.items()
     }
-    return landed | {row: Result(page.external_ids.get(row), breach) for row, breach in page.refused.items()}
+    refused = {row: Result(page.external_ids.get(row), breach) for row, breach in page.refused.items()}
+    return landed | refused | {row: Result(None, is_unwanted=True) for row in page.unwanted}

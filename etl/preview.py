@@ -10,10 +10,10 @@ from etl.exceptions import SourceError
 from etl.first_records import FIRST_RECORDS, judge_start
 from etl.gates import Figures, Former, Verdict, judge_read
 from etl.http import rate_limits
-from etl.judgement import Judge
+from etl.judgement import Item, Judge
 from etl.readers.content import Content, Opening
 from etl.readers.source import Source
-from etl.records import Accepted, Refusal
+from etl.records import Refusal, Skipped
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Preview:
     `verdict` is that of the gates that need no earlier read, and `error` why reading stopped.
     """
 
-    shown: list[Accepted | Refusal] = field(default_factory=list)
+    shown: list[Item] = field(default_factory=list)
     accepted: int = 0
     skipped: int = 0
     reasons: dict[tuple[str, str], Refused] = field(default_factory=dict)
@@ -76,11 +76,13 @@ class Preview:
         """Return the reasons, the most frequent first."""
         return sorted(self.reasons.values(), key=lambda each: -each.count)
 
-    def add(self, items: Iterable[Accepted | Refusal]) -> None:
+    def add(self, items: Iterable[Item]) -> None:
         for item in items:
             if isinstance(item, Refusal):
                 known = self.reasons.setdefault((item.breach.code, item.breach.column), Refused(0, item))
                 known.count += 1
+            elif isinstance(item, Skipped):
+                self.skipped += 1
             else:
                 self.accepted += 1
 

@@ -114,6 +114,21 @@ class Accepted:
     values_hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """The verdict on a record that fulfils its contract, and that its source does not want."""
+
+
+UNWANTED = Unwanted()
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A record that its source does not want: counted, and kept nowhere."""
+
+    record: Record
+
+
 class Lines(Protocol):
     """The COPY text of a batch's accepted records, without what the batch adds."""
 
@@ -170,6 +185,7 @@ class PackedLines:
 class Judged:
     """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
 
+    `skipped` is the number of those that the source does not want.
     `times` are the event times. `repeats` is known in a source's first read: the rows whose id the read may have met
     before, in this batch or in an earlier one. The ids of all other rows are new.
     """
@@ -180,6 +196,7 @@ class Judged:
     values_hashes: list[str] = field(default_factory=list)
     lines: Lines = field(default_factory=WrittenLines)
     refusals: list[Refusal] = field(default_factory=list)
+    skipped: int = 0
     repeats: list[int] | None = None
 
     def __len__(self) -> int:

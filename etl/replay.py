@@ -1,4 +1,4 @@
-"""The path of a refused record that is replayed, top to bottom: open in quarantine → landed, or refused again.
+"""The path of a refused record that is replayed, top to bottom: open in quarantine → landed, refused again, or gone.
 
 order ─► claim (epoch) ─► for each page: load ─► revive ─► validate ─► classify
                             BEGIN  checkpoint: compare-and-set, or write nothing; the page's rows still open
@@ -15,12 +15,12 @@ from dataclasses import asdict
 from etl import landing
 from etl.change_detection import classify_replayed
 from etl.conf import conf
-from etl.judgement import Judge, tabulate
+from etl.judgement import Item, Judge, tabulate
 from etl.landing import Page, PageChanged
 from etl.models import Checkpoint
 from etl.pipeline import Progress, end_run
 from etl.readers.source import Source
-from etl.records import Accepted, Original, Record, Refusal, StoredRefusal
+from etl.records import Accepted, Original, Record, Refusal, Skipped, StoredRefusal
 from etl.runs import ending
 from etl.runs.open_reads import refuse_replay_while_open
 from etl.runs.options import Options
@@ -107,12 +107,15 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
         landed={row_id: places.get(index) for index, row_id in enumerate(accepted)},
         refused={row.id: item.breach for row, item in zip(stored, items, strict=True) if isinstance(item, Refusal)},
         external_ids={row.id: found for row, item in zip(stored, items, strict=True) if (found := _find_id(item))},
+        unwanted=[row.id for row, item in zip(stored, items, strict=True) if isinstance(item, Skipped)],
         reached=asdict(reached),
         coming=find_coming(selection, reached),
     )
 
 
-def _find_id(item: Accepted | Refusal) -> str | None:
+def _find_id(item: Item) -> str | None:
+    if isinstance(item, Skipped):
+        return None
     return item.unified.external_id if isinstance(item, Accepted) else item.external_id
 
 

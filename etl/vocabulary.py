@@ -121,6 +121,8 @@ class BreachCode(StrEnum):
     DUPLICATE_KEY = "duplicate_key"
     COLUMN_COUNT = "column_count"
     MALFORMED = "malformed"
+    RAISED = "raised"  # the source's own code raised an exception
+    BAD_RESULT = "bad_result"  # the source's own code returned what it may not return
 
 
 class ChangeKind(StrEnum):
@@ -155,8 +157,6 @@ class SourceKind(StrEnum):
 OUTCOMES = ("new", "updated", "unchanged", "duplicate", "skipped", "quarantined")
 COUNTERS = ("seen", *OUTCOMES, "removed")
 COUNTED_OUTCOMES = (*OUTCOMES, "removed")
-SHOWN_COUNTERS = tuple(counter for counter in COUNTERS if counter != "skipped")
-"""The counters in tables; no source can skip records yet."""
 DURATION_BOUNDS = (
     *("0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "30.0", "60.0", "300.0", "900.0", "3600.0"),
     "+Inf",

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from etl.judgement import Judge
+from etl.judgement import Item, Judge
 from etl.readers.file_source import FileSource
-from etl.records import Accepted, Refusal
+from etl.records import Refusal, Skipped
 from tests.factories import hold
 from tests.processes import ROOT
 
@@ -24,9 +24,11 @@ def judge(kind: type[FileSource], text: str | bytes) -> list[dict[str, Any] | st
     return [_show(item) for chunk in chunks for item in Judge(source).judge(chunk.items)]
 
 
-def _show(item: Accepted | Refusal) -> dict[str, Any] | str:
+def _show(item: Item) -> dict[str, Any] | str:
     if isinstance(item, Refusal):
         return f"line {item.line}: {item.breach.message} ({item.breach.code})"
+    if isinstance(item, Skipped):
+        return f"line {item.record.line}: skipped"
     return {name: value for name, value in asdict(item.unified).items() if value is not None}
 
 

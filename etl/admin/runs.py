@@ -30,7 +30,7 @@ from etl.operations import runs as operations
 from etl.runs.comparison import Comparison, compare_runs
 from etl.runs.reason_advice import find_advice
 from etl.sources.registry import find_source
-from etl.vocabulary import OUTCOMES, SHOWN_COUNTERS, EventKind, Reason, Status, Trigger
+from etl.vocabulary import COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
 
 SHOWN_EVENTS = 500
 OPEN = (Status.QUEUED, Status.RUNNING)
@@ -68,7 +68,7 @@ def show_counter(name: str) -> Callable[[Any, Run], str]:
 class RunAdmin(ReadOnlyAdmin):
     list_display = (
         *("id", "show_status", "show_reason", "source", "show_created", "show_duration"),
-        *(f"show_{name}" for name in SHOWN_COUNTERS),
+        *(f"show_{name}" for name in COUNTERS),
         *("show_rate", "trigger", "show_started"),
     )
     list_filter = (

@@ -22,7 +22,7 @@ def _fold(name: str) -> str:
 def find_columns(wanted: Mapping[Key, Spellings], names: Iterable[str]) -> dict[Key, str]:
     """Return the name of each wanted column that is there: spelled exactly so, else trimmed, else in another case.
 
-    A name that is found by a stricter rule is not a candidate for a looser one, and of several candidates none is taken.
+    A name found by a stricter rule is not a candidate for a looser one, and of several candidates none is taken.
     """
     found: dict[Key, str] = {}
     left = dict.fromkeys(names)

@@ -1,6 +1,6 @@
 """Checks whether the fields that a source's own `unify` returns can be stored. Pure."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from etl.contracts.field_type import show_value
@@ -11,8 +11,21 @@ from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
 
+def check_result(result: object, what: str) -> UnifiedFields | Breach:
+    """Return the result of a source's own code if it can be stored, or the breach that says why not."""
+    if isinstance(result, Breach):
+        is_known = isinstance(result.code, BreachCode)
+        if is_known and isinstance(result.message, str) and isinstance(result.column, str):
+            return result
+        return Breach(BreachCode.BAD_RESULT, f"{what} returned a Breach without a BreachCode, or without text")
+    if not isinstance(result, UnifiedFields):
+        kind = type(result).__name__
+        return Breach(BreachCode.BAD_RESULT, f"{what} must return UnifiedFields or a Breach, not {kind}")
+    return find_misfit(result) or result
+
+
 def find_misfit(fields: UnifiedFields) -> Breach | None:
-    """Return why the result of a source's own `unify` can't be stored, or None. A mapping's result always can."""
+    """Return why these fields can't be stored, or None. Those of a mapping of shipped types always can."""
     for column in ("external_id", "name", "category", "currency"):
         text = getattr(fields, column)
         is_optional = column in ("category", "currency")
@@ -33,4 +46,13 @@ def find_misfit(fields: UnifiedFields) -> Breach | None:
         return Breach(
             BreachCode.NO_TIME_ZONE, f"event_timestamp must be a zoned time, not {show_value(time)}", "event_timestamp"
         )
+    return _find_time_misfit(time) if time is not None else None
+
+
+def _find_time_misfit(time: datetime) -> Breach | None:
+    try:
+        time.astimezone(UTC)
+    except (OverflowError, ValueError):
+        text = f"event_timestamp is not a time that exists in UTC: {show_value(time)}"
+        return Breach(BreachCode.OUT_OF_RANGE, text, "event_timestamp")
     return None

@@ -11,9 +11,9 @@ from etl.management.tables import clean, print_table
 from etl.pipeline import Progress
 from etl.readers.source import Source
 from etl.supervision.os_signals import Interruption
-from etl.vocabulary import SHOWN_COUNTERS
+from etl.vocabulary import COUNTERS
 
-COLUMNS = ("run", "source", "status", "reason", *SHOWN_COUNTERS, "seconds")
+COLUMNS = ("run", "source", "status", "reason", *COUNTERS, "seconds")
 
 Work = Callable[[Source, Interruption, Callable[[Progress], None]], Outcome]
 
@@ -63,9 +63,9 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
             o.source,
             o.status,
             o.reason,
-            *(f"{o.counters[name]:,}" for name in SHOWN_COUNTERS),
+            *(f"{o.counters[name]:,}" for name in COUNTERS),
             f"{o.duration_s:.2f}",
         )
         for o in outcomes
     ]
-    print_table(COLUMNS, rows, numbers=("run", *SHOWN_COUNTERS, "seconds"))
+    print_table(COLUMNS, rows, numbers=("run", *COUNTERS, "seconds"))

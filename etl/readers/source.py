@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, ClassVar, overload
 
 from django.conf import settings
@@ -15,14 +16,15 @@ from django.conf import settings
 from etl.conf import Settings, conf
 from etl.contracts.contract import CONTRACT_FORMAT, Contract
 from etl.contracts.forms import JSON_FORM, Form
+from etl.contracts.own_code import ends_run, refuse_raised
 from etl.contracts.texts import NON_BLANK
-from etl.contracts.unified import find_misfit
+from etl.contracts.unified import check_result
 from etl.gates import Gates
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.readers.mapping import TEXT_LIMITS, Mapped, list_paths, report_long_text, take
-from etl.records import Breach, Record, Refusal, StoredRefusal, UnifiedFields
-from etl.vocabulary import SourceKind
+from etl.records import UNWANTED, Breach, Record, Refusal, StoredRefusal, UnifiedFields, Unwanted
+from etl.vocabulary import BreachCode, SourceKind
 
 
 class setting:  # noqa: N801  (reads as a word in a source's body)
@@ -102,14 +104,38 @@ class Source:
             taken[target] = result
         return UnifiedFields(**taken)
 
-    def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
-        """Return the record's unified fields, or the breach for which it is refused."""
+    def skips(self, values: Mapping[str, Any]) -> bool:
+        """Return whether the source does not want this record, given its parsed values by field path."""
+        return False
+
+    def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach | Unwanted:
+        """Return the record's unified fields, the breach for which it is refused, or that it is not wanted."""
         parsed = self.contract.judge(values, self.form)
         if isinstance(parsed, Breach):
             return parsed
-        unified = self.unify(parsed)
-        if not isinstance(unified, Breach) and type(self).unify is not Source.unify:
-            unified = find_misfit(unified) or unified
+        is_unwanted = self.is_unwanted(MappingProxyType(parsed)) if self.has_skips else False
+        if isinstance(is_unwanted, Breach):
+            return is_unwanted
+        return UNWANTED if is_unwanted else self._unify(parsed)
+
+    def is_unwanted(self, values: Mapping[str, Any]) -> bool | Breach:
+        """Return what `skips` says of a record that fulfils the contract, or the breach of a `skips` that fails."""
+        try:
+            result: object = self.skips(values)
+        except Exception as error:  # noqa: BLE001  (law 13)
+            return refuse_raised(error, "skips", self.skips)
+        if not isinstance(result, bool):
+            return Breach(BreachCode.BAD_RESULT, f"skips must return True or False, not {type(result).__name__}")
+        return result
+
+    def _unify(self, parsed: Mapping[str, Any]) -> UnifiedFields | Breach:
+        if type(self).unify is Source.unify:
+            unified = self.unify(parsed)
+        else:
+            try:
+                unified = check_result(self.unify(parsed), "unify")
+            except Exception as error:  # noqa: BLE001  (law 13)
+                return refuse_raised(error, "unify", self.unify)
         return unified if isinstance(unified, Breach) else self._find_long_text(unified) or unified
 
     def find_external_id(self, values: Mapping[str, Any]) -> str | None:
@@ -123,7 +149,9 @@ class Source:
         try:
             parsed = {path: self.contract.parse_field(path, values, self.form) for path in list_paths(mapped)}
             text = take(self.contract, mapped, "external_id", parsed)
-        except Exception:  # noqa: BLE001
+        except Exception as error:
+            if ends_run(error):
+                raise
             return None
         if not isinstance(text, str):
             return None
@@ -143,15 +171,22 @@ class Source:
 
     @property
     def is_declared(self) -> bool:
-        """Whether contract and mapping say all; otherwise the source's own code judges record by record."""
+        """Whether contract, mapping and `skips` say all; otherwise own code judges record by record."""
         own = type(self)
         return own.unify is Source.unify and own.judge is Source.judge
+
+    @property
+    def has_skips(self) -> bool:
+        """Whether there may be records that the source does not want."""
+        return type(self).skips is not Source.skips
 
     @classmethod
     def digest(cls) -> str:
         """Hash contract and mapping. If the hash changes, the source is read and judged again."""
         mapping = {target: repr(path) for target, path in cls.unified.items()}
-        described = [CONTRACT_FORMAT, cls.version, cls.contract.describe(), mapping]
+        described: list[Any] = [CONTRACT_FORMAT, cls.version, cls.contract.describe(), mapping]
+        if cls.skips is not Source.skips:
+            described.append("skips")
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
     @classmethod

@@ -48,6 +48,7 @@ _SETTLE_REFUSED = """
         AS refused (id, code, message, column_name, external_id)
     WHERE kept.id = refused.id
 """
+_SETTLE_UNWANTED = "UPDATE etl_quarantine SET status = %s, updated_at = %s WHERE id = ANY(%s)"
 _DISCARD = """
     UPDATE etl_quarantine SET status = %s, resolved_by_id = %s, updated_at = clock_timestamp()
     WHERE id = ANY(%s) AND status = %s
@@ -213,17 +214,26 @@ def lock_replayable(cursor: Any, rows: Collection[int]) -> set[int] | None:
 class Result:
     """What a replay has made of one row, with the id that it has found in it.
 
-    `breach`: the row is refused again. Otherwise it has landed, with the id of a new raw record if there is one.
+    `breach`: the row is refused again. `is_unwanted`: the source now skips it. Otherwise it has landed, with the id of
+    a new raw record if there is one.
     """
 
     external_id: str | None
     breach: Breach | None = None
     raw_id: int | None = None
+    is_unwanted: bool = False
+
+    @property
+    def has_landed(self) -> bool:
+        return self.breach is None and not self.is_unwanted
 
 
 def settle(cursor: Any, results: Mapping[int, Result], *, user_id: int | None, now: datetime) -> None:
-    """Write a replay's results to locked rows. A row that is refused again stays open or gone, with its new reason."""
-    landed = {row_id: result for row_id, result in results.items() if result.breach is None}
+    """Write a replay's results to locked rows. A row that is refused again stays open or gone, with its new reason.
+
+    A row that is not wanted is gone, as it is after a read: it is not among the records of its source.
+    """
+    landed = {row_id: result for row_id, result in results.items() if result.has_landed}
     refused = {row_id: (result, result.breach) for row_id, result in results.items() if result.breach is not None}
     of_landed = [result.raw_id for result in landed.values()], [result.external_id for result in landed.values()]
     resolved = [QuarantineStatus.REPLAYED, _find_user(user_id), now]
@@ -236,6 +246,8 @@ def settle(cursor: Any, results: Mapping[int, Result], *, user_id: int | None, n
         [result.external_id for result, _ in refused.values()],
     )
     cursor.execute(_SETTLE_REFUSED, [now, *columns])
+    unwanted = [row_id for row_id, result in results.items() if result.is_unwanted]
+    cursor.execute(_SETTLE_UNWANTED, [QuarantineStatus.GONE, now, unwanted])
 
 
 def discard_open(cursor: Any, selection: Selection, source: str, *, user_id: int | None, most: int) -> int:

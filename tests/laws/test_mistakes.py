@@ -11,7 +11,7 @@ from tests.laws.seeding import Mistake
 from tests.processes import ROOT
 
 PAGE = ROOT / "docs" / "architecture.md"
-NOT_YET = {13}
+NOT_YET: frozenset[int] = frozenset()
 """Laws that the code does not follow yet."""
 
 EACH = pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.name.replace(" ", "_"))

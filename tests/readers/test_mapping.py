@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.checks import check_sources
-from etl.judgement import Judge, tabulate
+from etl.judgement import Item, Judge, tabulate
 from etl.readers.mapping import Mapped, join_parts
-from etl.records import Accepted, Breach, Refusal, UnifiedFields
+from etl.records import Accepted, Breach, Refusal, Skipped, UnifiedFields
 from etl.sources import Contract, CsvSource, Date, PositiveDecimal, PositiveInt, Source, Text, constant, lower
 from etl.vocabulary import BreachCode
 from tests.factories import hold
@@ -37,7 +37,7 @@ class Lines(CsvSource):
     unified: ClassVar[dict[str, Mapped]] = {"external_id": ("order", "line"), "name": "sku"}
 
 
-def judge(source: type[CsvSource], text: str) -> list[Accepted | Refusal]:
+def judge(source: type[CsvSource], text: str) -> list[Item]:
     """Judge this file record by record, and make sure that judging it by columns gives the same."""
     made = source()
     (chunk,) = made.dialect.open(hold(text.encode()), made).read(None, 100)
@@ -52,8 +52,9 @@ def judge(source: type[CsvSource], text: str) -> list[Accepted | Refusal]:
 
 def list_ids(source: type[CsvSource], text: str) -> list[str]:
     return [
-        item.unified.external_id if isinstance(item, Accepted) else f"{item.breach.code}: {item.breach.message}"
+        f"{item.breach.code}: {item.breach.message}" if isinstance(item, Refusal) else item.unified.external_id
         for item in judge(source, text)
+        if not isinstance(item, Skipped)
     ]
 
 

@@ -42,7 +42,7 @@ class Command(PipelineCommand):
             self._show(found)
 
     def _show(self, found: Preview) -> None:
-        accepted = [item for item in found.shown if not isinstance(item, Refusal)]
+        accepted = [item for item in found.shown if isinstance(item, Accepted)]
         rows = [(item.record.position, item.record.line, *_list_fields(item)) for item in accepted]
         print_table(("record", "line", *FIELDS), rows)
         refused = [item for item in found.shown if isinstance(item, Refusal)]

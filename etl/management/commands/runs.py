@@ -12,10 +12,10 @@ from etl.management.tables import clean, print_table
 from etl.models import Run, RunEvent
 from etl.operations.runs import cancel as cancel_run
 from etl.runs.events import describe_process
-from etl.vocabulary import SHOWN_COUNTERS
+from etl.vocabulary import COUNTERS
 
 FOLLOW_SECONDS = 0.5
-COLUMNS = ("run", "source", "status", "reason", "created", *SHOWN_COUNTERS)
+COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
 
 
 class Command(PipelineCommand):
@@ -49,11 +49,11 @@ class Command(PipelineCommand):
             rows = [
                 (
                     *(run.pk, run.source, run.status, run.reason, f"{run.created_at:%Y-%m-%d %H:%M:%S}"),
-                    *(getattr(run, name) for name in SHOWN_COUNTERS),
+                    *(getattr(run, name) for name in COUNTERS),
                 )
                 for run in runs[: max(limit, 0)]
             ]
-            return print_table(COLUMNS, rows, numbers=("run", *SHOWN_COUNTERS))
+            return print_table(COLUMNS, rows, numbers=("run", *COUNTERS))
 
     def _cancel(self, run: int | None) -> None:
         if run is None:

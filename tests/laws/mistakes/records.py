@@ -10,7 +10,45 @@ REPLAY = "tests/test_replay.py::"
 SETTLEMENT = "tests/test_settlement.py::"
 TOTALS = "tests/storage/test_totals.py::"
 
+SKIPPING = "tests/laws/test_skipping.py::"
+OWN_CODE = "tests/readers/test_own_code.py::"
+
 MISTAKES = (
+    Mistake(
+        4,
+        "skipped records counted as duplicates",
+        "etl/change_detection.py",
+        (("self.counters.skipped = self.judged.skipped", "self.counters.duplicate = self.judged.skipped"),),
+        caught_by=(f"{SKIPPING}test_what_is_not_wanted_is_counted_and_kept_nowhere[1]",),
+    ),
+    Mistake(
+        4,
+        "a record that is skipped and stored all the same",
+        "etl/column_judgement.py",
+        (("[row not in breaches and row not in unwanted for row in rows]", "[row not in breaches for row in rows]"),),
+        caught_by=(f"{SKIPPING}test_what_is_not_wanted_is_counted_and_kept_nowhere[1]",),
+    ),
+    Mistake(
+        13,
+        "an exception of own code that ends the run",
+        "etl/readers/source.py",
+        (('                return refuse_raised(error, "unify", self.unify)\n', "                raise\n"),),
+        caught_by=(f"{SKIPPING}test_own_code_that_raises_refuses_its_record_and_the_others_land",),
+    ),
+    Mistake(
+        13,
+        "the text of an exception shown",
+        "etl/contracts/own_code.py",
+        (("f\"{what} raised {name}{place and f' at {place}'}\"", 'f"{what} raised {name}: {error}"'),),
+        caught_by=(f"{OWN_CODE}test_no_text_of_an_exception_and_no_path_is_shown",),
+    ),
+    Mistake(
+        13,
+        "an error of the run taken for one of the record",
+        "etl/contracts/own_code.py",
+        (("    if ends_run(error):\n        raise error\n", ""),),
+        caught_by=(f"{OWN_CODE}test_what_ends_the_run_is_not_taken_for_a_refusal[error2-unify]",),
+    ),
     Mistake(
         4,
         "duplicates that are not counted",
