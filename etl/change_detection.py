@@ -140,6 +140,21 @@ def classify_replayed(judged: Judged, met: Iterable[int], others: Iterable[int],
     return batch
 
 
+def classify_reread(judged: Judged, rows: Sequence[tuple[int, int, str]]) -> Batch:
+    """Classify present records judged again from their own raw rows: each is rewritten if its values differ.
+
+    `rows` gives for each record its row in `unified_records`, its raw row and the stored hash of its values.
+    """
+    batch = Batch(judged)
+    for index, (row_id, raw_id, values_hash) in enumerate(rows):
+        if judged.values_hashes[index] == values_hash:
+            batch.counters.unchanged += 1
+        else:
+            batch.counters.updated += 1
+            batch.rewrites[row_id] = (index, raw_id)
+    return batch
+
+
 def _place_replayed(batch: Batch, indexes: Iterable[int], known: dict[str, Version]) -> None:
     for index in indexes:
         version = known.get(batch.judged.external_ids[index])

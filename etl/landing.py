@@ -26,6 +26,7 @@ from etl.storage.refusal_states import land_older
 from etl.storage.refusals import Result, lock_replayable, settle
 from etl.storage.transactions import bounded_transaction, retry_transient
 from etl.storage.vanished import remove_records
+from etl.vocabulary import MarkKind
 
 
 def land(
@@ -109,7 +110,8 @@ class Page:
 
     `landed` gives the row's index in the batch's versions, or None if nothing is to be written for it. `unwanted` are
     the rows that the source now skips. `external_ids` are the ids that were found in the rows, and `reached` is the
-    place of the last row. The replay takes the rows that are `coming` later.
+    place of the last row. The replay takes the rows that are `coming` later. `reread` are the raw rows of records that
+    are rewritten although the last read has not met them.
     """
 
     batch: Batch
@@ -119,6 +121,7 @@ class Page:
     external_ids: Mapping[int, str]
     reached: Cursor
     coming: Q
+    reread: Sequence[int] = ()
 
 
 class PageChanged(Exception):
@@ -167,6 +170,8 @@ def _commit_page(
         raw_ids = write_records(cursor, batch, stamp)
         if batch.met:
             mark_met(cursor, claim.source, read_number, batch.met)
+        if page.reread:
+            mark_met(cursor, claim.source, read_number, page.reread, MarkKind.REREAD)
         settle(cursor, _list_results(page, raw_ids), user_id=user_id, now=passed.now)
         older = land_older(
             cursor,

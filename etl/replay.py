@@ -4,7 +4,7 @@ order ─► claim (epoch) ─► for each page: load ─► revive ─► valid
                             BEGIN  checkpoint: compare-and-set, or write nothing; the page's rows still open
                                    raw ─► unified ─► quarantine ─► counters
                             COMMIT
-         ─► close the run, release the source
+         ─► if asked for, judge the present records again (reread.py) ─► close the run, release the source
 
 A replay changes nothing that the next read compares with: cursor, fingerprint and shape stay (docs/decisions/0012).
 """
@@ -21,6 +21,7 @@ from etl.models import Checkpoint
 from etl.pipeline import Progress, end_run
 from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, Skipped, StoredRefusal
+from etl.reread import Reached, reread_present
 from etl.runs import ending
 from etl.runs.open_reads import refuse_replay_while_open
 from etl.runs.options import Options
@@ -38,10 +39,11 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     if checkpoint.is_reading:
         refuse_replay_while_open(run)
     selection = options.selection or Selection(everything=True)
-    place = Place(**run.cursor_after) if run.cursor_after else None
+    reached = Reached.from_cursor(run.cursor_after)
+    place = Place(**run.cursor_after) if run.cursor_after and reached is None else None
     batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined
     total = context.retry(lambda: filter_replayable(selection, source.name, source.digest()).count())
-    while page := _prepare(source, checkpoint, selection, place, context):
+    while reached is None and (page := _prepare(source, checkpoint, selection, place, context)):
         if not _land(started, source, page, batch_number, options.user, context):
             continue
         context.note_batch()
@@ -49,7 +51,28 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
         seen += page.batch.counters.seen
         quarantined += page.batch.counters.quarantined
         report(Progress(seen, min(1, seen / total)))
-    end_run(started, context, ending.choose_plain_ending(quarantined))
+    left = ""
+    if options.from_raw:
+        left = _reread(source, started, context, reached or Reached(), batch_number, report).describe_left()
+    end_run(started, context, ending.reread(quarantined, left))
+
+
+def _reread(
+    source: Source,
+    started: Started,
+    context: RunContext,
+    reached: Reached,
+    batch_number: int,
+    report: Callable[[Progress], None],
+) -> Reached:
+    seen, present = 0, max(1, started.checkpoint.record_count)
+
+    def count(records: int) -> None:
+        nonlocal seen
+        seen += records
+        report(Progress(seen, min(1, seen / present)))
+
+    return reread_present(source, started, context, reached, batch_number=batch_number, report=count)
 
 
 def _land(

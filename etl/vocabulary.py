@@ -89,6 +89,7 @@ class MarkKind(StrEnum):
     REFUSAL = "refusal"  # etl_quarantine: refused
     LATE = "late"  # etl_quarantine: refused after a record with the same id was accepted
     PRESENT = "present"  # unified_records: sent only in a version that is older than the stored one
+    REREAD = "reread"  # raw_records: judged again and written since, and not met by the read
 
 
 class ReadOutcome(StrEnum):

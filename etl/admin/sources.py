@@ -114,6 +114,13 @@ class SourceAdmin(ReadOnlyAdmin):
                     " are already stored are not written again, but the run takes as long and sends as many requests"
                     " as a first read.",
                 ),
+                Button(
+                    "reread",
+                    "Judge stored records again",
+                    lambda: self._reread(request, row),
+                    f"This judges the stored records of {row.source} and its open refused records by today's contract,"
+                    " without asking the source. Only what differs is written.",
+                ),
                 Button("resume", "Resume", lambda: self._resume(row))
                 if is_paused
                 else Button("pause", "Pause", lambda: self._pause(row)),
@@ -128,6 +135,10 @@ class SourceAdmin(ReadOnlyAdmin):
         by, options = f"{request.user} in the admin", Options(full=is_full)
         run = orders.queue(row.source, trigger=Trigger.ADMIN, by=by, options=options)
         return Done(f"Source {row.source} will be read{' in full' if is_full else ''}:", [run])
+
+    def _reread(self, request: HttpRequest, row: Checkpoint) -> Done:
+        run = operations.reread(row.source, by=f"{request.user} in the admin", user_id=request.user.pk)
+        return Done(f"Stored records of {row.source} will be judged again:", [run])
 
     def _pause(self, row: Checkpoint) -> Done:
         operations.pause(row.source)

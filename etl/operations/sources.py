@@ -1,12 +1,17 @@
-"""The operations on sources: to pause or resume their schedule, and to take a source from a stuck run."""
+"""The operations on sources: to pause or resume their schedule, to judge what they sent again, to end a stuck run."""
 
 import logging
 
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.locking import CheckpointLocked
 from etl.models import Run
+from etl.operations.quarantine import require_no_stuck_read
+from etl.readers.source import Source
 from etl.runs import interventions, orders, schedule
+from etl.runs.options import Options
 from etl.sources.registry import find_source
+from etl.storage.refusal_selection import Selection
+from etl.vocabulary import Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +31,27 @@ def release(source_name: str, *, by: str) -> Run | None:
     return run
 
 
+def reread(source_name: str, *, by: str, user_id: int | None = None) -> Run:
+    """Queue a run that judges the source's present records and open refused ones again, without asking the source.
+
+    Raises NotFound or NotPossible.
+    """
+    require_rereadable(_find(source_name))
+    require_no_stuck_read(source_name)
+    return orders.queue(source_name, trigger=Trigger.REPLAY, by=by, options=choose_reread(source_name, user_id))
+
+
+def choose_reread(source_name: str, user_id: int | None = None) -> Options:
+    """Return the options of a run that judges again what the source has sent."""
+    return Options(selection=Selection(source=source_name), user=user_id, from_raw=True)
+
+
+def require_rereadable(source: Source) -> None:
+    """Raise NotPossible if the source's class can't read stored records again."""
+    if type(source).revive is Source.revive:
+        raise NotPossible(f"{source.name} can't read stored records again: its class has no revive.")
+
+
 def pause(source_name: str) -> None:
     """Stop the schedule from starting runs of the source; queued and running runs continue. Raises NotFound."""
     _switch_schedule(source_name, is_enabled=False)
@@ -37,7 +63,11 @@ def resume(source_name: str) -> None:
 
 
 def _switch_schedule(source_name: str, *, is_enabled: bool) -> None:
+    schedule.switch(_find(source_name), is_enabled=is_enabled)
+
+
+def _find(source_name: str) -> Source:
     source = find_source(source_name)
     if source is None:
         raise NotFound(f"ETL_SOURCES has no source {source_name}.")
-    schedule.switch(source, is_enabled=is_enabled)
+    return source

@@ -75,6 +75,14 @@ def choose_plain_ending(quarantined: int, *, is_unchanged: bool = False) -> Endi
     return finished(Status.SUCCESS, Reason.UNCHANGED if is_unchanged else Reason.NONE)
 
 
+def reread(quarantined: int, left: str) -> Ending:
+    """Present records are judged again; `left` says which of them stay as they are, if there are any."""
+    if not left:
+        return choose_plain_ending(quarantined)
+    status, reason = Status.PARTIAL, Reason.RECORDS_REFUSED
+    return _closed(status, reason, left, f"Closed {status}/{reason}: {left}")
+
+
 def failed(reason: Reason, error: str) -> Ending:
     """An error or a signal ended the run."""
     return _closed(Status.FAILED, reason, error, f"Closed failed/{reason}.")

@@ -164,6 +164,7 @@ def describe_versions(
     written = {row[6] for row in rows.values() if row[5] > read_sequence and not row[7]}
     if is_replay and written:
         written -= _find_older(cursor, source.name, read_number, written)
+        written -= find_met(cursor, source.name, read_number, list(written), MarkKind.REREAD)
     return {
         external_id: Version(
             id=row_id,

@@ -329,6 +329,23 @@ MISTAKES = (
     ),
     Mistake(
         6,
+        "a reread that takes each record for one of the last read",
+        "etl/storage/ledger.py",
+        (drop("        written -= find_met(cursor, source.name, read_number, list(written), MarkKind.REREAD)\n"),),
+        caught_by=("tests/test_reread.py::test_a_replay_afterwards_knows_what_the_last_read_has_met",),
+    ),
+    Mistake(
+        5,
+        "a reread that writes every record",
+        "etl/change_detection.py",
+        (("        if judged.values_hashes[index] == values_hash:\n", "        if False:\n"),),
+        caught_by=(
+            "tests/test_reread.py::test_a_second_time_writes_nothing",
+            "tests/test_reread.py::test_a_field_that_nothing_maps_writes_nothing",
+        ),
+    ),
+    Mistake(
+        6,
         "a replay in the middle of an open read",
         "etl/replay.py",
         (("    if checkpoint.is_reading:\n", "    if False:\n"),),
