@@ -86,7 +86,7 @@ class RunAdmin(ReadOnlyAdmin):
 
     show_seen, show_new, show_updated = show_counter("seen"), show_counter("new"), show_counter("updated")
     show_unchanged, show_duplicate = show_counter("unchanged"), show_counter("duplicate")
-    show_removed = show_counter("removed")
+    show_skipped, show_removed = show_counter("skipped"), show_counter("removed")
     show_quarantined = show_counter("quarantined")
 
     @admin.display(description="status", ordering="status")
