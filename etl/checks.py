@@ -12,6 +12,7 @@ from etl.conf import conf, list_settings
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
 from etl.contracts.fields import Field
+from etl.contracts.own_types import is_class
 from etl.contracts.unified import find_misfit
 from etl.http.webhooks import parse_webhook
 from etl.readers.http_content import Whole
@@ -203,7 +204,7 @@ def _name(fields: Mapping[str, Field], path: str) -> str:
 
 def _fits(field: Field, target: str, *, is_lowered: bool) -> bool:
     parsed = field.parsed
-    if not isinstance(parsed, type):  # such as Any: only the records can show whether it fits
+    if not is_class(parsed):  # such as Any: only the records can show whether it fits
         return True
     if is_lowered:
         return issubclass(parsed, str) and target in TEXT_LIMITS

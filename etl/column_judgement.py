@@ -1,7 +1,7 @@
 """Judges records column by column: what judging them one by one gives, but fast. For declared sources. Pure."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import compress
@@ -10,10 +10,18 @@ from typing import TypeVar
 
 from etl.copy_text import NULL, escape, escape_column
 from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
-from etl.readers.mapping import TEXT_LIMITS, Column, find_null_parts, take_column
+from etl.readers.mapping import (
+    TEXT_LIMITS,
+    Column,
+    find_null_parts,
+    find_unfit,
+    list_own_targets,
+    take_column,
+    write_unified,
+)
 from etl.readers.parsed_values import list_values
 from etl.readers.source import Source
-from etl.records import Breach, Judged, Refusal, Slice, WrittenLines
+from etl.records import Breach, Judged, Refusal, Slice, UnifiedFields, WrittenLines
 
 FEW = 20
 """If at most a twentieth of a slice is written, payloads are made one by one."""
@@ -96,6 +104,7 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
     unwanted = _find_unwanted(source, part, breaches)
     columns = {target: take_column(mapped, texts, len(part)) for target, mapped in source.unified.items()}
     breaches = _find_null_parts(source, texts, columns) | breaches
+    _check_own_targets(source, part, columns, breaches, unwanted)
     for row, breach in _find_long_texts(source, columns).items():
         breaches.setdefault(row, breach)
     contents, rows = part.list_contents(), range(len(part))
@@ -122,6 +131,27 @@ def _find_unwanted(source: Source, part: Slice, breaches: dict[int, Breach]) -> 
     }
     breaches |= {row: verdict for row, verdict in verdicts.items() if isinstance(verdict, Breach)}
     return frozenset(row for row, verdict in verdicts.items() if verdict is True)
+
+
+def _check_own_targets(
+    source: Source,
+    part: Slice,
+    columns: dict[str, Column],
+    breaches: dict[int, Breach],
+    unwanted: Collection[int],
+) -> None:
+    """Judge by itself each record for which a field type of the source's own gives a text of another form."""
+    for target in list_own_targets(source.contract, source.unified):
+        texts = [*columns[target]]
+        for row in find_unfit(target, texts):
+            if row in breaches or row in unwanted:
+                continue
+            unified = source.judge(part.make_record(row).values)
+            if isinstance(unified, Breach):
+                breaches[row] = unified
+            elif isinstance(unified, UnifiedFields):
+                texts[row] = write_unified(getattr(unified, target))
+        columns[target] = texts
 
 
 def _find_null_parts(source: Source, texts: Mapping[str, Column], columns: Mapping[str, Column]) -> dict[int, Breach]:

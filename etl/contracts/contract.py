@@ -11,6 +11,7 @@ from etl.contracts.field_type import FieldType, show_value
 from etl.contracts.fields import ColumnsByField, Field, Options, Take
 from etl.contracts.forms import JSON_FORM, Form
 from etl.contracts.names import find_columns, list_doubled
+from etl.contracts.own_types import parse_column, parse_value
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
@@ -58,7 +59,7 @@ class Contract:
                     return _report_missing(shown + field.name_columns(names))
                 parsed |= dict.fromkeys(_list_paths(path, kind))
             elif isinstance(kind, FieldType):
-                result = kind.parse(value, form)
+                result = parse_value(kind, field.parsed, value, form)
                 if isinstance(result, Breach):
                     return _name_column(result, shown + field.name_columns(names))
                 parsed[path] = result
@@ -77,7 +78,7 @@ class Contract:
         if form.is_null(value, is_optional=field.is_optional):
             return None
         if isinstance(field.kind, FieldType):
-            result = field.kind.parse(value, form)
+            result = parse_value(field.kind, field.parsed, value, form)
             return None if isinstance(result, Breach) else result
         return field.kind.parse_field(rest, value, form) if isinstance(value, Mapping) else None
 
@@ -248,18 +249,18 @@ def _judge_column(
     """Judge one field of all records, including the records that lack it."""
     rows = form.find_values(column, is_optional=field.is_optional)
     if len(rows) == count:
-        return _judge_values(field.kind, place, column, form)
-    texts, breaches = _judge_rows(field.kind, place, column, rows, form)
+        return _judge_values(field, place, column, form)
+    texts, breaches = _judge_rows(field, place, column, rows, form)
     if not field.is_optional:
         breaches |= {row: _report_missing(place.shown) for row in set(range(count)).difference(rows)}
     return texts, breaches
 
 
 def _judge_rows(
-    kind: FieldType | type[Contract], place: _Place, column: Sequence[Any], rows: Sequence[int], form: Form
+    field: Field, place: _Place, column: Sequence[Any], rows: Sequence[int], form: Form
 ) -> tuple[Texts, dict[int, Breach]]:
     """Judge the values of these rows only; the other rows have the text None and no breach."""
-    texts, breaches = _judge_values(kind, place, [column[row] for row in rows], form)
+    texts, breaches = _judge_values(field, place, [column[row] for row in rows], form)
     spread: Texts = {each: [None] * len(column) for each in texts}
     for each, found in texts.items():
         for row, text in zip(rows, found, strict=True):
@@ -267,18 +268,17 @@ def _judge_rows(
     return spread, {rows[index]: breach for index, breach in breaches.items()}
 
 
-def _judge_values(
-    kind: FieldType | type[Contract], place: _Place, column: Sequence[Any], form: Form
-) -> tuple[Texts, dict[int, Breach]]:
+def _judge_values(field: Field, place: _Place, column: Sequence[Any], form: Form) -> tuple[Texts, dict[int, Breach]]:
     """Judge a column without nulls."""
+    kind = field.kind
     if isinstance(kind, FieldType):
-        texts, breaches = kind.parse_column(column, form)
+        texts, breaches = parse_column(kind, field.parsed, column, form)
         return {place.path: texts}, {row: _name_column(breach, place.shown) for row, breach in breaches.items()}
     objects = [row for row, value in enumerate(column) if isinstance(value, Mapping)]
     if len(objects) == len(column):
         inner = {"prefix": f"{place.path}.", "shown": f"{place.shown}."}
         return kind.judge_columns(lambda name: [value.get(name) for value in column], len(column), form, **inner)
-    found, broken = _judge_rows(kind, place, column, objects, form)
+    found, broken = _judge_rows(field, place, column, objects, form)
     others = set(range(len(column))).difference(objects)
     return found, broken | {row: _report_no_object(place.shown, column[row]) for row in others}
 

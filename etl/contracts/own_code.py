@@ -29,6 +29,13 @@ def refuse_raised(error: Exception, what: str, called: Callable[..., Any]) -> Br
     return Breach(BreachCode.RAISED, f"{what} raised {name}{place and f' at {place}'}")
 
 
+def check_breach(breach: Breach, what: str) -> Breach:
+    """Return a breach that own code has made, or another one if it can't be stored."""
+    if isinstance(breach.code, BreachCode) and isinstance(breach.message, str) and isinstance(breach.column, str):
+        return breach
+    return Breach(BreachCode.BAD_RESULT, f"{what} returned a Breach without a BreachCode, or without text")
+
+
 def ends_run(error: Exception) -> bool:
     """Whether the error concerns the run, and not the record at which own code was looking."""
     packages = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}

@@ -6,6 +6,7 @@ from decimal import Decimal
 from etl.contracts.field_type import show_value
 from etl.contracts.forms import JSON_FORM
 from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS, is_too_precise
+from etl.contracts.own_code import check_breach
 from etl.contracts.texts import NON_BLANK
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
@@ -14,10 +15,7 @@ from etl.vocabulary import BreachCode
 def check_result(result: object, what: str) -> UnifiedFields | Breach:
     """Return the result of a source's own code if it can be stored, or the breach that says why not."""
     if isinstance(result, Breach):
-        is_known = isinstance(result.code, BreachCode)
-        if is_known and isinstance(result.message, str) and isinstance(result.column, str):
-            return result
-        return Breach(BreachCode.BAD_RESULT, f"{what} returned a Breach without a BreachCode, or without text")
+        return check_breach(result, what)
     if not isinstance(result, UnifiedFields):
         kind = type(result).__name__
         return Breach(BreachCode.BAD_RESULT, f"{what} must return UnifiedFields or a Breach, not {kind}")

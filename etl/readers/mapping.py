@@ -1,5 +1,6 @@
 """What becomes of a record's fields: which of them, or which constant, each unified field takes. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +10,11 @@ from typing import Any
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
+from etl.contracts.fields import Field
+from etl.contracts.forms import JSON_FORM
 from etl.contracts.numbers import write_decimal
+from etl.contracts.own_types import is_class, is_own
+from etl.contracts.texts import NON_BLANK
 from etl.contracts.times import ZonedTimeType
 from etl.records import Breach
 from etl.vocabulary import BreachCode
@@ -185,3 +190,50 @@ def _write_constant(mapped: Constant) -> str:
     if isinstance(value, datetime):
         return ZonedTimeType().write(value)
     return write_decimal(value) if isinstance(value, Decimal) else value
+
+
+def list_own_targets(contract: type[Contract], unified: Mapping[str, Mapped]) -> list[str]:
+    """Return the unified fields that take a value of a field type of the source's own."""
+    fields = contract.list_fields()
+    targets = ((target, list_paths(mapped)) for target, mapped in unified.items())
+    return [target for target, paths in targets if any(_is_own(fields.get(path)) for path in paths)]
+
+
+def holds_any_own(contract: type[Contract], unified: Mapping[str, Mapped]) -> bool:
+    """Whether a number or time comes from an own type whose Python type is not declared: each value must be checked."""
+    fields = contract.list_fields()
+    paths = [path for target in ("value", "event_timestamp") for path in list_paths(unified.get(target, ()))]
+    own = [fields[path] for path in paths if _is_own(fields.get(path))]
+    return not all(is_class(field.parsed) for field in own)
+
+
+def _is_own(field: Field | None) -> bool:
+    return field is not None and isinstance(field.kind, FieldType) and is_own(field.kind)
+
+
+def find_unfit(target: str, column: Column) -> list[int]:
+    """Return the rows whose text may not be stored in this unified field. Null is left out."""
+    is_fit = _FITS.get(target, _is_fit_text)
+    return [row for row, text in enumerate(column) if text is not None and not is_fit(text)]
+
+
+def _is_fit_text(text: str) -> bool:
+    return NON_BLANK.parse(text, JSON_FORM) == text
+
+
+def _is_fit_number(text: str) -> bool:
+    return _NUMBER.fullmatch(text) is not None
+
+
+def _is_fit_time(text: str) -> bool:
+    return _TIME.fullmatch(text) is not None
+
+
+_NUMBER = re.compile(r"(?!-0\Z)-?(0|[1-9][0-9]{0,19})(\.[0-9]{0,17}[1-9])?")
+_TIME = re.compile(r"[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{6})?\+00:00")
+_FITS = {"value": _is_fit_number, "event_timestamp": _is_fit_time}
+
+
+def write_unified(value: Any) -> str | None:
+    """Return the canonical text of a unified field's value."""
+    return None if value is None else _write_constant(Constant(value))

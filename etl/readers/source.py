@@ -22,7 +22,7 @@ from etl.contracts.unified import check_result
 from etl.gates import Gates
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from etl.readers.mapping import TEXT_LIMITS, Mapped, list_paths, report_long_text, take
+from etl.readers.mapping import TEXT_LIMITS, Mapped, holds_any_own, list_paths, report_long_text, take
 from etl.records import UNWANTED, Breach, Record, Refusal, StoredRefusal, UnifiedFields, Unwanted
 from etl.vocabulary import BreachCode, SourceKind
 
@@ -129,13 +129,10 @@ class Source:
         return result
 
     def _unify(self, parsed: Mapping[str, Any]) -> UnifiedFields | Breach:
-        if type(self).unify is Source.unify:
-            unified = self.unify(parsed)
-        else:
-            try:
-                unified = check_result(self.unify(parsed), "unify")
-            except Exception as error:  # noqa: BLE001  (law 13)
-                return refuse_raised(error, "unify", self.unify)
+        try:
+            unified = check_result(self.unify(parsed), "unify")
+        except Exception as error:  # noqa: BLE001  (law 13)
+            return refuse_raised(error, "unify", self.unify)
         return unified if isinstance(unified, Breach) else self._find_long_text(unified) or unified
 
     def find_external_id(self, values: Mapping[str, Any]) -> str | None:
@@ -173,7 +170,8 @@ class Source:
     def is_declared(self) -> bool:
         """Whether contract, mapping and `skips` say all; otherwise own code judges record by record."""
         own = type(self)
-        return own.unify is Source.unify and own.judge is Source.judge
+        is_mapped = own.unify is Source.unify and own.judge is Source.judge
+        return is_mapped and not holds_any_own(self.contract, self.unified)
 
     @property
     def has_skips(self) -> bool:

@@ -1,6 +1,7 @@
 """Everything that the module of a source imports: the kinds of sources, field types and the mapping's functions."""
 
 from datetime import timedelta
+from typing import Annotated
 
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
@@ -20,6 +21,7 @@ from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
 __all__ = [
+    "Annotated",
     "Basic",
     "Bearer",
     "Breach",

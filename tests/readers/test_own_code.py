@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import pytest
 from billiard.exceptions import SoftTimeLimitExceeded
@@ -13,7 +13,7 @@ from billiard.exceptions import SoftTimeLimitExceeded
 from etl.exceptions import Interrupted, LeaseLost
 from etl.judgement import Item, Judge, tabulate
 from etl.records import Accepted, Breach, Refusal, Skipped, UnifiedFields
-from etl.sources import BreachCode, Contract, CsvSource, PositiveDecimal, Text
+from etl.sources import BreachCode, Contract, CsvSource, FieldType, Form, PositiveDecimal, Text
 from tests.factories import hold
 
 HERE = Path(__file__).name
@@ -235,3 +235,129 @@ def test_a_zoned_time_is_accepted() -> None:
     time = datetime(2024, 5, 1, tzinfo=UTC)
     (item, *_) = judge(make(unify=lambda self, values: make_fields(self, values, event_timestamp=time)), CONTENT)
     assert isinstance(item, Accepted)
+
+
+class Own(FieldType):
+    """A type that does what the value says."""
+
+    name = "own"
+
+    def parse(self, value: Any, form: Form) -> Any:
+        results: dict[str, Any] = {
+            "none": None,
+            "number": 5,
+            "blank": " ",
+            "nul": "a\x00",
+            "surrogate": "\ud800",
+            "mine": Breach("mine", "is bad"),  # type: ignore[arg-type]
+            "refused": Breach(BreachCode.BLANK, "is refused"),
+            "odd": Odd("odd"),
+        }
+        if value == "raise":
+            raise RuntimeError(SECRET)  # raises
+        return results.get(value, value)
+
+    def write(self, value: Any) -> str:
+        return 7 if isinstance(value, Odd) else str(value)  # type: ignore[return-value]
+
+
+class Odd(str):
+    """A text that the type can't write."""
+
+    __slots__ = ()
+
+
+class Fast(Own):
+    """Its fast form does what the words among the values say."""
+
+    def parse_column(self, column: Any, form: Form) -> Any:
+        results: dict[str, Any] = {"short": ([], {}), "junk": None, "numbers": ([1] * len(column), {})}
+        for word, result in results.items():
+            if word in column:
+                return result
+        if "fail" in column:
+            raise RuntimeError(SECRET)
+        return super().parse_column(column, form)
+
+
+class Sum(FieldType):
+    """A number that the value names."""
+
+    name = "sum"
+
+    def parse(self, value: Any, form: Form) -> Any:
+        return {"float": 1.5, "int": 5}.get(value) or Decimal(value)
+
+
+class Moment(FieldType):
+    name = "moment"
+
+    def parse(self, value: Any, form: Form) -> Any:
+        return value if value == "text" else datetime.fromisoformat(value)
+
+
+def own_source(kind: FieldType, parsed: Any, target: str, other: str = "sku") -> CsvSource:
+    namespace = {"__annotations__": {"sku": Text, "title": Annotated[parsed, kind]}, "__module__": __name__}
+    contract = type("OwnThing", (Contract,), namespace)
+    return make(contract=contract, unified={"external_id": other, "name": "sku"} | {target: "title"})
+
+
+def judge_title(source: CsvSource, *titles: str) -> list[str]:
+    rows = "".join(f"A{number},{title}\n" for number, title in enumerate(titles))
+    items = judge(source, f"sku,title\n{rows}")
+    return [show(item).partition(": ")[2] if isinstance(item, Refusal) else "lands" for item in items]
+
+
+@pytest.mark.parametrize("kind", [Own(), Fast()])
+@pytest.mark.parametrize("target", ["name", "category", "unmapped"])
+def test_what_an_own_type_raises_or_returns_refuses_its_record(kind: Own, target: str) -> None:
+    source = own_source(kind, str, target) if target != "unmapped" else own_source(kind, str, "currency")
+    name = type(kind).__name__
+    place = f"{HERE}:{find_line('raises')}"
+    found = judge_title(source, "raise", "ok", "none", "number", "mine", "refused", "odd", "nul", "surrogate")
+    assert found[:7] == [
+        f"raised: title can't be parsed: {name} raised RuntimeError at {place}",
+        "lands",
+        f"bad_result: title can't be parsed: {name} returned NoneType, and not str",
+        f"bad_result: title can't be parsed: {name} returned int, and not str",
+        f"bad_result: title can't be parsed: {name} returned a Breach without a BreachCode, or without text",
+        "blank: title is refused",
+        f"bad_result: title can't be parsed: {name} wrote int, and not str",
+    ]
+    assert [text.partition(":")[0] for text in found[7:]] == ["nul_character", "bad_encoding"]
+
+
+@pytest.mark.parametrize("word", ["short", "junk", "numbers", "fail"])
+def test_an_own_fast_form_that_fails_leaves_it_to_the_plain_one(word: str) -> None:
+    assert judge_title(own_source(Fast(), str, "name"), "ok", word, "raise")[:2] == ["lands", "lands"]
+
+
+@pytest.mark.parametrize("parsed", [Decimal, Any])
+def test_a_number_of_an_own_type_is_checked(parsed: Any) -> None:
+    texts = ["1.50", "1E+5", "-0", "NaN", "1E+20", "1E-19", "float", "int", "x", "0.10"]
+    found = [text.partition(":")[0] for text in judge_title(own_source(Sum(), parsed, "value"), *texts)]
+    wrong = "bad_result" if parsed is Decimal else "not_a_number"
+    assert found == ["lands"] * 3 + ["not_a_number", "out_of_range", "too_precise", wrong, wrong, "raised", "lands"]
+
+
+@pytest.mark.parametrize("parsed", [datetime, Any])
+def test_a_time_of_an_own_type_is_checked(parsed: Any) -> None:
+    texts = ["2024-05-01T10:00:00+02:00", "2024-05-01T10:00:00.5Z", "2024-05-01T10:00:00", "0001-01-01T00:00:00+05:00"]
+    found = [text.partition(":")[0] for text in judge_title(own_source(Moment(), parsed, "event_timestamp"), *texts)]
+    assert found == ["lands", "lands", "no_time_zone", "out_of_range"]
+
+
+def test_an_own_type_is_a_part_of_an_id() -> None:
+    source = own_source(Own(), str, "category")
+    source.unified = {"external_id": ("sku", "title"), "name": "sku"}  # type: ignore[misc]
+    assert judge_title(source, "x", "raise", "nul")[0] == "lands"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), SoftTimeLimitExceeded()])
+def test_an_own_type_does_not_swallow_what_ends_the_run(error: BaseException) -> None:
+    class Ending(Fast):
+        def parse(self, value: Any, form: Form) -> Any:
+            raise error
+
+    with pytest.raises(type(error)):
+        judge_title(own_source(Ending(), str, "name"), "x")

@@ -32,8 +32,22 @@ MISTAKES = (
         13,
         "an exception of own code that ends the run",
         "etl/readers/source.py",
-        (('                return refuse_raised(error, "unify", self.unify)\n', "                raise\n"),),
+        (('            return refuse_raised(error, "unify", self.unify)\n', "            raise\n"),),
         caught_by=(f"{SKIPPING}test_own_code_that_raises_refuses_its_record_and_the_others_land",),
+    ),
+    Mistake(
+        13,
+        "an exception of an own field type that ends the run",
+        "etl/contracts/own_types.py",
+        (('        return refuse_raised(error, f"can\'t be parsed: {name}", called)\n', "        raise\n"),),
+        caught_by=(f"{OWN_CODE}test_what_an_own_type_raises_or_returns_refuses_its_record",),
+    ),
+    Mistake(
+        13,
+        "what an own field type returns is not checked",
+        "etl/contracts/own_types.py",
+        (("if result is None or (is_class(parsed) and not isinstance(result, parsed)):", "if False:"),),
+        caught_by=(f"{OWN_CODE}test_what_an_own_type_raises_or_returns_refuses_its_record",),
     ),
     Mistake(
         13,
