@@ -47,7 +47,7 @@ class Schema(AutoSchema):
 
 
 def describe(**how: Any) -> Callable[[Any], Any]:
-    """Describe an action like `extend_schema`, by this project's own class, whatever DEFAULT_SCHEMA_CLASS is."""
+    """Describe an action like `extend_schema`, by this project's own class, regardless of DEFAULT_SCHEMA_CLASS."""
 
     def decorate(action: Any) -> Any:
         action.kwargs = {"schema": Schema, **getattr(action, "kwargs", {})}

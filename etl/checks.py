@@ -14,6 +14,7 @@ from etl.contracts.field_type import FieldType
 from etl.contracts.fields import Field
 from etl.contracts.own_types import is_class
 from etl.contracts.unified import find_misfit
+from etl.http.pages import Numbered
 from etl.http.webhooks import parse_webhook
 from etl.readers.http_content import Whole
 from etl.readers.mapping import TEXT_LIMITS, UNIFIED_TYPES, Constant, Lowered, Mapped, Part, list_paths
@@ -109,6 +110,9 @@ def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:
     elif whole == "unproven" and getattr(source, "complete", False):
         hint = 'What an unproven body lacks may only be cut off: remove complete = True or whole = "unproven".'
         yield Error(f"{path} is complete, but accepts bodies whose end is not proven.", hint=hint, id="etl.E009")
+    if isinstance(getattr(source, "pages", None), Numbered) and source.complete:
+        hint = "If a record is removed between two pages, the next page skips one: remove complete = True."
+        yield Error(f"{path} is complete, but its pages go by number.", hint=hint, id="etl.E009")
 
 
 def _is_interval(every: object) -> bool:

@@ -183,6 +183,7 @@ class Settings:
     ETL_HTTP_TIMEOUT_SECONDS = seconds(30, "The longest time without a byte from the server.", least=0.1)
     ETL_HTTP_DEADLINE_SECONDS = seconds(300, "The longest time for one complete response.", least=0.1)
     ETL_HTTP_MAX_BYTES = whole(1 << 30, "The largest response, after decompression.", least=1)
+    ETL_HTTP_MAX_PAGES = whole(100_000, "The most pages that one read of an API asks for.", least=1)
     ETL_HTTP_ALLOW = items(
         (),
         "Host names, addresses and networks that sources may reach although they are not public.",

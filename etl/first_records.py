@@ -12,6 +12,7 @@ from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
 from etl.contracts.names import trim_name
 from etl.drift import Shape, join_path
+from etl.exceptions import SourceError
 from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
 from etl.readers.content import BYTE_ORDER_MARK, Content
@@ -63,7 +64,10 @@ def judge_start(source: Source, content: Content, former: Former) -> Start:
 
 def _is_blank(content: Content) -> bool:
     """Whether there is nothing but white space. CSV without a header can't be read at all."""
-    return content.size <= HEAD_BYTES and not content.read_head().removeprefix(BYTE_ORDER_MARK).strip()
+    try:
+        return content.size <= HEAD_BYTES and not content.read_head().removeprefix(BYTE_ORDER_MARK).strip()
+    except SourceError:
+        return False
 
 
 def _judge_refusals(source: Source, first: "_First") -> Start:

@@ -151,9 +151,11 @@ def end_run(
 
 def _choose_opening(source: Source, started: Started) -> Opening:
     """Ask for the content only if it has changed, unless the run is full, a read is open or the contract changed."""
-    checkpoint = started.checkpoint
-    is_same_contract = checkpoint.fingerprint.startswith(f"{source.digest()}:")
-    if started.is_full or checkpoint.is_reading or not is_same_contract:
+    checkpoint, contract = started.checkpoint, f"{source.digest()}:"
+    if checkpoint.is_reading:
+        open_read = checkpoint.read_fingerprint
+        return Opening(open_read=open_read.removeprefix(contract) if open_read.startswith(contract) else "")
+    if started.is_full or not checkpoint.fingerprint.startswith(contract):
         return Opening()
     return Opening(checkpoint.validators)
 

@@ -24,6 +24,7 @@ class Reason(StrEnum):
     SUDDENLY_EMPTY = "suddenly_empty"  # failed: no record, where the last accepted read had some
     TOO_FEW_RECORDS = "too_few_records"  # failed: fewer than the source's minimum
     MORE_PAGES = "more_pages"  # failed: the response is one page of several
+    PAGES_ENDLESS = "pages_endless"  # failed: the pages go in a circle, repeat themselves, or are too many
     SHRUNKEN = "shrunken"  # partial: far fewer records than in the last accepted read
     STALE = "stale"  # partial: the content has not changed for longer than the source allows
     ABANDONED = "abandoned"  # failed: closed from outside, because its process had died or was frozen

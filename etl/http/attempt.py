@@ -116,11 +116,12 @@ class Attempt(requests.Session):
             ) as response:
                 _refuse_if_passed(self.deadline)
                 _refuse_bad_status(response, request, is_conditional=bool(condition))
-                _refuse_next_page(response, request)
+                if not request.is_page:
+                    _refuse_next_page(response, request)
                 if response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
                 copy, is_proven = _store(response, file, self.deadline, request)
-                return Body(copy, _find_validators(response, request), is_proven, request)
+                return Body(copy, _find_validators(response, request), is_proven, request, response.headers)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             _refuse_if_passed(self.deadline)
             # Without its cause, because the libraries' messages contain the URL with its credentials.

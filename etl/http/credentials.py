@@ -124,7 +124,7 @@ class ClientCredentials:
     """A token by OAuth 2 client credentials (RFC 6749 §4.4), renewed at 80 % of its life and once after a 401.
 
     With `in_body` the client's id and secret are sent in the form, for servers that take no HTTP Basic. A token is kept
-    in the memory of the process alone.
+    only in the memory of the process.
     """
 
     url: str

@@ -21,7 +21,7 @@ _LEAST_EPOCH_MILLISECONDS = 100_000_000_000
 
 
 def is_retried(status: int, headers: Mapping[str, str]) -> bool:
-    """Whether the same request may succeed later. A 403 is retried only if it tells of an exhausted limit."""
+    """Whether the same request may succeed later. A 403 is retried only if it says that a limit is exhausted."""
     if status == HTTPStatus.FORBIDDEN:
         return "Retry-After" in headers or _is_exhausted(headers)
     return status in RETRIED_STATUSES
@@ -54,13 +54,13 @@ def _find_reset(headers: Mapping[str, str], now: datetime) -> float:
 
 
 def _parse_retry_after(text: str, now: datetime) -> float:
-    """Return the seconds from now on; 0 for what is neither a number of seconds nor a date."""
+    """Return the seconds from now on; 0 for anything but a number of seconds or a date."""
     text = text.strip()
     return float(text) if _NUMBER.fullmatch(text) else _parse_date(text, now)
 
 
 def _parse_reset(text: str, now: datetime) -> float:
-    """Return the seconds from now on; 0 for what is no number, no duration (`6m0s`) and no date."""
+    """Return the seconds from now on; 0 for anything but a number, a duration (`6m0s`) or a date."""
     text = text.strip()
     if _NUMBER.fullmatch(text):
         number = float(text)

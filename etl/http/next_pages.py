@@ -23,6 +23,6 @@ def find_next_link(header: str, address: str) -> str:
 
 def report_more_pages(where: str, sign: str) -> SourceError:
     """Return the error of a source that sent one page of several; `sign` says what shows it."""
-    remedy = "ask for all records in one response, for example by the page size in the address"
+    remedy = "declare the source's pages, or ask for all records in one response"
     text = f"{where} sent one page of several: {sign}. Only the first would be read: {remedy}."
     return SourceError(text, Reason.MORE_PAGES)

@@ -21,6 +21,8 @@ class Request:
     rate_limit: str = ""
     secrets: tuple[str, ...] = ()
     body: bytes | None = field(default=None, repr=False)
+    is_page: bool = False
+    """Whether the source asks for the next page by itself, so that a response may name one."""
 
     @property
     def method(self) -> str:
@@ -43,7 +45,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A body, its validators for a conditional request, and the request that it answers, with its credentials.
+    """A body, its validators for a conditional request, its headers, and the request with its credentials.
 
     `is_proven`: its length, its last chunk or the end of its compressed stream proves that it is whole. Otherwise only
     its content can.
@@ -53,3 +55,4 @@ class Body:
     validators: Mapping[str, str]
     is_proven: bool
     request: Request
+    headers: Mapping[str, str]

@@ -42,7 +42,7 @@ def is_container(copy: LocalCopy) -> bool:
 
 @contextmanager
 def unpack(copy: LocalCopy, location: str) -> Iterator[LocalCopy]:
-    """Provide the container's content as a copy of its own; the copy itself if it is not a container. Raises SourceError.
+    """Provide the container's content as a copy of its own, or the copy itself. Raises SourceError.
 
     A container in a container stays packed.
     """

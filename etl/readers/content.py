@@ -15,9 +15,13 @@ MAX_RECORD_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The server's validators from the last finished read, for a conditional request; empty to force a body."""
+    """The server's validators from the last finished read, for a conditional request; empty to force a body.
+
+    `open_read`: the fingerprint of an interrupted read of this source, which may be resumed; otherwise empty.
+    """
 
     validators: Mapping[str, str] = field(default_factory=dict)
+    open_read: str = ""
 
 
 CHUNK_BYTES = 4 << 20
@@ -73,7 +77,7 @@ class Content(Protocol):
         """Whether its end is proven."""
 
     def read_head(self) -> bytes:
-        """Return its first bytes, at most lookalikes.HEAD_BYTES."""
+        """Return its first bytes, at most lookalikes.HEAD_BYTES. Raises SourceError if a server has to be asked."""
 
     def find_columns(self) -> Sequence[str] | None:
         """Return the names of its columns; None if each record names its own fields. Raises SourceError."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from etl.exceptions import SourceError
@@ -33,6 +34,33 @@ class Format(Protocol):
     def proves_end(self, copy: LocalCopy) -> bool: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The records of one response, the response, and the copy of its body as it was unpacked."""
+
+    content: Content
+    body: Body
+    copy: LocalCopy
+
+
+@contextmanager
+def open_response(
+    source: Source,
+    dialect: Format,
+    request: Request,
+    opening: Opening,
+    context: ReadContext,
+    *,
+    whole: Whole,
+    credentials: Credentials | None = None,
+) -> Iterator[Response | None]:
+    """Open the records that the server sends; None if they are not modified. Raises SourceError."""
+    with ExitStack() as opened:
+        unpacking = _Unpacking(dialect, request.location, opened)
+        body = opened.enter_context(open_body(request, opening.validators, context, unpacking.looks_cut, credentials))
+        yield None if body is None else _accept(source, dialect, body, unpacking, whole=whole)
+
+
 @contextmanager
 def open_remote(
     source: Source,
@@ -44,11 +72,10 @@ def open_remote(
     whole: Whole,
     credentials: Credentials | None = None,
 ) -> Iterator[Content | None]:
-    """Open the records that the server sends; None if they are not modified. Raises SourceError."""
-    with ExitStack() as opened:
-        unpacking = _Unpacking(dialect, request.location, opened)
-        body = opened.enter_context(open_body(request, opening.validators, context, unpacking.looks_cut, credentials))
-        yield None if body is None else _accept(source, dialect, body, unpacking, whole=whole)
+    """Like `open_response`, for the records alone."""
+    asking = open_response(source, dialect, request, opening, context, whole=whole, credentials=credentials)
+    with asking as response:
+        yield response.content if response is not None else None
 
 
 class _Unpacking:
@@ -69,7 +96,7 @@ class _Unpacking:
         return self.dialect.looks_cut(self.copy)
 
 
-def _accept(source: Source, dialect: Format, body: Body, unpacking: _Unpacking, *, whole: Whole) -> Content:
+def _accept(source: Source, dialect: Format, body: Body, unpacking: _Unpacking, *, whole: Whole) -> Response:
     copy = unpacking.copy
     assert copy is not None  # open_body has asked whether it looks cut
     is_proven = body.is_proven or copy is not body.copy or dialect.proves_end(copy)
@@ -80,7 +107,7 @@ def _accept(source: Source, dialect: Format, body: Body, unpacking: _Unpacking, 
         raise SourceError(body.request.mask(str(error)), error.reason) from None
     if not is_proven and whole == "proven":
         raise _report_unproven(source.location)
-    return content
+    return Response(content, body, copy)
 
 
 def _refuse_page(source: Source, dialect: Format, copy: LocalCopy) -> None:

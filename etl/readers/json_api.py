@@ -3,16 +3,19 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from etl.http.addresses import hide_secrets
 from etl.http.credentials import add_to_query, choose_credentials
+from etl.http.pages import Pages
 from etl.http.request import Request
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from etl.readers.http_content import Whole, open_remote
+from etl.readers.http_content import Response, Whole, open_remote, open_response
 from etl.readers.json_dialect import Json
 from etl.readers.source import Source
+from etl.readers.walk import Walk, WalkContent, name_walk
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
 
@@ -35,6 +38,7 @@ class JsonApiSource(Source):
     params: ClassVar[Mapping[str, str]] = {}
     body: ClassVar[Mapping[str, Any] | None] = None
     auth: Any = None
+    pages: ClassVar[Pages | None] = None
 
     @property
     def url(self) -> str:
@@ -56,11 +60,29 @@ class JsonApiSource(Source):
 
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        if self.pages is not None:
+            yield self._walk(self.pages, opening, context)
+            return
         credentials = choose_credentials(self.auth)
         with open_remote(
             self, self.dialect, self._request(), opening, context, whole=self.whole, credentials=credentials
         ) as content:
             yield content
+
+    def _walk(self, pages: Pages, opening: Opening, context: ReadContext) -> WalkContent:
+        credentials = choose_credentials(self.auth)
+
+        @contextmanager
+        def open_page(request: Request) -> Iterator[Response]:
+            asking = open_response(
+                self, self.dialect, request, Opening(), context, whole=self.whole, credentials=credentials
+            )
+            with asking as response:
+                assert response is not None  # nothing was asked on a condition
+                yield response
+
+        walk = Walk(replace(self._request(), is_page=True), pages, open_page)
+        return WalkContent(walk, name_walk(walk, opening.open_read))
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         return self.dialect.revive(stored)

@@ -1,7 +1,8 @@
 """Tells the text of JSON records from other text: another format, an error, or one object around all records."""
 
 import json
-from typing import BinaryIO
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 from etl.contracts.contract import Contract
 from etl.exceptions import SourceError
@@ -70,6 +71,12 @@ def find_envelope(copy: LocalCopy) -> Envelope | None:
         return None
     file.seek(find_start(file))
     return read_envelope(file.read(envelopes.MOST_BYTES))
+
+
+def read_siblings(copy: LocalCopy) -> Mapping[str, Any]:
+    """Return the values beside the arrays of an object; nothing for an array and for lines."""
+    envelope = find_envelope(copy)
+    return envelope.values if envelope is not None else {}
 
 
 def _read_line(file: BinaryIO) -> bytes:

@@ -80,7 +80,11 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.MORE_PAGES: Advice(
         "The source sent one page of several, so most of its records would be missing.",
-        "Ask for all records in one response, for example by a larger page size in the source's address.",
+        "Declare the `pages` of the source, or ask for all records in one response.",
+    ),
+    Reason.PAGES_ENDLESS: Advice(
+        "The source's pages go in a circle, repeat themselves, or are more than ETL_HTTP_MAX_PAGES.",
+        "Look at the `pages` of the source and at what the server names as the next page.",
     ),
     Reason.TIMED_OUT: Advice(
         "The task exceeded its time limit.", "The next run resumes it. If it happens again, look at the source."

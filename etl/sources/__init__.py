@@ -12,6 +12,7 @@ from etl.contracts.texts import NonBlank, Text
 from etl.contracts.times import Date, ZonedTime
 from etl.gates import Gates
 from etl.http.credentials import Basic, Bearer, ClientCredentials, Key
+from etl.http.pages import After, LinkHeader, NextUrl, Numbered, Token
 from etl.readers.csv_dialect import CsvSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_dialect import JsonLinesSource
@@ -21,6 +22,7 @@ from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
 __all__ = [
+    "After",
     "Annotated",
     "Basic",
     "Bearer",
@@ -36,11 +38,15 @@ __all__ = [
     "JsonApiSource",
     "JsonLinesSource",
     "Key",
+    "LinkHeader",
+    "NextUrl",
     "NonBlank",
+    "Numbered",
     "PositiveDecimal",
     "PositiveInt",
     "Source",
     "Text",
+    "Token",
     "UnifiedFields",
     "ZonedTime",
     "constant",

@@ -59,6 +59,7 @@ WRONG = {
     "ETL_HTTP_RETRIES": "-1",
     "ETL_HTTP_BACKOFF_SECONDS": "inf",
     "ETL_HTTP_MAX_BYTES": "1.5",
+    "ETL_HTTP_MAX_PAGES": "0",
     "ETL_HTTP_ALLOW": "10.0.0.1/8",
     "DATABASE_URL": "mysql://user:a-password@127.0.0.1/kasparro",
     "REDIS_URL": "redis://:a-password@127.0.0.1:port/0",

@@ -1,0 +1,134 @@
+"""A stand-in for APIs that give their records in pages, over real HTTP: each kind of pages at a path of its own.
+
+By GET: /next-url, /link, /token, /header-token, /number, /offset and /after. By POST: /graphql, whose cursor is in its
+variables.
+"""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
+
+Item = dict[str, Any]
+Answer = tuple[Any, Mapping[str, str]]
+
+
+class PagedApi:
+    """The server in a thread of this process, as a context manager.
+
+    `pages` are the records page by page. `requests` records path with query, or the body of a POST; `headers` those of
+    each request, with names in lower case. `faults` are statuses for the next requests.
+    """
+
+    def __init__(self, pages: Sequence[Sequence[Item]]) -> None:
+        self.pages = [list(page) for page in pages]
+        self.requests: list[str] = []
+        self.headers: list[dict[str, str]] = []
+        self.faults: list[int] = []
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def total(self) -> int:
+        return sum(map(len, self.pages))
+
+    def take(self, index: int) -> list[Item]:
+        """Return the records of the page with this index, from 0; none after the last page."""
+        return self.pages[index] if index < len(self.pages) else []
+
+    def answer(self, path: str, query: Mapping[str, str], body: Any) -> Answer:
+        """Return what is sent as JSON, and headers."""
+        kind = path.strip("/").replace("-", "_")
+        index = int(query.get("cursor", "t0").removeprefix("t"))
+        following = index + 1 if index + 1 < len(self.pages) else None
+        answers = {
+            "next_url": self._name_url,
+            "link": self._link,
+            "token": self._token,
+            "header_token": self._header_token,
+        }
+        if kind in answers:
+            return answers[kind](index, following)
+        if kind == "graphql":
+            return self._connect(body)
+        return self._count(kind, query)
+
+    def _name_url(self, index: int, following: int | None) -> Answer:
+        link = f"/next-url?cursor=t{following}" if following else None
+        return {"links": {"next": link}, "data": self.take(index)}, {}
+
+    def _link(self, index: int, following: int | None) -> Answer:
+        link = f'<{self.url}/link?cursor=t{following}>; rel="next"' if following else ""
+        return self.take(index), {"Link": link} if link else {}
+
+    def _token(self, index: int, following: int | None) -> Answer:
+        return {"data": self.take(index), "meta": {"next_cursor": f"t{following}" if following else None}}, {}
+
+    def _header_token(self, index: int, following: int | None) -> Answer:
+        return self.take(index), {"X-Next": f"t{following}"} if following else {}
+
+    def _connect(self, body: Any) -> Answer:
+        index = int((body["variables"].get("after") or "t0").removeprefix("t"))
+        has_next = index + 1 < len(self.pages)
+        info = {"hasNextPage": has_next, "endCursor": f"t{index + 1}"}
+        return {"data": {"items": {"nodes": self.take(index), "pageInfo": info}}}, {}
+
+    def _count(self, kind: str, query: Mapping[str, str]) -> Answer:
+        if kind == "number":
+            return self.take(int(query.get("page", "1")) - 1), {}
+        records = [item for page in self.pages for item in page]
+        size = len(self.pages[0]) if self.pages else 1
+        if kind == "offset":
+            offset = int(query.get("offset", "0"))
+            return {"total": self.total, "items": records[offset : offset + size]}, {}
+        ids = [item["id"] for item in records]
+        start = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
+        page = records[start : start + size]
+        return {"data": page, "has_more": start + size < len(records)}, {}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    api: PagedApi
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._answer(self.path, None)
+
+    def do_POST(self) -> None:
+        text = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
+        self._answer(text, json.loads(text))
+
+    def _answer(self, logged: str, body: Any) -> None:
+        self.api.requests.append(logged)
+        self.api.headers.append({name.lower(): text for name, text in self.headers.items()})
+        if self.api.faults:
+            self._send(self.api.faults.pop(0), {"error": "as planned"}, {})
+            return
+        parts = urlsplit(self.path)
+        query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        self._send(200, *self.api.answer(parts.path, query, body))
+
+    def _send(self, status: int, document: Any, headers: Mapping[str, str]) -> None:
+        content = json.dumps(document).encode()
+        self.send_response(status)
+        for name, text in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
+            self.send_header(name, text)
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002  (the parent's name)
+        """Print nothing."""
