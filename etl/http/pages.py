@@ -23,8 +23,8 @@ FIRST: State = {}
 class Page:
     """A response as a kind of pages sees it; `location` is its address for messages.
 
-    `siblings`: the values outside the array of records. `count` is the number of its records, `seen` that of the walk so
-    far, this page included. `last`: the values of its last record.
+    `siblings`: the values outside the array of records. `count` is the number of its records, `seen` the number of the
+    walk's records up to its end. `last`: the values of its last record.
     """
 
     url: str
