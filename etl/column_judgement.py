@@ -100,7 +100,7 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
 
     Returns the parts of the accepted records' lines.
     """
-    texts, breaches = source.contract.judge_columns(part.take, len(part), source.form, names=part.list_names())
+    texts, breaches = source.contract.judge_columns(part.take, len(part), source.local_form, names=part.list_names())
     unwanted = _find_unwanted(source, part, breaches)
     columns = {target: take_column(mapped, texts, len(part)) for target, mapped in source.unified.items()}
     breaches = _find_null_parts(source, texts, columns) | breaches
@@ -126,7 +126,7 @@ def _find_unwanted(source: Source, part: Slice, breaches: dict[int, Breach]) -> 
         return frozenset()
     verdicts = {
         row: source.is_unwanted(values)
-        for row, values in enumerate(list_values(source.contract, part, source.form))
+        for row, values in enumerate(list_values(source.contract, part, source.local_form))
         if row not in breaches
     }
     breaches |= {row: verdict for row, verdict in verdicts.items() if isinstance(verdict, Breach)}

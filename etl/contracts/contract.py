@@ -5,13 +5,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from etl.contracts.field_type import FieldType, show_value
 from etl.contracts.fields import ColumnsByField, Field, Options, Take
 from etl.contracts.forms import JSON_FORM, Form
 from etl.contracts.names import find_columns, list_doubled
 from etl.contracts.own_types import parse_column, parse_value
+from etl.contracts.words import ChoiceType
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
@@ -207,21 +208,22 @@ def _make_fields(contract: type[Contract]) -> Iterator[tuple[str, Field]]:
 def _make_field(contract: type[Contract], name: str, hint: Any, options: Options) -> Field:
     alternatives = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     kinds = [kind for kind in alternatives if kind is not NoneType]
-    found = _find_kind(kinds[0]) if len(kinds) == 1 else None
-    if found is None:
-        raise TypeError(f"{contract.__name__}.{name}: use a type of etl.sources or another Contract, not {hint!r}")
-    kind, parsed = found
     try:
-        kind = options.configure(kind)
+        found = _find_kind(kinds[0]) if len(kinds) == 1 else None
+        if found is None:
+            raise TypeError(f"use a type of etl.sources or another Contract, not {hint!r}")
+        kind, parsed = found
+        return Field(options.configure(kind), parsed, len(alternatives) > 1, options.name_columns(name))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{contract.__name__}.{name}: {error}") from error
-    return Field(kind, parsed, len(alternatives) > 1, options.name_columns(name))
 
 
 def _find_kind(hint: Any) -> tuple[FieldType | type[Contract], Any] | None:
     """Return the type or nested contract that an annotation stands for, and the Python type of its values."""
     if isinstance(hint, type) and issubclass(hint, Contract):
         return hint, dict
+    if get_origin(hint) is Literal:
+        return ChoiceType(get_args(hint)), str
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, FieldType):
             return extra, get_args(hint)[0]

@@ -56,8 +56,8 @@ class FieldType(ABC):
             if name not in known:
                 others = f"its parameters: {', '.join(known)}" if known else "it takes no parameters"
                 raise TypeError(f"the type {self.name} has no parameter {name!r}; {others}")
-        assert is_dataclass(self)  # or it would have no parameters
-        return replace(self, **{name: _freeze(value) for name, value in parameters.items()})
+        given = {name: _freeze(value) for name, value in parameters.items()}
+        return replace(self, **given) if is_dataclass(self) and given else self
 
     @abstractmethod
     def parse(self, value: Any, form: Form) -> Any:
@@ -133,7 +133,7 @@ class PatternType(FieldType):
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
         cells, joined = self._join(column)
         texts: list[str | None] = [*self.write_plain(cells, joined)]
-        return texts, self.parse_rows(column, _find_other_rows(joined, self.plain), texts, form)
+        return texts, self.parse_rows(column, find_other_rows(joined, self.plain), texts, form)
 
     def _join(self, column: Sequence[Any]) -> tuple[list[str], str]:
         """Return the cells, and all of them as one text. A cell of several lines is left empty."""
@@ -150,7 +150,7 @@ def is_text(column: Sequence[Any]) -> bool:
     return set(map(type, column)) <= {str}
 
 
-def _find_other_rows(joined: str, plain: re.Pattern[str]) -> list[int]:
+def find_other_rows(joined: str, plain: re.Pattern[str]) -> list[int]:
     """Return the rows that the pattern does not match."""
     rows: list[int] = []
     row = start = 0

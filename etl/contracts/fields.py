@@ -96,9 +96,9 @@ class Options:
 
     def configure(self, kind: Any) -> Any:
         """Return the type with these parameters. Raises TypeError for one that it does not know."""
-        if not self.parameters:
-            return kind
         if not isinstance(kind, FieldType):
+            if not self.parameters:
+                return kind
             raise TypeError(
                 f"a nested contract has no {_list(self.parameters)}: give it to the fields of that contract"
             )

@@ -1,7 +1,8 @@
 """How values are written: typed in JSON, as text in a file, with the words and signs of the file's dialect. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 
@@ -37,10 +38,23 @@ class Form:
             return [row for row, cell in enumerate(column) if cell is not None and cell.strip() not in words]
         return [row for row, value in enumerate(column) if value is not None]
 
+    def describe(self) -> list[str]:
+        """Return what differs from the usual form, for the digest of a contract."""
+        usual = Form(is_file=self.is_file)
+        parts = {each.name: (getattr(self, each.name), getattr(usual, each.name)) for each in fields(self)}
+        shown = {name: sorted(value) if isinstance(value, frozenset) else value for name, (value, _) in parts.items()}
+        return [f"{name}={shown[name]!r}" for name, (value, default) in parts.items() if value != default]
+
     def _list_null_words(self, *, is_optional: bool) -> frozenset[str]:
         if not self.is_file:
             return _NO_WORDS
         return self.nulls if is_optional else self.nulls - _EMPTY_WORD
+
+
+@lru_cache(maxsize=256)
+def set_zone(form: Form, zone: str | None) -> Form:
+    """Return the form with this zone for times that name none; without one it stays as it is."""
+    return form if zone is None else replace(form, zone=zone)
 
 
 _NO_WORDS: frozenset[str] = frozenset()

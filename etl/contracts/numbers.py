@@ -107,18 +107,22 @@ def _has_own_signs(form: Form) -> bool:
 
 
 def _replace_signs(text: str, form: Form) -> str:
+    return replace_signs(text, form.decimal_sign, form.thousands_sign) if form.is_file else text
+
+
+def replace_signs(text: str, decimal: str, thousands: str) -> str:
     """Return the number with a point and without thousands signs. A sign in a wrong place leaves it no number."""
-    if not _has_own_signs(form):
+    if (decimal, thousands) == (".", ""):
         return text
-    if form.thousands_sign and _compile_grouped(form.decimal_sign, form.thousands_sign).fullmatch(text):
-        text = text.replace(form.thousands_sign, "")
-    return text.translate(str.maketrans(f".{form.decimal_sign}", f"{form.decimal_sign}."))
+    if thousands and _compile_grouped(decimal, thousands).fullmatch(text):
+        text = text.replace(thousands, "")
+    return text.translate(str.maketrans(f".{decimal}", f"{decimal}."))
 
 
 @cache
 def _compile_grouped(decimal_sign: str, thousands_sign: str) -> re.Pattern[str]:
     decimal, thousands = re.escape(decimal_sign), re.escape(thousands_sign)
-    return re.compile(rf"-?[0-9]{{1,3}}({thousands}[0-9]{{3}})+({decimal}[0-9]+)?([eE][+-]?[0-9]+)?")
+    return re.compile(rf"[+-]?[0-9]{{1,3}}({thousands}[0-9]{{3}})+({decimal}[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def write_decimal(number: Decimal) -> str:

@@ -1,10 +1,12 @@
 """Field types of text: as sent, or trimmed. Pure."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated, Any
 
-from etl.contracts.field_type import FieldType, is_text, show_value
+from etl.contracts.field_type import FieldType, Number, is_text, show_value
 from etl.contracts.forms import Form
 from etl.records import Breach
 from etl.vocabulary import BreachCode
@@ -33,20 +35,71 @@ class NonBlankType(FieldType):
 
 @dataclass(frozen=True)
 class TextType(FieldType):
-    """A string that is not blank, without the blanks around it."""
+    """A string that is not blank, without the blanks around it unless `trim` is false.
+
+    It has at most `max_length` characters, and the regular expression `pattern` matches all of it.
+    """
+
+    trim: bool = True
+    max_length: int | None = None
+    pattern: str | None = None
 
     name = "text"
 
+    def __post_init__(self) -> None:
+        if self.max_length is not None and not (isinstance(self.max_length, int) and self.max_length > 0):
+            raise TypeError(f"max_length is a whole number above 0, not {self.max_length!r}")
+        if self.pattern is not None:
+            _compile(self.pattern)
+
     def parse(self, value: Any, form: Form) -> str | Breach:
-        return NON_BLANK.parse(value.strip() if isinstance(value, str) else value, form)
+        text = self.read_cell(value)
+        result = NON_BLANK.parse(text.strip() if self.trim and isinstance(text, str) else text, form)
+        return result if isinstance(result, Breach) else self._find_misfit(result) or result
+
+    def _find_misfit(self, text: str) -> Breach | None:
+        if self.max_length is not None and len(text) > self.max_length:
+            return Breach(BreachCode.TOO_LONG, f"has {len(text)} characters, at most {self.max_length} are accepted")
+        if self.pattern is not None and not _compile(self.pattern).fullmatch(text):
+            return Breach(BreachCode.PATTERN, f"must match {self.pattern}, not {show_value(text)}")
+        return None
+
+    def read_cell(self, value: Any) -> Any:
+        """Return what is judged instead of the value."""
+        return value
 
     def write(self, value: str) -> str:
         return value
 
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
-        trimmed = [*map(str.strip, _read_cells(column))]
+        cells = _read_cells(column if is_text(column) else [self.read_cell(value) for value in column])
+        trimmed = [*map(str.strip, cells)] if self.trim else cells
         texts: list[str | None] = [*trimmed]
-        return texts, self.parse_rows(column, _find_unusable(trimmed), texts, form)
+        return texts, self.parse_rows(column, self._find_suspects(trimmed), texts, form)
+
+    def _find_suspects(self, texts: Sequence[str]) -> Iterable[int]:
+        rows = _find_unusable(texts)
+        if self.max_length is None and self.pattern is None:
+            return rows
+        return {*rows, *(row for row, text in enumerate(texts) if self._find_misfit(text) is not None)}
+
+
+@dataclass(frozen=True)
+class IdentifierType(TextType):
+    """A text or a JSON number, kept as text: 007, 7 and 1.0 are three identifiers, and JSON's 1 and "1" are one."""
+
+    name = "identifier"
+
+    def read_cell(self, value: Any) -> Any:
+        return value.text if isinstance(value, Number) else value
+
+
+@cache
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise TypeError(f"pattern is not a regular expression: {error}") from error
 
 
 def _read_cells(column: Sequence[Any]) -> Sequence[str]:
@@ -79,4 +132,6 @@ def _find_text_breach(text: str) -> Breach | None:
 
 NON_BLANK = NonBlankType()
 NonBlank = Annotated[str, NON_BLANK]
-Text = Annotated[str, TextType()]
+TEXT = TextType()
+Text = Annotated[str, TEXT]
+Identifier = Annotated[str, IdentifierType()]

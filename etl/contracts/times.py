@@ -1,26 +1,31 @@
-"""Field types of dates and times in ISO 8601. Pure."""
+"""Field types of dates, and of ISO 8601 times with their zone. Pure."""
 
 import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
-from etl.contracts.field_type import PatternType, show_value
-from etl.contracts.forms import Form
+from etl.contracts.field_type import FieldType, PatternType, is_text, show_value
+from etl.contracts.forms import FILE_FORM, Form
+from etl.contracts.time_formats import ISO, compile_date, read_date
 from etl.records import Breach
 from etl.vocabulary import BreachCode
+
+KEPT_DATES = 4096
+LONGEST_DATE = 40
 
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-5][0-9])?"
 )
-_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # What needs no parsing: days that every year has, and whole seconds in UTC.
 _PLAIN_DAY = (
     r"(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
     r"|(?:0[13578]|1[02])-31)"
 )
 _PLAIN_DATES = re.compile(rf"(?:{_PLAIN_DAY}\n)*+")
-_PLAIN_TIMES = re.compile(rf"(?:{_PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:Z|\+00:00)\n)*+")
+PLAIN_TIMES = re.compile(rf"(?:{_PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:Z|\+00:00)\n)*+")
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class ZonedTimeType(PatternType):
     """An ISO 8601 time with its zone, converted to UTC; digits below a microsecond are dropped."""
 
     name = "zoned_time"
-    plain = _PLAIN_TIMES
+    plain = PLAIN_TIMES
 
     def parse(self, value: Any, form: Form) -> datetime | Breach:
         if not isinstance(value, str):
@@ -49,30 +54,70 @@ class ZonedTimeType(PatternType):
         return value.astimezone(UTC).isoformat()
 
     def write_plain(self, cells: list[str], joined: str) -> list[str]:
-        return joined.replace("Z\n", "+00:00\n").split("\n")[:-1]
+        return write_plain_times(joined)
+
+
+def write_plain_times(joined: str) -> list[str]:
+    """Return the canonical texts of plain times, given one to a line."""
+    return joined.replace("Z\n", "+00:00\n").split("\n")[:-1]
 
 
 @dataclass(frozen=True)
 class DateType(PatternType):
-    """An ISO 8601 date (2024-05-01) that exists."""
+    """A date that exists, in ISO 8601 (2024-05-01) or in one of the `formats`, without the blanks around it."""
+
+    formats: Sequence[str] = ()
 
     name = "date"
     plain = _PLAIN_DATES
 
+    def __post_init__(self) -> None:
+        if isinstance(self.formats, str):
+            raise TypeError(f"formats is a list: formats=[{self.formats!r}]")
+        for each in self.formats:
+            compile_date(each)
+
     def parse(self, value: Any, form: Form) -> date | Breach:
         if not isinstance(value, str):
-            return Breach(BreachCode.NOT_A_DATE, f"must be a date (2024-05-01), not {show_value(value)}")
-        if not value or value.isspace():
+            return self._refuse(value)
+        text = value.strip()
+        if not text:
             return Breach(BreachCode.BLANK, "is blank")
-        if not _DATE.fullmatch(value):
-            return Breach(BreachCode.NOT_A_DATE, f"must be a date (2024-05-01), not {show_value(value)}")
+        found = (compile_date(each).fullmatch(text) for each in self.formats or (ISO,))
+        match = next(filter(None, found), None)
+        if match is None:
+            return self._refuse(value)
         try:
-            return date.fromisoformat(value)
+            return read_date(match)
         except ValueError:
             return Breach(BreachCode.OUT_OF_RANGE, f"is not a date that exists: {show_value(value)}")
 
+    def _refuse(self, value: Any) -> Breach:
+        wanted = f"like {' or '.join(self.formats)}" if self.formats else "(2024-05-01)"
+        return Breach(BreachCode.NOT_A_DATE, f"must be a date {wanted}, not {show_value(value)}")
+
     def write(self, value: date) -> str:
         return value.isoformat()
+
+    def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
+        if not self.formats:
+            return super().parse_column(column, form)
+        if not is_text(column) or max(map(len, column), default=0) > LONGEST_DATE:
+            return FieldType.parse_column(self, column, form)
+        texts: list[str | None] = [*map(_remember_dates(self), column)]
+        return texts, self.parse_rows(column, [row for row, text in enumerate(texts) if text is None], texts, form)
+
+
+@lru_cache(maxsize=64)
+def _remember_dates(kind: DateType) -> Callable[[str], str | None]:
+    """Return what gives a cell's canonical text, or None: a file has few different dates, and they come again."""
+
+    @lru_cache(maxsize=KEPT_DATES)
+    def read(cell: str) -> str | None:
+        result = kind.parse(cell, FILE_FORM)
+        return None if isinstance(result, Breach) else kind.write(result)
+
+    return read
 
 
 ZonedTime = Annotated[datetime, ZonedTimeType()]

@@ -15,7 +15,8 @@ from django.conf import settings
 
 from etl.conf import Settings, conf
 from etl.contracts.contract import CONTRACT_FORMAT, Contract
-from etl.contracts.forms import JSON_FORM, Form
+from etl.contracts.forms import JSON_FORM, Form, set_zone
+from etl.contracts.instants import TimeType
 from etl.contracts.own_code import ends_run, refuse_raised
 from etl.contracts.texts import NON_BLANK
 from etl.contracts.unified import check_result
@@ -110,7 +111,7 @@ class Source:
 
     def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach | Unwanted:
         """Return the record's unified fields, the breach for which it is refused, or that it is not wanted."""
-        parsed = self.contract.judge(values, self.form)
+        parsed = self.contract.judge(values, self.local_form)
         if isinstance(parsed, Breach):
             return parsed
         is_unwanted = self.is_unwanted(MappingProxyType(parsed)) if self.has_skips else False
@@ -144,7 +145,7 @@ class Source:
         if mapped is None:
             return None
         try:
-            parsed = {path: self.contract.parse_field(path, values, self.form) for path in list_paths(mapped)}
+            parsed = {path: self.contract.parse_field(path, values, self.local_form) for path in list_paths(mapped)}
             text = take(self.contract, mapped, "external_id", parsed)
         except Exception as error:
             if ends_run(error):
@@ -178,16 +179,28 @@ class Source:
         """Whether there may be records that the source does not want."""
         return type(self).skips is not Source.skips
 
-    @classmethod
-    def digest(cls) -> str:
-        """Hash contract and mapping. If the hash changes, the source is read and judged again."""
-        mapping = {target: repr(path) for target, path in cls.unified.items()}
-        described: list[Any] = [CONTRACT_FORMAT, cls.version, cls.contract.describe(), mapping]
-        if cls.skips is not Source.skips:
+    @property
+    def local_form(self) -> Form:
+        """How the values are written, with the source's zone for times that name none."""
+        return set_zone(self.form, self.zone)
+
+    def digest(self) -> str:
+        """Hash contract, mapping and the form of values. If the hash changes, the content is judged again."""
+        mapping = {target: repr(path) for target, path in self.unified.items()}
+        described: list[Any] = [CONTRACT_FORMAT, self.version, self.contract.describe(), mapping]
+        described += self.local_form.describe()
+        if self.has_skips:
             described.append("skips")
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
-    @classmethod
-    def time_digest(cls) -> str:
+    def time_digest(self) -> str:
         """Return four bytes as hex text for the event time's mapping: times of different mappings can't be compared."""
-        return hashlib.sha256(f"{cls.version} {cls.unified.get('event_timestamp')!r}".encode()).hexdigest()[:8]
+        mapped = self.unified.get("event_timestamp")
+        read = [text for path in list_paths(mapped) for text in self._describe_time(path)] if mapped is not None else []
+        return hashlib.sha256(" ".join([str(self.version), repr(mapped), *read]).encode()).hexdigest()[:8]
+
+    def _describe_time(self, path: str) -> list[str]:
+        """Return what decides which instant a value is; nothing for a type whose values name their zone."""
+        field = self.contract.list_fields().get(path)
+        kind = field.kind if field is not None else None
+        return [kind.describe(), str(self.local_form.zone)] if isinstance(kind, TimeType) else []

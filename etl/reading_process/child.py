@@ -93,10 +93,11 @@ def main() -> None:
     answers = Answers(pipe, patience_seconds)
     try:
         order = load(descriptor)
+        digest = order.make_source().digest()
     except Exception as error:  # noqa: BLE001  (whatever a source's module raises, its run can read without this process)
         pipe.send(Inability(f"{type(error).__name__}: {error}"))
         return
-    if order.source.digest() != order.digest:
+    if digest != order.digest:
         pipe.send(Inability(f"its code of {order.source.name} is not the run's"))
         return
     logging.root.setLevel(order.log_level)

@@ -1,15 +1,19 @@
 """Everything that the module of a source imports: the kinds of sources, field types and the mapping's functions."""
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
+from etl.contracts.addresses import Email, Url, Uuid
+from etl.contracts.amounts import Decimal, Integer
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
 from etl.contracts.fields import make_field as field
 from etl.contracts.forms import Form
+from etl.contracts.instants import Time
 from etl.contracts.numbers import PositiveDecimal, PositiveInt
-from etl.contracts.texts import NonBlank, Text
+from etl.contracts.texts import Identifier, NonBlank, Text
 from etl.contracts.times import Date, ZonedTime
+from etl.contracts.words import Boolean, Choice
 from etl.gates import Gates
 from etl.http.credentials import Basic, Bearer, ClientCredentials, Key
 from etl.http.pages import After, LinkHeader, NextUrl, Numbered, Token
@@ -26,20 +30,27 @@ __all__ = [
     "Annotated",
     "Basic",
     "Bearer",
+    "Boolean",
     "Breach",
     "BreachCode",
+    "Choice",
     "ClientCredentials",
     "Contract",
     "CsvSource",
     "Date",
+    "Decimal",
+    "Email",
     "FieldType",
     "Form",
     "Gates",
+    "Identifier",
+    "Integer",
     "JsonApiSource",
     "JsonLinesSource",
     "Key",
     "LinkHeader",
     "NextUrl",
+    "Literal",
     "NonBlank",
     "Numbered",
     "PositiveDecimal",
@@ -47,7 +58,10 @@ __all__ = [
     "Source",
     "Text",
     "Token",
+    "Time",
     "UnifiedFields",
+    "Url",
+    "Uuid",
     "ZonedTime",
     "constant",
     "field",

@@ -7,19 +7,53 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from etl.contracts.amounts import DecimalType, IntegerType
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType, Number
 from etl.contracts.forms import FILE_FORM, JSON_FORM, Form
+from etl.contracts.instants import TimeType
+from etl.contracts.texts import TextType
+from etl.contracts.times import DateType
+from etl.contracts.words import BooleanType, ChoiceType
 from etl.records import Breach
-from etl.sources import Date, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime
+from etl.sources import (
+    Boolean,
+    Date,
+    Decimal,
+    Email,
+    Identifier,
+    Integer,
+    NonBlank,
+    PositiveDecimal,
+    PositiveInt,
+    Text,
+    Time,
+    Url,
+    Uuid,
+    ZonedTime,
+)
 from etl.vocabulary import BreachCode
 
 TYPES: dict[str, FieldType] = {
-    kind.name: kind
-    for kind in (get_args(each)[1] for each in (NonBlank, Text, PositiveInt, PositiveDecimal, ZonedTime, Date))
+    kind.describe(): kind
+    for kind in (
+        *(get_args(each)[1] for each in (NonBlank, Text, PositiveInt, PositiveDecimal, ZonedTime, Date)),
+        *(get_args(each)[1] for each in (Identifier, Integer, Decimal, Boolean, Time, Email, Url, Uuid)),
+        TextType(trim=False, max_length=3),
+        TextType(pattern="[0-9]+"),
+        IntegerType(min=0, max=100),
+        DecimalType(min="-7", max="9.5", decimal=",", thousands="."),
+        DecimalType(currency="$", parentheses=True),
+        BooleanType(trues=("7", "Desk"), falses=("0",)),
+        ChoiceType((("7", "seven"), ("Desk", "desk"))),
+        DateType(formats=("%d.%m.%y", "iso")),
+        TimeType(formats=("%Y-%m-%d", "iso"), zone="Europe/Berlin"),
+        TimeType(epoch="seconds"),
+    )
 }
 GERMAN_FORM = Form(is_file=True, nulls=frozenset({"", "N/A", "null"}), decimal_sign=",", thousands_sign=".")
-FILE_FORMS = [FILE_FORM, GERMAN_FORM, Form(is_file=True, nulls=frozenset(), thousands_sign="\u00a0")]
+BERLIN_FORM = Form(is_file=True, zone="Europe/Berlin", trues=frozenset({"7"}), falses=frozenset({"0"}))
+FILE_FORMS = [BERLIN_FORM, FILE_FORM, GERMAN_FORM, Form(is_file=True, nulls=frozenset(), thousands_sign="\u00a0")]
 
 ODD = [
     *("", " ", "\u3000", "\n", "\n\n", "\r", "\r\n", "\x00", "\x1c", "\x85", "\u2028", "\ud800", "\ud83d", "\ude00"),
@@ -57,6 +91,21 @@ ODD = [
     *("2024-00-10", "2024-10-00", "2024-13-01", "２０２４-01-01", "20240101", "2024-1-1", "2024-01-01 ", "2024-W01-1"),
     *("2024-05-01T10:00:00Z", "2024-05-01T10:00:00+00:00", "2024-05-01 10:00Z", "2024-05-01T10:00:00.5Z"),
     *("2024-05-01T24:00:00Z", "2024-05-01T23:59:60Z", "2024-05-01T10:00:00-00:00", "2024-05-01T10:00:00+02:00"),
+    *(
+        "$7",
+        "($7.50)",
+        "-$7",
+        "(7)",
+        "true",
+        "FALSE",
+        "False ",
+        "a@b.de",
+        "https://a.de",
+        "0" * 32,
+        "31.12.24",
+        "1.5.24",
+    ),
+    *("2024-10-27 02:30", "2024-03-31 02:30", "2016-12-31T23:59:60Z", "1 May 2024 10:00 GMT", "1714557600", "1e400"),
     *("2024-05-01T10:00:00", "0001-01-01T00:00:00+01:00", "2024-02-29T10:00:00Z", "2023-02-29T10:00:00Z"),
 ]
 PLAIN = ["Desk", "Größe", "7", "12", "1200", "9.5", "12.50", "0.5", "2024-05-01", "2024-05-01T10:00:00Z"]
@@ -108,7 +157,7 @@ def test_column_of_json_values_is_judged_as_each_of_them(kind: FieldType, column
 @given(value=cells)
 def test_canonical_text_is_accepted_and_stays_as_it_is(kind: FieldType, value: str) -> None:
     parsed = kind.parse(value, FILE_FORM)
-    if not isinstance(parsed, Breach):
+    if not isinstance(parsed, Breach) and "(" not in kind.describe():  # parameters may say another way to write it
         text = kind.write(parsed)
         assert (kind.parse(text, FILE_FORM), kind.write(kind.parse(text, FILE_FORM))) == (parsed, text)
 

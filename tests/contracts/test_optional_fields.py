@@ -201,7 +201,7 @@ def test_optional_field_changes_the_digest() -> None:
 
         contract: ClassVar[type[Contract]] = Required
 
-    assert Strict.digest() != Lines.digest()
+    assert Strict().digest() != Lines().digest()
 
 
 @pytest.mark.parametrize(

@@ -194,5 +194,5 @@ def test_of_a_wide_refused_record_the_beginning_is_kept() -> None:
 def test_a_replays_page_of_wide_records_ends_early(monkeypatch: pytest.MonkeyPatch) -> None:
     ingest_here(Listed([make_item(number, price="x", text="x" * WIDTH) for number in range(10)]))
     monkeypatch.setattr(refusals, "CHUNK_BYTES", 1000)
-    page, _ = load_replayable(Selection(everything=True), "listed", Listed.digest(), None, 10_000)
+    page, _ = load_replayable(Selection(everything=True), "listed", Listed().digest(), None, 10_000)
     assert len(page) == 3

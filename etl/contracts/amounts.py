@@ -1,0 +1,191 @@
+"""Field types of numbers of any sign: whole or decimal, exact, with bounds and a file's own signs. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal as Exact
+from decimal import InvalidOperation
+from functools import cache
+from typing import Annotated, Any
+
+from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, is_text, show_value
+from etl.contracts.forms import Form
+from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS, is_too_precise, replace_signs, write_decimal
+from etl.records import Breach
+from etl.vocabulary import BreachCode
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_WIDTH = VALUE_DIGITS - VALUE_DECIMALS
+Bound = int | str | Exact
+
+
+@dataclass(frozen=True)
+class AmountType(PatternType):
+    """A number of any sign, without rounding. `min` and `max` are the least and the greatest that is accepted.
+
+    `decimal` and `thousands` are its signs if they differ from the file's; in JSON they are for numbers in strings.
+    `currency` is a sign that may stand before or after the number. With `parentheses`, (12.50) is -12.50.
+    """
+
+    min: Bound | None = None
+    max: Bound | None = None
+    decimal: str | None = None
+    thousands: str | None = None
+    currency: str | None = None
+    parentheses: bool = False
+
+    wanted = "a number"
+    code = BreachCode.NOT_A_NUMBER
+    is_whole = False
+
+    def __post_init__(self) -> None:
+        for bound in (self.min, self.max):
+            _read_bound(bound)
+        if self.currency is not None and not self.currency.strip():
+            raise TypeError("currency is a sign such as $")
+        for sign in (self.decimal, self.thousands):
+            if sign is not None and (len(sign) > 1 or sign.isalnum() or sign in "+-"):
+                raise TypeError(f"decimal and thousands are one sign each, not {sign!r}")
+
+    @property
+    def plain(self) -> re.Pattern[str]:
+        return _compile_plain(".", "", is_whole=self.is_whole)
+
+    def read_cell(self, value: Any) -> str:
+        return value.text if isinstance(value, Number) else super().read_cell(value)
+
+    def parse(self, value: Any, form: Form) -> Any:
+        if isinstance(value, Number):
+            return self._parse_text(value.text, value.text)
+        if not isinstance(value, str):
+            return Breach(self.code, f"must be {self.wanted}, not {show_value(value)}")
+        text = value.strip()
+        if not text:
+            return Breach(BreachCode.BLANK, "is blank")
+        return self._parse_text(replace_signs(self._take_marks(text), *self._find_signs(form)), value)
+
+    def _parse_text(self, text: str, sent: str) -> Any:
+        if not (_WHOLE if self.is_whole else _DECIMAL).fullmatch(text):
+            return Breach(self.code, f"must be {self.wanted}, not {show_value(sent)}")
+        number = _read_exactly(text, sent)
+        if isinstance(number, Breach):
+            return number
+        return self._find_misfit(number) or (int(number) if self.is_whole else number)
+
+    def _find_misfit(self, number: Exact) -> Breach | None:
+        least, most = _read_bound(self.min), _read_bound(self.max)
+        if least is not None and number < least:
+            return Breach(BreachCode.OUT_OF_RANGE, f"must be at least {self.min}, not {write_decimal(number)}")
+        if most is not None and number > most:
+            return Breach(BreachCode.OUT_OF_RANGE, f"must be at most {self.max}, not {write_decimal(number)}")
+        return None
+
+    def _take_marks(self, text: str) -> str:
+        """Return the number without its currency, and with a minus sign in place of parentheses."""
+        sign = ""
+        if self.parentheses and text[0] == "(" and text[-1] == ")" and text[1:2] not in ("+", "-"):
+            sign, text = "-", text[1:-1].strip()
+        if self.currency is None:
+            return sign + text
+        if text[:1] in ("+", "-"):
+            sign, text = sign + text[:1], text[1:].lstrip()
+        if text.startswith(self.currency):
+            return sign + text.removeprefix(self.currency).lstrip()
+        return sign + text.removesuffix(self.currency).rstrip()
+
+    def _find_signs(self, form: Form) -> tuple[str, str]:
+        """Return the signs of a text: the field's own, else the file's."""
+        decimal, thousands = (form.decimal_sign, form.thousands_sign) if form.is_file else (".", "")
+        decimal = decimal if self.decimal is None else self.decimal
+        thousands = thousands if self.thousands is None else self.thousands
+        return decimal, "" if thousands == decimal else thousands
+
+    def write(self, value: Any) -> str:
+        return str(value) if self.is_whole else write_decimal(value)
+
+    def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
+        decimal, thousands = self._find_signs(form)
+        if (decimal, thousands) != (".", "") and not is_text(column):  # a JSON number has other signs than a text
+            return FieldType.parse_column(self, column, form)
+        cells, joined = self._join(column)
+        texts: list[str | None] = [*_write_plain(cells, joined, decimal, thousands)]
+        rows = find_other_rows(joined, _compile_plain(decimal, thousands, is_whole=self.is_whole))
+        breaches = self.parse_rows(column, rows, texts, form)
+        if self.min is not None or self.max is not None:
+            breaches |= self.parse_rows(column, self._find_outside(texts), texts, form)
+        return texts, breaches
+
+    def _find_outside(self, texts: Sequence[str | None]) -> list[int]:
+        return [row for row, text in enumerate(texts) if text is not None and self._find_misfit(Exact(text))]
+
+
+@dataclass(frozen=True)
+class IntegerType(AmountType):
+    """A whole number of any sign, of at most 20 digits."""
+
+    name = "integer"
+    wanted = "a whole number"
+    code = BreachCode.NOT_AN_INTEGER
+    is_whole = True
+
+
+@dataclass(frozen=True)
+class DecimalType(AmountType):
+    """A decimal number of any sign, which numeric(38,18) holds without rounding."""
+
+    name = "decimal"
+
+
+def _read_bound(bound: Bound | None) -> Exact | None:
+    if bound is None:
+        return None
+    if isinstance(bound, bool) or not isinstance(bound, int | str | Exact):
+        raise TypeError(f'min and max are whole numbers, or decimal numbers as strings ("0.01"), not {bound!r}')
+    try:
+        return Exact(bound)
+    except InvalidOperation:
+        raise TypeError(f"min and max are numbers, not {bound!r}") from None
+
+
+def _read_exactly(text: str, sent: str) -> Exact | Breach:
+    """Return the number if numeric(38,18) holds it."""
+    if len(text) > 2 * VALUE_DIGITS:
+        return Breach(BreachCode.OUT_OF_RANGE, f"is longer than {2 * VALUE_DIGITS} characters")
+    try:
+        number = Exact(text)
+    except InvalidOperation:
+        return Breach(BreachCode.OUT_OF_RANGE, f"has an exponent that is out of range: {show_value(sent)}")
+    if not number:
+        return Exact(0)
+    if number.adjusted() >= _WIDTH:
+        return Breach(BreachCode.OUT_OF_RANGE, f"must have at most {_WIDTH} digits before the decimal sign: {sent}")
+    if is_too_precise(number):
+        return Breach(BreachCode.TOO_PRECISE, f"has more than {VALUE_DECIMALS} decimals: {sent}")
+    return number
+
+
+@cache
+def _compile_plain(decimal: str, thousands: str, *, is_whole: bool) -> re.Pattern[str]:
+    """Compile what needs no parsing: no padding, no plus sign, no exponent, and no minus sign before 0."""
+    point, group = re.escape(decimal), re.escape(thousands)
+    grouped = rf"[1-9][0-9]{{0,2}}+(?:{group}[0-9]{{3}}){{1,5}}+(?![0-9])|" if thousands else ""
+    decimals = "" if is_whole else rf"(?:{point}[0-9]{{1,{VALUE_DECIMALS}}}+)?+"
+    number = rf"(?:-(?!0(?:{point}0*+)?+\n))?+(?:{grouped}[1-9][0-9]{{0,{_WIDTH - 1}}}+|0){decimals}"
+    return re.compile(rf"(?:{number}\n)*+")
+
+
+def _write_plain(cells: list[str], joined: str, decimal: str, thousands: str) -> list[str]:
+    if thousands and thousands in joined:
+        joined = joined.replace(thousands, "")
+    if decimal != ".":
+        joined = joined.replace(decimal, ".")
+    if (decimal, thousands) != (".", ""):
+        cells = joined.split("\n")[:-1]
+    if "0\n" not in joined:
+        return cells
+    return [cell.rstrip("0").rstrip(".") if "." in cell and cell[-1] == "0" else cell for cell in cells]
+
+
+Integer = Annotated[int, IntegerType()]
+Decimal = Annotated[Exact, DecimalType()]
