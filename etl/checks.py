@@ -3,16 +3,19 @@
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, get_args
+from uuid import UUID
 from zoneinfo import available_timezones
 
 from celery.schedules import crontab
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 
 from etl.conf import conf, list_settings
+from etl.contracts.amounts import IntegerType
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
 from etl.contracts.fields import Field
 from etl.contracts.own_types import is_class
+from etl.contracts.times import DateType
 from etl.contracts.unified import find_misfit
 from etl.http.pages import Numbered
 from etl.http.webhooks import parse_webhook
@@ -173,7 +176,7 @@ def _check_mapped(path: str, source: Source, target: str, mapped: Part) -> Itera
     fields = source.contract.list_fields()
     (field_path,) = list_paths(mapped)
     if not _fits(fields[field_path], target, is_lowered=isinstance(mapped, Lowered)):
-        hint = f"{target} holds a {UNIFIED_TYPES[target].__name__}."
+        hint = _say_what_fits(fields[field_path], target)
         message = f"{path}.unified maps {_name(fields, field_path)} to {target}, which it does not fit."
         yield Error(message, hint=hint, id="etl.E006")
     elif fields[field_path].is_optional and target in REQUIRED_FIELDS:
@@ -212,4 +215,14 @@ def _fits(field: Field, target: str, *, is_lowered: bool) -> bool:
         return True
     if is_lowered:
         return issubclass(parsed, str) and target in TEXT_LIMITS
-    return issubclass(parsed, UNIFIED_TYPES[target]) or (parsed is int and target in TEXT_LIMITS)
+    if target in TEXT_LIMITS:
+        return issubclass(parsed, str | int | UUID) and parsed is not bool
+    return issubclass(parsed, UNIFIED_TYPES[target]) or (target == "value" and isinstance(field.kind, IntegerType))
+
+
+def _say_what_fits(field: Field, target: str) -> str:
+    if target == "event_timestamp" and isinstance(field.kind, DateType):
+        return (
+            'A day is not an instant: declare it as Time with formats=["%Y-%m-%d"] and a zone, for its midnight there.'
+        )
+    return f"{target} holds a {UNIFIED_TYPES[target].__name__}."

@@ -110,7 +110,10 @@ def take(contract: type[Contract], mapped: Mapped, target: str, values: Mapping[
     if isinstance(mapped, Lowered):
         text = _take_text(contract, mapped.path, values)
         return None if text is None else text.lower()
-    return _take_text(contract, mapped, values) if target in TEXT_LIMITS else values[mapped]
+    if target in TEXT_LIMITS:
+        return _take_text(contract, mapped, values)
+    value = values[mapped]
+    return Decimal(value) if target == "value" and isinstance(value, int) else value
 
 
 def _take_parts(

@@ -262,9 +262,9 @@ def test_text_refuses_what_non_blank_refuses(value: Any) -> None:
 # Dates
 
 
-@pytest.mark.parametrize("text", ["2024-02-29", "0001-01-01", "9999-12-31", "2024-04-30", "2024-12-31"])
+@pytest.mark.parametrize("text", ["2024-02-29", "0001-01-01", "9999-12-31", "2024-04-30", " 2024-12-31\n"])
 def test_date_that_exists_is_accepted(text: str) -> None:
-    assert parse(Due, text) == date.fromisoformat(text)
+    assert parse(Due, text) == date.fromisoformat(text.strip())
 
 
 @pytest.mark.parametrize(
@@ -275,8 +275,7 @@ def test_date_that_exists_is_accepted(text: str) -> None:
         ("2024-5-1", BreachCode.NOT_A_DATE),
         ("01.05.2024", BreachCode.NOT_A_DATE),
         ("2024-05-01T00:00:00Z", BreachCode.NOT_A_DATE),
-        (" 2024-05-01", BreachCode.NOT_A_DATE),
-        ("2024-05-01\n", BreachCode.NOT_A_DATE),
+        ("2024-05-01 .", BreachCode.NOT_A_DATE),
         ("２０２４-05-01", BreachCode.NOT_A_DATE),
         (Number("20240501"), BreachCode.NOT_A_DATE),
         (True, BreachCode.NOT_A_DATE),
