@@ -14,7 +14,7 @@ from tests.factories import hold
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs" / "sources.md").read_text()
-BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^ *```(python|pycon)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
 
 def judge(kind: type[FileSource], text: str | bytes) -> list[dict[str, Any] | str]:
@@ -37,6 +37,7 @@ def list_sections() -> list[str]:
     return re.split(r"^## ", PAGE, flags=re.MULTILINE)
 
 
+@pytest.mark.django_db
 @pytest.mark.parametrize("section", list_sections(), ids=lambda section: section.partition("\n")[0])
 def test_each_example_does_what_the_page_says(section: str) -> None:
     names: dict[str, Any] = {"__name__": "page", "judge": judge}
