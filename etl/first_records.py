@@ -16,10 +16,10 @@ from etl.exceptions import SourceError
 from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
 from etl.readers.content import BYTE_ORDER_MARK, Content
-from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
+from etl.readers.lookalikes import HEAD_BYTES
 from etl.readers.source import Source
 from etl.records import Chunk, Refusal
-from etl.vocabulary import Reason, SourceKind
+from etl.vocabulary import Reason
 
 FIRST_RECORDS = 1000
 KEPT_REFUSALS = 5
@@ -95,7 +95,7 @@ class _First:
     kept: dict[tuple[str, str], list[Refusal]] = field(default_factory=dict)
 
     def judge(self, source: Source, content: Content) -> None:
-        judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
+        judge, is_lexical = Judge(source), source.form.is_file
         try:
             for chunk in self._read(content):
                 self.shape = self.shape.observe_slices(chunk.slices, is_lexical=is_lexical)
@@ -155,7 +155,7 @@ def _describe_missing(
     new = [name for name in found if name not in known]
     if new and len(new) < len(found):
         text += f" New since the last accepted read: {_list_names(new)}."
-    if lookalike := describe_lookalike(content.read_head()):
+    if lookalike := content.describe_lookalike():
         text += f" This looks like {lookalike}."
     return GateFailure(Reason.COLUMNS_MISSING, len(missing), 0, text)
 

@@ -9,7 +9,6 @@ from etl.readers.content import Content
 from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Judged
 from etl.seen_ids import SeenIds
-from etl.vocabulary import SourceKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def prepare(
 
 class _Preparation:
     def __init__(self, source: Source, shape: Shape, seen_ids: SeenIds | None) -> None:
-        self.judge, self.is_lexical = Judge(source), source.kind is SourceKind.CSV
+        self.judge, self.is_lexical = Judge(source), source.form.is_file
         self.shape, self.seen_ids = shape, seen_ids
 
     def prepare(self, chunk: Chunk) -> Prepared:

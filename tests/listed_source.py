@@ -52,6 +52,9 @@ class ListedContent:
     def read_head(self) -> bytes:
         return json.dumps(self.records).encode()[:HEAD_BYTES]
 
+    def describe_lookalike(self) -> str:
+        return ""
+
     def find_columns(self) -> None:
         return None
 

@@ -32,7 +32,6 @@ from etl.sources import (
     ZonedTime,
     lower,
 )
-from etl.vocabulary import SourceKind
 from tests.factories import hold
 
 
@@ -94,7 +93,7 @@ def prepare_plainly(
     source: Source, content: Content, cursor: Cursor | None, shape: Shape, batch_size: int
 ) -> Iterator[Prepared]:
     """Do what `prepare` does, with each record by itself."""
-    judge, is_lexical = Judge(source), source.kind is SourceKind.CSV
+    judge, is_lexical = Judge(source), source.form.is_file
     for chunk in content.read(cursor, batch_size):
         shape = shape.observe([], is_lexical=is_lexical)
         for item in chunk.items:

@@ -79,6 +79,9 @@ class Content(Protocol):
     def read_head(self) -> bytes:
         """Return its first bytes, at most lookalikes.HEAD_BYTES. Raises SourceError if a server has to be asked."""
 
+    def describe_lookalike(self) -> str:
+        """Say what it looks like by its first bytes, if that is not what its source declares; else an empty string."""
+
     def find_columns(self) -> Sequence[str] | None:
         """Return the names of its columns; None if each record names its own fields. Raises SourceError."""
 

@@ -1,17 +1,18 @@
 """CSV records in columns: physical lines parsed together, as long as nothing among them needs a closer look. Pure.
 
 Well-formed records and rows of the wrong length are read here. A run ends before the first record that csv.reader
-refuses, that is not valid UTF-8, or that the lines at hand do not complete; etl/readers/csv_lines.py reads that one.
+refuses, that can't be decoded, or that the lines at hand do not complete; etl/readers/csv_lines.py reads that one.
 """
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import repeat
 from json.encoder import encode_basestring
 
-from etl.readers.csv_lines import LINE_END, encode, refuse_columns
+from etl.readers.csv_lines import encode, refuse_columns
+from etl.readers.csv_syntax import Layout
 from etl.records import Record, Refusal
 
 _ESCAPED = bytes([*range(0x20), *b'"\\'])
@@ -31,6 +32,7 @@ class CsvSlice:
     places: Sequence[int]
     lines: Sequence[int]
     originals: Sequence[bytes]
+    layout: Layout | None = None
     _quoted: list[Sequence[str] | None] | None = field(default=None, repr=False, compare=False)
 
     def __len__(self) -> int:
@@ -58,7 +60,8 @@ class CsvSlice:
 
     def make_record(self, index: int) -> Record:
         values = {name: column[index] for name, column in zip(self.names, self.columns, strict=True)}
-        original = self.originals[index].rstrip(LINE_END)
+        original = self.originals[index]
+        original = self.layout.strip(original) if self.layout is not None else original
         return Record(self.places[index], self.lines[index], values, encode(values), original)
 
     def _join(self, order: Sequence[int], *, comma: str, colon: str) -> list[str]:
@@ -96,32 +99,31 @@ class Run:
         return (len(self.records) if self.records is not None else 0) + len(self.refusals)
 
 
-def read_run(lines: Sequence[bytes], names: Sequence[str], position: int, line: int) -> Run:
-    """Read as many of the lines as can be read together. They are without line feeds; none may go on after the last.
+def read_run(lines: list[bytes], layout: Layout, position: int, line: int) -> Run:
+    """Read as many of the lines as can be read together. They are without their ends; none may go on after the last.
 
     `position` and `line` are those before the first one.
     """
-    rows, ends = _parse(lines)
+    rows, ends = _parse(lines, layout)
     while rows and not rows[-1]:  # a cursor stands after a record, not after the blank lines that follow it
         rows.pop()
     if not rows:
         return Run()
     ends = ends[: len(rows)]
-    if isinstance(ends, range) and set(map(len, rows)) == {len(names)}:
+    if isinstance(ends, range) and (columns := layout.fit_columns(rows)):
         places, first_lines = (range(before + 1, before + 1 + len(rows)) for before in (position, line))
-        columns = list(zip(*rows, strict=True))
-        return Run(CsvSlice(names, columns, places, first_lines, lines[: len(rows)]), (), len(rows))
-    return _sort_out(rows, ends, lines, names, position, line)
+        return Run(CsvSlice(layout.names, columns, places, first_lines, lines[: len(rows)], layout), (), len(rows))
+    return _sort_out(rows, ends, lines, layout, position, line)
 
 
-def _parse(lines: Sequence[bytes]) -> tuple[list[list[str]], Sequence[int]]:
-    """Return the rows, blank ones included, and the number of lines up to the end of each."""
+def _parse(lines: list[bytes], layout: Layout) -> tuple[list[list[str]], Sequence[int]]:
+    """Return the rows, blank ones and comments included, and the number of lines up to the end of each."""
     with suppress(csv.Error, UnicodeDecodeError):
-        rows = list(csv.reader(map(bytes.decode, lines), strict=True))
+        rows = list(csv.reader(layout.decode(_blank_comments(lines, layout.comment)), **layout.parameters))
         if len(rows) == len(lines):
             return rows, range(1, len(rows) + 1)
-    rows, ends = [], []
-    reader = csv.reader((line.decode() + "\n" for line in lines), strict=True)
+    rows, ends = [], list[int]()
+    reader = csv.reader(_feed(lines, layout, ends), **layout.parameters)
     with suppress(csv.Error, UnicodeDecodeError):
         for row in reader:
             rows.append(row)
@@ -129,8 +131,19 @@ def _parse(lines: Sequence[bytes]) -> tuple[list[list[str]], Sequence[int]]:
     return rows, ends
 
 
+def _blank_comments(lines: list[bytes], comment: bytes) -> list[bytes]:
+    return [b"" if line.startswith(comment) else line for line in lines] if comment else lines
+
+
+def _feed(lines: list[bytes], layout: Layout, ends: Sequence[int]) -> Iterator[str]:
+    """Yield the lines with their ends. A comment is one only where a record could begin; `ends` tells where that is."""
+    for number, line in enumerate(lines):
+        is_comment = layout.comment and line.startswith(layout.comment) and number == (ends[-1] if ends else 0)
+        yield "\n" if is_comment else layout.decode_one(line) + layout.cutter.line_end
+
+
 def _sort_out(
-    rows: list[list[str]], ends: Sequence[int], lines: Sequence[bytes], names: Sequence[str], position: int, line: int
+    rows: list[list[str]], ends: Sequence[int], lines: Sequence[bytes], layout: Layout, position: int, line: int
 ) -> Run:
     """Return the run of rows that are not all records of one line."""
     good: list[list[str]] = []
@@ -143,13 +156,14 @@ def _sort_out(
             continue
         position += 1
         first_line = line + start + 1
-        original = b"\n".join(lines[start:end])
-        if len(row) == len(names):
-            good.append(row)
+        original = layout.cutter.mark.join(lines[start:end])
+        if (cells := layout.fit(row)) is not None:
+            good.append(cells)
             places.append(position)
             first_lines.append(first_line)
             originals.append(original)
         else:
-            refusals.append(refuse_columns(row, len(names), position, first_line, original.rstrip(LINE_END)))
-    records = CsvSlice(names, list(zip(*good, strict=True)), places, first_lines, originals) if good else None
+            refusals.append(refuse_columns(row, layout, position, first_line, layout.strip(original)))
+    columns: Sequence[Sequence[str]] = list(zip(*good, strict=True))
+    records = CsvSlice(layout.names, columns, places, first_lines, originals, layout) if good else None
     return Run(records, refusals, ends[-1])

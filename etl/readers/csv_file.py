@@ -1,17 +1,16 @@
 """Reads CSV files, a header and then records: in columns, or one by one where a record needs a closer look."""
 
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from etl.contracts.contract import Contract
-from etl.contracts.names import list_doubled, number_doubled
-from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
 from etl.readers import content
 from etl.readers.csv_bulk import Run, read_run
+from etl.readers.csv_header import read_header
 from etl.readers.csv_lines import Lines, read_items
+from etl.readers.csv_syntax import CsvSyntax, Layout
 from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.readers.single_records import SLICE_RECORDS, cut
 from etl.records import Chunk, Cursor, Record, Refusal, Slice
@@ -27,8 +26,8 @@ FEW_LINES = 32
 class CsvContent:
     """A copy of a CSV file. A cursor is `{position, line, offset}`, pointing past the last record read.
 
-    At most `slice_lines` lines are read together; with 0, each record is read by itself. Names that the header has more
-    than once are an error only if a field of the contract uses them.
+    At most `slice_lines` lines are read together; with 0, each record is read by itself. A name that the header has
+    twice is an error if the contract uses it, or if there is no contract.
     """
 
     copy: LocalCopy
@@ -36,6 +35,7 @@ class CsvContent:
     validators: Mapping[str, str] = field(default_factory=dict)
     slice_lines: int = SLICE_RECORDS
     is_proven: bool = True  # a copy of a file has the file's end
+    syntax: CsvSyntax = field(default_factory=CsvSyntax)
     contract: type[Contract] | None = None
 
     @property
@@ -49,45 +49,30 @@ class CsvContent:
     def read_head(self) -> bytes:
         return self.copy.read_head(HEAD_BYTES)
 
-    def find_columns(self) -> list[str]:
-        return self._read_header(Lines(self.copy.file))
+    def describe_lookalike(self) -> str:
+        return describe_lookalike(self.read_head(), self.syntax)
+
+    def find_columns(self) -> Sequence[str]:
+        _, layout = self.open()
+        return layout.names
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
-        lines = Lines(self.copy.file)
-        header = self._read_header(lines)
+        lines, layout = self.open()
         if cursor is not None:
             lines.go_to(cursor["offset"], cursor["line"])
         position = cursor["position"] if cursor is not None else 0
-        return _Reading(lines, header, position, self.slice_lines).read_chunks(batch_size)
+        return _Reading(lines, layout, position, self.slice_lines).read_chunks(batch_size)
 
-    def _read_header(self, lines: Lines) -> list[str]:
-        lines.go_to(0, 0)
-        try:
-            header = next((row for row in csv.reader(lines, strict=True) if row), [])
-        except csv.Error as error:
-            raise SourceError(f"{self.location}: the header can't be read: {error}{self._find_cause()}.") from error
-        if not header:
-            raise SourceError(f"{self.location} is empty: its first line must name the columns.")
-        if lines.bad:
-            raise SourceError(f"{self.location}: the header is not valid UTF-8{self._find_cause()}.")
-        if any("\0" in name for name in header):
-            raise SourceError(f"{self.location}: the header has NUL characters{self._find_cause()}.")
-        doubled = self.contract.find_doubled(header) if self.contract is not None else list_doubled(header)
-        if doubled:
-            raise SourceError(f"{self.location}: the header names {', '.join(map(repr, doubled))} more than once.")
-        return number_doubled(header)
-
-    def _find_cause(self) -> str:
-        self.copy.file.seek(0)
-        found = describe_lookalike(self.copy.file.read(HEAD_BYTES))
-        return f"; this looks like {found}" if found else ""
+    def open(self) -> tuple[Lines, Layout]:
+        """Return the lines, at the first one after the header, and the layout of their rows. Raises SourceError."""
+        return read_header(self.copy, self.syntax, self.location, self.contract)
 
 
 class _Reading:
     """The records from a place on. After a record that had to be read by itself, runs of lines begin short."""
 
-    def __init__(self, lines: Lines, header: Sequence[str], position: int, slice_lines: int) -> None:
-        self.lines, self.header, self.position = lines, header, position
+    def __init__(self, lines: Lines, layout: Layout, position: int, slice_lines: int) -> None:
+        self.lines, self.layout, self.position = lines, layout, position
         self.longest = self.ahead = slice_lines
         self.line_bytes = 64
         self.failures = self.singles = 0
@@ -116,7 +101,7 @@ class _Reading:
             self.line_bytes = min(2 * self.line_bytes, BLOCK_BYTES)
             return False
         self.line_bytes = sum(map(len, lines)) * 5 // 4 // len(lines) + 64
-        run = read_run(lines, self.header, self.position, self.lines.line)
+        run = read_run(lines, self.layout, self.position, self.lines.line)
         is_whole = run.line_count == len(lines)
         self.ahead = min(self.longest, 2 * self.ahead if is_whole else max(FEW_LINES, 2 * run.line_count))
         if not run.line_count:  # one of many in a broken file: try it again later and later
@@ -130,7 +115,7 @@ class _Reading:
 
     def _read_one(self, chunk: "_Gathered") -> bool:
         """Read one record, of whatever form, and return whether there was one."""
-        item = next(read_items(self.lines, self.header, self.position), None)
+        item = next(read_items(self.lines, self.layout, self.position), None)
         if item is None:
             return False
         self.position = item.position

@@ -31,6 +31,9 @@ class Dialect(Protocol):
     def form(self) -> Form:
         """How the values are written."""
 
+    def describe(self) -> Mapping[str, Any]:
+        """Return its options that are not the defaults, for the source's digest."""
+
     def open(
         self, copy: LocalCopy, source: Source, *, validators: Mapping[str, str] | None = None, is_proven: bool = True
     ) -> Content:
@@ -98,3 +101,7 @@ class FileSource(Source):
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         return self.dialect.revive(stored)
+
+    @classmethod
+    def describe_reading(cls) -> Mapping[str, Any]:
+        return cls.dialect.describe()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from etl.contracts.forms import JSON_FORM, Form
 from etl.local_copy import LocalCopy
@@ -28,6 +28,9 @@ class Json:
     @property
     def form(self) -> Form:
         return JSON_FORM
+
+    def describe(self) -> Mapping[str, Any]:
+        return {}
 
     def open(
         self, copy: LocalCopy, source: Source, *, validators: Mapping[str, str] | None = None, is_proven: bool = True

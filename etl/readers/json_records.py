@@ -17,7 +17,7 @@ from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
 from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES, gather_chunks
 from etl.readers.json_text import WHITE_SPACE, describe_other, find_envelope, read_head, read_last_line
-from etl.readers.lookalikes import HEAD_BYTES
+from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.records import ORIGINAL_BYTES, Breach, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode
 
@@ -47,6 +47,9 @@ class JsonContent:
 
     def read_head(self) -> bytes:
         return self.copy.read_head(HEAD_BYTES)
+
+    def describe_lookalike(self) -> str:
+        return describe_lookalike(self.read_head())
 
     def find_columns(self) -> None:
         return None

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 
 from etl.readers.content import BYTE_ORDER_MARK
+from etl.readers.csv_syntax import CsvSyntax
 
 HEAD_BYTES = 4096
 """The number of bytes that is enough to recognise each of them."""
@@ -38,21 +39,25 @@ _XML = re.compile(rb"<[?!a-z]", re.IGNORECASE)
 _JSON = re.compile(rb"""\{\s*(?:["}]|\Z)|\[\s*(?:[{\["\]]|-?\d|true\b|false\b|null\b|\Z)""")
 _NAMED_SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
-_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_DEFAULT = CsvSyntax()
 
 
-def describe_lookalike(head: bytes) -> str:
-    """Say what the beginning of a file looks like, such as `an HTML page`; empty for a CSV file, or if unknown.
+def describe_lookalike(head: bytes, declared: CsvSyntax = _DEFAULT) -> str:
+    """Say what the beginning of a file looks like, such as `an HTML page`; empty for a CSV file as declared, or if
+    unknown.
 
     The words complete the sentence "this looks like …".
     """
+    if declared.encoding.startswith("utf-16"):
+        head = head.decode(declared.encoding, "replace").encode()
     for signature, name in _SIGNATURES.items():
         if head.startswith(signature):
             return name
     if head.startswith(b"PK\x03\x04"):
         return "a spreadsheet (zip)" if any(part in head for part in _SPREADSHEET_PARTS) else "a zip file"
     text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
-    return _describe_markup(text) or _describe_nul(head) or _describe_separators(text)
+    return _describe_markup(text) or _describe_nul(head) or _describe_separators(text, declared)
 
 
 def describe_not_json(head: bytes) -> str:
@@ -83,15 +88,21 @@ def _describe_nul(head: bytes) -> str:
     return "binary data" if b"\0" in head else ""
 
 
-def _describe_separators(text: bytes) -> str:
+def _describe_separators(text: bytes, declared: CsvSyntax) -> str:
     lines = _find_first_lines(text)
     if lines and (named := _NAMED_SEPARATOR.fullmatch(lines[0])):
         return f"a file whose first line names its separator ({named[0]!r})"
-    counts = {mark: _count_in_each(mark, lines) for mark in _SEPARATORS}
+    counts = {mark: _count_in_each(mark, lines) for mark in _SEPARATORS if mark != declared.delimiter}
     most = max(counts, key=lambda mark: counts[mark])
-    if counts[most] > _count_in_each(",", lines):
+    if counts[most] > _count_in_each(declared.delimiter, lines):
         return f"a file separated by {_SEPARATORS[most]}"
-    first, _, _ = text.partition(b"\n")
+    return _describe_line_ends(text, declared.line_end)
+
+
+def _describe_line_ends(text: bytes, declared: str) -> str:
+    first, end, _ = text.partition(b"\n")
+    if declared == "\r":
+        return "a file whose lines end with line feeds" if end and b"\r" not in first.rstrip(b"\r") else ""
     return "a file whose lines end with a carriage return alone" if b"\r" in first.rstrip(b"\r") else ""
 
 

@@ -14,6 +14,7 @@ from django.db.backends.postgresql.base import DatabaseWrapper
 
 from etl import landing
 from etl.change_detection import Stored, classify
+from etl.contracts.forms import FILE_FORM
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, Overtaken
 from etl.fence import reads
@@ -310,7 +311,7 @@ def test_names_that_postgresql_refuses_stop_no_run() -> None:
 
 def test_csv_sources_are_judged_by_what_their_cells_look_like() -> None:
     class Cells(Listed):
-        kind = SourceKind.CSV
+        form = FILE_FORM
 
     ingest_here(Cells([make_item(number, price=number + 1) for number in range(5)]))
     ingest_here(Cells([make_item(number) for number in range(5)]))

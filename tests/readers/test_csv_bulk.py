@@ -13,7 +13,7 @@ from etl.readers.canonical import encode_canonically
 from etl.readers.content import MAX_RECORD_BYTES, gather_chunks
 from etl.readers.csv_bulk import CsvSlice
 from etl.readers.csv_file import FEW_LINES, CsvContent
-from etl.readers.csv_lines import Lines, read_items
+from etl.readers.csv_lines import read_items
 from etl.records import Chunk, Cursor
 from tests.factories import hold
 
@@ -40,12 +40,11 @@ HEADERS = st.sampled_from([b"a,b\n", b'b,"a\n"\r\n', b"\xef\xbb\xbfa%s,b\n", b"\
 def read_one_by_one(text: bytes, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
     """Read as the exact way does it for each record."""
     csv = CsvContent(hold(text), "things.csv")
-    lines = Lines(csv.copy.file)
-    header = csv._read_header(lines)
+    lines, layout = csv.open()
     if cursor is not None:
         lines.go_to(cursor["offset"], cursor["line"])
     position = cursor["position"] if cursor is not None else 0
-    return gather_chunks(read_items(lines, header, position), batch_size, lines.describe_cursor)
+    return gather_chunks(read_items(lines, layout, position), batch_size, lines.describe_cursor)
 
 
 def describe(chunks: Sequence[Chunk]) -> list[Any]:

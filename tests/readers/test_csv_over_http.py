@@ -10,6 +10,7 @@ import pytest
 from etl.exceptions import SourceError, TransientSourceError
 from etl.readers.content import Content, Opening
 from etl.readers.csv_end import breaks_off_in_quotes
+from etl.readers.csv_syntax import CsvSyntax
 from etl.sources import Contract, CsvSource, NonBlank, secret
 from etl.vocabulary import Reason
 from tests.factories import hold, read_items
@@ -160,4 +161,4 @@ def test_a_page_or_an_error_with_status_200_is_shown_and_not_retried(server: Raw
     ],
 )
 def test_only_a_last_line_with_an_open_quote_looks_cut(text: bytes, is_cut: bool) -> None:
-    assert breaks_off_in_quotes(hold(text)) is is_cut
+    assert breaks_off_in_quotes(hold(text), CsvSyntax()) is is_cut

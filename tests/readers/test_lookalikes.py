@@ -148,7 +148,10 @@ def read(kind: type[Table | Lines], path: Path, content: bytes) -> list[Record |
         (gzip.compress(gzip.compress(ROWS.encode())), "; this looks like a gzip file."),
         (make_zip("[Content_Types].xml"), "; this looks like a spreadsheet (zip)."),
         (ROWS.replace("\n", "\r").encode(), "this looks like a file whose lines end with a carriage return alone."),
-        ("größe,art\n1,2\n".encode("cp1252"), "the header is not valid UTF-8."),
+        (
+            "größe,art\n1,2\n".encode("cp1252"),
+            '; declare the encoding of the file, such as encoding="cp1252".',
+        ),
     ],
 )
 def test_a_header_that_can_not_be_read_says_what_the_file_looks_like(

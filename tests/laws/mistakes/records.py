@@ -1,6 +1,6 @@
 """Laws 4, 5 and 6: nothing disappears, the same content again writes nothing, one version of an id counts."""
 
-from tests.laws.seeding import Mistake, after, drop
+from tests.laws.seeding import Mistake, drop
 
 AGAIN = "tests/laws/test_any_order.py::test_a_record_that_comes_again_in_its_place_is_a_duplicate"
 CLASSES = "tests/test_change_detection.py::"
@@ -84,13 +84,32 @@ MISTAKES = (
         4,
         "a line count that is off by one after a byte order mark",
         "etl/readers/csv_lines.py",
-        (
-            after(
-                "            self.offset, line = len(BYTE_ORDER_MARK), line[len(BYTE_ORDER_MARK) :]\n",
-                "            self.line += 1\n",
-            ),
-        ),
+        (("        self.go_to(self.start, 0)\n", "        self.go_to(self.start, 1 if self.start else 0)\n"),),
         caught_by=("tests/readers/test_csv_file.py::test_byte_order_mark_moves_no_line_and_no_cursor",),
+    ),
+    Mistake(
+        4,
+        "a line end found within a character of UTF-16",
+        "etl/readers/physical_lines.py",
+        (("        while at % self.encoding.width and at >= 0:\n", "        while False:\n"),),
+        caught_by=("tests/readers/test_dialects.py::test_an_option_means_what_it_says",),
+    ),
+    Mistake(
+        4,
+        "a cell after the last column dropped although it has a value",
+        "etl/readers/csv_syntax.py",
+        ((" and not any(row[width:]) else None", " else None"),),
+        caught_by=("tests/readers/test_dialects.py::test_an_option_means_what_it_says",),
+    ),
+    Mistake(
+        4,
+        "a comment found within a quoted value",
+        "etl/readers/csv_bulk.py",
+        ((" and number == (ends[-1] if ends else 0)\n", "\n"),),
+        caught_by=(
+            "tests/readers/test_dialects.py::test_an_option_means_what_it_says",
+            "tests/readers/test_dialects.py::test_in_every_dialect_any_bytes_are_read_together_as_one_by_one",
+        ),
     ),
     Mistake(
         4,
