@@ -179,33 +179,24 @@ class Source:
         """Whether there may be records that the source does not want."""
         return type(self).skips is not Source.skips
 
-<<<<<<< HEAD
     @property
     def local_form(self) -> Form:
         """How the values are written, with the source's zone for times that name none."""
         return set_zone(self.form, self.zone)
 
-    def digest(self) -> str:
-        """Hash contract, mapping and the form of values. If the hash changes, the content is judged again."""
-        mapping = {target: repr(path) for target, path in self.unified.items()}
-        described: list[Any] = [CONTRACT_FORMAT, self.version, self.contract.describe(), mapping]
-        described += self.local_form.describe()
-        if self.has_skips:
-=======
     @classmethod
     def describe_reading(cls) -> Mapping[str, Any]:
         """Return what else decides how content is read, as JSON; empty if all of it is as usual."""
         return {}
 
-    @classmethod
-    def digest(cls) -> str:
-        """Hash contract, mapping and dialect. If the hash changes, the source is read and judged again."""
-        mapping = {target: repr(path) for target, path in cls.unified.items()}
-        described: list[Any] = [CONTRACT_FORMAT, cls.version, cls.contract.describe(), mapping]
-        if cls.skips is not Source.skips:
->>>>>>> 40b242e (Read CSV files in the dialect that a source declares)
+    def digest(self) -> str:
+        """Hash contract, mapping, dialect and the form of values. If the hash changes, the content is judged again."""
+        mapping = {target: repr(path) for target, path in self.unified.items()}
+        described: list[Any] = [CONTRACT_FORMAT, self.version, self.contract.describe(), mapping]
+        described += self.local_form.describe()
+        if self.has_skips:
             described.append("skips")
-        if reading := cls.describe_reading():
+        if reading := self.describe_reading():
             described.append(reading)
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 

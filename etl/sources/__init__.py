@@ -16,12 +16,8 @@ from etl.contracts.times import Date, ZonedTime
 from etl.contracts.words import Boolean, Choice
 from etl.gates import Gates
 from etl.http.credentials import Basic, Bearer, ClientCredentials, Key
-<<<<<<< HEAD
 from etl.http.pages import After, LinkHeader, NextUrl, Numbered, Token
-from etl.readers.csv_dialect import CsvSource
-=======
 from etl.readers.csv_dialect import Csv, CsvSource
->>>>>>> 40b242e (Read CSV files in the dialect that a source declares)
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_dialect import JsonLinesSource
 from etl.readers.mapping import constant, lower
