@@ -23,7 +23,7 @@ from etl.http.request import Request
 from etl.readers.content import CHUNK_BYTES
 from etl.readers.http_content import Response
 from etl.readers.json_text import read_siblings
-from etl.readers.lookalikes import HEAD_BYTES
+from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.readers.single_records import make_chunk
 from etl.records import Chunk, Cursor, Record, Refusal
 from etl.vocabulary import Reason
@@ -106,6 +106,9 @@ class WalkContent:
 
     def read_head(self) -> bytes:
         return self.read_page(_Place()).head
+
+    def describe_lookalike(self) -> str:
+        return describe_lookalike(self.read_head())
 
     def find_columns(self) -> None:
         return None
