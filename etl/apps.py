@@ -9,4 +9,3 @@ class EtlConfig(AppConfig):
 
     def ready(self) -> None:
         from etl import checks  # noqa: F401, PLC0415  (registers the checks)
-        from etl.runs import alert_sending  # noqa: F401, PLC0415  (registers the receiver that sends alerts)

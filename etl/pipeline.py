@@ -17,7 +17,7 @@ from etl.change_detection import Batch, classify
 from etl.fence.reads import Read, ReadEnd, UnchangedEnd, choose_read
 from etl.first_records import Start, judge_start
 from etl.gates import Baseline, Figures, Verdict, choose_outcome, judge_age, judge_read, judge_removals
-from etl.models import Checkpoint
+from etl.models import Checkpoint, Run
 from etl.readers.content import Content, Opening
 from etl.readers.source import Source
 from etl.reading_process.choice import preparing
@@ -38,25 +38,27 @@ class Progress:
     share: float
 
 
-def run_source(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
-    """Bring the claimed source up to date and close its run. If an error prevents that, the run is still open."""
+def run_source(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> Run | None:
+    """Bring the claimed source up to date and close its run. If an error prevents that, the run is still open.
+
+    Returns the closed run's row, or None if it was closed before.
+    """
     checkpoint = started.checkpoint
     with source.open(_choose_opening(source, started), context) as content:
         fingerprint = f"{source.digest()}:{content.fingerprint}" if content is not None else checkpoint.fingerprint
         read = choose_read(checkpoint, fingerprint, is_full=started.is_full)
         if content is None or _is_unchanged(checkpoint, read):
             validators = content.validators if content is not None else checkpoint.validators
-            _end_unchanged(source, started, fingerprint, validators, context)
-            return
+            return _end_unchanged(source, started, fingerprint, validators, context)
         context.note_read(read)
         former = context.retry(lambda: find_former(source.name, checkpoint.accepted_read))
         start = judge_start(source, content, former) if not read.is_begun else Start()
         if start.verdict:
-            _end_read(source, started, content, replace(read, seen=start.seen), start.verdict, context, start.refusals)
-            return
+            read = replace(read, seen=start.seen)
+            return _end_read(source, started, content, read, start.verdict, context, start.refusals)
         read = _land_all(source, started, content, read, context, report)
         read, verdict = _conclude(source, started, content, read, former.baseline, context)
-        _end_read(source, started, content, read, verdict, context)
+        return _end_read(source, started, content, read, verdict, context)
 
 
 def _land_all(
@@ -111,7 +113,7 @@ def _end_read(
     verdict: Verdict,
     context: RunContext,
     refusals: Sequence[Refusal] = (),
-) -> None:
+) -> Run | None:
     """Close the run with the verdict on its read. Without a batch, the `refusals` are all that is kept of it."""
     read_end = ReadEnd(
         read=read,
@@ -124,12 +126,12 @@ def _end_read(
         verdict=verdict,
         refusals=refusals,
     )
-    end_run(started, context, ending.judged(verdict, read.quarantined), read_end)
+    return end_run(started, context, ending.judged(verdict, read.quarantined), read_end)
 
 
 def _end_unchanged(
     source: Source, started: Started, fingerprint: str, validators: Mapping[str, str], context: RunContext
-) -> None:
+) -> Run | None:
     """Close the run with the verdict on the read of the same content."""
     checkpoint = started.checkpoint
     is_stored = fingerprint == checkpoint.fingerprint
@@ -139,14 +141,14 @@ def _end_unchanged(
         passed = context.retry(lambda: find_verdict(source.name, number))
         verdict = judge_age(source.gates, passed.age) if is_stored else passed.verdict
     end = UnchangedEnd(fingerprint, validators if is_stored else checkpoint.validators, is_stored=is_stored)
-    end_run(started, context, ending.judged(verdict, 0, is_unchanged=True), end)
+    return end_run(started, context, ending.judged(verdict, 0, is_unchanged=True), end)
 
 
 def end_run(
     started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | UnchangedEnd | None = None
-) -> None:
-    """Close the claimed run, and retry after a transient error. Raises Overtaken or LeaseLost."""
-    context.retry(lambda: ending.end(started.claim, how, read_end=read_end))
+) -> Run | None:
+    """Close the claimed run, and retry after a transient error. Returns its row. Raises Overtaken or LeaseLost."""
+    return context.retry(lambda: ending.end(started.claim, how, read_end=read_end))
 
 
 def _choose_opening(source: Source, started: Started) -> Opening:

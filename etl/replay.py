@@ -17,7 +17,7 @@ from etl.change_detection import classify_replayed
 from etl.conf import conf
 from etl.judgement import Item, Judge, tabulate
 from etl.landing import Page, PageChanged
-from etl.models import Checkpoint
+from etl.models import Checkpoint, Run
 from etl.pipeline import Progress, end_run
 from etl.readers.source import Source
 from etl.records import Accepted, Original, Record, Refusal, Skipped, StoredRefusal
@@ -33,8 +33,11 @@ from etl.storage.refusals import Place, filter_replayable, find_coming, load_rep
 from etl.supervision.run_context import RunContext
 
 
-def run_replay(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
-    """Replay the records that the claimed run selects, and close it. If an error prevents that, it is still open."""
+def run_replay(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> Run | None:
+    """Replay the records that the claimed run selects, and close it. If an error prevents that, it is still open.
+
+    Returns the closed run's row, or None if it was closed before.
+    """
     run, checkpoint, options = started.run, started.checkpoint, Options.from_json(started.run.options)
     if checkpoint.is_reading:
         refuse_replay_while_open(run)
@@ -54,7 +57,7 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     left = ""
     if options.from_raw:
         left = _reread(source, started, context, reached or Reached(), batch_number, report).describe_left()
-    end_run(started, context, ending.reread(quarantined, left))
+    return end_run(started, context, ending.reread(quarantined, left))
 
 
 def _reread(

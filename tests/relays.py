@@ -22,10 +22,11 @@ RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 
 @dataclass
 class Relay:
-    """Forwards connections from its port to a server, in threads of this process."""
+    """Forwards connections from its port to a server, in threads of this process. `sent` is what clients have sent."""
 
     target: Address
     listener: socket.socket
+    sent: bytearray = field(default_factory=bytearray)
     pairs: list[tuple[socket.socket, socket.socket]] = field(default_factory=list)
     pumps: list[threading.Thread] = field(default_factory=list)
 
@@ -43,7 +44,7 @@ class Relay:
         server = socket.socket(socket.AF_UNIX if isinstance(self.target, str) else socket.AF_INET)
         self.pairs.append((client, server))
         server.connect(self.target)
-        for ends in ((client, server), (server, client)):
+        for ends in ((client, server, self.sent), (server, client, bytearray())):
             self.pumps.append(threading.Thread(target=pump, args=ends, daemon=True))
             self.pumps[-1].start()
 
@@ -63,10 +64,11 @@ class Relay:
         self.pumps.clear()
 
 
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Copy bytes until one end closes."""
+def pump(source: socket.socket, sink: socket.socket, copied: bytearray) -> None:
+    """Copy bytes until one end closes, and add them to `copied`."""
     with suppress(OSError):
         while data := source.recv(65536):
+            copied += data
             sink.sendall(data)
     with suppress(OSError):
         sink.shutdown(socket.SHUT_WR)

@@ -84,6 +84,7 @@ def write_known_refusals(cursor: Any) -> None:
 def test_a_batch_looks_up_ids_and_originals_by_their_whole_key(ask: Callable[[Any], None]) -> None:
     """Without statistics PostgreSQL may find it cheaper to read everything of the source."""
     with CaptureQueriesContext(connection) as queries, bounded_transaction() as cursor:
+        fetch("SELECT 1")  # takes the transaction's bounds with it
         ask(cursor)
         asked = [each["sql"] for each in queries.captured_queries if KEYED.search(each["sql"])]
         plan = [line for (line,) in fetch(f"EXPLAIN {asked[0]}")]

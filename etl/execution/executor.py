@@ -51,16 +51,16 @@ def execute_here(
             started = start_at_terminal(source.name, options)
     if isinstance(started, Holder):
         return describe_refusal(source.name, started)
-    claim, error = started.claim, None
+    claim, error, ended = started.claim, None, None
     try:
         with Lease(claim, SourceLock(source.name, claim.lease_seconds)) as lease, interruption.allow():
-            _perform(source, started, RunContext(lease, interruption), report)
+            ended = _perform(source, started, RunContext(lease, interruption), report)
     except (Exception, Interrupted) as raised:  # noqa: BLE001  (boundary: any exception closes the run)
         error = raised
         if not _end(claim, _choose_failure(raised), raised):
             return describe_lost(claim, raised)
     orders.send_waiting_of(source.name, wakes_replays=options.selection is None)
-    return describe_run(claim, error)
+    return describe_run(claim, ended, error)
 
 
 def execute_queued(run_id: int) -> None:
@@ -85,8 +85,9 @@ def _execute_queued(run: Run) -> None:
         # The message is used up. The holder sends another one when it ends, or the sweeper does within a minute.
         orders.forget_sending(run.pk)
         return
-    if _execute(source, started, lock):
-        outcome = describe_run(started.claim)
+    has_answered, ended = _execute(source, started, lock)
+    if has_answered:
+        outcome = describe_run(started.claim, ended)
         logger.info("%s: run %d is %s", source.name, run.pk, outcome, extra=outcome.as_log_fields())
         orders.send_waiting_of(source.name, wakes_replays=run.trigger != Trigger.REPLAY)
 
@@ -111,20 +112,19 @@ def _start(run: Run, lock: SourceLock) -> Started | None:
     return started if isinstance(started, Started) else None
 
 
-def _execute(source: Source, started: Started, lock: SourceLock) -> bool:
-    """Whether the database has answered to the end."""
+def _execute(source: Source, started: Started, lock: SourceLock) -> tuple[bool, Run | None]:
+    """Return whether the database has answered to the end, and the closed run's row if it is known."""
     try:
         with Lease(started.claim, lock) as lease:
-            _perform(source, started, TaskContext(lease, Interruption()), _report_nothing)
+            return True, _perform(source, started, TaskContext(lease, Interruption()), _report_nothing)
     except Exception as error:  # noqa: BLE001  (boundary: any exception closes the run)
-        return _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error)
-    return True
+        return _end(started.claim, _choose_hand_over(error) or _choose_failure(error), error), None
 
 
-def _perform(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> None:
+def _perform(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> Run | None:
     perform = run_replay if started.run.trigger == Trigger.REPLAY else run_source
     with relaxed_garbage_collection():
-        perform(source, started, context, report)
+        return perform(source, started, context, report)
 
 
 def _report_nothing(progress: Progress) -> None:

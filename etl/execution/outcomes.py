@@ -46,10 +46,13 @@ class Outcome:
         return {"status": self.status, "reason": self.reason, "duration_s": self.duration_s} | self.counters
 
 
-def describe_run(claim: Claim, error: BaseException | None = None) -> Outcome:
-    """Return the outcome from the run's row or, if the row can't be read, from the error that ended the run."""
+def describe_run(claim: Claim, ended: Run | None, error: BaseException | None = None) -> Outcome:
+    """Return the outcome from the run's row, which is read unless it is known as it has `ended`.
+
+    If the row can't be read, return it from the error that ended the run.
+    """
     try:
-        run = Run.objects.get(pk=claim.run_id)
+        run = ended or Run.objects.get(pk=claim.run_id)
     except Error:
         connection.close()
         return describe_lost(claim, error)

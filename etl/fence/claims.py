@@ -1,6 +1,7 @@
 """Ownership of a source: to claim, renew, release and revoke it. Every time here is the database's."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -53,7 +54,7 @@ _RENEW = f"""
 _RELEASE = """
     UPDATE ingestion_checkpoints
     SET owner = '', owner_run_id = NULL, owner_pid = NULL, owner_backend_start = NULL, lease_expires_at = NULL,
-        updated_at = clock_timestamp()
+        updated_at = clock_timestamp(){more}
     WHERE source = %(source)s AND epoch = %(epoch)s AND owner_run_id = %(run_id)s
         AND (lease_expires_at > clock_timestamp() OR NOT %(needs_lease)s)
 """
@@ -141,10 +142,21 @@ def end_lease(cursor: Any, claim: Claim) -> None:
     )
 
 
-def release(cursor: Any, claim: Claim, *, needs_lease: bool) -> bool:
+@dataclass(frozen=True, slots=True)
+class Also:
+    """Columns of the checkpoint that are set together with another change: `, name = expression` and its values."""
+
+    columns: str = ""
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+NOTHING = Also()
+
+
+def release(cursor: Any, claim: Claim, *, needs_lease: bool, also: Also = NOTHING) -> bool:
     """Release the source at the end of the run. False if the run no longer owns it, or a needed lease has ended."""
     values = {"source": claim.source, "epoch": claim.epoch, "run_id": claim.run_id, "needs_lease": needs_lease}
-    cursor.execute(_RELEASE, values)
+    cursor.execute(_RELEASE.format(more=also.columns), {**values, **also.values})
     return bool(cursor.rowcount)
 
 

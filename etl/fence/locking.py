@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError, OperationalError, connection
 
 from etl.fence.claims import make_checkpoint, refuse_if_held
-from etl.storage.transactions import bounded_transaction, is_lock_timeout
+from etl.storage.transactions import Preface, bounded_transaction, is_lock_timeout
 
 LOCK_SECONDS = 0.25
 ATTEMPTS = 20
@@ -69,8 +69,8 @@ def lock_checkpoint(
             break
     else:
         raise CheckpointLocked(f"the checkpoint of {source} stays locked by another session: see pg_locks")
-    with opened:
-        cursor.execute(f"SET LOCAL lock_timeout = '{round(attempts * LOCK_SECONDS)}s'")
+    patience = Preface(f"SET LOCAL lock_timeout = '{round(attempts * LOCK_SECONDS)}s'")
+    with opened, connection.execute_wrapper(patience):
         yield cursor
 
 
@@ -92,8 +92,9 @@ def _lock(cursor: Any, source: str) -> None:
     PostgreSQL keeps showing a transaction the sessions that it saw first: an owner that connected during the wait for
     the lock would seem to be gone.
     """
-    cursor.execute("SELECT FROM ingestion_checkpoints WHERE source = %s FOR UPDATE", [source])
-    cursor.execute("SELECT pg_stat_clear_snapshot()")
+    cursor.execute(
+        "SELECT FROM ingestion_checkpoints WHERE source = %s FOR UPDATE; SELECT pg_stat_clear_snapshot()", [source]
+    )
 
 
 def _end_frozen_owner(source: str, *, is_forced: bool) -> None:

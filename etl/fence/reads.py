@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from etl.drift import Shape
-from etl.fence.claims import Claim
+from etl.fence.claims import Also, Claim
 from etl.gates import Verdict
 from etl.models import Checkpoint
 from etl.records import Cursor, Refusal
@@ -27,11 +27,9 @@ _END_READ = f"""
         accepted_read = CASE WHEN %(is_baseline)s THEN %(number)s ELSE accepted_read END
     WHERE source = %(source)s AND epoch = %(epoch)s
 """
-_END_UNCHANGED = """
-    UPDATE ingestion_checkpoints
-    SET validators = %(validators)s, judged_read = CASE WHEN %(is_stored)s THEN accepted_read ELSE judged_read END,
+_FOUND_UNCHANGED = """,
+        validators = %(validators)s, judged_read = CASE WHEN %(is_stored)s THEN accepted_read ELSE judged_read END,
         judged_fingerprint = %(judged)s
-    WHERE source = %(source)s AND epoch = %(epoch)s
 """
 
 REMOVED = "removed"
@@ -163,11 +161,11 @@ def take_as_baseline(cursor: Any, source: str, number: int) -> None:
     )
 
 
-def end_unchanged(cursor: Any, claim: Claim, end: UnchangedEnd) -> None:
-    """Note that the content has been found unchanged, in the transaction that closes the run."""
+def note_unchanged(end: UnchangedEnd) -> Also:
+    """Return what notes that the content has been found unchanged, when the run releases the source."""
     values = {
         "validators": json.dumps(dict(end.validators)),
         "is_stored": end.is_stored,
         "judged": end.fingerprint,
     }
-    cursor.execute(_END_UNCHANGED, {"source": claim.source, "epoch": claim.epoch, **values})
+    return Also(_FOUND_UNCHANGED, values)

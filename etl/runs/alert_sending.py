@@ -15,14 +15,12 @@ from celery import current_app
 from django.conf import settings
 from django.core.mail import mail_admins
 from django.db.models import Q
-from django.dispatch import receiver
 from kombu.exceptions import OperationalError as BrokerError
 
 from etl.clock import NOW, as_utc, from_now, read_clock, write_time
 from etl.conf import conf
 from etl.http.webhooks import NotDelivered, Webhook, parse_webhook, post
 from etl.models import Alert, Run
-from etl.signals import run_closed
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import AlertState
 
@@ -48,16 +46,15 @@ class Receiver:
         return self.webhook.key if self.webhook is not None else MAIL
 
 
-@receiver(run_closed, dispatch_uid="etl.runs.alert_sending")
-def send_of_run(sender: type[Run], run: Run, **kwargs: Any) -> None:
-    """Send the run's alerts: a run in a terminal at once, because there may be no worker; any other in a task."""
-    waiting = Alert.objects.filter(state=AlertState.WAITING, next_at__lte=NOW, run_id=run.pk)
-    if not waiting.exists():
-        return
-    if run.at_terminal:
-        send_waiting(Q(run_id=run.pk))
-    else:
-        request_sending()
+def send_of_run(run: Run) -> None:
+    """Send the closed run's alerts: those of a terminal at once, as there may be no worker; any other in a task."""
+    try:
+        if run.at_terminal:
+            send_waiting(Q(run_id=run.pk))
+        else:
+            request_sending()
+    except Exception as error:  # noqa: BLE001  (boundary: the run is closed, regardless of what fails here)
+        logger.warning("The alerts of run %d are left to the sweeper: %s", run.pk, type(error).__name__)
 
 
 def request_sending() -> None:

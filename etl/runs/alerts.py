@@ -5,7 +5,7 @@ until two runs or an interval have shown it, so a source that fails every other 
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,16 +13,17 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
-from etl.clock import as_utc, read_clock
 from etl.conf import conf
 from etl.drift import Change
-from etl.models import Alert, AnnouncedStanding, Run, SchemaChange
+from etl.models import Alert, AnnouncedStanding, Run
 from etl.readers.source import Source
 from etl.runs import alert_texts
-from etl.runs.announcements import REFLECTS_SOURCE, find_previous
-from etl.runs.standings import Found, find_standing_of_runs, find_standings
+from etl.runs.alert_sending import send_of_run
+from etl.runs.announcements import find_previous, reflects_source
+from etl.runs.standings import Announced, Found, find_standing_of_runs, find_standings
 from etl.storage.standings import save_announced
-from etl.vocabulary import AlertKind, AlertState, ChangeKind, StandingWord, Status
+from etl.storage.transactions import expendable
+from etl.vocabulary import AlertKind, AlertState, StandingWord, Status
 
 logger = logging.getLogger(__name__)
 
@@ -43,15 +44,6 @@ KINDS: Mapping[StandingWord, AlertKind] = {
 }
 ENOUGH_RUNS = 2
 MOST_CHANGES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Announced:
-    """What the last alert said of a source, and since when and in how many runs it has done better."""
-
-    word: StandingWord = StandingWord.FINE
-    milder_since: datetime | None = None
-    milder_runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,19 +68,22 @@ def follow(announced: Announced, seen: Observation) -> tuple[Announced, AlertKin
     return Announced(announced.word, since, runs), None
 
 
-def note_closed_run(cursor: Any, source: str, run_id: int) -> None:
-    """Write the alerts that this run's end calls for, in the closing transaction.
+def note_closed_run(cursor: Any, run: Run, changes: Sequence[Change]) -> None:
+    """Write the alerts that this run's end calls for, near the end of the closing transaction, and send them after it.
 
-    The caller has the source's turn (ending.py). An error here costs the alert and not the run's end.
+    The caller has the source's turn (ending.py). `changes` are those of the source's shape that the run's read has
+    brought. An error here costs the alert and not the run's end.
     """
+    if not reflects_source(run):
+        return
     try:
-        with transaction.atomic():
-            run = Run.objects.filter(REFLECTS_SOURCE, pk=run_id).first()
-            if run is not None:
-                _note_drift(run)
-                _observe(cursor, source, Observation(find_standing_of_runs(source), read_clock(), is_run=True), run)
+        with expendable(cursor):
+            seen = find_standing_of_runs(run.source)
+            if changes:
+                _write_drift(run, seen.word, changes)
+            _observe(cursor, run.source, Observation(seen.word, seen.at, is_run=True), seen.announced, run)
     except Exception:
-        logger.exception("The alerts about run %d of %s could not be written", run_id, source)
+        logger.exception("The alerts about run %d of %s could not be written", run.pk, run.source)
 
 
 def note_standing(cursor: Any, source: Source) -> None:
@@ -96,7 +91,7 @@ def note_standing(cursor: Any, source: Source) -> None:
     (found,) = find_standings([source.name], [source])
     # An open run will show how the source does; to say so before it ends would be too early.
     every = None if _has_open_run(source.name) or found.due is None else found.due.every
-    _observe(cursor, source.name, Observation(found.word, read_clock(), every=every), None, found)
+    _observe(cursor, source.name, Observation(found.word, found.at, every=every), found.announced, None, found)
 
 
 def needs_note(found: Found, announced: AnnouncedStanding | None) -> bool:
@@ -109,13 +104,14 @@ def _has_open_run(source: str) -> bool:
     return Run.objects.filter(source=source, status__in=(Status.QUEUED, Status.RUNNING)).exists()
 
 
-def _observe(cursor: Any, source: str, seen: Observation, run: Run | None, found: Found | None = None) -> None:
-    row = AnnouncedStanding.objects.filter(pk=source).first()
-    before = (
-        Announced(StandingWord(row.announced), row.milder_since and as_utc(row.milder_since), row.milder_runs)
-        if row
-        else Announced()
-    )
+def _observe(
+    cursor: Any,
+    source: str,
+    seen: Observation,
+    before: Announced,
+    run: Run | None,
+    found: Found | None = None,
+) -> None:
     after, kind = follow(before, seen)
     if after != before:
         save_announced(cursor, source, after.word, after.milder_since, after.milder_runs)
@@ -125,14 +121,11 @@ def _observe(cursor: Any, source: str, seen: Observation, run: Run | None, found
         _write(source, kind, seen.word, run, message, {"previous": before.word})
 
 
-def _note_drift(run: Run) -> None:
-    changes = list(SchemaChange.objects.filter(run=run)[: MOST_CHANGES + 1])
-    if changes:
-        shown = (Change(each.path, ChangeKind(each.kind), each.before, each.after) for each in changes[:MOST_CHANGES])
-        lines = [str(change) for change in shown]
-        lines += ["and more"] if len(changes) > MOST_CHANGES else []
-        message = alert_texts.describe_drift(run, lines)
-        _write(run.source, AlertKind.DRIFT, find_standing_of_runs(run.source), run, message, {"changes": lines})
+def _write_drift(run: Run, standing: StandingWord, changes: Sequence[Change]) -> None:
+    lines = [str(change) for change in changes[:MOST_CHANGES]]
+    lines += ["and more"] if len(changes) > MOST_CHANGES else []
+    message = alert_texts.describe_drift(run, lines)
+    _write(run.source, AlertKind.DRIFT, standing, run, message, {"changes": lines})
 
 
 def _write(
@@ -154,3 +147,5 @@ def _write(
         details={**details, "run": alert_texts.describe_run(run) if run is not None else None},
         state=AlertState.WAITING if has_receiver else AlertState.NO_RECEIVER,
     )
+    if has_receiver and run is not None:  # the sweeper sends the others
+        transaction.on_commit(lambda: send_of_run(run))

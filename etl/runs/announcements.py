@@ -15,15 +15,20 @@ REFLECTS_SOURCE = ~Q(reason__in=STOPPED) & ~Q(trigger=Trigger.REPLAY)
 """The closed runs that show a source's standing: not those that an operator stopped, and not replays."""
 
 
-def announce(run_id: int) -> None:
+def announce(run: Run) -> None:
     """Send `run_closed`. No error of a receiver reaches the code that closed the run."""
     try:
-        for receiver, error in run_closed.send_robust(sender=Run, run=Run.objects.get(pk=run_id)):
+        for receiver, error in run_closed.send_robust(sender=Run, run=run):
             if isinstance(error, Exception):
                 name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
-                logger.warning("%s raised %s for the closed run %d", name, type(error).__name__, run_id)
-    except Exception as error:  # noqa: BLE001  (boundary: the run is closed, regardless of what fails here)
-        logger.warning("The receivers of run_closed were not called for run %d: %s", run_id, type(error).__name__)
+                logger.warning("%s raised %s for the closed run %d", name, type(error).__name__, run.pk)
+    except Exception as error:  # noqa: BLE001  (boundary: Django fails to log the error of a receiver without a name)
+        logger.warning("The receivers of run_closed were not called for run %d: %s", run.pk, type(error).__name__)
+
+
+def reflects_source(run: Run) -> bool:
+    """Whether the closed run is one of REFLECTS_SOURCE."""
+    return run.reason not in STOPPED and run.trigger != Trigger.REPLAY
 
 
 def find_previous(run: Run) -> Run | None:

@@ -34,7 +34,7 @@ def end_predecessor(cursor: Any, source: str, trigger: Trigger) -> bool:
         return False
     text = "Its process had died or stalled; the next run resumed it."
     ending = abandoned(Reason.ABANDONED, text, by=f"{describe_process()}, which resumed it")
-    write_ending(cursor, source, ending, pk=former.pk, status=Status.RUNNING)
+    write_ending(cursor, source, ending, former.pk)
     return Options.from_json(former.options).full
 
 
@@ -65,7 +65,7 @@ def _abandon(cursor: Any, run: Run, by: str) -> None:
     """
     reason = Reason.GAVE_UP if run.attempt >= MAX_ATTEMPTS else Reason.ABANDONED
     ending = abandoned(reason, "Its process had died or stalled.", by=by)
-    write_ending(cursor, run.source, ending, pk=run.pk, status=Status.RUNNING)
+    write_ending(cursor, run.source, ending, run.pk)
     if reason is Reason.ABANDONED and not run.key.startswith(TERMINAL_KEY):
         orders.queue(
             run.source,

@@ -1,18 +1,19 @@
 """Ends a run: one function changes the row, the ending is a value. From outside: attempts.py and interventions.py."""
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import transaction
 
-from etl.clock import NOW, from_now, read_clock
-from etl.drift import Shape, describe_changes
+from etl.clock import read_clock
+from etl.drift import Change, Shape, describe_changes
 from etl.fence import claims
 from etl.fence.claims import Claim
 from etl.fence.counts import count_opened
-from etl.fence.reads import ReadEnd, UnchangedEnd, end_read, end_unchanged
+from etl.fence.reads import ReadEnd, UnchangedEnd, end_read, note_unchanged
 from etl.gates import Verdict, choose_status
 from etl.models import Run
 from etl.records import Counters, Stamp
@@ -31,13 +32,40 @@ from etl.vocabulary import EventKind, Reason, Status
 logger = logging.getLogger(__name__)
 
 
+# The event is in the same statement, and the turn in the same message, which saves round trips.
+_END = """
+    WITH ended AS (
+        UPDATE etl_runs SET status = %(status)s, {columns} WHERE id = %(run_id)s AND status = ANY(%(open)s)
+            AND (epoch = %(epoch)s OR %(epoch)s IS NULL)
+        RETURNING *
+    ), noted AS (
+        INSERT INTO etl_run_events (run_id, kind, message) SELECT id, %(event)s, %(message)s FROM ended
+    )
+    SELECT * FROM ended
+"""
+_TAKE_TURN = "SELECT pg_advisory_xact_lock(hashtextextended(%(turn)s, 0))"
+_CLOSE = f"{_TAKE_TURN}; " + _END.format(
+    columns="reason = %(reason)s, error = %(error)s, verdict = %(verdict)s, is_unchanged = %(is_unchanged)s,"
+    " finished_at = clock_timestamp()"
+)
+_HAND_OVER = _END.format(
+    columns="sent_at = NULL, not_before ="
+    " CASE WHEN %(wait_seconds)s > 0 THEN clock_timestamp() + %(wait_seconds)s * interval '1 second' END"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How a run ends: the columns of its row, and the event in its log."""
 
-    columns: Mapping[str, Any]
+    status: Status
     event: EventKind
     message: str
+    reason: Reason = Reason.NONE
+    error: str = ""
+    verdict: Verdict = ()
+    is_unchanged: bool = False
+    wait_seconds: float = 0
 
     @property
     def closes(self) -> bool:
@@ -46,8 +74,7 @@ class Ending:
 
 
 def _closed(status: Status, reason: Reason, error: str, message: str) -> Ending:
-    columns = {"status": status, "reason": reason, "error": make_storable(error), "finished_at": NOW}
-    return Ending(columns, EventKind.CLOSED, message)
+    return Ending(status, EventKind.CLOSED, message, reason, error)
 
 
 def finished(status: Status, reason: Reason = Reason.NONE) -> Ending:
@@ -59,13 +86,12 @@ def judged(verdict: Verdict, quarantined: int, *, is_unchanged: bool = False) ->
     """The content has a verdict, of this read or of an earlier one; `quarantined` counts the records refused now."""
     plain = choose_plain_ending(quarantined, is_unchanged=is_unchanged)
     if not verdict:
-        return replace(plain, columns={**plain.columns, "is_unchanged": is_unchanged})
+        return replace(plain, is_unchanged=is_unchanged)
     gravest, status = verdict[0], choose_status(verdict)
     repeated = " The content is unchanged since this verdict." if is_unchanged else ""
     text = "".join(f" {failure.message}" for failure in verdict)[1:] + repeated
     ended = _closed(status, gravest.gate, text, f"Closed {status}/{gravest.gate}: {text}")
-    kept = [failure.as_json() for failure in verdict]
-    return replace(ended, columns={**ended.columns, "verdict": kept, "is_unchanged": is_unchanged})
+    return replace(ended, verdict=verdict, is_unchanged=is_unchanged)
 
 
 def choose_plain_ending(quarantined: int, *, is_unchanged: bool = False) -> Ending:
@@ -90,9 +116,7 @@ def failed(reason: Reason, error: str) -> Ending:
 
 def handed_over(message: str, *, wait_seconds: float = 0) -> Ending:
     """The task ends but not the run: another task resumes it after `wait_seconds`."""
-    not_before = from_now(wait_seconds) if wait_seconds > 0 else None
-    columns = {"status": Status.QUEUED, "not_before": not_before, "sent_at": None}
-    return Ending(columns, EventKind.HANDED_OVER, message)
+    return Ending(Status.QUEUED, EventKind.HANDED_OVER, message, wait_seconds=wait_seconds)
 
 
 def abandoned(reason: Reason, error: str, *, by: str) -> Ending:
@@ -117,29 +141,27 @@ def unstartable(reason: Reason, error: str) -> Ending:
     return _closed(Status.FAILED, reason, error, f"Closed failed/{reason}: {error}")
 
 
-def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | UnchangedEnd | None = None) -> None:
+def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | UnchangedEnd | None = None) -> Run | None:
     """End the run by its own process and release its source, in one transaction. Only a run's first end counts.
 
     With `read_end` the read ends too, which needs a lease that has not ended, and the shape of an accepted read is
-    compared with the one before. Raises Overtaken or LeaseLost.
+    compared with the one before. Returns the run's row after its first end. Raises Overtaken or LeaseLost.
     """
+    also = note_unchanged(read_end) if isinstance(read_end, UnchangedEnd) else claims.NOTHING
     with bounded_transaction(durable=True) as cursor:
-        if not claims.release(cursor, claim, needs_lease=read_end is not None):
+        if not claims.release(cursor, claim, needs_lease=read_end is not None, also=also):
             claims.raise_if_overtaken(cursor, claim)
             if not Run.objects.filter(pk=claim.run_id, status=Status.RUNNING).exists():
-                return  # this process ended it earlier, or with a commit whose response was lost
+                return None  # this process ended it earlier, or with a commit whose response was lost
             raise claims.describe_lost_lease(claim)
-        if isinstance(read_end, ReadEnd):
-            _end_read(cursor, claim, read_end)
-        elif read_end is not None:
-            end_unchanged(cursor, claim, read_end)
-        write_ending(cursor, claim.source, ending, pk=claim.run_id, epoch=claim.epoch, status=Status.RUNNING)
+        changes = _end_read(cursor, claim, read_end) if isinstance(read_end, ReadEnd) else []
+        return write_ending(cursor, claim.source, ending, claim.run_id, epoch=claim.epoch, changes=changes)
 
 
 def end_unstartable(run: Run, reason: Reason, error: str) -> None:
     """Close a queued run that can't be executed."""
     with bounded_transaction(durable=True) as cursor:
-        write_ending(cursor, run.source, unstartable(reason, error), pk=run.pk, status=Status.QUEUED)
+        write_ending(cursor, run.source, unstartable(reason, error), run.pk, only_if=(Status.QUEUED,))
 
 
 def take_turn(cursor: Any, source: str) -> None:
@@ -147,22 +169,50 @@ def take_turn(cursor: Any, source: str) -> None:
 
     So `finished_at` follows the order of the commits, and a receiver of `run_closed` sees every earlier run closed.
     """
-    cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"kasparro end {source}"])
+    cursor.execute(_TAKE_TURN, {"turn": _name_turn(source)})
 
 
-def write_ending(cursor: Any, source: str, ending: Ending, **only_if: Any) -> None:
-    """Change the run's row if the condition still holds. No other function ends a run."""
-    if ending.closes:
-        take_turn(cursor, source)
-    run_id = only_if["pk"]
-    if Run.objects.filter(**only_if).update(**ending.columns):
-        add_event(run_id, ending.event, ending.message)
-        if ending.closes:
-            note_closed_run(cursor, source, run_id)
-            transaction.on_commit(lambda: announce(run_id))
+def _name_turn(source: str) -> str:
+    return f"kasparro end {source}"
 
 
-def _end_read(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
+def write_ending(
+    cursor: Any,
+    source: str,
+    ending: Ending,
+    run_id: int,
+    *,
+    only_if: Sequence[Status] = (Status.RUNNING,),
+    epoch: int | None = None,
+    changes: Sequence[Change] = (),
+) -> Run | None:
+    """Change the run's row if it still has one of the statuses, and this epoch. No other function ends a run.
+
+    `changes` are those of the source's shape that the read has brought. Returns the changed row.
+    """
+    values = {
+        "run_id": run_id,
+        "epoch": epoch,
+        "open": list(only_if),
+        "turn": _name_turn(source),
+        "status": ending.status,
+        "reason": ending.reason,
+        "error": make_storable(ending.error),
+        "verdict": json.dumps([failure.as_json() for failure in ending.verdict]),
+        "is_unchanged": ending.is_unchanged,
+        "wait_seconds": ending.wait_seconds,
+        "event": ending.event,
+        "message": make_storable(ending.message),
+    }
+    ended = next(iter(Run.objects.raw(_CLOSE if ending.closes else _HAND_OVER, values)), None)
+    if ended is not None and ending.closes:
+        note_closed_run(cursor, ended, changes)
+        transaction.on_commit(lambda: announce(ended))
+    return ended
+
+
+def _end_read(cursor: Any, claim: Claim, read_end: ReadEnd) -> Sequence[Change]:
+    """Close the read. Returns what has changed in the source's shape."""
     read = read_end.read
     write_read(cursor, claim.source, claim.run_id, _describe_read(read_end))
     if not read.is_begun and read_end.is_accepted:
@@ -172,8 +222,7 @@ def _end_read(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
     if read_end.refusals:
         _write_refusals(cursor, claim, read_end)
     end_read(cursor, claim, read_end)
-    if read_end.is_accepted:
-        _note_drift(claim, read.shape)
+    return _note_drift(claim, read.shape) if read_end.is_accepted else []
 
 
 def _describe_read(end: ReadEnd) -> EndedRead:
@@ -201,10 +250,11 @@ def _write_refusals(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
     add_batch(cursor, claim, Counters(quarantined=len(read_end.refusals)), 0, {})
 
 
-def _note_drift(claim: Claim, shape: Shape) -> None:
+def _note_drift(claim: Claim, shape: Shape) -> Sequence[Change]:
     """Store the changes of the read's shape, and report them: an event of the run, and a warning after the commit."""
     changes = write_snapshot(claim.source, claim.run_id, shape)
     if changes:
         message = f"The source's shape has changed: {describe_changes(changes)}."
         add_event(claim.run_id, EventKind.DRIFT, message)
         transaction.on_commit(lambda: logger.warning("%s: %s", claim.source, message))
+    return changes

@@ -20,7 +20,7 @@ def cancel(run: Run, *, by: str) -> bool:
         is_open = Run.objects.select_for_update().filter(pk=run.pk, status__in=_OPEN).exists()
         if is_open:
             claims.revoke_from_run(cursor, run.source, run.pk)
-            write_ending(cursor, run.source, cancelled(by), pk=run.pk)
+            write_ending(cursor, run.source, cancelled(by), run.pk, only_if=_OPEN)
         return is_open
 
 
@@ -34,5 +34,5 @@ def release(source: str, *, by: str) -> Run | None:
         claims.revoke_from_any_run(cursor, source)
         run = Run.objects.select_for_update().filter(source=source, status=Status.RUNNING).first()
         if run is not None:
-            write_ending(cursor, source, released(by), pk=run.pk)
+            write_ending(cursor, source, released(by), run.pk)
         return run

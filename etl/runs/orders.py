@@ -132,11 +132,9 @@ def forget_sending(run_id: int) -> None:
         Run.objects.filter(pk=run_id, status=Status.QUEUED).update(sent_at=None)
 
 
-def list_waiting(source: str | None = None) -> list[int]:
-    """Return the ids of the queued runs, of one source or all, oldest first."""
-    waiting = Run.objects.filter(status=Status.QUEUED).order_by("pk")
-    of_source = waiting if source is None else waiting.filter(source=source)
-    return list(of_source.values_list("pk", flat=True))
+def list_waiting() -> list[int]:
+    """Return the ids of the queued runs of all sources, oldest first."""
+    return list(Run.objects.filter(status=Status.QUEUED).order_by("pk").values_list("pk", flat=True))
 
 
 def _wake_replays(source: str) -> None:
@@ -151,9 +149,10 @@ def send_waiting_of(source: str, *, wakes_replays: bool = False) -> None:
     `wakes_replays`: a run that reads has ended, and replays wait for nothing else.
     """
     try:
-        if wakes_replays:
+        waiting = list(Run.objects.filter(source=source, status=Status.QUEUED).order_by("pk"))
+        if wakes_replays and any(run.trigger == Trigger.REPLAY and run.not_before for run in waiting):
             _wake_replays(source)
-        for run_id in list_waiting(source):
-            send(run_id)
+        for run in waiting:
+            send(run.pk)
     except Error as error:
         logger.warning("The messages about the runs queued for %s were not sent: %s", source, describe(error))

@@ -24,7 +24,8 @@ _REFLECTS = f"finished_at IS NOT NULL AND trigger <> 'replay' AND reason NOT IN 
 _FIND_STATES = f"""
     SELECT asked.source, clock_timestamp(), newest.status, judged.outcome, coalesce(newest.verdict <> '[]', false),
         coalesce(open_quarantine_count, 0),
-        scheduled_since, served.started_at, greatest(served.key, further.key)
+        scheduled_since, served.started_at, greatest(served.key, further.key),
+        coalesce(kept.announced, 'fine'), kept.milder_since, coalesce(kept.milder_runs, 0)
     FROM unnest(%(sources)s::text[]) AS asked (source)
     LEFT JOIN ingestion_checkpoints AS checkpoint ON checkpoint.source = asked.source
     LEFT JOIN etl_reads AS judged ON judged.source = asked.source AND judged.number = checkpoint.judged_read
@@ -74,16 +75,28 @@ def choose_standing(state: State) -> StandingWord:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """What the last alert said of a source, and since when and in how many runs it has done better."""
+
+    word: StandingWord = StandingWord.FINE
+    milder_since: datetime | None = None
+    milder_runs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     """A source's standing with its lag: for how many seconds the first missed due instant has waited.
 
-    `lag_s` is 0 if no instant was missed, and None without an enabled schedule. `every` is the source's interval.
+    `lag_s` is 0 if no instant was missed, and None without an enabled schedule. `every` is the source's interval. `at`
+    is the database's time when it was found, and `announced` what the last alert said.
     """
 
     source: str
     word: StandingWord
     lag_s: float | None
     due: Due | None
+    at: datetime
+    announced: Announced
 
 
 def find_standings(names: Iterable[str], sources: Iterable[Source]) -> list[Found]:
@@ -92,10 +105,10 @@ def find_standings(names: Iterable[str], sources: Iterable[Source]) -> list[Foun
     return [_describe(row, entries.get(row[0])) for row in _find_states(names)]
 
 
-def find_standing_of_runs(source: str) -> StandingWord:
+def find_standing_of_runs(source: str) -> Found:
     """Return the source's standing by its runs and records alone, without its schedule."""
-    ((_, _, newest, outcome, has_verdict, refused, *_),) = _find_states([source])
-    return choose_standing(State(newest, outcome, has_verdict, refused))
+    (row,) = _find_states([source])
+    return _describe(row, None)
 
 
 def _find_states(names: Iterable[str]) -> list[Sequence[Any]]:
@@ -112,7 +125,7 @@ def _read(value: Any) -> Any:
 
 
 def _describe(row: Sequence[Any], entry: PeriodicTask | None) -> Found:
-    source, now, newest, outcome, has_verdict, refused, scheduled_since, served_at, served_key = row
+    source, now, newest, outcome, has_verdict, refused, scheduled_since, served_at, served_key, *kept = row
     is_paused = entry is not None and not entry.enabled
     due = schedule.choose_due({source: entry}, now).get(source) if entry is not None else None
     lag = None
@@ -120,7 +133,8 @@ def _describe(row: Sequence[Any], entry: PeriodicTask | None) -> Found:
         known = (scheduled_since, served_at, _parse_instant(source, served_key))
         lag = _measure_lag(entry, [time for time in known if time is not None], now)
     is_late = due is not None and lag is not None and lag > min(due.every, LONGEST_PATIENCE).total_seconds()
-    return Found(source, choose_standing(State(newest, outcome, has_verdict, refused, is_paused, is_late)), lag, due)
+    word = choose_standing(State(newest, outcome, has_verdict, refused, is_paused, is_late))
+    return Found(source, word, lag, due, now, Announced(StandingWord(kept[0]), *kept[1:]))
 
 
 def _measure_lag(entry: PeriodicTask, served: Sequence[datetime], now: datetime) -> float:

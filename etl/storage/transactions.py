@@ -5,7 +5,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
@@ -43,6 +43,25 @@ _BY_KEY = {
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
     **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"),
 }
+_SAVEPOINT = "expendable"
+
+
+class Preface:
+    """An `execute_wrapper` that sends its text in one message with the next statement, which saves a round trip."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.is_sent = False
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any) -> Any:
+        if self.is_sent:
+            return execute(sql, params, many, context)
+        self.is_sent = True
+        if isinstance(sql, str) and not many and not getattr(context["cursor"].cursor, "name", None):
+            return execute(f"{self.text}; {sql}", params, many, context)
+        with context["connection"].cursor() as cursor:  # composed SQL, and the server's cursors, take no other text
+            cursor.execute(self.text)
+        return execute(sql, params, many, context)
 
 
 @contextmanager
@@ -56,17 +75,37 @@ def bounded_transaction(
     """Open a transaction that never waits for ever, and whose locks are freed if its process stops. Yields its cursor.
 
     `by_key`: every statement finds its rows by key, so each also gets a timeout and a plan that uses only indexes.
-    Inside another transaction this one is a savepoint with the bounds of the outer one; `durable` forbids that.
+    Inside another transaction this one is a savepoint with the bounds of the outer one; `durable` forbids that. The
+    bounds travel with the first statement, which must not be a COPY.
     """
-    is_outermost = not connection.in_atomic_block
-    with transaction.atomic(durable=durable), connection.cursor() as cursor:
-        if is_outermost:
-            _bound(cursor, by_key=by_key, lock_seconds=lock_seconds, idle_seconds=idle_seconds)
+    bounds: AbstractContextManager[None] = nullcontext()
+    if not connection.in_atomic_block:
+        connection.queries_log.clear()  # with DEBUG, Django keeps each statement with its parameters
+        text = _describe_bounds(by_key=by_key, lock_seconds=lock_seconds, idle_seconds=idle_seconds)
+        bounds = connection.execute_wrapper(Preface(text))
+    with transaction.atomic(durable=durable), connection.cursor() as cursor, bounds:
         yield cursor
 
 
-def _bound(cursor: Any, *, by_key: bool, lock_seconds: float, idle_seconds: float) -> None:
-    connection.queries_log.clear()  # with DEBUG, Django keeps each statement with its parameters
+@contextmanager
+def expendable(cursor: Any) -> Iterator[None]:
+    """Undo what the block has written if it fails, so that the transaction can go on after the error.
+
+    Like a nested `atomic`, but without round trips of its own: the transaction must be near its end, because the
+    savepoint stays, and can't have two such blocks.
+    """
+    savepoint = Preface(f"SAVEPOINT {_SAVEPOINT}")
+    try:
+        with connection.execute_wrapper(savepoint):
+            yield
+    except Exception:
+        transaction.set_rollback(False)  # Django sets it if a model could not be saved
+        if savepoint.is_sent:
+            cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
+        raise
+
+
+def _describe_bounds(*, by_key: bool, lock_seconds: float, idle_seconds: float) -> str:
     values = {
         "lock_timeout": f"{round(lock_seconds * 1000)}ms",
         "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}ms",
@@ -74,7 +113,7 @@ def _bound(cursor: Any, *, by_key: bool, lock_seconds: float, idle_seconds: floa
         "client_connection_check_interval": f"{CONNECTION_CHECK_SECONDS}s",
         **(_BY_KEY if by_key else {}),
     }
-    cursor.execute("; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items()))
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in values.items())
 
 
 def is_lock_timeout(error: Exception) -> bool:

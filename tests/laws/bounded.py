@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from etl.storage.transactions import Preface
 from tests.processes import ROOT
 
 ETL, TESTS = str(ROOT / "etl") + "/", str(ROOT / "tests") + "/"
@@ -32,7 +33,7 @@ class BoundedWaits:
     def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: bool, context: Any) -> Any:
         connection = context["connection"]
         outermost = connection.atomic_blocks[0] if connection.atomic_blocks else None
-        if isinstance(sql, str) and _BOUNDS.search(sql):
+        if any(isinstance(each, Preface) and _BOUNDS.search(each.text) for each in connection.execute_wrappers):
             self.bounded = outermost
         elif (
             isinstance(sql, str)

@@ -330,7 +330,7 @@ def test_the_scan_goes_by_the_index_of_the_change_feed() -> None:
     (scan,) = [query["sql"] for query in queries.captured_queries if "ORDER BY sequence, id" in query["sql"]]
     with connection.cursor() as cursor:
         cursor.execute("SET enable_seqscan = off; SET enable_bitmapscan = off; SET enable_sort = off")
-    plan = [line for (line,) in fetch(f"EXPLAIN {scan}")]
+    plan = [line for (line,) in fetch(f"EXPLAIN {scan.rpartition('; ')[2]}")]  # without the transaction's bounds
     connection.close()
     assert [line for line in plan if "unified_records_changes" in line]
     assert [line for line in plan if "ROW(sequence, id) > ROW(" in line]

@@ -28,7 +28,7 @@ WRITERS: Writers = {
         "DELETE": {"etl/runs/pruning.py"},
     },
     "etl_run_keys": {"INSERT": {"etl/runs/orders.py"}},
-    "etl_run_events": {"INSERT": {"etl/runs/events.py"}, "DELETE": {"etl/runs/pruning.py"}},
+    "etl_run_events": {"INSERT": {"etl/runs/ending.py", "etl/runs/events.py"}, "DELETE": {"etl/runs/pruning.py"}},
     "ingestion_checkpoints": {
         "INSERT": {"etl/fence/claims.py"},
         "UPDATE": {"etl/fence/batches.py", "etl/fence/claims.py", "etl/fence/counts.py", "etl/fence/reads.py"},

@@ -19,13 +19,15 @@ from django.db.models import Q
 from etl import pruning, tasks
 from etl.clock import from_now, read_clock
 from etl.execution import sweep as sweeping
+from etl.gates import GateFailure
 from etl.http import webhooks
 from etl.http.webhooks import NotDelivered, parse_webhook, post
 from etl.models import Alert, AnnouncedStanding, Checkpoint, JudgedRead, Run
 from etl.runs import alert_sending, alerts, ending, orders, schedule
-from etl.runs.alerts import GRAVITY, Announced, Observation, follow
+from etl.runs.alerts import GRAVITY, Observation, follow
+from etl.runs.standings import Announced
 from etl.storage.transactions import bounded_transaction
-from etl.vocabulary import Reason, StandingWord, Status, Trigger
+from etl.vocabulary import Reason, StandingWord, Trigger
 from kasparro.embedded import Servers
 from tests.execution.test_workers import start_worker
 from tests.laws.test_delivery import start
@@ -154,7 +156,7 @@ def test_a_run_that_is_not_closed_leaves_no_alert() -> None:
     started = start()
     with bounded_transaction() as cursor:
         run = started.claim.run_id
-        ending.write_ending(cursor, "listed", ending.failed(Reason.TIMED_OUT, ""), pk=run)
+        ending.write_ending(cursor, "listed", ending.failed(Reason.TIMED_OUT, ""), run)
         assert list_kinds() == ["failing"]
         transaction.set_rollback(True)
     assert list_kinds() == []
@@ -186,10 +188,9 @@ def test_a_verdict_that_waits_is_announced() -> None:
         source="listed", number=1, run_id=claim.run_id, content="", fingerprint="", is_proven=True, is_whole=True,
         is_complete=False, outcome="held", begun_at=read_clock(),
     )  # fmt: skip
-    verdict = [{"gate": "shrunken", "figure": 1, "limit": 5, "message": "1 record instead of at least 5."}]
+    verdict = [GateFailure(Reason.SHRUNKEN, 1, 5, "1 record instead of at least 5.")]
     Checkpoint.objects.update(judged_read=1)
-    Run.objects.update(verdict=verdict)
-    ending.end(claim, ending.finished(Status.PARTIAL, Reason.SHRUNKEN))
+    ending.end(claim, ending.judged(verdict, 0))
     (alert,) = Alert.objects.all()
     assert (alert.kind, alert.subject) == ("held", "A verdict on listed waits")
     assert "- 1 record instead of at least 5." in alert.text

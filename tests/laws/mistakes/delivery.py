@@ -68,7 +68,12 @@ MISTAKES = (
         1,
         "drift committed before its run is closed",
         "etl/runs/ending.py",
-        (after("        _note_drift(claim, read.shape)\n", f"        {COMMIT_NOW}\n"),),
+        (
+            after(
+                "        changes = _end_read(cursor, claim, read_end) if isinstance(read_end, ReadEnd) else []\n",
+                f"        {COMMIT_NOW}\n",
+            ),
+        ),
         caught_by=(f"{DRIFT}test_a_failing_close_rolls_the_snapshot_back",),
     ),
     Mistake(

@@ -110,7 +110,7 @@ MISTAKES = (
         3,
         "a closed run announced before its commit",
         "etl/runs/ending.py",
-        (("            transaction.on_commit(lambda: announce(run_id))\n", "            announce(run_id)\n"),),
+        (("        transaction.on_commit(lambda: announce(ended))\n", "        announce(ended)\n"),),
         caught_by=(
             f"{ANNOUNCEMENTS}test_a_close_is_announced_after_the_commit",
             f"{ANNOUNCEMENTS}test_a_close_that_is_rolled_back_is_not_announced",
@@ -120,7 +120,7 @@ MISTAKES = (
         3,
         "runs of one source closed at the same time",
         "etl/runs/ending.py",
-        (drop("    if ending.closes:\n        take_turn(cursor, source)\n"),),
+        (('_CLOSE = f"{_TAKE_TURN}; " + _END', "_CLOSE = _END"),),
         caught_by=("tests/runs/test_alerts.py::test_runs_that_fail_at_the_same_time_are_mailed_once",),
     ),
     Mistake(

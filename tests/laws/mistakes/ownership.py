@@ -113,7 +113,7 @@ MISTAKES = (
         "drift written outside the fence",
         "etl/runs/ending.py",
         (
-            drop("    if read_end.is_accepted:\n        _note_drift(claim, read.shape)\n"),
+            ("    return _note_drift(claim, read.shape) if read_end.is_accepted else []\n", "    return []\n"),
             before(
                 f"{TRANSACTION}        if not claims.release(",
                 "    if isinstance(read_end, ReadEnd):\n        _note_drift(claim, read_end.read.shape)\n",
