@@ -79,8 +79,8 @@ def judge_end(found: Preview) -> tuple[str, str]:
     """Return the status and the reason with which a run would end, as far as these records show it."""
     if found.error and not found.verdict:
         return Status.FAILED, Reason.SOURCE_UNREADABLE
-    columns = choose_ending(found.verdict, found.refused).columns
-    return columns["status"], columns["reason"]
+    ended = choose_ending(found.verdict, found.refused)
+    return ended.status, ended.reason
 
 
 def _list_fields(item: Accepted) -> list[Any]:
