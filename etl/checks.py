@@ -19,6 +19,7 @@ from etl.contracts.times import DateType
 from etl.contracts.unified import find_misfit
 from etl.http.pages import Numbered
 from etl.http.webhooks import parse_webhook
+from etl.readers.file_source import FileSource
 from etl.readers.http_content import Whole
 from etl.readers.mapping import TEXT_LIMITS, UNIFIED_TYPES, Constant, Lowered, Mapped, Part, list_paths
 from etl.readers.source import Source
@@ -53,7 +54,7 @@ def check_webhooks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
 
 @register(TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """etl.E001 … etl.E010, see below and in the registry. etl.W002: the database keeps a callable from listing."""
+    """etl.E001 … etl.E011, see below and in the registry. etl.W002: the database keeps a callable from listing."""
     messages: list[CheckMessage] = []
     labels: dict[str, str] = {}
     for path in conf.ETL_SOURCES:
@@ -80,7 +81,7 @@ def _check_repeated(label: str, source: Source, labels: dict[str, str]) -> Itera
 def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
     """etl.E004: an attribute is missing or of the wrong type. etl.E008: the name. etl.E005, E006: the mapping.
 
-    etl.E009: `whole` and `complete` contradict each other.
+    etl.E009: `whole` and `complete` contradict each other. etl.E011: `keep` is for files.
     """
     name = source.name
     if not (name.isprintable() and name == name.strip() and 1 <= len(name) <= LONGEST_NAME):
@@ -98,11 +99,21 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
         hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
         yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
     yield from _check_whole(path, source)
+    yield from _check_keep(path, source)
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")
     elif type(source).unify is Source.unify:
         yield from _check_mapping(path, source)
+
+
+def _check_keep(path: str, source: Source) -> Iterator[CheckMessage]:
+    """etl.E004: `keep` is not one of its words. etl.E011: only a file can be read from its end."""
+    if source.keep not in ("first", "last"):
+        yield Error(f"{path} has no usable keep.", hint='Use "first" or "last".', id="etl.E004")
+    elif source.keep == "last" and not isinstance(source, FileSource):
+        hint = "Leave keep out, or map a time to event_timestamp: then the newest record counts."
+        yield Error(f'{path} has keep = "last", but it is not a file.', hint=hint, id="etl.E011")
 
 
 def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:

@@ -36,12 +36,12 @@ class Judge:
     def judge_chunk(self, chunk: Chunk) -> Judged:
         """Return the chunk's records as a batch's columns, with its refused records in the order of the source."""
         if not self.source.is_declared:
-            return tabulate(self.judge(chunk.items))
-        judged, lines = Judged(refusals=list(chunk.refusals)), SliceLines()
+            return tabulate(self.judge(chunk.items), is_backward=chunk.is_backward)
+        judged, lines = Judged(refusals=list(chunk.refusals), is_backward=chunk.is_backward), SliceLines()
         judged.lines = lines
         for part in chunk.slices:
             lines.pieces.append(add_slice(judged, part, self.source, self.time_digest))
-        judged.refusals.sort(key=lambda refusal: refusal.position)
+        judged.refusals.sort(key=lambda refusal: refusal.position, reverse=chunk.is_backward)
         if judged.refusals:
             _note_late(judged, (place for piece in lines.pieces for place in piece.list_places()))
         return judged
@@ -77,9 +77,9 @@ def describe_values(unified: UnifiedFields) -> str:
     return join_values(fields)
 
 
-def tabulate(items: Sequence[Item]) -> Judged:
+def tabulate(items: Sequence[Item], *, is_backward: bool = False) -> Judged:
     """Return judged records as columns."""
-    judged, lines = Judged(), WrittenLines()
+    judged, lines = Judged(is_backward=is_backward), WrittenLines()
     judged.lines = lines
     for item in items:
         if isinstance(item, Refusal):
@@ -102,8 +102,9 @@ def _note_late(judged: Judged, places: Iterable[int]) -> None:
     for external_id, place in zip(judged.external_ids, places, strict=True):
         if external_id in refused:
             first.setdefault(external_id, place)
+    step = -1 if judged.is_backward else 1
     judged.refusals = [
-        replace(refusal, is_late=first.get(refusal.external_id, refusal.position) < refusal.position)
+        replace(refusal, is_late=step * first.get(refusal.external_id, refusal.position) < step * refusal.position)
         for refusal in judged.refusals
     ]
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from etl.drift import Shape
 from etl.judgement import Judge
+from etl.readers.backward import read_backward
 from etl.readers.content import Content
 from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Judged
@@ -41,7 +43,8 @@ def prepare(
     """
     preparation = _Preparation(source, shape, SeenIds() if finds_repeats and cursor is None else None)
     # A loop would keep each chunk until the next one is read.
-    yield from map(preparation.prepare, content.read(cursor, batch_size))
+    read = content.read if source.keep == "first" else partial(read_backward, content)
+    yield from map(preparation.prepare, read(cursor, batch_size))
 
 
 class _Preparation:

@@ -58,7 +58,7 @@ class Refusal:
     """One refused item with its place and reason; `payload` is None if the item can't be parsed.
 
     `external_id` is None if its id field can't be parsed. `is_late`: its batch has an accepted record with that id
-    before it.
+    before it, in the order of the read.
     """
 
     position: int
@@ -185,7 +185,7 @@ class PackedLines:
 class Judged:
     """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
 
-    `skipped` is the number of those that the source does not want.
+    `skipped` is the number of those that the source does not want. `is_backward`: the read began at the content's end.
     `times` are the event times. `repeats` is known in a source's first read: the rows whose id the read may have met
     before, in this batch or in an earlier one. The ids of all other rows are new.
     """
@@ -197,6 +197,7 @@ class Judged:
     lines: Lines = field(default_factory=WrittenLines)
     refusals: list[Refusal] = field(default_factory=list)
     skipped: int = 0
+    is_backward: bool = False
     repeats: list[int] | None = None
 
     def __len__(self) -> int:
@@ -269,14 +270,18 @@ class Slice(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What a reader returns for one batch: well-formed records, malformed ones, and the cursor after the last one."""
+    """What a reader returns for one batch: well-formed records, malformed ones, and the cursor after the last one.
+
+    `is_backward`: it was read from the end of its content, so positions descend.
+    """
 
     slices: Sequence[Slice] = ()
     refusals: Sequence[Refusal] = ()
     cursor: Cursor = field(default_factory=dict)
+    is_backward: bool = False
 
     @property
     def items(self) -> list[Record | Refusal]:
-        """The records one by one, in the order of the source."""
+        """The records one by one, in the order of the read."""
         records = (part.make_record(index) for part in self.slices for index in range(len(part)))
-        return sorted([*records, *self.refusals], key=lambda item: item.position)
+        return sorted([*records, *self.refusals], key=lambda item: item.position, reverse=self.is_backward)

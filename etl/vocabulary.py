@@ -88,7 +88,7 @@ class MarkKind(StrEnum):
 
     RECORD = "record"  # unified_records: accepted, and found unchanged
     REFUSAL = "refusal"  # etl_quarantine: refused
-    LATE = "late"  # etl_quarantine: refused after a record with the same id was accepted
+    LATE = "late"  # etl_quarantine: refused, and in the content after each accepted record with the same id
     PRESENT = "present"  # unified_records: sent only in a version that is older than the stored one
     REREAD = "reread"  # raw_records: judged again and written since, and not met by the read
 

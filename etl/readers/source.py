@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Literal, overload
 
 from django.conf import settings
 
@@ -68,6 +68,8 @@ class Source:
     form: ClassVar[Form] = JSON_FORM
     unified: ClassVar[Mapping[str, Mapped]] = {}
     version: ClassVar[int] = 1
+    keep: ClassVar[Literal["first", "last"]] = "first"
+    """Which record of an id counts within one content, if no event time decides: for files also the last."""
     complete: ClassVar[bool] = False
     """Whether each whole read has all records of the source: a record that it lacks has vanished."""
     gates: ClassVar[Gates] = Gates()
@@ -198,6 +200,8 @@ class Source:
             described.append("skips")
         if reading := self.describe_reading():
             described.append(reading)
+        if self.keep != "first":
+            described.append(f"keep {self.keep}")
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
     def time_digest(self) -> str:

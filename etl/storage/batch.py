@@ -54,7 +54,7 @@ def write_batch(cursor: Any, batch: Batch, stamp: Stamp, read_sequence: int) -> 
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)
     if batch.outdated:
         mark_met(cursor, stamp.source, stamp.read_number, batch.outdated, MarkKind.PRESENT)
-    return write_refusals(cursor, refusals, stamp, late)
+    return write_refusals(cursor, refusals, stamp, late, is_backward=batch.judged.is_backward)
 
 
 def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:

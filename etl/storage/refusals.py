@@ -64,18 +64,27 @@ def find_late(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, read_seque
     return find_accepted(cursor, stamp.source, ids, read_number=stamp.read_number, read_sequence=read_sequence)
 
 
-def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, late: Collection[str] = ()) -> int:
+def write_refusals(
+    cursor: Any,
+    refusals: Sequence[Refusal],
+    stamp: Stamp,
+    late: Collection[str] = (),
+    *,
+    is_backward: bool = False,
+) -> int:
     """Store a read's refusals and mark them as found. Returns how many more are open.
 
-    `late` are the ids with which earlier batches have accepted a record.
+    `late` are the ids with which earlier batches have accepted a record. `is_backward`: the read began at the end.
     """
     source, read_number, now = stamp.source, stamp.read_number, stamp.now
-    first = {refusal.original.sha256: refusal for refusal in reversed(refusals)}
+    first: dict[bytes, Refusal] = {}
+    for refusal in refusals:
+        first.setdefault(refusal.original.sha256, refusal)
     if not first:
         return 0
     cursor.execute(_FIND_BY_ORIGINAL, [sorted(first), source])
     ids = {bytes(sha256): row_id for sha256, row_id in cursor.fetchall()}
-    added = sorted((first[sha256] for sha256 in first.keys() - ids.keys()), key=lambda refusal: refusal.position)
+    added = [refusal for sha256, refusal in first.items() if sha256 not in ids]  # a replay takes them in this order
     new_ids = _draw_ids(cursor, len(added))
     common = (source, stamp.run_id, read_number, QuarantineStatus.OPEN, now, now)
     rows = ((row_id, *common, *_describe(refusal)) for row_id, refusal in zip(new_ids, added, strict=True))
@@ -83,7 +92,12 @@ def write_refusals(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, late:
         copy_rows(cursor, "etl_quarantine", _COLUMNS, rows)
     ids |= {refusal.original.sha256: row_id for row_id, refusal in zip(new_ids, added, strict=True)}
     mark_met(cursor, source, read_number, list(ids.values()), MarkKind.REFUSAL)
-    passed = {refusal.original.sha256 for refusal in refusals if refusal.is_late or refusal.external_id in late}
+    # Of a read that began at the end of its content, what it accepts after a refusal comes before it in the content.
+    passed = {
+        refusal.original.sha256
+        for refusal in refusals
+        if (refusal.is_late or refusal.external_id in late) is not is_backward
+    }
     mark_met(cursor, source, read_number, [ids[sha256] for sha256 in passed], MarkKind.LATE)
     return len(added)
 

@@ -184,8 +184,8 @@ MISTAKES = (
         "etl/preparation.py",
         (
             (
-                "    yield from map(preparation.prepare, content.read(cursor, batch_size))\n",
-                "    for chunk in content.read(cursor, batch_size):\n        yield preparation.prepare(chunk)\n",
+                "    yield from map(preparation.prepare, read(cursor, batch_size))\n",
+                "    for chunk in read(cursor, batch_size):\n        yield preparation.prepare(chunk)\n",
             ),
         ),
         caught_by=(f"{MEMORY}test_a_batch_that_is_taken_is_not_kept",),

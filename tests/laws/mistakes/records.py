@@ -77,7 +77,12 @@ MISTAKES = (
         4,
         "a refused record that is counted and not kept",
         "etl/storage/batch.py",
-        (("    return write_refusals(cursor, refusals, stamp, late)\n", "    return 0\n"),),
+        (
+            (
+                "    return write_refusals(cursor, refusals, stamp, late, is_backward=batch.judged.is_backward)\n",
+                "    return 0\n",
+            ),
+        ),
         caught_by=(f"{DELIVERY}test_equal_refused_records_share_the_row_of_the_first_place",),
     ),
     Mistake(
@@ -261,8 +266,37 @@ MISTAKES = (
         5,
         "a refused record kept once more with each read",
         "etl/storage/refusals.py",
-        (("first.keys() - ids.keys()", "first.keys()"),),
+        (("in first.items() if sha256 not in ids]", "in first.items()]"),),
         caught_by=(f"{DELIVERY}test_the_same_content_again_writes_nothing",),
+    ),
+    Mistake(
+        6,
+        "blocks that are read from the beginning, for a source whose last record counts",
+        "etl/readers/backward.py",
+        (("    for block in reversed(blocks):\n", "    for block in blocks:\n"),),
+        caught_by=(
+            "tests/readers/test_backward.py::test_the_items_are_those_of_the_content_in_the_opposite_order",
+            "tests/readers/test_backward.py::test_the_first_record_met_is_the_last_one_of_its_id",
+        ),
+    ),
+    Mistake(
+        6,
+        "records of a block in the order of the file, for a source whose last record counts",
+        "etl/readers/backward.py",
+        (("            self.slices.append(BackwardSlice(part))\n", "            self.slices.append(part)\n"),),
+        caught_by=("tests/readers/test_backward.py::test_the_first_record_met_is_the_last_one_of_its_id",),
+    ),
+    Mistake(
+        6,
+        "a refused record settled by the order of the read, not of the file",
+        "etl/storage/refusals.py",
+        (
+            (
+                "        if (refusal.is_late or refusal.external_id in late) is not is_backward\n",
+                "        if refusal.is_late or refusal.external_id in late\n",
+            ),
+        ),
+        caught_by=("tests/laws/test_keep_last.py::test_a_refused_record_is_settled_by_the_order_of_the_file",),
     ),
     Mistake(
         6,
