@@ -15,6 +15,8 @@ from functools import cache
 from operator import attrgetter
 from typing import Any
 
+from etl.contracts.collections import ANY_ITEM, ANY_KEY
+from etl.contracts.contract import Contract
 from etl.contracts.field_type import Number
 from etl.records import Slice
 from etl.vocabulary import ChangeKind
@@ -61,7 +63,9 @@ _LEXICAL_TYPES = ("integer", "decimal", "boolean", "time", TEXT)
 _COVERED: Mapping[str, Collection[str]] = {"decimal": ("integer", "decimal"), TEXT: _LEXICAL_TYPES}
 
 _PLAIN_NAME = re.compile(r"[^.\[\]\"\\]+")
-_STEP = re.compile(r'"(?:[^"\\]|\\.)*"|\[\]|[^.\[\]"]+')
+_STEP = re.compile(r'"(?:[^"\\]|\\.)*"|\[\*?\]|[^.\[\]"]+')
+Maps = frozenset[str]
+"""The paths of objects whose keys are data: all their values have one path, `prices[*]`."""
 
 
 @dataclass(slots=True)
@@ -87,16 +91,17 @@ class Shape:
     tallies: dict[str, Tally] = field(default_factory=dict)
     is_lexical: bool = False
     is_cut: bool = False
+    maps: Maps = field(default=frozenset(), compare=False)
 
-    def observe(self, records: Sequence[Mapping[str, Any]], *, is_lexical: bool) -> "Shape":
+    def observe(self, records: Sequence[Mapping[str, Any]], *, is_lexical: bool, maps: Maps = frozenset()) -> "Shape":
         """Return a shape that also counts these records; this shape does not change."""
-        seen = self._copy(is_lexical=is_lexical)
+        seen = self._copy(maps, is_lexical=is_lexical)
         seen.count_records(records)
         return seen
 
-    def observe_slices(self, slices: Iterable[Slice], *, is_lexical: bool) -> "Shape":
+    def observe_slices(self, slices: Iterable[Slice], *, is_lexical: bool, maps: Maps = frozenset()) -> "Shape":
         """Do the same for slices of records."""
-        seen = self._copy(is_lexical=is_lexical)
+        seen = self._copy(maps, is_lexical=is_lexical)
         for part in slices:
             columns = part.list_columns()
             if columns is None:
@@ -105,9 +110,9 @@ class Shape:
                 seen.count_columns(columns, len(part))
         return seen
 
-    def _copy(self, *, is_lexical: bool) -> "Shape":
+    def _copy(self, maps: Maps, *, is_lexical: bool) -> "Shape":
         tallies = {path: Tally(tally.present, tally.types.copy()) for path, tally in self.tallies.items()}
-        return Shape(self.records, tallies, is_lexical, self.is_cut)
+        return Shape(self.records, tallies, is_lexical, self.is_cut, maps)
 
     def count_records(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Count these records too."""
@@ -165,7 +170,10 @@ class Shape:
         tally.types.update(types)
         if depth == MAX_DEPTH:
             return
-        if OBJECT in types:
+        if OBJECT in types and path in self.maps:
+            values: list[Iterable[Any]] = [value.values() if isinstance(value, dict) else () for value in column]
+            self._count_inner(f"{path}{ANY_KEY}", values, owners, depth=depth)
+        elif OBJECT in types:
             self._count_objects(
                 path,
                 [value for value in column if isinstance(value, dict)],
@@ -173,11 +181,16 @@ class Shape:
                 depth=depth + 1,
             )
         if ARRAY in types:
-            numbered = zip(owners or range(len(column)), column, strict=True)
-            elements = [(owner, value) for owner, values in numbered if isinstance(values, list) for value in values]
-            if elements:
-                owners_of_elements, values_of_elements = map(list, zip(*elements, strict=True))
-                self._count_column(f"{path}[]", values_of_elements, owners_of_elements, depth=depth + 1)
+            values = [value if isinstance(value, list) else () for value in column]
+            self._count_inner(f"{path}{ANY_ITEM}", values, owners, depth=depth)
+
+    def _count_inner(self, path: str, groups: Sequence[Iterable[Any]], owners: list[int] | None, *, depth: int) -> None:
+        """Count the values in arrays or maps, under one path."""
+        numbered = zip(owners or range(len(groups)), groups, strict=True)
+        elements = [(owner, value) for owner, values in numbered for value in values]
+        if elements:
+            owners_of_elements, values_of_elements = map(list, zip(*elements, strict=True))
+            self._count_column(path, values_of_elements, owners_of_elements, depth=depth + 1)
 
     def _admit(self, path: str) -> Tally | None:
         """Return the tally of the path, a new one if there is room, or None."""
@@ -333,11 +346,32 @@ def compare(shape: Shape, former: Snapshot | None) -> tuple[Snapshot, list[Chang
             changes += _list_changes(path, before, after, is_reported=not former.is_cut)
     for path, before in kept.items():
         if path not in shape.tallies:
+            if _is_in_map(shape, path):
+                continue
             if _is_gone(shape, fields, path):
                 changes.append(Change(path, ChangeKind.REMOVED, before=str(before)))
             else:
                 fields[path] = before
     return Snapshot(shape.records, fields, shape.is_cut), sorted(changes, key=lambda change: (change.path, change.kind))
+
+
+def _is_in_map(shape: Shape, path: str) -> bool:
+    """Whether the path was a field of an object that the contract has made a map since."""
+    parent = _find_parent(path)
+    key = f"{parent}{ANY_KEY}"
+    return bool(parent) and ((path != key and key in shape.tallies) or _is_in_map(shape, parent))
+
+
+def find_maps(contract: type[Contract]) -> Maps:
+    """Return the paths of a contract's maps."""
+    return frozenset(_join_steps(steps) for steps in contract.list_maps())
+
+
+def _join_steps(steps: Sequence[str]) -> str:
+    path = ""
+    for step in steps:
+        path = path + step if step in (ANY_ITEM, ANY_KEY) else join_path(path, step)
+    return path
 
 
 def _is_established(shape: Shape, former: Snapshot | None, path: str) -> bool:
@@ -368,15 +402,15 @@ def _is_gone(shape: Shape, fields: Mapping[str, Field], path: str) -> bool:
     tally = shape.tallies.get(parent)
     if tally is None:
         return _is_gone(shape, fields, parent)
-    container = ARRAY if path.endswith("[]") else OBJECT
-    if container == OBJECT and tally.types[OBJECT]:
+    container = ARRAY if path.endswith(ANY_ITEM) else OBJECT
+    if container == OBJECT and tally.types[OBJECT] and not path.endswith(ANY_KEY):
         return True
     return fields[parent].type not in (container, MIXED)
 
 
 def _judge(shape: Shape, path: str, before: Field | None) -> Field:
     tally = shape.tallies[path]
-    possible = tally.present if path.endswith("[]") else _count_parents(shape, path)
+    possible = tally.present if path.endswith((ANY_ITEM, ANY_KEY)) else _count_parents(shape, path)
     return Field(
         _judge_type(tally, before, is_lexical=shape.is_lexical),
         _is_beyond(tally.types[NULL], tally.present, is_so=before is not None and before.is_nullable),

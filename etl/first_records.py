@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
 from etl.contracts.names import trim_name
-from etl.drift import Shape, join_path
+from etl.drift import Shape, find_maps, join_path
 from etl.exceptions import SourceError
 from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
@@ -96,9 +96,10 @@ class _First:
 
     def judge(self, source: Source, content: Content) -> None:
         judge, is_lexical = Judge(source), source.form.is_file
+        maps = find_maps(source.contract)
         try:
             for chunk in self._read(content):
-                self.shape = self.shape.observe_slices(chunk.slices, is_lexical=is_lexical)
+                self.shape = self.shape.observe_slices(chunk.slices, is_lexical=is_lexical, maps=maps)
                 self._count(judge.judge_chunk(chunk).refusals)
         except Exception:  # noqa: BLE001  (the read meets the same error again, after what comes before it)
             self.is_all = False

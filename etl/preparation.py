@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from etl.drift import Shape
+from etl.drift import Shape, find_maps
 from etl.judgement import Judge
 from etl.readers.backward import read_backward
 from etl.readers.content import Content
@@ -50,11 +50,12 @@ def prepare(
 class _Preparation:
     def __init__(self, source: Source, shape: Shape, seen_ids: SeenIds | None) -> None:
         self.judge, self.is_lexical = Judge(source), source.form.is_file
+        self.maps = find_maps(source.contract)
         self.shape, self.seen_ids = shape, seen_ids
 
     def prepare(self, chunk: Chunk) -> Prepared:
         # The shape includes records that the contract refuses.
-        self.shape = self.shape.observe_slices(chunk.slices, is_lexical=self.is_lexical)
+        self.shape = self.shape.observe_slices(chunk.slices, is_lexical=self.is_lexical, maps=self.maps)
         judged = self.judge.judge_chunk(chunk)
         if self.seen_ids is not None:
             judged.repeats = self.seen_ids.add(judged.external_ids)

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +22,9 @@ from etl.drift import (
     Tally,
     compare,
     describe_changes,
+    find_maps,
 )
+from etl.sources import Contract, Decimal, Text, field
 from etl.vocabulary import ChangeKind
 
 
@@ -395,3 +398,59 @@ def test_observing_leaves_the_former_shape_as_it_was() -> None:
     former = see([{"a": "1"}])
     former.observe([{"a": None, "b": "1"}], is_lexical=False)
     assert former == see([{"a": "1"}])
+
+
+# Maps: objects whose keys are data
+
+
+def observe_prices(records: Sequence[Mapping[str, Any]]) -> Shape:
+    return Shape().observe(records, is_lexical=False, maps=frozenset({"prices"}))
+
+
+def make_prices(first: int) -> list[dict[str, Any]]:
+    """Return records of which each has prices of other days."""
+    return [
+        {"id": "x", "prices": {f"day_{day}": "1.5", f"day_{day + 1}": "1.5"}} for day in range(first, first + 60, 2)
+    ]
+
+
+def test_the_values_of_a_map_have_one_path() -> None:
+    snapshot, _ = compare(observe_prices(make_prices(0)), None)
+    assert sorted(snapshot.fields) == ["id", "prices", "prices[*]"]
+
+
+def test_new_keys_of_a_map_are_no_drift() -> None:
+    snapshot, _ = compare(observe_prices(make_prices(0)), None)
+    assert compare(observe_prices(make_prices(100)), snapshot) == (snapshot, [])
+    assert compare(observe_prices([{"id": "x", "prices": {}}] * 5), snapshot)[1] == []
+
+
+def test_another_type_in_a_map_is_drift() -> None:
+    snapshot, _ = compare(observe_prices(make_prices(0)), None)
+    changed = [{"id": "x", "prices": {"day_1": Number("1.5")}}] * 30
+    _, changes = compare(observe_prices(changed), snapshot)
+    assert [(change.path, change.kind) for change in changes] == [("prices[*]", ChangeKind.TYPE)]
+
+
+def test_a_contract_that_makes_an_object_a_map_reports_none_of_its_keys_as_removed() -> None:
+    snapshot, _ = compare(Shape().observe(make_prices(0)[:1] * 5, is_lexical=False), None)
+    assert "prices.day_0" in snapshot.fields
+    after, changes = compare(observe_prices(make_prices(0)), snapshot)
+    assert sorted(after.fields) == ["id", "prices", "prices[*]"]
+    assert [change.path for change in changes] == ["prices[*]"]
+
+
+def test_a_field_that_is_gone_from_the_objects_of_a_map_is_reported() -> None:
+    before, _ = compare(observe_prices([{"prices": {"a": {"x": "1", "y": "2"}}}] * 5), None)
+    _, changes = compare(observe_prices([{"prices": {"b": {"x": "1"}}}] * 5), before)
+    assert [(change.path, change.kind) for change in changes] == [("prices[*].y", ChangeKind.REMOVED)]
+
+
+def test_maps_of_a_contract_are_found_with_quoted_names() -> None:
+    class Shop(Contract):
+        prices: dict[Text, Decimal] = field(column="net.price")
+
+    class All(Contract):
+        shops: list[Shop]
+
+    assert find_maps(All) == {'shops[]."net.price"'}

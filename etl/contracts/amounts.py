@@ -38,6 +38,7 @@ class AmountType(PatternType):
     wanted = "a number"
     code = BreachCode.NOT_A_NUMBER
     is_whole = False
+    writes_json = True
 
     def __post_init__(self) -> None:
         for bound in (self.min, self.max):

@@ -7,6 +7,7 @@ from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
+from etl.contracts.collections import Item, ListType, MapType, ObjectType, list_maps
 from etl.contracts.field_type import FieldType, show_value
 from etl.contracts.fields import ColumnsByField, Field, Options, Take
 from etl.contracts.forms import JSON_FORM, Form
@@ -136,6 +137,11 @@ class Contract:
         return [name for field in cls.fields.values() for spellings in field.columns for name in spellings]
 
     @classmethod
+    def list_maps(cls) -> list[tuple[str, ...]]:
+        """Return the steps to each map, whose keys are any texts: `("lines", "[]", "prices")`."""
+        return list(list_maps(cls))
+
+    @classmethod
     def find_doubled(cls, names: Sequence[str]) -> list[str]:
         """Return the names that a file has more than once and that a field uses."""
         used = set(_find_columns(cls, names).values())
@@ -206,14 +212,13 @@ def _make_fields(contract: type[Contract]) -> Iterator[tuple[str, Field]]:
 
 
 def _make_field(contract: type[Contract], name: str, hint: Any, options: Options) -> Field:
-    alternatives = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    kinds = [kind for kind in alternatives if kind is not NoneType]
+    inner, is_optional = _take_null(hint)
     try:
-        found = _find_kind(kinds[0]) if len(kinds) == 1 else None
+        found = _find_kind(inner)
         if found is None:
             raise TypeError(f"use a type of etl.sources or another Contract, not {hint!r}")
         kind, parsed = found
-        return Field(options.configure(kind), parsed, len(alternatives) > 1, options.name_columns(name))
+        return Field(options.configure(kind), parsed, is_optional, options.name_columns(name))
     except (TypeError, ValueError) as error:
         raise TypeError(f"{contract.__name__}.{name}: {error}") from error
 
@@ -224,10 +229,41 @@ def _find_kind(hint: Any) -> tuple[FieldType | type[Contract], Any] | None:
         return hint, dict
     if get_origin(hint) is Literal:
         return ChoiceType(get_args(hint)), str
+    if get_origin(hint) in (list, dict):
+        return _find_collection(get_origin(hint), get_args(hint))
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, FieldType):
             return extra, get_args(hint)[0]
     return None
+
+
+def _find_collection(origin: Any, hints: Sequence[Any]) -> tuple[FieldType, Any] | None:
+    """Return the type of a list or map, whose items may be optional."""
+    items = [item for item in map(_find_item, hints) if item is not None]
+    if len(items) < len(hints):
+        return None
+    if origin is list:
+        return ListType(items[0]), list
+    key, item = items
+    if key.parsed is not str or key.is_optional:
+        raise TypeError("the keys of a map are texts: dict[Text, Decimal]")
+    return MapType(key, item), dict
+
+
+def _find_item(hint: Any) -> Item | None:
+    inner, is_optional = _take_null(hint)
+    found = _find_kind(inner)
+    if found is None:
+        return None
+    kind, parsed = found
+    return Item(kind if isinstance(kind, FieldType) else ObjectType(kind), parsed, is_optional)
+
+
+def _take_null(hint: Any) -> tuple[Any, bool]:
+    """Return the type of `X | None`, and whether None is one of the alternatives."""
+    alternatives = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    kinds = [kind for kind in alternatives if kind is not NoneType]
+    return kinds[0] if len(kinds) == 1 else None, len(alternatives) > 1
 
 
 def _describe_columns(name: str, field: Field) -> str:
@@ -298,4 +334,6 @@ def _report_no_object(path: str, value: Any) -> Breach:
 
 
 def _name_column(breach: Breach, path: str) -> Breach:
-    return Breach(breach.code, f"{path} {breach.message}", path)
+    """Return the breach with the name of its field. A breach inside of a list has a column that goes on from there."""
+    blank = "" if breach.column.startswith("[") else " "
+    return Breach(breach.code, f"{path}{blank}{breach.message}", path + breach.column if not blank else path)

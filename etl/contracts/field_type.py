@@ -8,7 +8,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from etl.contracts.forms import Form
 from etl.records import Breach
@@ -35,6 +35,9 @@ class FieldType(ABC):
     `parsed` is the Python type that `parse` returns. Instances don't change. A type with parameters is a frozen
     dataclass; its fields have defaults, and `field(...)` sets them.
     """
+
+    writes_json: ClassVar[bool] = False
+    """Whether the canonical text is JSON as it stands, such as a number's; that of a list's other items is quoted."""
 
     @property
     @abstractmethod

@@ -25,6 +25,8 @@ _PLAIN_DECIMALS = re.compile(r"(?:(?:[1-9][0-9]{0,19}+(?:\.[0-9]{1,18}+)?+|0\.(?
 class NumberType(PatternType):
     """A number, as text or as a JSON number. A file may write it with its dialect's signs."""
 
+    writes_json = True
+
     def read_cell(self, value: Any) -> str:
         return value.text if isinstance(value, Number) else super().read_cell(value)
 

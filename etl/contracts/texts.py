@@ -23,7 +23,7 @@ class NonBlankType(FieldType):
             return Breach(BreachCode.NOT_TEXT, f"must be a string, not {show_value(value)}")
         if not value or value.isspace():
             return Breach(BreachCode.BLANK, "is blank")
-        return _find_text_breach(value) or value
+        return find_text_breach(value) or value
 
     def write(self, value: str) -> str:
         return value
@@ -109,17 +109,18 @@ def _read_cells(column: Sequence[Any]) -> Sequence[str]:
 
 def _find_unusable(texts: Sequence[str]) -> list[int]:
     """Return the rows whose text is blank or can't be stored."""
-    is_clean = _find_text_breach("".join(texts)) is None
+    is_clean = find_text_breach("".join(texts)) is None
     if is_clean and all(texts) and not any(map(str.isspace, texts)):
         return []
     return [row for row, text in enumerate(texts) if not text or text.isspace() or not (is_clean or _is_clean(text))]
 
 
 def _is_clean(text: str) -> bool:
-    return _find_text_breach(text) is None
+    return find_text_breach(text) is None
 
 
-def _find_text_breach(text: str) -> Breach | None:
+def find_text_breach(text: str) -> Breach | None:
+    """Return why PostgreSQL can't store the text, or None."""
     if "\x00" in text:
         return Breach(BreachCode.NUL_CHARACTER, "holds a NUL character, which PostgreSQL can't store as text")
     if not text.isascii():

@@ -43,6 +43,7 @@ class BooleanType(WordType):
     falses: Sequence[str] | None = None
 
     name = "boolean"
+    writes_json = True
 
     def __post_init__(self) -> None:
         for words in (self.trues, self.falses):

@@ -10,6 +10,7 @@ from etl.contracts.field_type import FieldType
 from etl.contracts.fields import make_field as field
 from etl.contracts.forms import Form
 from etl.contracts.instants import Time
+from etl.contracts.json_values import Json
 from etl.contracts.numbers import PositiveDecimal, PositiveInt
 from etl.contracts.texts import Identifier, NonBlank, Text
 from etl.contracts.times import Date, ZonedTime
@@ -46,6 +47,7 @@ __all__ = [
     "Gates",
     "Identifier",
     "Integer",
+    "Json",
     "JsonApiSource",
     "JsonLinesSource",
     "Key",
