@@ -1,6 +1,6 @@
 """The seeded mistakes: each one breaks a law and names the tests that catch it."""
 
-from tests.laws.mistakes import closing, delivery, orders, ownership, reading, records, removals, tables
+from tests.laws.mistakes import closing, contracts, delivery, orders, ownership, reading, records, removals, tables
 
 MISTAKES = tuple(
     sorted(
@@ -13,6 +13,7 @@ MISTAKES = tuple(
             *reading.MISTAKES,
             *tables.MISTAKES,
             *closing.MISTAKES,
+            *contracts.MISTAKES,
         ),
         key=lambda mistake: mistake.law,
     )
