@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 Option = str | int | bool | Sequence[str] | None
 _SIGNS = ("delimiter", "quote", "escape")
-_COUNTS = ("skip_lines", "footer_lines")
+_COUNTS = ("skip_lines", "footer_lines", "footer_rows")
 _WORDS = ("null_words", "true_words", "false_words")
 _FLAGS = ("doubled_quotes", "trailing_delimiter", "trim")
 _LINE_ENDS = ("\n", "\r")
@@ -29,7 +29,12 @@ def _check_each(options: Mapping[str, Option]) -> None:
             _require(_is_sign(options[name]), name, options, "must be one character, and no line end")
     for name in _COUNTS:
         value = options.get(name, 0)
-        _require(isinstance(value, int) and not isinstance(value, bool) and value >= 0, name, options, "counts lines")
+        _require(
+            isinstance(value, int) and not isinstance(value, bool) and value >= 0,
+            name,
+            options,
+            "must be a number from 0 on",
+        )
     for name in _FLAGS:
         _require(isinstance(options.get(name, False), bool), name, options, "must be True or False")
     for name in _WORDS:
@@ -37,6 +42,10 @@ def _check_each(options: Mapping[str, Option]) -> None:
     _require(options.get("line_end", "\n") in _LINE_ENDS, "line_end", options, r'must be "\n" (LF or CRLF) or "\r"')
     _require(options["decimal"] in (".", ","), "decimal", options, 'must be "." or ","')
     _require(options["thousands"] in _THOUSANDS, "thousands", options, f"must be one of {_list(_THOUSANDS)}")
+    _require(_is_row(options.get("header_row", 1)), "header_row", options, "must be a row's number, from 1 on")
+    sheet = options.get("sheet")
+    is_sheet = sheet is None or (sheet != "" if isinstance(sheet, str) else _is_row(sheet))
+    _require(is_sheet, "sheet", options, "must be a sheet's name, or its number from 1 on")
     comment, names = options.get("comment"), options.get("names")
     _require(comment is None or _is_prefix(comment), "comment", options, "must be a text without line ends")
     if names is not None:
@@ -62,6 +71,10 @@ def _check_pairs(options: Mapping[str, Option]) -> None:
     for one, other in (("true_words", "false_words"), ("null_words", "true_words"), ("null_words", "false_words")):
         common = set(_list_words(options[one])) & set(_list_words(options[other]))
         _refuse(bool(common), one, other, options, f"share {_list(sorted(common))}")
+
+
+def _is_row(value: Option) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _is_sign(value: Option) -> bool:

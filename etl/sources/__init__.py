@@ -19,6 +19,7 @@ from etl.gates import Gates
 from etl.http.credentials import Basic, Bearer, ClientCredentials, Key
 from etl.http.pages import After, LinkHeader, NextUrl, Numbered, Token
 from etl.readers.csv_dialect import Csv, CsvSource
+from etl.readers.excel_dialect import Excel, ExcelSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_dialect import JsonLinesSource
 from etl.readers.mapping import constant, lower
@@ -42,6 +43,8 @@ __all__ = [
     "Date",
     "Decimal",
     "Email",
+    "Excel",
+    "ExcelSource",
     "FieldType",
     "Form",
     "Gates",

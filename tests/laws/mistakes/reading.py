@@ -173,6 +173,15 @@ MISTAKES = (
     ),
     Mistake(
         10,
+        "a sheet loaded however far its cells reach",
+        "etl/readers/excel_sheet.py",
+        (("            if (rows + 1) * columns + loose > MAX_CELLS:\n", "            if loose > MAX_CELLS:\n"),),
+        caught_by=(
+            "tests/readers/test_excel.py::test_a_cell_far_outside_the_table_is_refused_before_the_sheet_is_loaded",
+        ),
+    ),
+    Mistake(
+        10,
         "a chunk of CSV lines without a limit in bytes",
         "etl/readers/csv_file.py",
         (("max(0, start + content.CHUNK_BYTES - self.lines.offset)", "content.CHUNK_BYTES"),),
