@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 MAX_WAIT_SECONDS = 60
 
 
-class _PreviewContext:
+class PreviewContext:
     """The context of a read that belongs to no run."""
 
     max_wait_seconds: float = MAX_WAIT_SECONDS
@@ -89,7 +89,7 @@ class Preview:
 
 def preview(source: Source, limit: int) -> Preview:
     """Judge the first records, of which `limit` are shown. Raises SourceError if there is none because of an error."""
-    with source.open(Opening(), _PreviewContext()) as content:
+    with source.open(Opening(), PreviewContext()) as content:
         if content is None:  # possible only in response to validators, and none were sent
             return Preview()
         return _look(source, content, limit)
