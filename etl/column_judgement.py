@@ -114,7 +114,8 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
         record = part.make_record(row)
         judged.refusals.append(Refusal.of(record, breaches[row], source.find_external_id(record.values)))
     judged.skipped += len(unwanted)
-    is_good = [row not in breaches and row not in unwanted for row in rows]
+    left_out = breaches.keys() | unwanted
+    is_good = [row not in left_out for row in rows]
     columns = {target: list(compress(column, is_good)) for target, column in columns.items()}
     good_rows, contents = list(compress(rows, is_good)), list(compress(contents, is_good))
     return _add_accepted(judged, part, good_rows, columns, contents, time_digest)

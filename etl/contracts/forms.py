@@ -32,10 +32,12 @@ class Form:
     def find_values(self, column: Sequence[Any], *, is_optional: bool) -> Sequence[int]:
         """Return the rows whose value is not null, in order."""
         words = self._list_null_words(is_optional=is_optional)
-        if all(column) and (not words or words.isdisjoint(map(str.strip, column))):
-            return range(len(column))
         if words:
+            if all(column) and words.isdisjoint(map(str.strip, column)):
+                return range(len(column))
             return [row for row, cell in enumerate(column) if cell is not None and cell.strip() not in words]
+        if all(column) or None not in column:
+            return range(len(column))
         return [row for row, value in enumerate(column) if value is not None]
 
     def describe(self) -> list[str]:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import compress, count
+from operator import not_
 from typing import Annotated, Any
 
 from etl.contracts.field_type import FieldType, Number, is_text, show_value
@@ -29,8 +31,9 @@ class NonBlankType(FieldType):
         return value
 
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
-        texts: list[str | None] = [*_read_cells(column)]
-        return texts, self.parse_rows(column, _find_unusable(_read_cells(column)), texts, form)
+        cells = _read_cells(column)
+        texts: list[str | None] = [*cells]
+        return texts, self.parse_rows(column, _find_unusable(cells), texts, form)
 
 
 @dataclass(frozen=True)
@@ -109,10 +112,9 @@ def _read_cells(column: Sequence[Any]) -> Sequence[str]:
 
 def _find_unusable(texts: Sequence[str]) -> list[int]:
     """Return the rows whose text is blank or can't be stored."""
-    is_clean = find_text_breach("".join(texts)) is None
-    if is_clean and all(texts) and not any(map(str.isspace, texts)):
-        return []
-    return [row for row, text in enumerate(texts) if not text or text.isspace() or not (is_clean or _is_clean(text))]
+    if find_text_breach("".join(texts)) is None:
+        return [*compress(count(), map(not_, map(str.strip, texts)))]
+    return [row for row, text in enumerate(texts) if not text or text.isspace() or not _is_clean(text)]
 
 
 def _is_clean(text: str) -> bool:

@@ -132,8 +132,8 @@ MISTAKES = (
         "etl/column_judgement.py",
         (
             (
-                "    is_good = [row not in breaches and row not in unwanted for row in rows]\n",
-                "    is_good = [row + 1 not in breaches and row not in unwanted for row in rows]\n",
+                "    is_good = [row not in left_out for row in rows]\n",
+                "    is_good = [row + 1 not in left_out for row in rows]\n",
             ),
         ),
         caught_by=("tests/test_column_judgement.py::test_columns_give_what_records_give",),
