@@ -10,7 +10,15 @@ from typing import Annotated, Any
 
 from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, is_text, show_value
 from etl.contracts.forms import Form
-from etl.contracts.numbers import VALUE_DECIMALS, VALUE_DIGITS, is_too_precise, replace_signs, write_decimal
+from etl.contracts.numbers import (
+    VALUE_DECIMALS,
+    VALUE_DIGITS,
+    compile_plain,
+    is_too_precise,
+    replace_signs,
+    write_decimal,
+    write_plain_numbers,
+)
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
@@ -25,7 +33,7 @@ class AmountType(PatternType):
     """A number of any sign, without rounding. `min` and `max` are the least and the greatest that is accepted.
 
     `decimal` and `thousands` are its signs if they differ from the file's; in JSON they are for numbers in strings.
-    `currency` is a sign that may stand before or after the number. With `parentheses`, (12.50) is -12.50.
+    `currency` is a sign that may precede or follow the number. With `parentheses`, (12.50) is -12.50.
     """
 
     min: Bound | None = None
@@ -51,7 +59,7 @@ class AmountType(PatternType):
 
     @property
     def plain(self) -> re.Pattern[str]:
-        return _compile_plain(".", "", is_whole=self.is_whole)
+        return compile_plain(".", "", is_whole=self.is_whole)
 
     def read_cell(self, value: Any) -> str:
         return value.text if isinstance(value, Number) else super().read_cell(value)
@@ -110,15 +118,21 @@ class AmountType(PatternType):
         if (decimal, thousands) != (".", "") and not is_text(column):  # a JSON number has other signs than a text
             return FieldType.parse_column(self, column, form)
         cells, joined = self._join(column)
-        texts: list[str | None] = [*_write_plain(cells, joined, decimal, thousands)]
-        rows = find_other_rows(joined, _compile_plain(decimal, thousands, is_whole=self.is_whole))
+        texts: list[str | None] = [*write_plain_numbers(cells, joined, decimal, thousands)]
+        rows = find_other_rows(joined, compile_plain(decimal, thousands, is_whole=self.is_whole))
         breaches = self.parse_rows(column, rows, texts, form)
         if self.min is not None or self.max is not None:
             breaches |= self.parse_rows(column, self._find_outside(texts), texts, form)
         return texts, breaches
 
     def _find_outside(self, texts: Sequence[str | None]) -> list[int]:
-        return [row for row, text in enumerate(texts) if text is not None and self._find_misfit(Exact(text))]
+        least, most = _read_bound(self.min), _read_bound(self.max)
+        numbers = ((row, Exact(text)) for row, text in enumerate(texts) if text is not None)
+        return [
+            row
+            for row, number in numbers
+            if (least is not None and number < least) or (most is not None and number > most)
+        ]
 
 
 @dataclass(frozen=True)
@@ -138,6 +152,7 @@ class DecimalType(AmountType):
     name = "decimal"
 
 
+@cache
 def _read_bound(bound: Bound | None) -> Exact | None:
     if bound is None:
         return None
@@ -164,28 +179,6 @@ def _read_exactly(text: str, sent: str) -> Exact | Breach:
     if is_too_precise(number):
         return Breach(BreachCode.TOO_PRECISE, f"has more than {VALUE_DECIMALS} decimals: {sent}")
     return number
-
-
-@cache
-def _compile_plain(decimal: str, thousands: str, *, is_whole: bool) -> re.Pattern[str]:
-    """Compile what needs no parsing: no padding, no plus sign, no exponent, and no minus sign before 0."""
-    point, group = re.escape(decimal), re.escape(thousands)
-    grouped = rf"[1-9][0-9]{{0,2}}+(?:{group}[0-9]{{3}}){{1,5}}+(?![0-9])|" if thousands else ""
-    decimals = "" if is_whole else rf"(?:{point}[0-9]{{1,{VALUE_DECIMALS}}}+)?+"
-    number = rf"(?:-(?!0(?:{point}0*+)?+\n))?+(?:{grouped}[1-9][0-9]{{0,{_WIDTH - 1}}}+|0){decimals}"
-    return re.compile(rf"(?:{number}\n)*+")
-
-
-def _write_plain(cells: list[str], joined: str, decimal: str, thousands: str) -> list[str]:
-    if thousands and thousands in joined:
-        joined = joined.replace(thousands, "")
-    if decimal != ".":
-        joined = joined.replace(decimal, ".")
-    if (decimal, thousands) != (".", ""):
-        cells = joined.split("\n")[:-1]
-    if "0\n" not in joined:
-        return cells
-    return [cell.rstrip("0").rstrip(".") if "." in cell and cell[-1] == "0" else cell for cell in cells]
 
 
 Integer = Annotated[int, IntegerType()]

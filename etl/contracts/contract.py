@@ -246,7 +246,7 @@ def _find_collection(origin: Any, hints: Sequence[Any]) -> tuple[FieldType, Any]
         return ListType(items[0]), list
     key, item = items
     if key.parsed is not str or key.is_optional:
-        raise TypeError("the keys of a map are texts: dict[Text, Decimal]")
+        raise TypeError("the keys of a map are strings: dict[Text, Decimal]")
     return MapType(key, item), dict
 
 
@@ -334,6 +334,6 @@ def _report_no_object(path: str, value: Any) -> Breach:
 
 
 def _name_column(breach: Breach, path: str) -> Breach:
-    """Return the breach with the name of its field. A breach inside of a list has a column that goes on from there."""
+    """Return the breach with the name of its field. A breach in a list has a column that begins with its place in it."""
     blank = "" if breach.column.startswith("[") else " "
     return Breach(breach.code, f"{path}{blank}{breach.message}", path + breach.column if not blank else path)

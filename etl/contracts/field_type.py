@@ -37,7 +37,7 @@ class FieldType(ABC):
     """
 
     writes_json: ClassVar[bool] = False
-    """Whether the canonical text is JSON as it stands, such as a number's; that of a list's other items is quoted."""
+    """Whether the canonical text is JSON, such as a number's. Others are quoted where they are items of a list."""
 
     @property
     @abstractmethod

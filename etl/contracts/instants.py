@@ -1,14 +1,14 @@
 """The field type of a time whose zone its value, its field or its source names. Pure."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, get_args
 
-from etl.contracts.field_type import FieldType, Number, PatternType, show_value
+from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, is_text, show_value
 from etl.contracts.forms import Form
 from etl.contracts.time_formats import (
     ISO,
@@ -23,6 +23,8 @@ from etl.contracts.times import PLAIN_TIMES, write_plain_times
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
+LONGEST_TIME = 60
+KEPT_HOURS = 8192
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
 _MICROSECONDS = {"seconds": 1_000_000, "milliseconds": 1000}
@@ -68,7 +70,7 @@ class TimeType(PatternType):
             raise TypeError('zones gives the offset of each name: zones={"CET": "+01:00"}')
         for zone in (*([self.zone] if self.zone is not None else []), *(each for _, each in self.zones)):
             find_zone(zone)
-        self._list_patterns()
+        self.list_patterns()
 
     def parse(self, value: Any, form: Form) -> datetime | Breach:
         if self.epoch is not None:
@@ -78,7 +80,7 @@ class TimeType(PatternType):
         text = value.strip()
         if not text:
             return Breach(BreachCode.BLANK, "is blank")
-        match = next(filter(None, (pattern.fullmatch(text) for pattern in self._list_patterns())), None)
+        match = next(filter(None, (pattern.fullmatch(text) for pattern in self.list_patterns())), None)
         if match is None:
             return self._refuse(value)
         try:
@@ -86,7 +88,8 @@ class TimeType(PatternType):
         except (ValueError, OverflowError):
             return Breach(BreachCode.OUT_OF_RANGE, f"is not a time that exists: {show_value(value)}")
 
-    def _list_patterns(self) -> Sequence[re.Pattern[str]]:
+    def list_patterns(self) -> Sequence[re.Pattern[str]]:
+        """Return the patterns of its formats, in their order."""
         return _compile_all(tuple(self.formats) or (ISO, RFC2822), tuple(self.zones))
 
     def _refuse(self, value: Any) -> Breach:
@@ -154,9 +157,83 @@ class TimeType(PatternType):
         return value.astimezone(UTC).isoformat()
 
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
-        if self.formats or self.epoch is not None:
+        if self.epoch is not None or not is_text(column):
             return FieldType.parse_column(self, column, form)
-        return super().parse_column(column, form)
+        cells, joined = self._join(column)
+        texts: list[str | None] = [*self.write_plain(cells, joined)]
+        others = range(len(column)) if self.formats else find_other_rows(joined, self.plain)
+        write = _remember_hours(self, form)
+        for row in others:
+            texts[row] = write(column[row])
+        return texts, self.parse_rows(column, [row for row in others if texts[row] is None], texts, form)
+
+    def find_hour(self, match: re.Match[str], form: Form) -> str | None:
+        """Return the hour in UTC (2024-05-01T10) of all times in the hour that was found; None if they differ."""
+        if match.groupdict().get("H") == "24":
+            return None
+        try:
+            moment = read_moment(match, self.zones)
+            starts = (moment.local.replace(minute=minute, second=0, microsecond=0) for minute in (0, 59))
+            first, last = (self._find_instant(replace(moment, local=start), "", form) for start in starts)
+        except (ValueError, OverflowError):
+            return None
+        if isinstance(first, Breach) or isinstance(last, Breach):
+            return None
+        is_whole = (first.minute, first.second, last - first) == (0, 0, timedelta(minutes=59))
+        return first.isoformat()[:13] if is_whole else None
+
+
+@lru_cache(maxsize=64)
+def _remember_hours(kind: TimeType, form: Form) -> Callable[[str], str | None]:
+    """Return what gives a cell's canonical text, or None if it must be parsed.
+
+    Which instant an hour begins with is found once for all times in it.
+    """
+    hours: dict[tuple[str | None, ...], str | None] = {}
+    plans = [_Plan.of(pattern) for pattern in kind.list_patterns()]
+
+    def write(cell: str) -> str | None:
+        if len(cell) > LONGEST_TIME:
+            return None
+        text = cell.strip()
+        for plan in plans:
+            match = plan.pattern.fullmatch(text)
+            if match is not None:
+                break
+        else:
+            return None
+        found = match.group(*plan.names)
+        key, (minute, second, fraction) = found[: plan.count], plan.take(found)
+        if fraction or len(minute) != 2 or len(second) != 2 or minute > "59" or second > "59":
+            return None
+        if key not in hours:
+            if len(hours) >= KEPT_HOURS:
+                hours.clear()
+            hours[key] = kind.find_hour(match, form)
+        hour = hours[key]
+        return hour and f"{hour}:{minute}:{second}+00:00"
+
+    return write
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A pattern, and its groups: first the `count` ones that say the hour, then minute, second and fraction."""
+
+    pattern: re.Pattern[str]
+    names: Sequence[str]
+    count: int
+
+    @classmethod
+    def of(cls, pattern: re.Pattern[str]) -> "_Plan":
+        rest = [name for name in ("M", "S", "f") if name in pattern.groupindex]
+        names = [name for name in pattern.groupindex if name not in rest]
+        return cls(pattern, [*names, *rest], len(names))
+
+    def take(self, found: Sequence[str | None]) -> tuple[str, str, str | None]:
+        """Return minute, second and fraction; a format may have none of them, or the first one or two."""
+        rest = (*found[self.count :], None, None, None)
+        return rest[0] or "00", rest[1] or "00", rest[2]
 
 
 @cache

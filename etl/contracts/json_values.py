@@ -81,7 +81,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=_build, parse_int=Number, parse_fl
 
 
 def _convert(value: Any, depth: int) -> Any:
-    """Return the value with its numbers as Python's. Raises _Refused for what PostgreSQL can't store."""
+    """Return the value with its numbers as Python's. Raises _Refused for a value that PostgreSQL can't store."""
     if isinstance(value, Number):
         return _convert_number(value.text)
     if isinstance(value, str):

@@ -7,7 +7,7 @@ from decimal import Context, Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Any
 
-from etl.contracts.field_type import FieldType, Number, PatternType, show_value
+from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, is_text, show_value
 from etl.contracts.forms import Form
 from etl.records import Breach
 from etl.vocabulary import BreachCode
@@ -26,14 +26,21 @@ class NumberType(PatternType):
     """A number, as text or as a JSON number. A file may write it with its dialect's signs."""
 
     writes_json = True
+    is_whole = False
 
     def read_cell(self, value: Any) -> str:
         return value.text if isinstance(value, Number) else super().read_cell(value)
 
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
-        if _has_own_signs(form):
+        if not _has_own_signs(form):
+            return super().parse_column(column, form)
+        if not is_text(column):
             return FieldType.parse_column(self, column, form)
-        return super().parse_column(column, form)
+        decimal, thousands = form.decimal_sign, form.thousands_sign
+        cells, joined = self._join(column)
+        texts: list[str | None] = [*write_plain_numbers(cells, joined, decimal, thousands)]
+        plain = compile_plain(decimal, thousands, is_whole=self.is_whole, is_positive=True)
+        return texts, self.parse_rows(column, find_other_rows(joined, plain), texts, form)
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,7 @@ class PositiveIntType(NumberType):
     """A whole number greater than 0, of at most 38 digits."""
 
     name = "positive_int"
+    is_whole = True
     plain = _PLAIN_INTEGERS
 
     def parse(self, value: Any, form: Form) -> int | Breach:
@@ -125,6 +133,32 @@ def replace_signs(text: str, decimal: str, thousands: str) -> str:
 def _compile_grouped(decimal_sign: str, thousands_sign: str) -> re.Pattern[str]:
     decimal, thousands = re.escape(decimal_sign), re.escape(thousands_sign)
     return re.compile(rf"[+-]?[0-9]{{1,3}}({thousands}[0-9]{{3}})+({decimal}[0-9]+)?([eE][+-]?[0-9]+)?")
+
+
+@cache
+def compile_plain(decimal: str, thousands: str, *, is_whole: bool, is_positive: bool = False) -> re.Pattern[str]:
+    """Compile the numbers that need no parsing: no padding, no plus sign, no exponent, and no minus sign before 0."""
+    point, group = re.escape(decimal), re.escape(thousands)
+    width = VALUE_DIGITS - VALUE_DECIMALS
+    grouped = rf"[1-9][0-9]{{0,2}}+(?:{group}[0-9]{{3}}){{1,5}}+(?![0-9])|" if thousands else ""
+    decimals = "" if is_whole else rf"(?:{point}[0-9]{{1,{VALUE_DECIMALS}}}+)?+"
+    zero = rf"0(?:{point}0*+)?+\n"
+    sign = rf"(?!{zero})" if is_positive else rf"(?:-(?!{zero}))?+"
+    number = rf"{sign}(?:{grouped}[1-9][0-9]{{0,{width - 1}}}+|0){decimals}"
+    return re.compile(rf"(?:{number}\n)*+")
+
+
+def write_plain_numbers(cells: list[str], joined: str, decimal: str, thousands: str) -> list[str]:
+    """Return the canonical texts of plain numbers with these signs."""
+    if thousands and thousands in joined:
+        joined = joined.replace(thousands, "")
+    if decimal != ".":
+        joined = joined.replace(decimal, ".")
+    if (decimal, thousands) != (".", ""):
+        cells = joined.split("\n")[:-1]
+    if "0\n" not in joined:
+        return cells
+    return [cell.rstrip("0").rstrip(".") if "." in cell and cell[-1] == "0" else cell for cell in cells]
 
 
 def write_decimal(number: Decimal) -> str:

@@ -143,7 +143,7 @@ def read_date(match: re.Match[str]) -> date:
 
 
 def _read_year(found: Mapping[str, str]) -> int:
-    """Return the year; of two digits 69 to 99 are 1969 to 1999, the others 2000 to 2068, as in strptime."""
+    """Return the year; with two digits, 69 to 99 are 1969 to 1999 and the others 2000 to 2068, as in strptime."""
     if "Y" in found:
         return int(found["Y"])
     year = int(found["y"])

@@ -58,7 +58,7 @@ class ZonedTimeType(PatternType):
 
 
 def write_plain_times(joined: str) -> list[str]:
-    """Return the canonical texts of plain times, given one to a line."""
+    """Return the canonical text of each plain time; `joined` has one per line."""
     return joined.replace("Z\n", "+00:00\n").split("\n")[:-1]
 
 

@@ -1,4 +1,4 @@
-"""How the tables of the field types are written: a declared field, a value, and what becomes of it."""
+"""How the tables of the field types are written: a declared field, a value, and the result."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Numbers of any sign as a table: what is accepted, and what becomes of it."""
+"""Numbers of any sign as a table: values and results."""
 
 from decimal import Decimal as Exact
 from fractions import Fraction
@@ -47,7 +47,7 @@ NO = BreachCode.NOT_A_NUMBER
         (FILE_FORM, "1_000", NO),
         (FILE_FORM, "\u0663", NO),
         (FILE_FORM, "\uff17", NO),
-        (FILE_FORM, "\u22125", NO),  # a minus sign that is no hyphen
+        (FILE_FORM, "\u22125", NO),  # a minus sign that is not a hyphen
         (FILE_FORM, "NaN", NO),
         (FILE_FORM, "Infinity", NO),
         (FILE_FORM, "7\x00", NO),

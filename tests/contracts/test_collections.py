@@ -1,4 +1,4 @@
-"""Lists, maps, objects in them, and any JSON, as tables: what is accepted, and what becomes of it."""
+"""Lists, maps, objects in them, and any JSON, as tables: values and results."""
 
 import json
 from datetime import date
@@ -213,7 +213,7 @@ def test_an_own_type_that_raises_inside_of_a_list_refuses_the_record() -> None:
     ("hint", "options", "problem"),
     [
         (list[str], {}, "use a type of etl.sources"),
-        (dict[Integer, Text], {}, "the keys of a map are texts"),
+        (dict[Integer, Text], {}, "the keys of a map are strings"),
         (dict[Text, Text], {"separator": ";"}, "no parameter 'separator'"),
         (list[Text], {"separator": ""}, "separator is a text"),
         (list[Line], {"max_length": 3}, "give it to the fields of that contract"),

@@ -49,6 +49,7 @@ TYPES: dict[str, FieldType] = {
         DateType(formats=("%d.%m.%y", "iso")),
         TimeType(formats=("%Y-%m-%d", "iso"), zone="Europe/Berlin"),
         TimeType(epoch="seconds"),
+        TimeType(zone="Europe/Berlin", zones=(("CET", "+01:00"),), twice="later"),
     )
 }
 GERMAN_FORM = Form(is_file=True, nulls=frozenset({"", "N/A", "null"}), decimal_sign=",", thousands_sign=".")
@@ -106,7 +107,15 @@ ODD = [
         "1.5.24",
     ),
     *("2024-10-27 02:30", "2024-03-31 02:30", "2016-12-31T23:59:60Z", "1 May 2024 10:00 GMT", "1714557600", "1e400"),
-    *("2024-05-01T10:00:00", "0001-01-01T00:00:00+01:00", "2024-02-29T10:00:00Z", "2023-02-29T10:00:00Z"),
+    *(
+        "2024-05-01T10:00:00",
+        "2024-05-01T24:00:00",
+        "2024-05-01 10:60Z",
+        "2024-05-01 10:00 CET",
+        "0001-01-01T00:00:00+01:00",
+        "2024-02-29T10:00:00Z",
+        "2023-02-29T10:00:00Z",
+    ),
 ]
 PLAIN = ["Desk", "Größe", "7", "12", "1200", "9.5", "12.50", "0.5", "2024-05-01", "2024-05-01T10:00:00Z"]
 

@@ -1,6 +1,6 @@
 """Dates and times as tables: each spelling is the instant it says, or is refused."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from etl.contracts.field_type import Number
 from etl.contracts.forms import FILE_FORM, JSON_FORM, Form, set_zone
+from etl.contracts.instants import TimeType
 from etl.records import Breach
 from etl.sources import Date, Time, ZonedTime, field
 from etl.vocabulary import BreachCode
@@ -196,6 +197,30 @@ def test_time_with_parameters(options: dict[str, Any], value: Any, result: str |
 def test_an_hour_that_exists_twice_or_not_at_all(options: dict[str, Any], value: str, result: Any) -> None:
     expected = result if isinstance(result, BreachCode) else utc(result)
     assert judge(declare(Time, field(**options)), value, BERLIN) == expected
+
+
+_FORMATS = ("%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M", "%m/%d/%Y %I:%M %p", "%Y-%m-%d %H:%M:%S.%f", "iso")
+_ZONES = ("Europe/Berlin", "America/St_Johns", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "UTC")
+_NEAR_CHANGES = st.builds(
+    lambda day, minutes: day + timedelta(minutes=minutes),
+    st.sampled_from([datetime.fromisoformat(day) for day in ("2024-03-31", "2024-10-27", "2024-04-07", "2011-12-30")]),
+    st.integers(-60, 1500),
+)
+_ODD_TIMES = st.sampled_from(
+    ["1.5.2024 24:00", "1.5.2024 24:30", "1.5.2024 10:60", "1.5.2024 10:00:60", "2024-05-01 1:00", "5/1/2024 0:30 am"]
+)
+
+
+@given(st.lists(_NEAR_CHANGES | _ODD_TIMES), st.sampled_from(_FORMATS), st.sampled_from(_ZONES), st.booleans())
+def test_times_of_a_column_are_those_of_its_cells(times: list[Any], spelling: str, zone: str, is_later: bool) -> None:
+    style = "%Y-%m-%dT%H:%M:%S" if spelling == "iso" else spelling
+    cells = [time if isinstance(time, str) else time.strftime(style) for time in times]
+    kind = TimeType(formats=_FORMATS, zone=zone, twice="later" if is_later else None)
+    for each in (kind, TimeType(zone=zone, missing="shift")):
+        results = [each.parse(cell, FILE_FORM) for cell in cells]
+        texts, breaches = each.parse_column(cells, FILE_FORM)
+        assert breaches == {row: result for row, result in enumerate(results) if isinstance(result, Breach)}
+        assert texts == [None if isinstance(result, Breach) else each.write(result) for result in results]
 
 
 def test_a_refused_hour_is_named_with_its_zone_and_what_the_field_may_say() -> None:

@@ -1,4 +1,4 @@
-"""The types of text as tables: what each accepts, and what becomes of it."""
+"""The types of text as tables: values and results."""
 
 from typing import Any, Literal
 from uuid import UUID

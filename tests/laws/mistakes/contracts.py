@@ -1,4 +1,4 @@
-"""Law 9, of what a contract says: a breach is the record's, and a value is never guessed."""
+"""Law 9, for contracts: a breach is the record's, and a value is never guessed."""
 
 from tests.laws.seeding import Mistake
 
