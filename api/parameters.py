@@ -70,12 +70,8 @@ def refuse_unknown(request: Request, names: Collection[str]) -> None:
 
 def clean_filters(filters: type[FilterSet], request: Request) -> dict[str, Any]:
     """Return the checked values of the given filters. Raises InvalidParameter."""
-    cleaned = {}
-    for name, filter_ in filters.base_filters.items():
-        given = request.query_params.get(name)
-        if given is not None:
-            cleaned[name] = _clean(name, filter_, given)
-    return cleaned
+    given = request.query_params
+    return {name: _clean(name, filter_, given[name]) for name, filter_ in filters.base_filters.items() if name in given}
 
 
 def _clean(name: str, filter_: Any, given: str) -> Any:

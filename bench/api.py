@@ -241,15 +241,15 @@ def list_figures(
         for name in (first, deep, narrowed, narrowed_deep, "stats")
     ]
     return [
-        Figure("first page / FastAPI's", compare(first, "peer: first page"), 0.8, 1.0),
+        Figure("first page / FastAPI's", compare(first, "peer: first page"), 1.0, 1.2),
         Figure(
             "first page / a bare view that reads the same rows",
             compare(first, "bare: our page's rows from the database"),
-            0.6,
-            0.75,
+            0.65,
+            0.8,
         ),
         Figure("first page / a bare view that has the bytes in memory", compare(first, "bare: our page from memory")),
-        Figure(f"after record {DEPTH:,} / our first page", compare(deep, first), 0.9),
+        Figure(f"after record {DEPTH:,} / our first page", compare(deep, first), 0.9, 0.95),
         Figure(
             f"FastAPI after record {DEPTH:,} / FastAPI's first page",
             compare(f"peer: after record {DEPTH:,}", "peer: first page"),
@@ -262,9 +262,7 @@ def list_figures(
             f"FastAPI, one source after record {DEPTH:,} / FastAPI's first page of that source",
             compare(f"peer, one source: after record {DEPTH:,}", "peer, one source: first page"),
         ),
-        Figure(
-            "stats / a bare view that reads one row", compare("stats", "bare: one row from the database"), 0.6, 0.75
-        ),
+        Figure("stats / a bare view that reads one row", compare("stats", "bare: one row from the database"), 0.7, 0.8),
         *tails,
         Figure(
             "first page while an ingest changes 1,000,000 records: p99 / idle p99",

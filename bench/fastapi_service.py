@@ -37,7 +37,7 @@ class UnifiedRecord(Base):
     category: Mapped[str | None]
     value: Mapped[Decimal | None] = mapped_column(Numeric(38, 18))
     currency: Mapped[str | None]
-    event_timestamp: Mapped[datetime] = mapped_column(DateTime(timezone=True))
+    event_timestamp: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
     ingested_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     updated_at: Mapped[datetime] = mapped_column(DateTime(timezone=True))
     sequence: Mapped[int] = mapped_column(BigInteger)
@@ -54,7 +54,7 @@ class Record(BaseModel):
     category: str | None
     value: Decimal | None
     currency: str | None
-    event_timestamp: datetime
+    event_timestamp: datetime | None
     ingested_at: datetime
     updated_at: datetime
     sequence: int

@@ -136,6 +136,7 @@ API_THROTTLE_LOGIN_ADDRESS = env.checked(
     "API_THROTTLE_LOGIN_ADDRESS", "50/5 minutes", limits.parse, "Use, for example, 50/5 minutes."
 )
 API_STATEMENT_SECONDS = env.seconds("API_STATEMENT_SECONDS", 5, least=0.1)
+API_STATS_SECONDS = env.seconds("API_STATS_SECONDS", 1, least=0)
 API_DOCS_OPEN = env.boolean("API_DOCS_OPEN", default=DEBUG)
 METRICS_ACCESS = env.choice("METRICS_ACCESS", "private" if DEBUG else "token", ("token", "private"))
 WEB_PROCESSES = env.whole("WEB_PROCESSES", 2, least=1)

@@ -15,5 +15,6 @@ from kasparro.settings import *  # noqa: E402, F403
 
 DEBUG = False  # as in production: with DEBUG, Django keeps every statement
 PASSWORD_HASHERS = ["tests.passwords.QuickHasher"]
+API_STATS_SECONDS = 0
 ETL_HTTP_BACKOFF_SECONDS = 0.01
 ETL_HTTP_BACKOFF_CAP_SECONDS = 0.05

@@ -25,23 +25,8 @@ _USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
 """In the model's order, because `from_db` goes by position."""
 
 _USER_NAME = re.compile(r"[\w.@+-]{1,150}")
-_FIND = """
-    SELECT token.id, token.scope, token.last_used_at IS NULL OR token.last_used_at < now() - interval '1 minute',
-        ARRAY(
-            SELECT codename FROM auth_permission
-            WHERE content_type_id = ANY(ARRAY(SELECT id FROM django_content_type WHERE app_label = 'etl'))
-                AND id = ANY(ARRAY(
-                    SELECT permission_id FROM auth_user_user_permissions WHERE user_id = token.user_id
-                    UNION ALL
-                    SELECT permission_id FROM auth_group_permissions
-                    WHERE group_id = ANY(ARRAY(SELECT group_id FROM auth_user_groups WHERE user_id = token.user_id))
-                ))
-        ),
-        person.id, person.is_superuser, person.username, person.is_staff, person.is_active
-    FROM api_tokens AS token JOIN auth_user AS person ON person.id = token.user_id
-    WHERE token.digest = %s AND person.is_active
-        AND (token.expires_at IS NULL OR token.expires_at > clock_timestamp())
-"""
+_FIND = "SELECT * FROM api_find_token(%s)"
+"""The columns are listed in the migration 0003_find_token."""
 
 
 @dataclass(frozen=True, slots=True)

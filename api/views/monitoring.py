@@ -1,8 +1,9 @@
 """The state of the service: health for load balancers, statistics for operators, metrics for Prometheus."""
 
 import os
+import time
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
@@ -142,8 +143,26 @@ class StatsViewSet(ApiViewSet):
 
     @describe(responses=OpenApiTypes.OBJECT)
     def list(self, request: Request) -> Response:
-        """Runs, records and quarantine, in total and by source. The cost does not grow with any table."""
-        return Response(JsonText(statistics.read_statistics_json(read_words(list_known()))))
+        """Runs, records and quarantine, in total and by source, at most `API_STATS_SECONDS` old (default: 1).
+
+        The cost does not grow with any table.
+        """
+        return Response(JsonText(_read_recent_statistics()))
+
+
+def _read_recent_statistics() -> str:
+    """Return the statistics. However many clients ask, each process reads them once per API_STATS_SECONDS."""
+    seconds = settings.API_STATS_SECONDS
+    return _read_statistics_of(time.monotonic() // seconds) if seconds else _read_statistics()
+
+
+@lru_cache(maxsize=1)
+def _read_statistics_of(period: float) -> str:
+    return _read_statistics()
+
+
+def _read_statistics() -> str:
+    return statistics.read_statistics_json(read_words(list_known()))
 
 
 class Exposition(BaseRenderer):

@@ -27,6 +27,7 @@ DEFAULT_VARIABLES = {
     "ETL_SOURCES": "etl.sources.products.ProductsCsv,etl.sources.vendors.VendorsCsv,tests.listed_source.Listed",
     "API_THROTTLE_TOKEN": "1000000/minute",
     "API_THROTTLE_ADDRESS": "1000000/minute",
+    "API_STATS_SECONDS": "0",
 }
 
 
