@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 
+from etl.hashes import is_same_content
 from etl.records import Counters, Judged, WrittenLines
 
 
@@ -157,8 +158,8 @@ def classify_reread(judged: Judged, rows: Sequence[tuple[int, int, str]]) -> Bat
 
 def _place_replayed(batch: Batch, indexes: Iterable[int], known: dict[str, Version]) -> None:
     for index in indexes:
-        version = known.get(batch.judged.external_ids[index])
-        if version is not None and version.is_met and version.content_hash == batch.judged.content_hashes[index]:
+        version, content_hash = known.get(batch.judged.external_ids[index]), batch.judged.content_hashes[index]
+        if version is not None and version.is_met and is_same_content(version.content_hash, content_hash):
             batch.counters.unchanged += 1  # it has the content that counts already, so it is not a duplicate
         else:
             _place_all(batch, (index,), known)
@@ -198,7 +199,7 @@ def _place_known(batch: Batch, index: int, version: Version) -> None:
         version.is_met, version.is_removed = True, False
         batch.found += 1
         batch.returned += returns
-    if batch.judged.content_hashes[index] != version.content_hash:
+    if not is_same_content(batch.judged.content_hashes[index], version.content_hash):
         batch.counters.updated += 1
         _replace(batch, index, version)
     elif version.raw_id is not None and (returns or batch.judged.values_hashes[index] != version.values_hash):

@@ -54,7 +54,7 @@ def check_webhooks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
 
 @register(TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """etl.E001 … etl.E011, see below and in the registry. etl.W002: the database keeps a callable from listing."""
+    """etl.E001 … etl.E012, see below and in the registry. etl.W002: the database keeps a callable from listing."""
     messages: list[CheckMessage] = []
     labels: dict[str, str] = {}
     for path in conf.ETL_SOURCES:
@@ -100,11 +100,15 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
         yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
     yield from _check_whole(path, source)
     yield from _check_keep(path, source)
+    if isinstance(source.ignore, str) or not all(isinstance(name, str) for name in source.ignore):
+        hint = 'Use a list of names: ignore = ["exported_at"].'
+        yield Error(f"{path} has no usable ignore.", hint=hint, id="etl.E004")
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")
     elif type(source).unify is Source.unify:
         yield from _check_mapping(path, source)
+        yield from _check_ignored(path, source)
 
 
 def _check_keep(path: str, source: Source) -> Iterator[CheckMessage]:
@@ -114,6 +118,18 @@ def _check_keep(path: str, source: Source) -> Iterator[CheckMessage]:
     elif source.keep == "last" and not isinstance(source, FileSource):
         hint = "Leave keep out, or map a time to event_timestamp: then the newest record counts."
         yield Error(f'{path} has keep = "last", but it is not a file.', hint=hint, id="etl.E011")
+
+
+def _check_ignored(path: str, source: Source) -> Iterator[CheckMessage]:
+    """etl.E012: a unified field is taken from a column that is ignored, so its raw record would show another value."""
+    fields = source.contract.fields
+    for mapped in source.unified.values():
+        for taken in list_paths(mapped):
+            field = fields.get(taken.partition(".")[0])
+            names = {taken, *(name for spellings in (field.columns if field else ()) for name in spellings)}
+            if names.intersection(source.ignore):
+                hint = "Take it out of ignore, or out of unified."
+                yield Error(f"{path} ignores {taken!r}, which unified takes.", hint=hint, id="etl.E012")
 
 
 def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:

@@ -9,7 +9,8 @@ from operator import add
 from typing import TypeVar
 
 from etl.copy_text import NULL, escape, escape_column
-from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
+from etl.hashes import NO_TIME_DIGEST, hash_tagged, hash_values
+from etl.readers.content_rule import ContentRule
 from etl.readers.mapping import (
     TEXT_LIMITS,
     Column,
@@ -95,7 +96,7 @@ class SliceLines:
             yield lines
 
 
-def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> Piece:
+def add_slice(judged: Judged, part: Slice, source: Source, rule: ContentRule, time_digest: str) -> Piece:
     """Judge the slice's records, and add the accepted ones to the columns and the refused ones to the refusals.
 
     Returns the parts of the accepted records' lines.
@@ -107,9 +108,9 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
     _check_own_targets(source, part, columns, breaches, unwanted)
     for row, breach in _find_long_texts(source, columns).items():
         breaches.setdefault(row, breach)
-    contents, rows = part.list_contents(), range(len(part))
+    (contents, tags), rows = rule.list_contents(part), range(len(part))
     if not breaches and not unwanted:
-        return _add_accepted(judged, part, rows, columns, contents, time_digest)
+        return _add_accepted(judged, part, rows, columns, hash_tagged(contents, tags), time_digest)
     for row in sorted(breaches.keys() - unwanted):
         record = part.make_record(row)
         judged.refusals.append(Refusal.of(record, breaches[row], source.find_external_id(record.values)))
@@ -118,7 +119,8 @@ def add_slice(judged: Judged, part: Slice, source: Source, time_digest: str) -> 
     is_good = [row not in left_out for row in rows]
     columns = {target: list(compress(column, is_good)) for target, column in columns.items()}
     good_rows, contents = list(compress(rows, is_good)), list(compress(contents, is_good))
-    return _add_accepted(judged, part, good_rows, columns, contents, time_digest)
+    content_hashes = hash_tagged(contents, list(compress(tags, is_good)) if tags is not None else None)
+    return _add_accepted(judged, part, good_rows, columns, content_hashes, time_digest)
 
 
 def _find_unwanted(source: Source, part: Slice, breaches: dict[int, Breach]) -> frozenset[int]:
@@ -180,14 +182,14 @@ def _add_accepted(
     part: Slice,
     rows: Sequence[int],
     columns: Mapping[str, Column],
-    contents: Sequence[bytes],
+    content_hashes: list[str],
     time_digest: str,
 ) -> Piece:
     external_ids = [text for text in columns["external_id"] if text is not None]  # it is a required field
     values = _join_values(columns, len(external_ids))
     times = _parse_times(columns.get("event_timestamp"), len(external_ids))
     digests = [NO_TIME_DIGEST if time is None else time_digest for time in times]
-    content_hashes, values_hashes = hash_contents(contents), list(map(add, hash_values(values), digests))
+    values_hashes = list(map(add, hash_values(values), digests))
     judged.external_ids += external_ids
     judged.times += times
     judged.content_hashes += content_hashes

@@ -1,7 +1,8 @@
-"""The two hashes of a stored record, as hex text: of its content as sent, and of the values made from it. Pure."""
+"""The two hashes of a stored record, as hex text: of its content, and of the values made from it. Pure."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from operator import add
 
 CONTENT_HASH_BYTES = 16
 VALUES_HASH_BYTES = 8
@@ -12,6 +13,22 @@ NO_TIME_DIGEST = bytes(4).hex()
 def hash_contents(contents: Iterable[bytes]) -> list[str]:
     """Return 16 bytes as hex text for each record's content in canonical form. They depend on nothing else."""
     return _hash_each(contents, blake2b(digest_size=CONTENT_HASH_BYTES))
+
+
+def hash_tagged(contents: Iterable[bytes], tags: Iterable[str] | None) -> list[str]:
+    """Return the hash of each content, followed by the tag of the rule that made it; None: no content has a tag."""
+    hashes = hash_contents(contents)
+    return hashes if tags is None else list(map(add, hashes, tags))
+
+
+def is_same_content(one: str, other: str) -> bool:
+    """Whether two content hashes are of equal contents, whatever rules made them."""
+    return one == other or one[: 2 * CONTENT_HASH_BYTES] == other[: 2 * CONTENT_HASH_BYTES]
+
+
+def has_other_rule(one: str, other: str) -> bool:
+    """Whether two content hashes are of contents that different rules made, so that they say nothing if they differ."""
+    return one[2 * CONTENT_HASH_BYTES :] != other[2 * CONTENT_HASH_BYTES :]
 
 
 def hash_values(values: Iterable[str]) -> list[str]:

@@ -7,8 +7,8 @@ from etl.column_judgement import SliceLines, add_slice
 from etl.contracts.own_code import refuse_raised
 from etl.contracts.unified import check_result
 from etl.copy_text import escape, join_values
-from etl.hashes import NO_TIME_DIGEST, hash_contents, hash_values
-from etl.readers.canonical import encode_canonically
+from etl.hashes import NO_TIME_DIGEST, hash_tagged, hash_values
+from etl.readers.content_rule import ContentRule
 from etl.readers.source import Source
 from etl.records import (
     Accepted,
@@ -32,6 +32,7 @@ class Judge:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.time_digest = source.time_digest()
+        self.rule = ContentRule(source.contract, source.form, source.ignore)
 
     def judge_chunk(self, chunk: Chunk) -> Judged:
         """Return the chunk's records as a batch's columns, with its refused records in the order of the source."""
@@ -40,7 +41,7 @@ class Judge:
         judged, lines = Judged(refusals=list(chunk.refusals), is_backward=chunk.is_backward), SliceLines()
         judged.lines = lines
         for part in chunk.slices:
-            lines.pieces.append(add_slice(judged, part, self.source, self.time_digest))
+            lines.pieces.append(add_slice(judged, part, self.source, self.rule, self.time_digest))
         judged.refusals.sort(key=lambda refusal: refusal.position, reverse=chunk.is_backward)
         if judged.refusals:
             _note_late(judged, (place for piece in lines.pieces for place in piece.list_places()))
@@ -56,7 +57,8 @@ class Judge:
             return Skipped(record)
         if isinstance(unified, Breach):
             return Refusal.of(record, unified, self.source.find_external_id(record.values))
-        (content_hash,) = hash_contents([encode_canonically(record.values)])
+        content, tag = self.rule.encode(record.values)
+        (content_hash,) = hash_tagged([content], [tag])
         (values_hash,) = hash_values([describe_values(unified)])
         digest = NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest
         return Accepted(record, unified, content_hash, values_hash + digest)

@@ -115,7 +115,7 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
     read_number = checkpoint.read_number
     known = find_stored(
         source,
-        judged.external_ids,
+        judged,
         read_number=read_number,
         read_sequence=checkpoint.read_sequence,
         is_replay=True,

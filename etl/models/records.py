@@ -99,7 +99,7 @@ class UnifiedRecord(models.Model):
     ingested_at = models.DateTimeField()
     updated_at = models.DateTimeField()
     removed_at = models.DateTimeField(null=True, help_text="When a complete read lacked it.")
-    content_hash = models.BinaryField(help_text="16 bytes, of the content alone.")
+    content_hash = models.BinaryField(help_text="16 bytes of the content alone, and 4 of its rule if it has one.")
     values_hash = models.BinaryField(
         db_default=b"", help_text="12 bytes: of the values, and of the mapping of the event time."
     )

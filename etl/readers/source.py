@@ -68,6 +68,8 @@ class Source:
     form: ClassVar[Form] = JSON_FORM
     unified: ClassVar[Mapping[str, Mapped]] = {}
     version: ClassVar[int] = 1
+    ignore: Sequence[str] = ()
+    """Columns that do not make a record another one: it is written for what else has changed, and then with them."""
     keep: ClassVar[Literal["first", "last"]] = "first"
     """Which record of an id counts within one content, if no event time decides: for files also the last."""
     complete: ClassVar[bool] = False
@@ -200,6 +202,8 @@ class Source:
             described.append("skips")
         if reading := self.describe_reading():
             described.append(reading)
+        if self.ignore:
+            described.append(f"ignore {sorted(self.ignore)}")
         if self.keep != "first":
             described.append(f"keep {self.keep}")
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]

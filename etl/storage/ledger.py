@@ -11,6 +11,7 @@ from typing import Any
 from etl.change_detection import Stored, Version
 from etl.readers.source import Source
 from etl.records import Judged
+from etl.storage.former_rules import hash_by_todays_rule
 from etl.storage.marks import find_met, is_marked, load_marks
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
@@ -64,6 +65,7 @@ class Lookup:
         with bounded_transaction() as cursor:
             unchanged = self._find_unchanged(cursor, judged)
             rows = find_by_key(cursor, self.ledger, self.source.name, keys.difference(unchanged))
+            rows = hash_by_todays_rule(cursor, self.source, rows, judged)
             known = describe_versions(cursor, self.source, rows, self.read_number, self.read_sequence)
         self._note_order([*unchanged.values(), *(row[1] for row in rows.values())])
         return Stored(known, unchanged)
@@ -109,24 +111,25 @@ def list_repeated(external_ids: Iterable[str]) -> list[str]:
 
 def find_stored(
     source: Source,
-    external_ids: Collection[str],
+    judged: Judged,
     *,
     read_number: int,
     read_sequence: int,
     is_replay: bool = False,
     ledger: str = UNIFIED,
 ) -> dict[str, Version]:
-    """Return the stored versions of these records, by external id.
+    """Return the stored versions of these accepted records, by external id.
 
     `is_met` is true if the read wrote the version (its sequence is above `read_sequence`, the sequence when the read
     began) or marked it. In a replay, which comes after the read, it is false for a version that an earlier replay
     landed from an older read. It is false for a removed record.
     """
-    if not external_ids:
+    if not judged.external_ids:
         return {}
     # In a transaction only for its settings: the fenced transaction decides later whether this still holds.
     with bounded_transaction() as cursor:
-        rows = find_by_key(cursor, ledger, source.name, external_ids)
+        rows = find_by_key(cursor, ledger, source.name, judged.external_ids)
+        rows = hash_by_todays_rule(cursor, source, rows, judged)
         return describe_versions(cursor, source, rows, read_number, read_sequence, is_replay=is_replay)
 
 

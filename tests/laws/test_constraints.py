@@ -116,7 +116,7 @@ def test_a_batch_that_misses_a_record_to_update_lands_nothing() -> None:
     started = start()
     read = reads.choose_read(started.checkpoint, "content", is_full=False)
     judged = judge_all(Listed(), [make_item(1, name="other"), make_item(2, name="other")])
-    known = find_stored(Listed(), judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
+    known = find_stored(Listed(), judged, read_number=read.number, read_sequence=read.first_sequence)
     UnifiedRecord.objects.filter(external_id="2").delete()
     with pytest.raises(RuntimeError, match="Only 1 of the 2 records"):
         landing.land(

@@ -56,7 +56,7 @@ def end_lease(source: str = "listed") -> None:
 def land(started: Started, source: Listed, records: list[dict[str, Any]], read: Any = None) -> Any:
     read = read or reads.choose_read(started.checkpoint, "content", is_full=started.is_full)
     judged = judge_all(source, records)
-    known = find_stored(source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
+    known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     batch = classify(judged, Stored(known))
     return landing.land(started.claim, source, read, batch, reached={"offset": 1, "position": 1}, wait=lambda s: None)
 
@@ -359,7 +359,7 @@ def ingest_fingerprint(source: Listed) -> str:
 
 def read_first_batch(started: Started, source: Listed, read: Any) -> None:
     judged = judge_all(source, source.records[:2])
-    known = find_stored(source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
+    known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     batch = classify(judged, Stored(known))
     landing.land(started.claim, source, read, batch, reached={"offset": 2, "position": 2}, wait=lambda s: None)
 
@@ -496,9 +496,7 @@ def test_a_writer_in_key_order_never_deadlocks_with_a_batch(settings: Any) -> No
             started = start()
             read = reads.choose_read(started.checkpoint, f"content {number}", is_full=False)
             judged = judge_all(Listed(), [make_item(key, name=f"v{number}") for key in keys])
-            known = find_stored(
-                Listed(), judged.external_ids, read_number=read.number, read_sequence=read.first_sequence
-            )
+            known = find_stored(Listed(), judged, read_number=read.number, read_sequence=read.first_sequence)
             batch = classify(judged, Stored(known))
             reached = {"offset": 1, "position": 1}
             landing.land(started.claim, Listed(), read, batch, reached=reached, wait=retried.append)

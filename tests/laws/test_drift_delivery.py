@@ -219,7 +219,7 @@ def land_observed(started: Started, records: list[dict[str, Any]]) -> Read:
     read = reads.choose_read(started.checkpoint, "content", is_full=False)
     read = replace(read, shape=read.shape.observe(records, is_lexical=False))
     judged = judge_all(source, records)
-    known = find_stored(source, judged.external_ids, read_number=read.number, read_sequence=read.first_sequence)
+    known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
     reached = {"offset": 1, "position": 1}
     return landing.land(
         started.claim, source, read, classify(judged, Stored(known)), reached=reached, wait=lambda s: None

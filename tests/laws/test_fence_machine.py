@@ -107,7 +107,7 @@ class FenceMachine(RuleBasedStateMachine):
         judged = judge_all(self.source, records, first=first)
         known = find_stored(
             self.source,
-            judged.external_ids,
+            judged,
             read_number=worker.read.number,
             read_sequence=worker.read.first_sequence,
         )

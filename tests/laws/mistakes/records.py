@@ -10,6 +10,7 @@ REPLAY = "tests/test_replay.py::"
 SETTLEMENT = "tests/test_settlement.py::"
 TOTALS = "tests/storage/test_totals.py::"
 
+SAME = "tests/laws/test_same_content.py::"
 SKIPPING = "tests/laws/test_skipping.py::"
 OWN_CODE = "tests/readers/test_own_code.py::"
 
@@ -227,7 +228,12 @@ MISTAKES = (
         5,
         "an unchanged record written again",
         "etl/change_detection.py",
-        (("    if batch.judged.content_hashes[index] != version.content_hash:\n", "    if True:\n"),),
+        (
+            (
+                "    if not is_same_content(batch.judged.content_hashes[index], version.content_hash):\n",
+                "    if True:\n",
+            ),
+        ),
         caught_by=(
             f"{CLASSES}test_same_content_again_is_unchanged_and_writes_nothing",
             f"{DELIVERY}test_the_same_content_again_writes_nothing",
@@ -248,9 +254,9 @@ MISTAKES = (
         "a content hash that depends on the contract",
         "etl/column_judgement.py",
         (
-            (
-                "hash_contents(contents)",
-                "hash_contents(content + source.digest().encode() for content in contents)",
+            after(
+                "    (contents, tags), rows = rule.list_contents(part), range(len(part))\n",
+                "    contents = [content + source.digest().encode() for content in contents]\n",
             ),
         ),
         caught_by=(f"{DELIVERY}test_another_contract_writes_nothing",),
@@ -268,6 +274,27 @@ MISTAKES = (
         "etl/storage/refusals.py",
         (("in first.items() if sha256 not in ids]", "in first.items()]"),),
         caught_by=(f"{DELIVERY}test_the_same_content_again_writes_nothing",),
+    ),
+    Mistake(
+        5,
+        "an ignored column that counts all the same",
+        "etl/readers/content_rule.py",
+        (("        return frozenset(find_columns(wanted, names).values())\n", "        return frozenset()\n"),),
+        caught_by=(f"{SAME}test_another_value_of_an_ignored_column_alone_writes_nothing[IgnoringTable-make_table-1]",),
+    ),
+    Mistake(
+        5,
+        "another spelling of a column, taken for another column",
+        "etl/readers/content_rule.py",
+        (("if name != declared}\n", "if not name}\n"),),
+        caught_by=(f"{SAME}test_another_declaration_of_the_same_content_writes_nothing[another spelling]",),
+    ),
+    Mistake(
+        5,
+        "a hash by another rule, taken for another content",
+        "etl/storage/former_rules.py",
+        (("not is_same_content(row[2], sent) and has_other_rule(row[2], sent)", "False"),),
+        caught_by=(f"{SAME}test_another_declaration_of_the_same_content_writes_nothing[declared for CSV]",),
     ),
     Mistake(
         6,
