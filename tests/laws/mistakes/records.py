@@ -1,6 +1,6 @@
 """Laws 4, 5 and 6: nothing disappears, the same content again writes nothing, one version of an id counts."""
 
-from tests.laws.seeding import Mistake, drop
+from tests.laws.seeding import Mistake, after, drop
 
 AGAIN = "tests/laws/test_any_order.py::test_a_record_that_comes_again_in_its_place_is_a_duplicate"
 CLASSES = "tests/test_change_detection.py::"
