@@ -168,7 +168,7 @@ class ReadSerializer(RowSerializer[JudgedRead]):
     class Meta:
         model = JudgedRead
         fields = (
-            *("id", "source", "number", "run_id", "content", "is_proven", "is_whole", "is_complete", "outcome"),
+            *("id", "source", "number", "run_id", "file", "content", "is_proven", "is_whole", "is_complete", "outcome"),
             *("verdict", "seen", "quarantined", "met", "removed", "begun_at", "ended_at", "accepted_by", "accepted_at"),
         )
 
@@ -193,15 +193,18 @@ class ChangeSerializer(RowSerializer[SchemaChange]):
 
 
 class QuarantinedSerializer(RowSerializer[QuarantinedRecord]):
-    """A refused record, with its `position` in the read and its physical `line`, both from 1."""
+    """A refused record, with its `position` in the read and its physical `line`, both from 1.
+
+    `file` is the name of its file if the source's path is a pattern, and empty otherwise.
+    """
 
     column = serializers.CharField(source="column_name")
 
     class Meta:
         model = QuarantinedRecord
         fields: tuple[str, ...] = (
-            *("id", "source", "run_id", "position", "line", "external_id", "column", "code", "message", "status"),
-            *("created_at", "updated_at"),
+            *("id", "source", "run_id", "file", "position", "line", "external_id", "column", "code", "message"),
+            *("status", "created_at", "updated_at"),
         )
 
 

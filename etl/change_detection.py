@@ -19,6 +19,7 @@ class Version:
     `id`: its row in `unified_records`, None while it has no row. `raw_id`: the raw row of its content, None while that
     has no row. `is_met`: whether this read has accepted it. `event_timestamp`: None if it has no time, or one that
     can't be compared with the times of this read. `is_removed`: a read lacked it, so what comes now counts.
+    `is_of_later_file`: a file whose name comes after that of the file now read has sent it, so it counts.
     """
 
     id: int | None
@@ -28,6 +29,7 @@ class Version:
     event_timestamp: datetime | None
     is_met: bool
     is_removed: bool = False
+    is_of_later_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def _take_inserted(batch: Batch, place: int) -> Version:
 
 
 def _place_known(batch: Batch, index: int, version: Version) -> None:
-    if _is_duplicate(batch.judged.times[index], version):
+    if _is_duplicate(batch.judged.times[index], batch.judged.content_hashes[index], version):
         batch.counters.duplicate += 1
         if not version.is_met and version.id is not None:
             batch.outdated.append(version.id)
@@ -211,13 +213,13 @@ def _place_known(batch: Batch, index: int, version: Version) -> None:
             batch.met.append(version.id)
 
 
-def _is_duplicate(time: datetime | None, version: Version) -> bool:
+def _is_duplicate(time: datetime | None, content_hash: str, version: Version) -> bool:
     if version.is_removed:
         return False
     stored = version.event_timestamp
     if time is not None and stored is not None and time != stored:
         return time < stored
-    return version.is_met
+    return version.is_met or (version.is_of_later_file and content_hash != version.content_hash)
 
 
 def _replace(batch: Batch, index: int, version: Version) -> None:

@@ -8,6 +8,7 @@ from zoneinfo import available_timezones
 
 from celery.schedules import crontab
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.files.storage import storages
 
 from etl.conf import conf, list_settings
 from etl.contracts.amounts import IntegerType
@@ -21,7 +22,20 @@ from etl.http.pages import Numbered
 from etl.http.webhooks import parse_webhook
 from etl.readers.file_source import FileSource
 from etl.readers.http_content import Whole
-from etl.readers.mapping import TEXT_LIMITS, UNIFIED_TYPES, Constant, Lowered, Mapped, Part, list_paths
+from etl.readers.mapping import (
+    FILE_NAME,
+    ROW_NUMBER,
+    TEXT_LIMITS,
+    UNIFIED_TYPES,
+    Constant,
+    Lowered,
+    Mapped,
+    Origin,
+    Part,
+    list_paths,
+    takes_origin,
+)
+from etl.readers.places import STORAGE, StoragePlace
 from etl.readers.source import Source
 from etl.records import UnifiedFields
 from etl.runs.schedule import LONGEST_NAME
@@ -54,7 +68,7 @@ def check_webhooks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
 
 @register(TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """etl.E001 … etl.E012, see below and in the registry. etl.W002: the database keeps a callable from listing."""
+    """etl.E001 … etl.E015, see below and in the registry. etl.W002: the database keeps a callable from listing."""
     messages: list[CheckMessage] = []
     labels: dict[str, str] = {}
     for path in conf.ETL_SOURCES:
@@ -103,6 +117,7 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
     if isinstance(source.ignore, str) or not all(isinstance(name, str) for name in source.ignore):
         hint = 'Use a list of names: ignore = ["exported_at"].'
         yield Error(f"{path} has no usable ignore.", hint=hint, id="etl.E004")
+    yield from _check_place(path, source)
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")
@@ -145,6 +160,20 @@ def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:
         yield Error(f"{path} is complete, but its pages go by number.", hint=hint, id="etl.E009")
 
 
+def _check_place(path: str, source: Source) -> Iterator[CheckMessage]:
+    """etl.E013: a new file of a pattern is only a part of the source. etl.E014: STORAGES lacks the storage."""
+    if source.has_pattern and source.complete:
+        hint = "Take complete = True away: what one file lacks may be in another."
+        yield Error(f"{path} is complete, but its path finds several files.", hint=hint, id="etl.E013")
+    place = getattr(source, "path", None)
+    if isinstance(place, str) and place.startswith(STORAGE):
+        alias, name = StoragePlace.parse(place).alias, StoragePlace.parse(place).path
+        if alias not in storages.backends or not name:
+            known = ", ".join(storages.backends)
+            hint = f"Use storage://ALIAS/NAME with an alias of STORAGES ({known})."
+            yield Error(f"{path}.path names no file of a storage: {place}.", hint=hint, id="etl.E014")
+
+
 def _is_interval(every: object) -> bool:
     if isinstance(every, timedelta):
         return every >= timedelta(seconds=1)
@@ -179,6 +208,8 @@ def _check_parts(path: str, source: Source, target: str, parts: Sequence[Part]) 
     if target != "external_id" or not parts:
         hint = "Only external_id takes several fields. For other fields override `unify`."
         yield Error(f"{path}.unified gives {target} {len(parts)} fields.", hint=hint, id="etl.E006")
+    elif takes_origin(tuple(parts)):
+        yield from _check_origin(path, source, parts)
     elif not list_paths(tuple(parts)):
         hint = "Take at least one field of the contract."
         yield Error(f"{path}.unified gives every record the same {target}.", hint=hint, id="etl.E006")
@@ -186,7 +217,30 @@ def _check_parts(path: str, source: Source, target: str, parts: Sequence[Part]) 
         if isinstance(part, Constant):
             yield from _check_constant(path, "external_id", part)
             continue
+        if isinstance(part, Origin):
+            continue
         yield from _check_paths(path, source, part)
+
+
+def _check_origin(path: str, source: Source, parts: Sequence[Part]) -> Iterator[CheckMessage]:
+    """etl.E015: the file and the number of a record are an id only where a file never changes, in a pattern."""
+    if not source.has_pattern:
+        hint = (
+            "A line inserted above would change the id of each record after it. Make the path a pattern, or map fields."
+        )
+        yield Error(
+            f"{path}.unified takes {_show_origins(parts)}, but its path is not a pattern.", hint=hint, id="etl.E015"
+        )
+    elif FILE_NAME not in parts:
+        hint = "Other files have the same numbers: add file_name()."
+        yield Error(f"{path}.unified takes row_number() without file_name().", hint=hint, id="etl.E015")
+    elif ROW_NUMBER not in parts and not list_paths(tuple(parts)):
+        hint = "Add row_number(), or a field of the contract."
+        yield Error(f"{path}.unified gives every record of a file the same id.", hint=hint, id="etl.E015")
+
+
+def _show_origins(parts: Sequence[Part]) -> str:
+    return " and ".join(part.key for part in parts if isinstance(part, Origin))
 
 
 def _check_mapped(path: str, source: Source, target: str, mapped: Part) -> Iterator[CheckMessage]:
@@ -195,6 +249,10 @@ def _check_mapped(path: str, source: Source, target: str, mapped: Part) -> Itera
             hint = "Take at least one field of the contract."
             yield Error(f"{path}.unified gives every record the same {target}.", hint=hint, id="etl.E006")
         yield from _check_constant(path, target, mapped)
+        return
+    if isinstance(mapped, Origin):
+        hint = "Only external_id takes it, with another part: (file_name(), row_number())."
+        yield Error(f"{path}.unified maps {mapped.key} to {target}.", hint=hint, id="etl.E015")
         return
     unknown = list(_check_paths(path, source, mapped))
     yield from unknown

@@ -12,6 +12,8 @@ from etl.copy_text import NULL, escape, escape_column
 from etl.hashes import NO_TIME_DIGEST, hash_tagged, hash_values
 from etl.readers.content_rule import ContentRule
 from etl.readers.mapping import (
+    FILE_NAME,
+    ROW_NUMBER,
     TEXT_LIMITS,
     Column,
     find_null_parts,
@@ -96,16 +98,21 @@ class SliceLines:
             yield lines
 
 
-def add_slice(judged: Judged, part: Slice, source: Source, rule: ContentRule, time_digest: str) -> Piece:
+def add_slice(
+    judged: Judged, part: Slice, source: Source, rule: ContentRule, time_digest: str, file: str = ""
+) -> Piece:
     """Judge the slice's records, and add the accepted ones to the columns and the refused ones to the refusals.
 
-    Returns the parts of the accepted records' lines.
+    `file` is the name of their file, if the source has several. Returns the parts of the accepted records' lines.
     """
     texts, breaches = source.contract.judge_columns(part.take, len(part), source.local_form, names=part.list_names())
+    if source.takes_origin:
+        texts[FILE_NAME.key] = [file] * len(part)
+        texts[ROW_NUMBER.key] = [str(place) for place in part.list_places()]
     unwanted = _find_unwanted(source, part, breaches)
     columns = {target: take_column(mapped, texts, len(part)) for target, mapped in source.unified.items()}
     breaches = _find_null_parts(source, texts, columns) | breaches
-    _check_own_targets(source, part, columns, breaches, unwanted)
+    _check_own_targets(source, part, columns, breaches, unwanted, file)
     for row, breach in _find_long_texts(source, columns).items():
         breaches.setdefault(row, breach)
     (contents, tags), rows = rule.list_contents(part), range(len(part))
@@ -113,7 +120,8 @@ def add_slice(judged: Judged, part: Slice, source: Source, rule: ContentRule, ti
         return _add_accepted(judged, part, rows, columns, hash_tagged(contents, tags), time_digest)
     for row in sorted(breaches.keys() - unwanted):
         record = part.make_record(row)
-        judged.refusals.append(Refusal.of(record, breaches[row], source.find_external_id(record.values)))
+        external_id = source.find_external_id(source.add_origin(record, file))
+        judged.refusals.append(Refusal.of(record, breaches[row], external_id))
     judged.skipped += len(unwanted)
     left_out = breaches.keys() | unwanted
     is_good = [row not in left_out for row in rows]
@@ -142,6 +150,7 @@ def _check_own_targets(
     columns: dict[str, Column],
     breaches: dict[int, Breach],
     unwanted: Collection[int],
+    file: str,
 ) -> None:
     """Judge by itself each record for which a field type of the source's own gives a text of another form."""
     for target in list_own_targets(source.contract, source.unified):
@@ -149,7 +158,7 @@ def _check_own_targets(
         for row in find_unfit(target, texts):
             if row in breaches or row in unwanted:
                 continue
-            unified = source.judge(part.make_record(row).values)
+            unified = source.judge(source.add_origin(part.make_record(row), file))
             if isinstance(unified, Breach):
                 breaches[row] = unified
             elif isinstance(unified, UnifiedFields):

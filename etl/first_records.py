@@ -95,7 +95,7 @@ class _First:
     kept: dict[tuple[str, str], list[Refusal]] = field(default_factory=dict)
 
     def judge(self, source: Source, content: Content) -> None:
-        judge, is_lexical = Judge(source), source.form.is_file
+        judge, is_lexical = Judge(source, content.file), source.form.is_file
         maps = find_maps(source.contract)
         try:
             for chunk in self._read(content):

@@ -1,5 +1,6 @@
 """Judges records: accepted by the contract, with hashes of content and values, or refused, with their place. Pure."""
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -29,19 +30,25 @@ Item = Accepted | Refusal | Skipped
 class Judge:
     """Judges the records of one source: accepted by its contract, or refused with their place."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
+    def __init__(self, source: Source, file: str = "") -> None:
+        self.source, self.file = source, file
         self.time_digest = source.time_digest()
         self.rule = ContentRule(source.contract, source.form, source.ignore)
 
     def judge_chunk(self, chunk: Chunk) -> Judged:
         """Return the chunk's records as a batch's columns, with its refused records in the order of the source."""
+        judged = self._judge_chunk(chunk)
+        if self.source.takes_origin:  # equal rows are different records, and so are equal refused ones
+            judged.refusals = [_number(refusal) for refusal in judged.refusals]
+        return judged
+
+    def _judge_chunk(self, chunk: Chunk) -> Judged:
         if not self.source.is_declared:
             return tabulate(self.judge(chunk.items), is_backward=chunk.is_backward)
         judged, lines = Judged(refusals=list(chunk.refusals), is_backward=chunk.is_backward), SliceLines()
         judged.lines = lines
         for part in chunk.slices:
-            lines.pieces.append(add_slice(judged, part, self.source, self.rule, self.time_digest))
+            lines.pieces.append(add_slice(judged, part, self.source, self.rule, self.time_digest, self.file))
         judged.refusals.sort(key=lambda refusal: refusal.position, reverse=chunk.is_backward)
         if judged.refusals:
             _note_late(judged, (place for piece in lines.pieces for place in piece.list_places()))
@@ -56,7 +63,8 @@ class Judge:
         if isinstance(unified, Unwanted):
             return Skipped(record)
         if isinstance(unified, Breach):
-            return Refusal.of(record, unified, self.source.find_external_id(record.values))
+            values = self.source.add_origin(record, self.file)
+            return Refusal.of(record, unified, self.source.find_external_id(values))
         content, tag = self.rule.encode(record.values)
         (content_hash,) = hash_tagged([content], [tag])
         (values_hash,) = hash_values([describe_values(unified)])
@@ -65,12 +73,19 @@ class Judge:
 
     def _ask_source(self, record: Record) -> UnifiedFields | Breach | Unwanted:
         if type(self.source).judge is Source.judge:
-            return self.source.judge(record.values)
+            return self.source.judge(self.source.add_origin(record, self.file))
         try:
-            result = self.source.judge(record.values)
+            result = self.source.judge(self.source.add_origin(record, self.file))
             return result if isinstance(result, Unwanted) else check_result(result, "judge")
         except Exception as error:  # noqa: BLE001  (law 13)
             return refuse_raised(error, "judge", self.source.judge)
+
+
+def _number(refusal: Refusal) -> Refusal:
+    """Return the refusal with a hash of its own: the one of its number and the hash of its bytes."""
+    original = refusal.original
+    numbered = hashlib.sha256(b"%d:%s" % (refusal.position, original.sha256)).digest()
+    return replace(refusal, original=replace(original, sha256=numbered))
 
 
 def describe_values(unified: UnifiedFields) -> str:

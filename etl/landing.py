@@ -59,7 +59,7 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
         if passed is None:
             require_landed(cursor, claim, read.batch_number)
             return
-        stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now)
+        stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now, read.file)
         if not read.is_begun:
             drop_marks(cursor, claim.source)
         refused = write_batch(cursor, batch, stamp, read.first_sequence)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from etl import landing, removal
 from etl.change_detection import Batch, classify
-from etl.fence.reads import Read, ReadEnd, UnchangedEnd, choose_read
+from etl.fence.reads import FILE, FilesEnd, Read, ReadEnd, UnchangedEnd, choose_read
 from etl.first_records import Start, judge_start
 from etl.gates import Baseline, Figures, Verdict, choose_outcome, judge_age, judge_read, judge_removals
 from etl.models import Checkpoint, Run
@@ -25,7 +25,7 @@ from etl.records import Judged, Refusal
 from etl.runs import ending
 from etl.runs.starting import Started
 from etl.settlement import settle_refused
-from etl.storage.ledger import Lookup
+from etl.storage.ledger import NO_SPANS, Lookup, Spans
 from etl.storage.reads import find_former, find_verdict
 from etl.supervision.run_context import RunContext
 
@@ -56,21 +56,22 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
         if start.verdict:
             read = replace(read, seen=start.seen)
             return _end_read(source, started, content, read, start.verdict, context, start.refusals)
-        read = _land_all(source, started, content, read, context, report)
-        read, verdict = _conclude(source, started, content, read, former.baseline, context)
+        read = land_all(source, started, content, read, context, report)
+        read, verdict = conclude(source, started, content, read, former.baseline, context)
         return _end_read(source, started, content, read, verdict, context)
 
 
-def _land_all(
+def land_all(
     source: Source,
     started: Started,
     content: Content,
     read: Read,
     context: RunContext,
     report: Callable[[Progress], None],
+    later_files: Spans = NO_SPANS,
 ) -> Read:
-    """Land the content batch by batch, and return the read at its end."""
-    lookup = _begin_lookup(source, started.checkpoint, read)
+    """Land the content batch by batch, and return the read at its end. `later_files`: see `Lookup`."""
+    lookup = _begin_lookup(source, started.checkpoint, read, later_files)
     seen = 0
     with preparing(source, content, read.cursor, read.shape, run=context, finds_repeats=lookup.is_first) as batches:
         for prepared in batches:
@@ -78,6 +79,7 @@ def _land_all(
             batch = _compare(lookup, prepared.judged, context)
             with context.shield():
                 reached = {**prepared.cursor, "size": content.size}  # for progress bars
+                reached |= {FILE: read.file} if read.file else {}
                 read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
             context.note_batch()
             del batch  # with its lines, before the next one arrives
@@ -86,14 +88,14 @@ def _land_all(
     return read
 
 
-def _conclude(
+def conclude(
     source: Source, started: Started, content: Content, read: Read, baseline: Baseline | None, context: RunContext
 ) -> tuple[Read, Verdict]:
     """Judge the finished read. If it is accepted, settle refused records, and remove what a complete read lacked."""
     figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven)
     verdict = judge_read(source.gates, figures, baseline)
     vanished = None
-    if not verdict and content.is_proven and source.complete:
+    if not verdict and content.is_proven and source.complete and not read.file:
         vanished = removal.count_vanished(source, read, context)
         if baseline is None or not baseline.overrules(read.content):
             verdict = judge_removals(source.gates, baseline, kept=vanished.kept, vanished=vanished.count)
@@ -145,7 +147,7 @@ def _end_unchanged(
 
 
 def end_run(
-    started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | UnchangedEnd | None = None
+    started: Started, context: RunContext, how: ending.Ending, read_end: ReadEnd | UnchangedEnd | FilesEnd | None = None
 ) -> Run | None:
     """Close the claimed run, and retry after a transient error. Returns its row. Raises Overtaken or LeaseLost."""
     return context.retry(lambda: ending.end(started.claim, how, read_end=read_end))
@@ -168,9 +170,15 @@ def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
     return not read.is_full and not checkpoint.is_reading and read.fingerprint in known
 
 
-def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read) -> Lookup:
+def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read, later_files: Spans) -> Lookup:
     is_first = not read.is_begun and not checkpoint.record_count and not checkpoint.removed_count
-    return Lookup(source, read_number=read.number, read_sequence=read.first_sequence, is_first=is_first)
+    return Lookup(
+        source,
+        read_number=read.number,
+        read_sequence=read.first_sequence,
+        is_first=is_first,
+        later_files=later_files,
+    )
 
 
 def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:

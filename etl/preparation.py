@@ -41,15 +41,15 @@ def prepare(
     `finds_repeats`: find the ids that the read meets again, which takes 16 MiB. In a resumed read, only the database
     knows all ids.
     """
-    preparation = _Preparation(source, shape, SeenIds() if finds_repeats and cursor is None else None)
+    preparation = _Preparation(source, content.file, shape, SeenIds() if finds_repeats and cursor is None else None)
     # A loop would keep each chunk until the next one is read.
     read = content.read if source.keep == "first" else partial(read_backward, content)
     yield from map(preparation.prepare, read(cursor, batch_size))
 
 
 class _Preparation:
-    def __init__(self, source: Source, shape: Shape, seen_ids: SeenIds | None) -> None:
-        self.judge, self.is_lexical = Judge(source), source.form.is_file
+    def __init__(self, source: Source, file: str, shape: Shape, seen_ids: SeenIds | None) -> None:
+        self.judge, self.is_lexical = Judge(source, file), source.form.is_file
         self.maps = find_maps(source.contract)
         self.shape, self.seen_ids = shape, seen_ids
 

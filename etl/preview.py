@@ -53,7 +53,8 @@ class Preview:
     """The first records, judged, and what a run would say of them.
 
     `shown` are the first of all. The counts are of at least FIRST_RECORDS records; `is_all`: the content has no others.
-    `verdict` is that of the gates that need no earlier read, and `error` why reading stopped.
+    `file` is the file that was looked at, the first of several. `verdict` is that of the gates that need no earlier
+    read, and `error` why reading stopped.
     """
 
     shown: list[Item] = field(default_factory=list)
@@ -61,6 +62,7 @@ class Preview:
     skipped: int = 0
     reasons: dict[tuple[str, str], Refused] = field(default_factory=dict)
     is_all: bool = True
+    file: str = ""
     verdict: Verdict = ()
     error: str = ""
 
@@ -96,7 +98,7 @@ def preview(source: Source, limit: int) -> Preview:
 
 
 def _look(source: Source, content: Content, limit: int) -> Preview:
-    found = Preview()
+    found = Preview(file=content.file)
     start = judge_start(source, content, Former(None))
     try:
         _read(found, source, content, limit)
@@ -111,7 +113,7 @@ def _look(source: Source, content: Content, limit: int) -> Preview:
 
 
 def _read(found: Preview, source: Source, content: Content, limit: int) -> None:
-    judge, most = Judge(source), max(limit, FIRST_RECORDS)
+    judge, most = Judge(source, content.file), max(limit, FIRST_RECORDS)
     for chunk in content.read(None, FIRST_RECORDS):
         if found.seen >= most:
             found.is_all = False

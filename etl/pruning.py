@@ -27,6 +27,7 @@ from etl.runs import pruning as run_removal
 from etl.runs import schedule
 from etl.runs.announcements import REFLECTS_SOURCE
 from etl.sources.registry import list_sources
+from etl.storage import files
 from etl.storage import pruning as removal
 from etl.storage.pruning import QUARANTINE, RAW_TABLES, Limits
 from etl.storage.transactions import bounded_transaction, retry_transient
@@ -38,7 +39,7 @@ logger = logging.getLogger(__name__)
 BATCH = 5000
 """Number of rows that one transaction examines: few enough to remove in a fraction of a second."""
 
-RUNS, EVENTS, ALERTS = "etl_runs", "etl_run_events", "etl_alerts"
+RUNS, EVENTS, ALERTS, FILES = "etl_runs", "etl_run_events", "etl_alerts", "etl_files"
 
 _FIND_EVENTS = """
     WITH page AS MATERIALIZED (
@@ -117,6 +118,7 @@ def prune(
         (policy.events_days, pruning.prune_events),
         (policy.events_days, pruning.prune_alerts),
         (policy.runs_days, lambda before: pruning.prune_runs(before, policy.keep_runs)),
+        (policy.runs_days, pruning.prune_files),
     )
     for days, step in steps:
         if days is not None:
@@ -181,6 +183,14 @@ class _Pruning:
                 ]
                 if ids and not self._remove_runs(source, ids):
                     break
+
+    def prune_files(self, before: datetime) -> None:
+        """Forget files that have been gone for so long; there are few rows, one for each file."""
+        gone = files.count_gone(self.sources, before)
+        self.pruned.rows.update({(FILES, source): number for source, number in gone.items()})
+        if gone and not self.is_dry_run:
+            with bounded_transaction(durable=True) as cursor:
+                files.forget_gone(cursor, self.sources, before)
 
     def _prune_table(self, table: str, limits: Limits) -> None:
         behind: int | None = 0

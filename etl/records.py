@@ -29,8 +29,9 @@ class Breach:
 class Record:
     """One item as sent.
 
-    `position` is its number in the read, `line` the physical line on which it begins; both count from 1. `values` are
-    its fields, `payload` is its JSON for the raw table, `original` its bytes.
+    `position` is its number in the read, `line` the physical line on which it begins; both count from 1. `file` is the
+    name of its file if the source has several; a reader leaves it empty. `values` are its fields, `payload` is its
+    JSON for the raw table, `original` its bytes.
     """
 
     position: int
@@ -38,6 +39,7 @@ class Record:
     values: Mapping[str, Any]
     payload: str
     original: bytes
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Refusal:
     original: Original
     external_id: str | None = None
     is_late: bool = False
+    file: str = ""
 
     @classmethod
     def of(cls, record: Record, breach: Breach, external_id: str | None = None) -> Self:
@@ -85,6 +88,7 @@ class StoredRefusal:
     breach: Breach
     payload: str | None
     original: bytes | None
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +244,7 @@ class Stamp:
     read_number: int
     sequence: int
     now: datetime
+    file: str = ""
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ A replay changes nothing that the next read compares with: cursor, fingerprint a
 """
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from etl import landing
 from etl.change_detection import classify_replayed
@@ -149,5 +149,5 @@ def _revive(source: Source, stored: StoredRefusal) -> Record | Refusal:
     """Revive the stored record; a record that can't be revived stays refused, for its old reason."""
     revived = source.revive(stored)
     if revived is not None:
-        return revived
+        return replace(revived, file=stored.file)
     return Refusal(stored.position, stored.line, stored.breach, stored.payload, Original.of(stored.original or b""))

@@ -120,6 +120,8 @@ def _judge_one(source: Source, record: PresentRecord) -> Accepted | str:
             break
         if isinstance(item, Refusal):
             return item.breach.message
+        if source.takes_origin:  # which file it came from, only its id tells
+            return replace(item, unified=replace(item.unified, external_id=record.external_id))
         if item.unified.external_id != record.external_id:
             return f"its id would be {item.unified.external_id}"
         return item

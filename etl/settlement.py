@@ -32,7 +32,7 @@ def settle_refused(started: Started, source: Source, read: Read, context: RunCon
     """
     if not started.checkpoint.open_quarantine_count and not read.quarantined:
         return read
-    finished = Finished(source.name, read.number, read.first_sequence, is_whole=is_whole)
+    finished = Finished(source.name, read.number, read.first_sequence, is_whole=is_whole, file=read.file)
     for changes in _list_changes(finished, context):
         context.retry(partial(_commit, started.claim, read, changes))
         read = replace(read, batch_number=read.batch_number + 1)

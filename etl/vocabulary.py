@@ -18,6 +18,7 @@ class Reason(StrEnum):
 
     NONE = ""
     UNCHANGED = "unchanged"  # success: the content is the same as in the last read
+    NO_FILES = "no_files"  # success: the source's pattern finds no file
     RECORDS_REFUSED = "records_refused"  # partial
     COLUMNS_MISSING = "columns_missing"  # failed: the content lacks fields that the contract requires
     TOO_MANY_REFUSED = "too_many_refused"  # failed: more than the source's limit

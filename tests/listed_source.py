@@ -48,6 +48,7 @@ class ListedContent:
     fingerprint: str
     validators: Mapping[str, str] = field(default_factory=dict)
     is_proven: bool = True
+    file: str = ""
 
     def read_head(self) -> bytes:
         return json.dumps(self.records).encode()[:HEAD_BYTES]

@@ -17,11 +17,11 @@ PAGE = (ROOT / "docs" / "sources.md").read_text()
 BLOCK = re.compile(r"^ *```(python|pycon)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 
 
-def judge(kind: type[FileSource], text: str | bytes) -> list[dict[str, Any] | str]:
+def judge(kind: type[FileSource], text: str | bytes, file: str = "") -> list[dict[str, Any] | str]:
     """Return each record's unified fields, or its refusal, as a run would judge this content."""
     source, content = kind(), text.encode() if isinstance(text, str) else text
     chunks = source.dialect.open(hold(content), source).read(None, 10_000)
-    return [_show(item) for chunk in chunks for item in Judge(source).judge(chunk.items)]
+    return [_show(item) for chunk in chunks for item in Judge(source, file).judge(chunk.items)]
 
 
 def _show(item: Item) -> dict[str, Any] | str:

@@ -80,7 +80,18 @@ class StateFilter(WordFilter):
 
 class QuarantineAdmin(ReadOnlyAdmin):
     list_display = (
-        *("id", "show_status", "source", "position", "line", "show_id", "show_column", "code", "show_message"),
+        *(
+            "id",
+            "show_status",
+            "source",
+            "show_file",
+            "position",
+            "line",
+            "show_id",
+            "show_column",
+            "code",
+            "show_message",
+        ),
         *("show_run", "show_created"),
     )
     list_filter = (
@@ -103,6 +114,10 @@ class QuarantineAdmin(ReadOnlyAdmin):
     @admin.display(description="status")
     def show_status(self, record: QuarantinedRecord) -> SafeString:
         return show_status(record.status)
+
+    @admin.display(description="file")
+    def show_file(self, record: QuarantinedRecord) -> SafeString:
+        return show_text(record.file, most=40)
 
     @admin.display(description="external id")
     def show_id(self, record: QuarantinedRecord) -> SafeString:

@@ -16,7 +16,18 @@ from etl.vocabulary import ReadOutcome, Trigger
 
 class ReadAdmin(ReadOnlyAdmin):
     list_display = (
-        *("id", "show_outcome", "source", "number", "seen", "quarantined", "removed", "show_verdict", "show_ended"),
+        *(
+            "id",
+            "show_outcome",
+            "source",
+            "number",
+            "show_file",
+            "seen",
+            "quarantined",
+            "removed",
+            "show_verdict",
+            "show_ended",
+        ),
         "show_run",
     )
     list_filter = (SourceFilter, make_filter("outcome", ReadOutcome))
@@ -28,6 +39,10 @@ class ReadAdmin(ReadOnlyAdmin):
     @admin.display(description="outcome")
     def show_outcome(self, read: JudgedRead) -> SafeString:
         return show_status(read.outcome)
+
+    @admin.display(description="file")
+    def show_file(self, read: JudgedRead) -> SafeString:
+        return show_text(read.file, most=40)
 
     @admin.display(description="verdict")
     def show_verdict(self, read: JudgedRead) -> SafeString:

@@ -15,6 +15,7 @@ from etl.execution.garbage_collection import relaxed_garbage_collection
 from etl.execution.outcomes import Outcome, describe_lost, describe_refusal, describe_run
 from etl.fence.claims import Claim, Holder
 from etl.fence.redis_lock import SourceLock
+from etl.file_pipeline import run_files
 from etl.models import Run
 from etl.pipeline import Progress, run_source
 from etl.readers.source import Source
@@ -122,7 +123,8 @@ def _execute(source: Source, started: Started, lock: SourceLock) -> tuple[bool, 
 
 
 def _perform(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> Run | None:
-    perform = run_replay if started.run.trigger == Trigger.REPLAY else run_source
+    read = run_files if source.has_pattern else run_source
+    perform = run_replay if started.run.trigger == Trigger.REPLAY else read
     with relaxed_garbage_collection():
         return perform(source, started, context, report)
 

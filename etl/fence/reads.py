@@ -32,6 +32,9 @@ _FOUND_UNCHANGED = """,
         judged_fingerprint = %(judged)s
 """
 
+FILE = "file"
+"""The key in the cursor that names the file, if the source has several: two of them may have the same content."""
+
 REMOVED = "removed"
 """The key in the cursor of a read that removes what it lacked. Its reader has finished and ignores it."""
 
@@ -43,7 +46,8 @@ class Read:
     `is_begun`: a batch of it has landed. `cursor` is the place after that batch. `seen` counts its records so far,
     `quarantined` the refused ones, `met` the stored records met, and `shape` all records observed, in any run.
     `replaces_open`: batches of another read that did not end have landed before it.
-    `first_sequence` is the source's sequence when the read began.
+    `first_sequence` is the source's sequence when the read began. `file` is the name of its file if the source has
+    several.
     """
 
     number: int
@@ -58,6 +62,7 @@ class Read:
     met: int = 0
     shape: Shape = field(default_factory=Shape)
     replaces_open: bool = False
+    file: str = ""
 
     @property
     def content(self) -> str:
@@ -70,9 +75,14 @@ class Read:
         return int((self.cursor or {}).get(REMOVED, 0))
 
 
-def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> Read:
+def find_open_file(checkpoint: Checkpoint) -> str | None:
+    """Return the name of the file whose read is open; empty if the source has one file, None without an open read."""
+    return str((checkpoint.cursor or {}).get(FILE, "")) if checkpoint.is_reading else None
+
+
+def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool, file: str = "") -> Read:
     """Return the open read if it has the same content, otherwise a new one. A full read replaces an open plain one."""
-    is_same = checkpoint.is_reading and checkpoint.read_fingerprint == fingerprint
+    is_same = find_open_file(checkpoint) == file and checkpoint.read_fingerprint == fingerprint
     if is_same and (checkpoint.is_full_read or not is_full):
         return Read(
             number=checkpoint.read_number,
@@ -86,6 +96,7 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
             seen=checkpoint.read_seen,
             met=checkpoint.read_met,
             shape=Shape.from_json(checkpoint.read_shape),
+            file=file,
         )
     return Read(
         number=checkpoint.read_number + 1,
@@ -97,6 +108,7 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool) -> R
         quarantined=0,
         batch_number=checkpoint.batch_number,
         replaces_open=checkpoint.is_reading,
+        file=file,
     )
 
 
@@ -132,6 +144,17 @@ class UnchangedEnd:
     is_stored: bool
 
 
+@dataclass(frozen=True, slots=True)
+class FilesEnd:
+    """All files that the source's pattern has found are through. `names` are theirs.
+
+    `judged_read`: the read that stands for them all, the first with a verdict; None if they are all fine.
+    """
+
+    names: Sequence[str]
+    judged_read: int | None
+
+
 def end_read(cursor: Any, claim: Claim, end: ReadEnd) -> None:
     """Close the read in the transaction that closes the run, and store what the next ones are compared with.
 
@@ -150,6 +173,15 @@ def end_read(cursor: Any, claim: Claim, end: ReadEnd) -> None:
         "is_baseline": end.is_accepted and end.is_whole,
     }
     cursor.execute(_END_READ, {"source": claim.source, "epoch": claim.epoch, **values})
+
+
+def end_files(cursor: Any, claim: Claim, end: FilesEnd) -> None:
+    """Note the verdict on a source of several files, in the transaction that closes the run."""
+    cursor.execute(
+        "UPDATE ingestion_checkpoints SET judged_read = %s, judged_fingerprint = '', validators = '{}'"
+        " WHERE source = %s AND epoch = %s",
+        [end.judged_read, claim.source, claim.epoch],
+    )
 
 
 def take_as_baseline(cursor: Any, source: str, number: int) -> None:

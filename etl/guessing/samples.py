@@ -38,6 +38,7 @@ class Kept:
     fingerprint: str = ""
     validators: Mapping[str, str] = field(default_factory=dict)
     size: int = 0
+    file: str = ""
     is_proven: bool = True
 
     def read_head(self) -> bytes:

@@ -6,6 +6,7 @@ Only the pipeline writes to these tables. All times that a decision depends on c
 from etl.models.alerts import Alert, AnnouncedStanding
 from etl.models.checkpoints import Checkpoint
 from etl.models.columns import JsonTextField
+from etl.models.files import SourceFile
 from etl.models.leases import TaskLease
 from etl.models.quarantine import QuarantinedRecord
 from etl.models.read_marks import ReadMark
@@ -42,6 +43,7 @@ __all__ = [
     "RunKey",
     "SchemaChange",
     "SchemaSnapshot",
+    "SourceFile",
     "TaskLease",
     "Total",
     "UnifiedRecord",

@@ -11,13 +11,19 @@ from etl.vocabulary import QuarantineStatus
 
 
 class QuarantinedRecord(models.Model):
-    """One refused record, at the first place it was found; identical records share the row.
+    """One refused record, at the first place it was found; identical records of one file share the row.
+
+    `original_sha256` is the hash of its bytes. Where a record's number is a part of its id, it is the hash of both, so
+    that identical records don't share the row.
 
     `status` is one of vocabulary.QuarantineStatus; etl/settlement.py changes it when a read has ended.
     """
 
     # place
     source = models.TextField()
+    file = models.TextField(
+        blank=True, default="", db_default="", help_text="The file's name, if the source's path is a pattern."
+    )
     run = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
     position = models.BigIntegerField()
     line = models.BigIntegerField()
@@ -54,7 +60,7 @@ class QuarantinedRecord(models.Model):
             models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),
         )
         constraints = (
-            models.UniqueConstraint(fields=("source", "original_sha256"), name="etl_quarantine_one_an_original"),
+            models.UniqueConstraint(fields=("source", "file", "original_sha256"), name="etl_quarantine_one_in_a_file"),
             known_words("status", QuarantineStatus, "etl_quarantine"),
         )
 

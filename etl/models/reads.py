@@ -24,6 +24,9 @@ class JudgedRead(models.Model):
     run = models.ForeignKey(Run, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+")
     content = models.TextField()
     fingerprint = models.TextField()
+    file = models.TextField(
+        blank=True, default="", db_default="", help_text="The file's name, if the source's path is a pattern."
+    )
     # what kind of read it was
     is_proven = models.BooleanField(help_text="The end of the content is proven.")
     is_whole = models.BooleanField(help_text="Proven, of one content, from its start.")
@@ -40,6 +43,9 @@ class JudgedRead(models.Model):
     quarantined = models.BigIntegerField(default=0)
     met = models.BigIntegerField(default=0, help_text="How many different stored records it found.")
     removed = models.BigIntegerField(default=0, help_text="How many records it lacked and removed.")
+    # the source's sequence when it began and when it ended: what it has written lies in between
+    first_sequence = models.BigIntegerField(null=True)
+    last_sequence = models.BigIntegerField(null=True)
     # lifecycle
     begun_at = models.DateTimeField()
     ended_at = models.DateTimeField(db_default=Now())

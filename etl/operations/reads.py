@@ -7,6 +7,7 @@ from etl.gates import ACCEPTABLE
 from etl.models import Checkpoint, JudgedRead, Run
 from etl.runs import orders
 from etl.sources.registry import find_source
+from etl.storage.files import is_last_read_of_file
 from etl.storage.reads import accept_read
 from etl.vocabulary import ReadOutcome, Trigger
 
@@ -14,8 +15,8 @@ from etl.vocabulary import ReadOutcome, Trigger
 def accept(read_id: int, *, by: str, user_id: int | None, trigger: Trigger) -> Run:
     """Accept the read in spite of its verdict: its figures become the baseline, and a run reads the source again.
 
-    Only a source's last judged read can be accepted, and only if the gates that it missed can be overruled. Repeating
-    the request returns the same run. Raises NotFound or NotPossible.
+    Only a source's last judged read can be accepted, or the last read of one of its files, and only if the gates that
+    it missed can be overruled. Repeating the request returns the same run. Raises NotFound or NotPossible.
     """
     read = find_read(read_id)
     if find_source(read.source) is None:
@@ -41,10 +42,17 @@ def find_obstacle(read: JudgedRead) -> str:
     if final:
         gates = " and ".join(final)
         return f"Read {read.number} of {read.source} can't be accepted ({gates}): correct the source or its contract."
+    if read.file:
+        return "" if is_last_read_of_file(read.source, read.file, read.number) else _report_older(read)
     checkpoint = Checkpoint.objects.filter(source=read.source).first()
     if checkpoint is None or checkpoint.judged_read != read.number:
-        return f"Read {read.number} of {read.source} is not its last judged read; older reads can't be accepted."
+        return _report_older(read)
     return ""
+
+
+def _report_older(read: JudgedRead) -> str:
+    whose = f"the last read of {read.file}" if read.file else "its last judged read"
+    return f"Read {read.number} of {read.source} is not {whose}; older reads can't be accepted."
 
 
 def _accept(read: JudgedRead, user_id: int | None) -> None:
@@ -54,6 +62,7 @@ def _accept(read: JudgedRead, user_id: int | None) -> None:
             if obstacle := find_obstacle(read):
                 raise NotPossible(obstacle)
             accept_read(cursor, read.pk, user_id)
-            take_as_baseline(cursor, read.source, read.number)
+            if not read.file:  # files are not compared with each other
+                take_as_baseline(cursor, read.source, read.number)
     except CheckpointLocked as error:
         raise NotPossible(f"Read {read.number} of {read.source} can't be accepted just now: {error}.") from error

@@ -73,6 +73,10 @@ class Content(Protocol):
     @property
     def size(self) -> int: ...
     @property
+    def file(self) -> str:
+        """The name of the file, if its source has several."""
+
+    @property
     def is_proven(self) -> bool:
         """Whether its end is proven."""
 
@@ -87,3 +91,11 @@ class Content(Protocol):
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
         """Yield chunks of at most `batch_size` items, starting after the cursor. A cursor's `offset` counts bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedFile:
+    """One of a source's several files. `stamp` shows whether it has changed; empty if that can't be seen yet."""
+
+    content: Content
+    stamp: str

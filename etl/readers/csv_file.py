@@ -46,6 +46,10 @@ class CsvContent:
     def size(self) -> int:
         return self.copy.size
 
+    @property
+    def file(self) -> str:
+        return self.copy.name
+
     def read_head(self) -> bytes:
         return self.copy.read_head(HEAD_BYTES)
 

@@ -1,7 +1,8 @@
 """A source whose content is a file: at a path or at an http(s) address, in the format that its dialect says."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, ClassVar, Protocol
 
@@ -9,12 +10,12 @@ from etl.conf import find_base
 from etl.contracts.forms import Form
 from etl.http.addresses import hide_secrets
 from etl.http.request import Request
-from etl.local_copy import LocalCopy
+from etl.local_copy import LocalCopy, MissingFile
 from etl.read_context import ReadContext
 from etl.readers.containers import unpack
-from etl.readers.content import Content, Opening
+from etl.readers.content import Content, OpenedFile, Opening
 from etl.readers.http_content import Whole, open_remote
-from etl.readers.places import DiskPlace, StoragePlace, find_place
+from etl.readers.places import DiskPlace, FoundFile, StoragePlace, find_place, is_pattern
 from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
@@ -88,6 +89,10 @@ class FileSource(Source):
 
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        if self.has_pattern:
+            with self.open_file(self._find_first()) as opened:
+                yield opened.content
+            return
         if not self._is_remote():
             with self.place.copy(self.place.path) as packed, unpack(packed, self.location) as copy:
                 yield self.dialect.open(copy, self)
@@ -95,6 +100,26 @@ class FileSource(Source):
         request = Request(self.path, self.headers, self.rate_limit, tuple(self.secrets))
         with open_remote(self, self.dialect, request, opening, context, whole=self.whole) as content:
             yield content
+
+    @property
+    def has_pattern(self) -> bool:
+        return is_pattern(self.path)
+
+    def list_files(self) -> Sequence[FoundFile]:
+        return self.place.list_files()
+
+    @contextmanager
+    def open_file(self, file: FoundFile) -> Iterator[OpenedFile]:
+        where = self.place.locate(file.path)
+        with self.place.copy(file.path) as packed, unpack(replace(packed, name=file.name), where) as copy:
+            yield OpenedFile(self.dialect.open(copy, self), packed.stamp)
+
+    def _find_first(self) -> FoundFile:
+        """Return the first file, for a look at the source that is not a run."""
+        files = self.place.list_files()
+        if not files:
+            raise MissingFile(f"{self.location}: no file has such a name.")
+        return files[0]
 
     def find_change(self) -> datetime | None:
         return None if self._is_remote() else self.place.find_change()

@@ -51,7 +51,19 @@ class Constant:
     value: str | Decimal | datetime
 
 
-Part = str | Lowered | Constant
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The origin of a record as a part of its id: the name of its file, or its number in that file. `key` says which.
+
+    A record's values include its origin under these keys; no path of a field looks like one.
+    """
+
+    key: str
+
+
+FILE_NAME, ROW_NUMBER = Origin("file_name()"), Origin("row_number()")
+
+Part = str | Lowered | Constant | Origin
 Mapped = Part | tuple[Part, ...]
 """What a unified field takes: the path of a field, or a form of it; for the id also several of them."""
 
@@ -66,11 +78,26 @@ def constant(value: str | int | Decimal | datetime) -> Constant:
     return Constant(Decimal(value) if isinstance(value, int) else value)
 
 
+def file_name() -> Origin:
+    """For the id of a source whose path is a pattern: the name of the record's file."""
+    return FILE_NAME
+
+
+def row_number() -> Origin:
+    """For the id of a source whose path is a pattern: the record's number in its file, from 1."""
+    return ROW_NUMBER
+
+
+def takes_origin(mapped: Mapped | None) -> bool:
+    """Whether a part of it is the record's file or its number."""
+    return any(isinstance(part, Origin) for part in (mapped if isinstance(mapped, tuple) else (mapped,)))
+
+
 def list_paths(mapped: Mapped) -> list[str]:
     """Return the paths of the fields that are taken."""
     if isinstance(mapped, tuple):
         return [path for part in mapped for path in list_paths(part)]
-    if isinstance(mapped, Constant):
+    if isinstance(mapped, Constant | Origin):
         return []
     return [mapped.path if isinstance(mapped, Lowered) else mapped]
 
@@ -79,6 +106,8 @@ def describe_mapped(mapped: Mapped) -> str:
     """Say for people what a unified field takes."""
     if isinstance(mapped, tuple):
         return " | ".join(map(describe_mapped, mapped))
+    if isinstance(mapped, Origin):
+        return mapped.key
     if isinstance(mapped, Lowered):
         return f"{mapped.path}, in lower case"
     return f"always {_write_constant(mapped)}" if isinstance(mapped, Constant) else mapped
@@ -107,6 +136,8 @@ def take(contract: type[Contract], mapped: Mapped, target: str, values: Mapping[
         return _take_parts(contract, mapped, target, values)
     if isinstance(mapped, Constant):
         return mapped.value
+    if isinstance(mapped, Origin):
+        return values[mapped.key]
     if isinstance(mapped, Lowered):
         text = _take_text(contract, mapped.path, values)
         return None if text is None else text.lower()
@@ -148,6 +179,8 @@ def take_column(mapped: Mapped, texts: Mapping[str, Column], count: int) -> Colu
         return _join_columns([take_column(part, texts, count) for part in mapped])
     if isinstance(mapped, Constant):
         return [_write_constant(mapped)] * count
+    if isinstance(mapped, Origin):
+        return texts[mapped.key]
     if isinstance(mapped, Lowered):
         return [text.lower() if text is not None else None for text in texts[mapped.path]]
     return texts[mapped]

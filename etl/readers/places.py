@@ -8,7 +8,7 @@ import os
 import posixpath
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -165,7 +165,13 @@ class StoragePlace:
         folder, pattern = split_pattern(self.path)
         with self._guard(self.path):
             names = sorted(set(_walk(self._find_storage(), folder, pattern.split("/"))))
-        return [FoundFile(name, path := posixpath.join(folder, name), self._describe(path)) for name in names]
+        return list(self._describe_all(folder, names))
+
+    def _describe_all(self, folder: str, names: list[str]) -> Iterator[FoundFile]:
+        for name in names:
+            path = posixpath.join(folder, name)
+            with suppress(MissingFile):  # deleted since the folder was listed
+                yield FoundFile(name, path, self._describe(path))
 
     def _find_storage(self) -> Storage:
         return storages[self.alias]

@@ -22,8 +22,19 @@ from etl.contracts.texts import NON_BLANK
 from etl.contracts.unified import check_result
 from etl.gates import Gates
 from etl.read_context import ReadContext
-from etl.readers.content import Content, Opening
-from etl.readers.mapping import TEXT_LIMITS, Mapped, holds_any_own, list_paths, report_long_text, take
+from etl.readers.content import Content, OpenedFile, Opening
+from etl.readers.mapping import (
+    FILE_NAME,
+    ROW_NUMBER,
+    TEXT_LIMITS,
+    Mapped,
+    holds_any_own,
+    list_paths,
+    report_long_text,
+    take,
+    takes_origin,
+)
+from etl.readers.places import FoundFile
 from etl.records import UNWANTED, Breach, Record, Refusal, StoredRefusal, UnifiedFields, Unwanted
 from etl.vocabulary import BreachCode, SourceKind
 
@@ -81,6 +92,19 @@ class Source:
         raise NotImplementedError
 
     @property
+    def has_pattern(self) -> bool:
+        """Whether its content is the files that a pattern finds."""
+        return False
+
+    def list_files(self) -> Sequence[FoundFile]:
+        """Return the files that its pattern finds, in the order of their names. Raises SourceError."""
+        raise NotImplementedError
+
+    def open_file(self, file: FoundFile) -> AbstractContextManager[OpenedFile]:
+        """Open one of these files. Raises SourceError."""
+        raise NotImplementedError
+
+    @property
     def location(self) -> str:
         """The source's address for display, without credentials and query."""
         raise NotImplementedError
@@ -121,7 +145,9 @@ class Source:
         is_unwanted = self.is_unwanted(MappingProxyType(parsed)) if self.has_skips else False
         if isinstance(is_unwanted, Breach):
             return is_unwanted
-        return UNWANTED if is_unwanted else self._unify(parsed)
+        if is_unwanted:
+            return UNWANTED
+        return self._unify({**parsed, **self._take_origin(values)} if self.takes_origin else parsed)
 
     def is_unwanted(self, values: Mapping[str, Any]) -> bool | Breach:
         """Return what `skips` says of a record that fulfils the contract, or the breach of a `skips` that fails."""
@@ -150,7 +176,7 @@ class Source:
             return None
         try:
             parsed = {path: self.contract.parse_field(path, values, self.local_form) for path in list_paths(mapped)}
-            text = take(self.contract, mapped, "external_id", parsed)
+            text = take(self.contract, mapped, "external_id", parsed | self._take_origin(values))
         except Exception as error:
             if ends_run(error):
                 raise
@@ -159,6 +185,23 @@ class Source:
             return None
         is_fit = len(text) <= TEXT_LIMITS["external_id"] and NON_BLANK.parse(text, JSON_FORM) == text
         return text if is_fit else None
+
+    @property
+    def takes_origin(self) -> bool:
+        """Whether the file and the number of a record are a part of its id."""
+        return takes_origin(self.unified.get("external_id"))
+
+    def add_origin(self, record: Record, file: str) -> Mapping[str, Any]:
+        """Return the record's values, and with them its origin if the id takes it. `file` is the file being read."""
+        if not self.takes_origin:
+            return record.values
+        origin = {FILE_NAME.key: record.file or file, ROW_NUMBER.key: str(record.position)}
+        return {**record.values, **origin}
+
+    def _take_origin(self, values: Mapping[str, Any]) -> dict[str, Any]:
+        if not self.takes_origin:
+            return {}
+        return {key: values[key] for key in (FILE_NAME.key, ROW_NUMBER.key)}
 
     def _find_long_text(self, unified: UnifiedFields) -> Breach | None:
         for target, limit in TEXT_LIMITS.items():

@@ -97,6 +97,7 @@ class WalkContent:
 
     validators: Mapping[str, str] = {}
     size = 0
+    file = ""
     is_proven = True  # an interrupted walk raises an error
 
     def __init__(self, walk: Walk, fingerprint: str) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,25 +12,30 @@ from django.db import transaction
 from etl.clock import read_clock
 from etl.drift import Change, Shape, describe_changes
 from etl.fence import claims
+from etl.fence.batches import pass_fence_of_replay, require_landed
 from etl.fence.claims import Claim
 from etl.fence.counts import count_opened
-from etl.fence.reads import ReadEnd, UnchangedEnd, end_read, note_unchanged
-from etl.gates import Verdict, choose_status
+from etl.fence.reads import FilesEnd, ReadEnd, UnchangedEnd, end_files, end_read, note_unchanged
+from etl.gates import GateFailure, Verdict, choose_status
 from etl.models import Run
 from etl.records import Counters, Stamp
 from etl.runs.alerts import note_closed_run
 from etl.runs.announcements import announce
 from etl.runs.events import add_event
 from etl.runs.heartbeat import add_batch
+from etl.storage.files import FileEnd, note_found, note_stamp, write_file
 from etl.storage.marks import drop_marks, pass_marks_on
 from etl.storage.reads import EndedRead, write_read
 from etl.storage.refusals import write_refusals
-from etl.storage.snapshots import write_snapshot
+from etl.storage.snapshots import find_changes, write_snapshot
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import EventKind, Reason, Status
 
 logger = logging.getLogger(__name__)
+
+SHOWN_FILES = 10
+"""How many of the files that have failed a run names."""
 
 
 # The event is in the same statement, and the turn in the same message, which saves round trips.
@@ -94,6 +100,21 @@ def judged(verdict: Verdict, quarantined: int, *, is_unchanged: bool = False) ->
     return replace(ended, verdict=verdict, is_unchanged=is_unchanged)
 
 
+def failed_files(failures: Sequence[tuple[str, Sequence[GateFailure]]], found: int) -> Ending:
+    """Some files of the source can't be read, or have a verdict: the `failures`. The others of those `found` landed."""
+    named = [
+        replace(each, message=each.message if name in each.message else f"{name}: {each.message}")
+        for name, verdict in failures
+        for each in verdict
+    ]
+    shown = " ".join(each.message for each in named[:SHOWN_FILES])
+    others = f" And {len(named) - SHOWN_FILES} more." if len(named) > SHOWN_FILES else ""
+    text = f"{len(failures):,} of {found:,} files failed; the others have landed. {shown}{others}"
+    gravest = named[0].gate
+    ended = _closed(Status.FAILED, gravest, text, f"Closed {Status.FAILED}/{gravest}: {text}")
+    return replace(ended, verdict=tuple(named[:SHOWN_FILES]))
+
+
 def choose_plain_ending(quarantined: int, *, is_unchanged: bool = False) -> Ending:
     """Return how a run ends that no gate has stopped, given the number of records that were refused."""
     if quarantined:
@@ -141,7 +162,7 @@ def unstartable(reason: Reason, error: str) -> Ending:
     return _closed(Status.FAILED, reason, error, f"Closed failed/{reason}: {error}")
 
 
-def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | UnchangedEnd | None = None) -> Run | None:
+def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | UnchangedEnd | FilesEnd | None = None) -> Run | None:
     """End the run by its own process and release its source, in one transaction. Only a run's first end counts.
 
     With `read_end` the read ends too, which needs a lease that has not ended, and the shape of an accepted read is
@@ -154,8 +175,52 @@ def end(claim: Claim, ending: Ending, *, read_end: ReadEnd | UnchangedEnd | None
             if not Run.objects.filter(pk=claim.run_id, status=Status.RUNNING).exists():
                 return None  # this process ended it earlier, or with a commit whose response was lost
             raise claims.describe_lost_lease(claim)
-        changes = _end_read(cursor, claim, read_end) if isinstance(read_end, ReadEnd) else []
+        changes = _end_what_was_read(cursor, claim, read_end)
         return write_ending(cursor, claim.source, ending, claim.run_id, epoch=claim.epoch, changes=changes)
+
+
+def _end_what_was_read(
+    cursor: Any, claim: Claim, read_end: ReadEnd | UnchangedEnd | FilesEnd | None
+) -> Sequence[Change]:
+    """Return what the run has changed in the source's shape."""
+    if isinstance(read_end, ReadEnd):
+        return _end_read(cursor, claim, read_end)
+    if isinstance(read_end, FilesEnd):
+        end_files(cursor, claim, read_end)
+        note_found(cursor, claim.source, read_end.names)
+        return find_changes(claim.run_id)
+    return []
+
+
+def end_file(claim: Claim, batch_number: int, end: FileEnd, read_end: ReadEnd | None = None) -> None:
+    """End a file's part of the run in one transaction, through the fence: its read, if it has one, and its row.
+
+    The run continues with the next file. Raises Overtaken or LeaseLost; nothing is written then.
+    """
+    with _fenced(claim, batch_number) as cursor:
+        if cursor is None:
+            return
+        if read_end is not None:
+            _end_read(cursor, claim, read_end)
+        write_file(cursor, claim.source, claim.run_id, end)
+
+
+def note_same_file(claim: Claim, batch_number: int, name: str, stamp: str) -> None:
+    """Note through the fence that a file has the content that is known, under this stamp."""
+    with _fenced(claim, batch_number) as cursor:
+        if cursor is not None:
+            note_stamp(cursor, claim.source, claim.run_id, name, stamp)
+
+
+@contextmanager
+def _fenced(claim: Claim, batch_number: int) -> Iterator[Any]:
+    """Open a transaction, pass the fence and yield its cursor; None if it has been committed already."""
+    with bounded_transaction(durable=True) as cursor:
+        if pass_fence_of_replay(cursor, claim, batch_number=batch_number) is None:
+            require_landed(cursor, claim, batch_number)
+            yield None
+        else:
+            yield cursor
 
 
 def end_unstartable(run: Run, reason: Reason, error: str) -> None:
@@ -231,6 +296,7 @@ def _describe_read(end: ReadEnd) -> EndedRead:
         number=read.number,
         content=read.content,
         fingerprint=read.fingerprint,
+        file=read.file,
         is_proven=end.is_proven,
         is_whole=end.is_whole,
         is_complete=end.is_complete,
@@ -240,12 +306,14 @@ def _describe_read(end: ReadEnd) -> EndedRead:
         quarantined=read.quarantined + kept,
         met=read.met,
         removed=read.removed,
+        first_sequence=read.first_sequence,
     )
 
 
 def _write_refusals(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
     """Keep the first refused records of a read that failed before its first batch."""
-    stamp = Stamp(claim.source, read_end.kind, claim.run_id, read_end.read.number, 0, read_clock())
+    read = read_end.read
+    stamp = Stamp(claim.source, read_end.kind, claim.run_id, read.number, 0, read_clock(), read.file)
     count_opened(cursor, claim.source, write_refusals(cursor, read_end.refusals, stamp))
     add_batch(cursor, claim, Counters(quarantined=len(read_end.refusals)), 0, {})
 

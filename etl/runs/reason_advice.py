@@ -16,6 +16,10 @@ class Advice:
 
 ADVICE: Mapping[Reason, Advice] = {
     Reason.UNCHANGED: Advice("The source's content is the same as in the last read.", "There is nothing to do."),
+    Reason.NO_FILES: Advice(
+        "The folder is there, and no file in it matches the source's path.",
+        "Nothing, if no file is due yet. Otherwise compare the names of the files with the pattern in `path`.",
+    ),
     Reason.RECORDS_REFUSED: Advice(
         "Some records violate the source's contract; they wait in quarantine.",
         "Look at them there. Have the source corrected, or correct the contract and replay them.",

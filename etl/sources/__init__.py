@@ -22,7 +22,7 @@ from etl.readers.csv_dialect import Csv, CsvSource
 from etl.readers.excel_dialect import Excel, ExcelSource
 from etl.readers.json_api import JsonApiSource
 from etl.readers.json_dialect import JsonLinesSource
-from etl.readers.mapping import constant, lower
+from etl.readers.mapping import constant, file_name, lower, row_number
 from etl.readers.source import Source, secret, setting
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
@@ -71,7 +71,9 @@ __all__ = [
     "ZonedTime",
     "constant",
     "field",
+    "file_name",
     "lower",
+    "row_number",
     "secret",
     "setting",
     "timedelta",

@@ -3,8 +3,10 @@
 `unified_records` is ledger and values in one. Other ledgers need the columns that the statements here name.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from operator import add
 from typing import Any
 
@@ -40,6 +42,22 @@ UNIFIED = "unified_records"
 Rows = dict[str, tuple[Any, ...]]
 
 
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Spans of a source's sequence, each from after its first number to its last one. They ascend and don't overlap."""
+
+    firsts: Sequence[int] = ()
+    lasts: Sequence[int] = ()
+
+    def cover(self, sequence: int) -> bool:
+        """Whether the number is in one of the spans."""
+        place = bisect_left(self.lasts, sequence)
+        return place < len(self.lasts) and self.firsts[place] < sequence
+
+
+NO_SPANS = Spans()
+
+
 class Lookup:
     """Finds the stored versions for the batches of one read, which may be resumed.
 
@@ -49,10 +67,21 @@ class Lookup:
     """
 
     def __init__(
-        self, source: Source, *, read_number: int, read_sequence: int, is_first: bool, ledger: str = UNIFIED
+        self,
+        source: Source,
+        *,
+        read_number: int,
+        read_sequence: int,
+        is_first: bool,
+        ledger: str = UNIFIED,
+        later_files: Spans = NO_SPANS,
     ) -> None:
-        """`is_first`: the source has no records, removed ones included, and this read has landed no batch yet."""
+        """`is_first`: the source has no records, removed ones included, and this read has landed no batch yet.
+
+        `later_files`: the spans of the source's sequence in which files after the one that is read were landed.
+        """
         self.source, self.read_number, self.read_sequence = source, read_number, read_sequence
+        self.later_files = later_files
         self.is_first, self.ledger = is_first, ledger
         self.last_id: int | None = None
         self.is_in_order = False
@@ -66,7 +95,9 @@ class Lookup:
             unchanged = self._find_unchanged(cursor, judged)
             rows = find_by_key(cursor, self.ledger, self.source.name, keys.difference(unchanged))
             rows = hash_by_todays_rule(cursor, self.source, rows, judged)
-            known = describe_versions(cursor, self.source, rows, self.read_number, self.read_sequence)
+            known = describe_versions(
+                cursor, self.source, rows, self.read_number, self.read_sequence, later_files=self.later_files
+            )
         self._note_order([*unchanged.values(), *(row[1] for row in rows.values())])
         return Stored(known, unchanged)
 
@@ -159,7 +190,14 @@ def find_by_key(cursor: Any, ledger: str, source: str, external_ids: Collection[
 
 
 def describe_versions(
-    cursor: Any, source: Source, rows: Rows, read_number: int, read_sequence: int, *, is_replay: bool = False
+    cursor: Any,
+    source: Source,
+    rows: Rows,
+    read_number: int,
+    read_sequence: int,
+    *,
+    is_replay: bool = False,
+    later_files: Spans = NO_SPANS,
 ) -> dict[str, Version]:
     """Return the rows as versions, by external id."""
     time_digest = source.time_digest()
@@ -177,8 +215,11 @@ def describe_versions(
             event_timestamp=event_timestamp if values_hash.endswith(time_digest) else None,
             is_met=not is_removed and (raw_id in written or is_marked(marks, row_id)),
             is_removed=is_removed,
+            is_of_later_file=later_files.cover(sequence),
         )
-        for external_id, row_id, content_hash, values_hash, event_timestamp, _, raw_id, is_removed in rows.values()
+        for external_id, row_id, content_hash, values_hash, event_timestamp, sequence, raw_id, is_removed in (
+            rows.values()
+        )
     }
 
 

@@ -15,11 +15,11 @@ from etl.vocabulary import ReadOutcome
 
 # A read that landed no batch began with its run.
 _WRITE = """
-    INSERT INTO etl_reads (source, number, run_id, content, fingerprint, is_proven, is_whole, is_complete, outcome,
-        verdict, seen, quarantined, met, removed, begun_at, ended_at)
-    SELECT %(source)s, %(number)s, run.id, %(content)s, %(fingerprint)s, %(is_proven)s, %(is_whole)s, %(is_complete)s,
-        %(outcome)s, %(verdict)s, %(seen)s, %(quarantined)s, %(met)s, %(removed)s,
-        coalesce(read_begun_at, run.started_at), clock_timestamp()
+    INSERT INTO etl_reads (source, number, run_id, content, fingerprint, file, is_proven, is_whole, is_complete,
+        outcome, verdict, seen, quarantined, met, removed, first_sequence, last_sequence, begun_at, ended_at)
+    SELECT %(source)s, %(number)s, run.id, %(content)s, %(fingerprint)s, %(file)s, %(is_proven)s, %(is_whole)s,
+        %(is_complete)s, %(outcome)s, %(verdict)s, %(seen)s, %(quarantined)s, %(met)s, %(removed)s,
+        %(first_sequence)s, kept.sequence, coalesce(read_begun_at, run.started_at), clock_timestamp()
     FROM etl_runs AS run, ingestion_checkpoints AS kept
     WHERE run.id = %(run_id)s AND kept.source = %(source)s
 """
@@ -40,6 +40,7 @@ class EndedRead:
     number: int
     content: str
     fingerprint: str
+    file: str
     is_proven: bool
     is_whole: bool
     is_complete: bool
@@ -49,6 +50,7 @@ class EndedRead:
     quarantined: int
     met: int
     removed: int
+    first_sequence: int
 
 
 def write_read(cursor: Any, source: str, run_id: int, ended: EndedRead) -> None:

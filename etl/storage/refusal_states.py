@@ -24,14 +24,14 @@ REPLAYED = QuarantineStatus.REPLAYED
 Changes = Mapping[tuple[QuarantineStatus, QuarantineStatus], Sequence[int]]
 """Rows by the status that they have and the one that they get."""
 
-_Row = tuple[int, str | None, str]
+_Row = tuple[int, str | None, str, str]
 
 _LIST_OPEN = """
-    SELECT id, external_id, status FROM etl_quarantine
+    SELECT id, external_id, status, file FROM etl_quarantine
     WHERE source = %s AND status = 'open' AND id > %s ORDER BY id LIMIT %s
 """
 _LIST_CLOSED = """
-    SELECT id, external_id, status FROM etl_quarantine
+    SELECT id, external_id, status, file FROM etl_quarantine
     WHERE id = ANY(%s) AND status IN ('landed', 'gone', 'replayed')
 """
 _CHANGE = """
@@ -43,12 +43,16 @@ _CHANGE = """
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A read that has met all its records. `is_whole`: what it has not met is no longer in the source."""
+    """A read that has met all its records. `is_whole`: what it has not met is no longer in the source.
+
+    If the source has several files, that concerns only records of the read's `file`.
+    """
 
     source: str
     number: int
     first_sequence: int
     is_whole: bool
+    file: str = ""
 
 
 def change_open(cursor: Any, read: Finished, after: int, most: int) -> tuple[Changes, int | None]:
@@ -72,24 +76,24 @@ def change_met(cursor: Any, read: Finished, after: int) -> tuple[Changes, int | 
 
 
 def _choose(cursor: Any, read: Finished, rows: Sequence[_Row]) -> Changes:
-    ids = [row_id for row_id, _, _ in rows]
+    ids = [row[0] for row in rows]
     met = find_met(cursor, read.source, read.number, ids)
     late = find_met(cursor, read.source, read.number, ids, MarkKind.LATE)
     accepted = find_accepted(
         cursor,
         read.source,
-        {external_id for _, external_id, _ in rows if external_id is not None},
+        {row[1] for row in rows if row[1] is not None},
         read_number=read.number,
         read_sequence=read.first_sequence,
     )
     changes: dict[tuple[QuarantineStatus, QuarantineStatus], list[int]] = defaultdict(list)
-    for row_id, external_id, text in rows:
+    for row_id, external_id, text, file in rows:
         status = QuarantineStatus(text)
         chosen = _choose_status(
             status,
             is_met=row_id in met,
             is_accepted_later=external_id in accepted and row_id not in late,
-            is_whole=read.is_whole,
+            is_whole=read.is_whole and file == read.file,
         )
         if chosen is not status:
             changes[status, chosen].append(row_id)

@@ -25,12 +25,22 @@ from etl.vocabulary import BreachCode, MarkKind, QuarantineStatus, ReadOutcome
 
 _COLUMNS = (
     *("id", "source", "run_id", "read_number", "status", "created_at", "updated_at", "position", "line"),
-    *("external_id", "column_name", "code", "message", "payload", "original", "original_length", "original_sha256"),
+    *(
+        "file",
+        "external_id",
+        "column_name",
+        "code",
+        "message",
+        "payload",
+        "original",
+        "original_length",
+        "original_sha256",
+    ),
 )
 # LIMIT makes PostgreSQL look up each original in the index, with or without statistics (docs/decisions/0025).
 _FIND_BY_ORIGINAL = """
     SELECT wanted.sha256, known.id FROM unnest(%s::bytea[]) AS wanted (sha256) CROSS JOIN LATERAL (
-        SELECT id FROM etl_quarantine WHERE source = %s AND original_sha256 = wanted.sha256 LIMIT 1
+        SELECT id FROM etl_quarantine WHERE source = %s AND file = %s AND original_sha256 = wanted.sha256 LIMIT 1
     ) AS known
 """
 # A record that was already stored keeps the raw record that it became when it landed earlier, if it did.
@@ -82,12 +92,12 @@ def write_refusals(
         first.setdefault(refusal.original.sha256, refusal)
     if not first:
         return 0
-    cursor.execute(_FIND_BY_ORIGINAL, [sorted(first), source])
+    cursor.execute(_FIND_BY_ORIGINAL, [sorted(first), source, stamp.file])
     ids = {bytes(sha256): row_id for sha256, row_id in cursor.fetchall()}
     added = [refusal for sha256, refusal in first.items() if sha256 not in ids]  # a replay takes them in this order
     new_ids = _draw_ids(cursor, len(added))
     common = (source, stamp.run_id, read_number, QuarantineStatus.OPEN, now, now)
-    rows = ((row_id, *common, *_describe(refusal)) for row_id, refusal in zip(new_ids, added, strict=True))
+    rows = ((row_id, *common, *_describe(refusal, stamp.file)) for row_id, refusal in zip(new_ids, added, strict=True))
     if added:
         copy_rows(cursor, "etl_quarantine", _COLUMNS, rows)
     ids |= {refusal.original.sha256: row_id for row_id, refusal in zip(new_ids, added, strict=True)}
@@ -109,10 +119,10 @@ def _draw_ids(cursor: Any, count: int) -> list[int]:
     return [row[0] for row in cursor.fetchall()]
 
 
-def _describe(refusal: Refusal) -> tuple[Any, ...]:
+def _describe(refusal: Refusal, file: str) -> tuple[Any, ...]:
     breach, original = refusal.breach, refusal.original
     return (
-        *(refusal.position, refusal.line, refusal.external_id),
+        *(refusal.position, refusal.line, file, refusal.external_id),
         *(make_storable(breach.column), breach.code, make_storable(breach.message)),
         *(refusal.payload, original.head, original.length, original.sha256),
     )
@@ -209,6 +219,7 @@ def _describe_stored(row: QuarantinedRecord) -> StoredRefusal:
         breach=Breach(BreachCode(row.code), row.message, row.column_name),
         payload=row.payload,
         original=original if len(original) == row.original_length else None,
+        file=row.file,
     )
 
 

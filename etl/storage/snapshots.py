@@ -4,6 +4,7 @@ from etl.clock import NOW
 from etl.drift import Change, Shape, Snapshot, compare
 from etl.models import SchemaChange, SchemaSnapshot
 from etl.storage.transactions import bounded_transaction
+from etl.vocabulary import ChangeKind
 
 
 def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
@@ -35,6 +36,12 @@ def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
             for change in changes
         )
     return changes
+
+
+def find_changes(run_id: int) -> list[Change]:
+    """Return the changes that the reads of this run have brought."""
+    changes = SchemaChange.objects.filter(run_id=run_id).order_by("pk")
+    return [Change(row.path, ChangeKind(row.kind), row.before, row.after) for row in changes]
 
 
 def find_fields(source: str) -> frozenset[str]:

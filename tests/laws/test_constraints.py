@@ -21,6 +21,7 @@ from etl.models import (
     Run,
     SchemaChange,
     SchemaSnapshot,
+    SourceFile,
     Total,
     UnifiedRecord,
 )
@@ -58,9 +59,11 @@ BREACHES: Mapping[str, Callable[[], object]] = {
     "etl_reads_outcome_known": lambda: JudgedRead.objects.update(outcome="lost"),
     "etl_reads_whole_is_proven": lambda: JudgedRead.objects.update(is_proven=False),
     "etl_reads_complete_is_whole": lambda: JudgedRead.objects.update(is_whole=False, is_complete=True),
+    "etl_files_one_a_name": lambda: double(SourceFile.objects.all()[0]),
+    "etl_files_outcome_known": lambda: SourceFile.objects.update(outcome="lost"),
     "etl_read_marks_one_a_block": lambda: double(ReadMark.objects.all()[0]),
     "etl_read_marks_kind_known": lambda: ReadMark.objects.update(kind="nothing"),
-    "etl_quarantine_one_an_original": lambda: double(QuarantinedRecord.objects.all()[0]),
+    "etl_quarantine_one_in_a_file": lambda: double(QuarantinedRecord.objects.all()[0]),
     "etl_quarantine_status_known": lambda: QuarantinedRecord.objects.update(status="lost"),
     "unified_records_source_external_id": lambda: double(UnifiedRecord.objects.all()[0]),
     "etl_alerts_kind_known": lambda: Alert.objects.update(kind="nothing"),
@@ -87,6 +90,7 @@ def fill_tables() -> None:
     ingest_here(Listed([make_item(number, colour="red") for number in range(5)]))
     ingest_here(Listed([make_item(number, colour="red") for number in range(5)]), full=True)
     start("another")
+    SourceFile.objects.create(source="another", name="a.csv", outcome="accepted", run_id=1)
     orders.queue("third", key="k", trigger=Trigger.API, by="a test")
 
 

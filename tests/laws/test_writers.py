@@ -40,6 +40,7 @@ WRITERS: Writers = {
         "UPDATE": {"etl/storage/batch.py", "etl/storage/vanished.py"},
     },
     "etl_read_marks": {operation: {"etl/storage/marks.py"} for operation in ("INSERT", "UPDATE", "DELETE")},
+    "etl_files": {operation: {"etl/storage/files.py"} for operation in ("INSERT", "UPDATE", "DELETE")},
     "etl_reads": {"INSERT": {"etl/storage/reads.py"}, "UPDATE": {"etl/storage/reads.py"}},
     "etl_quarantine": {
         "INSERT": {"etl/storage/refusals.py"},

@@ -42,6 +42,8 @@ class Command(PipelineCommand):
             self._show(found)
 
     def _show(self, found: Preview) -> None:
+        if found.file:
+            self.stdout.write(f"The first of the files that the path finds: {clean(found.file)}\n\n")
         accepted = [item for item in found.shown if isinstance(item, Accepted)]
         rows = [(item.record.position, item.record.line, *_list_fields(item)) for item in accepted]
         print_table(("record", "line", *FIELDS), rows)
@@ -93,6 +95,7 @@ def describe(source: Source, found: Preview) -> dict[str, Any]:
     return {
         "source": source.name,
         "location": source.location,
+        "file": found.file,
         "records": [
             {"record": item.record.position, "line": item.record.line, **dict(zip(FIELDS, _write(item), strict=True))}
             for item in found.shown

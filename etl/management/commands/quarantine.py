@@ -23,7 +23,7 @@ from etl.storage.refusal_selection import Selection
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode, QuarantineStatus
 
-COLUMNS = ("id", "source", "record", "line", "column", "code", "message", "status")
+COLUMNS = ("id", "source", "file", "record", "line", "column", "code", "message", "status")
 
 
 class Command(PipelineCommand):
@@ -62,7 +62,7 @@ class Command(PipelineCommand):
         records = QuarantinedRecord.objects.defer("original", "payload").order_by("-id")
         records = records.filter(**{column: value for column, value in wanted.items() if value})
         rows = [
-            (r.pk, r.source, r.position, r.line, r.column_name, r.code, r.message, r.status)
+            (r.pk, r.source, r.file, r.position, r.line, r.column_name, r.code, r.message, r.status)
             for r in records[: max(limit, 0)]
         ]
         print_table(COLUMNS, rows, numbers=("id", "record", "line"))
@@ -96,11 +96,12 @@ class Command(PipelineCommand):
         if record is None:
             raise CommandError(f"There is no quarantined record {id}.")
         original = bytes(record.original)
+        file = f"file {record.file}, " if record.file else ""
         lines = {
             "source": record.source,
             "status": record.status,
             "id": record.external_id or "-",
-            "place": f"record {record.position}, line {record.line}, column {record.column_name or '-'}",
+            "place": f"{file}record {record.position}, line {record.line}, column {record.column_name or '-'}",
             "code": record.code,
             "message": record.message,
             "run": record.run_id,

@@ -12,7 +12,7 @@ from etl.operations.reads import accept
 from etl.runs.events import describe_process
 from etl.vocabulary import Trigger
 
-COLUMNS = ("id", "source", "read", "ended", "outcome", "seen", "refused", "removed", "verdict")
+COLUMNS = ("id", "source", "file", "read", "ended", "outcome", "seen", "refused", "removed", "verdict")
 
 
 class Command(BaseCommand):
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             if accept is not None:
                 return self._accept(accept)
             reads = JudgedRead.objects.filter(source=source) if source is not None else JudgedRead.objects.all()
-            return print_table(COLUMNS, map(_describe, reads[: max(limit, 0)]), numbers=("id", "read", *COLUMNS[5:8]))
+            return print_table(COLUMNS, map(_describe, reads[: max(limit, 0)]), numbers=("id", "read", *COLUMNS[6:9]))
 
     def _accept(self, read_id: int) -> None:
         by = f"a command on {describe_process()}"
@@ -47,4 +47,4 @@ def _describe(read: JudgedRead) -> tuple[object, ...]:
     verdict = "; ".join(failure["message"] for failure in read.verdict)
     ended = f"{read.ended_at:%Y-%m-%d %H:%M:%S}"
     counts = (f"{read.seen:,}", f"{read.quarantined:,}", f"{read.removed:,}")
-    return (read.pk, read.source, read.number, ended, read.outcome, *counts, verdict)
+    return (read.pk, read.source, read.file, read.number, ended, read.outcome, *counts, verdict)

@@ -1,6 +1,17 @@
 """The seeded mistakes: each one breaks a law and names the tests that catch it."""
 
-from tests.laws.mistakes import closing, contracts, delivery, orders, ownership, reading, records, removals, tables
+from tests.laws.mistakes import (
+    closing,
+    contracts,
+    delivery,
+    files,
+    orders,
+    ownership,
+    reading,
+    records,
+    removals,
+    tables,
+)
 
 MISTAKES = tuple(
     sorted(
@@ -14,6 +25,7 @@ MISTAKES = tuple(
             *tables.MISTAKES,
             *closing.MISTAKES,
             *contracts.MISTAKES,
+            *files.MISTAKES,
         ),
         key=lambda mistake: mistake.law,
     )

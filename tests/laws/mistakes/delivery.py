@@ -70,7 +70,7 @@ MISTAKES = (
         "etl/runs/ending.py",
         (
             after(
-                "        changes = _end_read(cursor, claim, read_end) if isinstance(read_end, ReadEnd) else []\n",
+                "        changes = _end_what_was_read(cursor, claim, read_end)\n",
                 f"        {COMMIT_NOW}\n",
             ),
         ),

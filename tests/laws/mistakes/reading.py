@@ -87,7 +87,7 @@ MISTAKES = (
         8,
         "other content resumed at the old place",
         "etl/fence/reads.py",
-        (("checkpoint.is_reading and checkpoint.read_fingerprint == fingerprint\n", "checkpoint.is_reading\n"),),
+        ((" == file and checkpoint.read_fingerprint == fingerprint\n", " == file\n"),),
         caught_by=(f"{READS}test_a_cut_read_of_other_content_starts_at_its_beginning",),
     ),
     Mistake(

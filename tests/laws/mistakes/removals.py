@@ -11,8 +11,8 @@ MISTAKES = (
         "etl/pipeline.py",
         (
             (
-                "    if not verdict and content.is_proven and source.complete:\n",
-                "    if not verdict and source.complete:\n",
+                "    if not verdict and content.is_proven and source.complete and",
+                "    if not verdict and source.complete and",
             ),
         ),
         caught_by=(f"{REMOVALS}test_a_read_whose_end_is_not_proven_removes_nothing",),
