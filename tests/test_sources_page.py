@@ -51,3 +51,11 @@ def test_each_example_does_what_the_page_says(section: str) -> None:
         runner.run(example, out=report.append, clear_globs=False)
         names |= example.globs
         assert not runner.failures, "".join(report)
+
+
+def test_the_table_of_contents_has_each_section_in_order() -> None:
+    headings = [line.removeprefix("## ") for line in PAGE.splitlines() if line.startswith("## ")]
+    table = list_sections()[0].partition("| section |")[2]
+    linked = re.findall(r"^\| \[([^]]+)\]\(#([a-z-]+)\)", table, re.MULTILINE)
+    assert [name for name, _ in linked] == headings
+    assert all(anchor == name.lower().replace(" ", "-") for name, anchor in linked)
