@@ -169,6 +169,7 @@ class Settings:
     ETL_BATCH_DEADLINE_SECONDS = seconds(600, "A run that lands no batch for this long loses its source.", least=0.5)
     ETL_RESEND_SECONDS = seconds(60, "A queued run whose message was lost is sent another after this time.", least=0.1)
 
+    ETL_MAX_RECORD_BYTES = whole(1 << 20, "A JSON record of more bytes is refused.", least=1000)
     ETL_READING_PROCESS_BYTES = whole_or_never(
         4 << 20, "Content of which at least this many bytes are left is read by another process, on a second core."
     )

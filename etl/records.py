@@ -1,6 +1,7 @@
 """The values that pass through the pipeline: records as sent, accepted and refused records, counters, chunks."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -14,6 +15,22 @@ ORIGINAL_BYTES = 64 << 10
 
 Cursor = Mapping[str, Any]
 """A source's position in its content: JSON that only the source's reader understands."""
+
+
+def wrap_payload(text: str) -> str:
+    """Return a JSON string of a record that PostgreSQL does not take as JSON, because it has a word such as NaN."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def unwrap_payload(payload: str) -> str:
+    """Return the record as it was sent: what `wrap_payload` took, or the payload itself."""
+    if not payload.startswith('"'):
+        return payload
+    try:
+        text = str(json.loads(payload))
+    except ValueError:  # it is truncated
+        return payload
+    return text if text.startswith("{") and ("NaN" in text or "Infinity" in text) else payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from etl import landing
 from etl.conf import conf
 from etl.fence.reads import Read
 from etl.readers.source import Source
+from etl.records import unwrap_payload
 from etl.runs.starting import Started
 from etl.storage.row_sets import RowSet
 from etl.storage.vanished import START, Excused, Place, Search
@@ -62,7 +63,7 @@ def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
 
 
 def _identify(source: Source, payload: str) -> str | None:
-    values = json.loads(payload)
+    values = json.loads(unwrap_payload(payload))
     return source.find_external_id(values) if isinstance(values, dict) else None
 
 

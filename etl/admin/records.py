@@ -16,6 +16,7 @@ from etl.admin.base import ReadOnlyAdmin, describe_time, link_row
 from etl.admin.formatting import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
 from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter
 from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
+from etl.records import unwrap_payload
 from etl.reports.known_sources import list_known
 
 SHOWN_VERSIONS = 20
@@ -216,7 +217,8 @@ def _list_versions(source: str, external_id: str) -> list[AnyRawRecord]:
 def _read_payloads(ids: list[int]) -> dict[int, str]:
     """Return the payload of each raw id, one character longer than is shown if it is truncated."""
     text = Left(Cast("payload", TextField()), MOST_CHARACTERS + 1)
-    return dict(AnyRawRecord.objects.filter(pk__in=ids).annotate(text=text).values_list("pk", "text"))
+    found = AnyRawRecord.objects.filter(pk__in=ids).annotate(text=text).values_list("pk", "text")
+    return {pk: unwrap_payload(text) for pk, text in found}
 
 
 def _show_fields(payload: str) -> list[tuple[SafeString, SafeString]]:

@@ -233,7 +233,7 @@ def _find_kind(hint: Any) -> tuple[FieldType | type[Contract], Any] | None:
         return _find_collection(get_origin(hint), get_args(hint))
     for extra in getattr(hint, "__metadata__", ()):
         if isinstance(extra, FieldType):
-            return extra, get_args(hint)[0]
+            return extra, next(iter(get_args(hint)), object)
     return None
 
 

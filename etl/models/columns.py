@@ -7,6 +7,8 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from etl.records import unwrap_payload
+
 
 def choices_of(words: type[StrEnum]) -> list[tuple[str, str]]:
     return [(word.value, word.value.replace("_", " ")) for word in words]
@@ -18,10 +20,16 @@ def known_words(column: str, words: Iterable[StrEnum], table: str) -> models.Che
 
 
 class JsonTextField(models.TextField):  # type: ignore[type-arg]
-    """PostgreSQL `json`, which keeps the text as received. Returns that text, which psycopg2 would parse."""
+    """PostgreSQL `json`, which keeps the text as received. Returns that text, which psycopg2 would parse.
+
+    A record with words such as NaN, which PostgreSQL refuses, is stored as a JSON string of its text.
+    """
 
     def db_type(self, connection: Any) -> str:
         return "json"
 
     def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
         return f"{sql}::text", params
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
+        return unwrap_payload(value) if value is not None else None

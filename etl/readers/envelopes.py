@@ -13,6 +13,8 @@ from typing import Any
 MOST_BYTES = 8 << 20
 """At most this much of an object is scanned."""
 MOST_LEVELS = 6
+MOST_NAMES = 10_000
+"""More names than this are not kept; the names of arrays are."""
 
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\],:]|[^\s{}\[\],:"]++', re.DOTALL)
 _BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[{}\[\]]', re.DOTALL)
@@ -58,7 +60,7 @@ class Envelope:
 def read_envelope(text: bytes) -> Envelope:
     """Read the JSON object with which the text begins."""
     is_pretty = b"\n" in text.strip()
-    scan = _Scan(text)
+    scan = Scan(text)
     values: dict[str, Any] = {}
     try:
         is_object = scan.take() == b"{"
@@ -69,9 +71,11 @@ def read_envelope(text: bytes) -> Envelope:
         return Envelope(values, is_whole=False, is_pretty=is_pretty)
 
 
-class _Scan:
-    def __init__(self, text: bytes) -> None:
-        self.text, self.at = text, 0
+class Scan:
+    """Takes the tokens of a text, and the values of objects in it."""
+
+    def __init__(self, text: bytes = b"") -> None:
+        self.text, self.at, self.taken = text, 0, 0
 
     def take(self) -> bytes:
         """Take the next token. Raises ValueError at the end of the text."""
@@ -83,13 +87,22 @@ class _Scan:
 
     def fill(self, values: dict[str, Any], level: int) -> None:
         """Take the rest of an object. Raises ValueError where it breaks off."""
+        for _ in self.take_names(values, level):
+            pass
+
+    def take_names(self, values: dict[str, Any], level: int) -> Iterator[str]:
+        """Yield each name in the rest of an object, then take its value. Raises ValueError where it breaks off."""
         while (token := self.take()) != b"}":
             if token == b",":
                 continue
             name = json.loads(token)
             if not isinstance(name, str) or self.take() != b":":
                 raise ValueError
-            values[name] = self._take_value(level)
+            yield name
+            value = self._take_value(level)
+            self.taken += 1
+            if self.taken <= MOST_NAMES or value is Left.ARRAY:
+                values[name] = value
 
     def _take_value(self, level: int) -> Any:
         token = self.take()
@@ -98,10 +111,10 @@ class _Scan:
             self.fill(inner, level + 1)
             return inner
         if token in (b"{", b"["):
-            return self._skip(token)
+            return self.skip(token)
         return json.loads(token)
 
-    def _skip(self, opening: bytes) -> Left:
+    def skip(self, opening: bytes) -> Left:
         """Skip the rest of an array, or of an object that is too deep."""
         begin, depth = self.at, 1
         while depth:

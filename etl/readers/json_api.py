@@ -14,6 +14,7 @@ from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.readers.http_content import Response, Whole, open_remote, open_response
 from etl.readers.json_dialect import Json
+from etl.readers.json_path import Records
 from etl.readers.source import Source
 from etl.readers.walk import Walk, WalkContent, name_walk
 from etl.records import Record, Refusal, StoredRefusal
@@ -23,6 +24,7 @@ from etl.vocabulary import SourceKind
 class JsonApiSource(Source):
     """`GET {base_url}{endpoint}`, which returns a JSON array. Raw records are kept in `raw_api_data`.
 
+    If the array is within an object, `records` is the path to it; LINES declares one record per line.
     `params` are added to the query. A `body` is sent as JSON, by POST. `auth` is Bearer, Basic, Key or
     ClientCredentials, or a method that returns headers. Credentials and `headers` are sent only to the address's own
     host. Declare a key in the address by `secret`. `rate_limit`, such as `10/minute`, is shared by all workers. With
@@ -31,6 +33,7 @@ class JsonApiSource(Source):
 
     kind = SourceKind.API
     dialect: ClassVar[Json] = Json(must_be_array=True)
+    records: ClassVar[Records] = None
     base_url: str
     endpoint: str = ""
     rate_limit: str = ""
@@ -39,6 +42,15 @@ class JsonApiSource(Source):
     body: ClassVar[Mapping[str, Any] | None] = None
     auth: Any = None
     pages: ClassVar[Pages | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "records" in vars(cls):
+            cls.dialect = replace(cls.dialect, records=cls.records)
+
+    @classmethod
+    def describe_reading(cls) -> Mapping[str, Any]:
+        return cls.dialect.describe()
 
     @property
     def url(self) -> str:

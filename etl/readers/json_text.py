@@ -10,19 +10,26 @@ from etl.http.excerpts import make_excerpt
 from etl.http.next_pages import report_more_pages
 from etl.local_copy import LocalCopy
 from etl.readers import envelopes
-from etl.readers.content import BYTE_ORDER_MARK, MAX_RECORD_BYTES
+from etl.readers.content import BYTE_ORDER_MARK
 from etl.readers.envelopes import Envelope, read_envelope
+from etl.readers.json_path import LINES, Around, Layout, Path, PathNotFound, is_closed_object, show_path
 from etl.readers.lookalikes import HEAD_BYTES, describe_not_json
 from etl.readers.source import Source
 from etl.vocabulary import Reason
 
 WHITE_SPACE = b" \t\r\n"
+_TAIL_BYTES = 1 << 20
+
+
+def skip_mark(file: BinaryIO) -> int:
+    """Return the place after the byte order mark, if there is one."""
+    file.seek(0)
+    return len(BYTE_ORDER_MARK) if file.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK else 0
 
 
 def find_start(file: BinaryIO) -> int:
     """Return the place of the first byte that is neither mark nor white space, or of the file's end."""
-    file.seek(0)
-    offset = len(BYTE_ORDER_MARK) if file.read(len(BYTE_ORDER_MARK)) == BYTE_ORDER_MARK else 0
+    offset = skip_mark(file)
     file.seek(offset)
     while block := file.read(HEAD_BYTES):
         if stripped := block.lstrip(WHITE_SPACE):
@@ -37,15 +44,21 @@ def read_head(file: BinaryIO) -> bytes:
     return file.read(HEAD_BYTES)
 
 
-def read_last_line(copy: LocalCopy) -> bytes:
-    """Return the last line that is not blank, or its last megabyte."""
-    copy.file.seek(max(0, copy.size - MAX_RECORD_BYTES))
-    return copy.file.read().rstrip(WHITE_SPACE).rpartition(b"\n")[2].lstrip(WHITE_SPACE)
+def read_last_line(copy: LocalCopy) -> tuple[bytes, bool]:
+    """Return the last line that is not blank, or its last megabyte, and whether that is the whole line."""
+    start = max(0, copy.size - _TAIL_BYTES)
+    copy.file.seek(start)
+    _, line_feed, last = copy.file.read().rstrip(WHITE_SPACE).rpartition(b"\n")
+    return last.lstrip(WHITE_SPACE), bool(line_feed) or not start
 
 
-def is_closed_array(copy: LocalCopy) -> bool:
-    """Whether the text begins and ends as an array does."""
-    return read_head(copy.file)[:1] == b"[" and read_last_line(copy).endswith(b"]")
+def proves_end(copy: LocalCopy, records: Path | Layout | None) -> bool:
+    """Whether the text itself shows that it is complete: as an array that closes, or the object around one."""
+    if records is LINES:
+        return False
+    if isinstance(records, tuple) and records:
+        return is_closed_object(copy.file, find_start(copy.file), records)
+    return read_head(copy.file)[:1] == b"[" and read_last_line(copy)[0].endswith(b"]")
 
 
 def describe_other(copy: LocalCopy) -> str:
@@ -54,7 +67,7 @@ def describe_other(copy: LocalCopy) -> str:
     found = describe_not_json(head)
     if found or not head or head[:1] in (b"{", b"["):
         return found
-    return "" if read_last_line(copy)[:1] == b"{" else "text"
+    return "" if read_last_line(copy)[0][:1] == b"{" else "text"
 
 
 def find_envelope(copy: LocalCopy) -> Envelope | None:
@@ -98,16 +111,73 @@ def _is_json(line: bytes) -> bool:
 def _begins_document(first: bytes, second: bytes) -> bool:
     """Whether a document continues on its second line. The first of many records may be broken just as well."""
     end = first.rstrip(WHITE_SPACE)[-1:]
-    return end == b"[" or (end in (b"{", b",") and second[:1] not in (b"{", b"["))
+    if end in (b"[", b":") or (end in (b"{", b",") and second[:1] not in (b"{", b"[")):
+        return True
+    return second[:1] in (b'"', b"}", b"]", b",", b":") and not _is_json(first)
 
 
-def refuse_other(copy: LocalCopy, source: Source, *, must_be_array: bool = False) -> None:
-    """Raise SourceError if the text is of another format, or one object that is not a record of the source."""
+def refuse_other(
+    copy: LocalCopy,
+    source: Source,
+    records: Path | Layout | None = None,
+    *,
+    must_be_array: bool = False,
+    is_page: bool = False,
+) -> None:
+    """Raise SourceError if the text is of another format, or one object that is not a record of the source.
+
+    `is_page`: it may name a next page.
+    """
     if other := describe_not_json(read_head(copy.file)):
         raise report_other(copy, source.location, other)
+    if isinstance(records, tuple) and records:
+        _refuse_without_array(copy, source, records, is_page=is_page)
+        return
+    if records is LINES:
+        _refuse_array(copy, source.location)
+    must_be_array = records == () or (must_be_array and records is not LINES)
     envelope = find_envelope(copy)
     if envelope is not None and (must_be_array or envelope.is_pretty or not _is_record(envelope, source.contract)):
         raise _report_envelope(envelope, copy, source.location, must_be_array=must_be_array)
+
+
+def _refuse_without_array(copy: LocalCopy, source: Source, path: Path, *, is_page: bool) -> None:
+    """Raise SourceError if the path leads to no array, or if what is around the array shows more pages or an error."""
+    file = copy.file
+    start = find_start(file)
+    try:
+        around = Around(file, start, path)
+    except PathNotFound as lack:
+        raise report_no_array(copy, source.location, path, lack) from None
+    around.window.move_to(around.window.index + 1)
+    is_empty = around.window.skip_blank() == "]"
+    file.seek(start)
+    envelope = read_envelope(file.read(envelopes.MOST_BYTES))
+    if not is_page and (sign := envelope.find_next_page()):
+        raise report_more_pages(source.location, f"its value {sign!r} shows that more follow")
+    if envelope.is_error and is_empty:
+        raise _report_error(copy, source.location)
+
+
+def report_no_array(copy: LocalCopy, location: str, path: Path, lack: PathNotFound) -> SourceError:
+    """Return the error of a text in which the declared path leads to no array."""
+    file = copy.file
+    file.seek(find_start(file))
+    envelope = read_envelope(file.read(envelopes.MOST_BYTES))
+    if envelope.is_error:
+        return _report_error(copy, location)
+    text = f"{location} has no array at {show_path(path)!r}, where its records should be: {lack}"
+    arrays = [] if read_head(file)[:1] == b"[" else envelope.find_arrays()
+    return SourceError(f"{text}; its records may be in {arrays[0]!r}." if arrays else f"{text}.")
+
+
+def _refuse_array(copy: LocalCopy, location: str) -> None:
+    """Raise SourceError if there is one array instead of lines; a line that is an array is one refused record."""
+    file = copy.file
+    file.seek(find_start(file))
+    first = file.readline(envelopes.MOST_BYTES)
+    if first[:1] == b"[" and not (_read_line(file) and _is_json(first)):
+        raise SourceError(f'{location} is one JSON array, not one record per line: declare records = "" instead.')
 
 
 def _is_record(envelope: Envelope, contract: type[Contract]) -> bool:
@@ -123,11 +193,18 @@ def _report_envelope(envelope: Envelope, copy: LocalCopy, location: str, *, must
     if sign := envelope.find_next_page():
         return report_more_pages(location, f"its value {sign!r} shows that more follow")
     if envelope.is_error:
-        return SourceError(f"{location} sent an error instead of records{_show(copy)}.", Reason.SOURCE_REFUSED)
+        return _report_error(copy, location)
     expected = "an array" if must_be_array else "an array or one record per line"
     if arrays := envelope.find_arrays():
-        return SourceError(f"{location} is one JSON object, not {expected}; its records may be in {arrays[0]!r}.")
+        return SourceError(
+            f"{location} is one JSON object, not {expected}; its records may be in {arrays[0]!r}: declare "
+            f"records = {arrays[0]!r}."
+        )
     return SourceError(f"{location} is one JSON object, not {expected}{_show(copy)}.")
+
+
+def _report_error(copy: LocalCopy, location: str) -> SourceError:
+    return SourceError(f"{location} sent an error instead of records{_show(copy)}.", Reason.SOURCE_REFUSED)
 
 
 def _show(copy: LocalCopy) -> str:

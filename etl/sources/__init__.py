@@ -10,7 +10,6 @@ from etl.contracts.field_type import FieldType
 from etl.contracts.fields import make_field as field
 from etl.contracts.forms import Form
 from etl.contracts.instants import Time
-from etl.contracts.json_values import Json
 from etl.contracts.numbers import PositiveDecimal, PositiveInt
 from etl.contracts.texts import Identifier, NonBlank, Text
 from etl.contracts.times import Date, ZonedTime
@@ -20,14 +19,17 @@ from etl.http.credentials import Basic, Bearer, ClientCredentials, Key
 from etl.http.pages import After, LinkHeader, NextUrl, Numbered, Token
 from etl.readers.csv_dialect import Csv, CsvSource
 from etl.readers.excel_dialect import Excel, ExcelSource
+from etl.readers.file_source import FileSource
 from etl.readers.json_api import JsonApiSource
-from etl.readers.json_dialect import JsonLinesSource
+from etl.readers.json_dialect import Json, JsonLinesSource
+from etl.readers.json_path import LINES
 from etl.readers.mapping import constant, file_name, lower, row_number
 from etl.readers.source import Source, secret, setting
 from etl.records import Breach, UnifiedFields
 from etl.vocabulary import BreachCode
 
 __all__ = [
+    "LINES",
     "After",
     "Annotated",
     "Basic",
@@ -46,6 +48,7 @@ __all__ = [
     "Excel",
     "ExcelSource",
     "FieldType",
+    "FileSource",
     "Form",
     "Gates",
     "Identifier",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from etl.readers.content import CHUNK_BYTES
+from etl.records import unwrap_payload
 from etl.storage.marks import is_marked, load_marks
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
@@ -57,7 +58,7 @@ def load_present(source: str, after: str, most: int, *, read_number: int, read_s
             raw_id,
             values_hash,
             position,
-            payload,
+            unwrap_payload(payload),
             is_met=sequence > read_sequence or is_marked(marks, row_id),
         )
         for row_id, external_id, raw_id, values_hash, sequence, position, payload in rows

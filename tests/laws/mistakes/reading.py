@@ -160,8 +160,8 @@ MISTAKES = (
     Mistake(
         10,
         "a window as long as the array",
-        "etl/readers/json_records.py",
-        (("        block = self.file.read(MAX_RECORD_BYTES)\n", "        block = self.file.read()\n"),),
+        "etl/readers/json_window.py",
+        (("self.file.read(max(STEP_BYTES, len(self.text)))", "self.file.read()"),),
         caught_by=(f"{MEMORY}test_a_source_four_times_as_long_takes_no_more_memory[array]",),
     ),
     Mistake(
@@ -217,7 +217,7 @@ MISTAKES = (
         10,
         "a line without a limit",
         "etl/readers/json_records.py",
-        (("self.file.readline(MAX_RECORD_BYTES + 1)", "self.file.readline()"),),
+        (("self.file.readline(most + 1)", "self.file.readline()"),),
         caught_by=(f"{JSON}test_line_beyond_a_megabyte_is_refused_with_its_true_length_and_hash",),
     ),
     Mistake(

@@ -1,0 +1,209 @@
+"""Reads the elements of one JSON array through a window; a broken or oversized one costs only itself."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from etl.exceptions import SourceError
+from etl.readers.json_decoder import Decoder
+from etl.readers.json_recovery import Damage, Recovery
+from etl.readers.json_window import Window
+from etl.records import ORIGINAL_BYTES, Breach, Cursor, Original, Record, Refusal
+from etl.vocabulary import BreachCode
+
+_RESERVE_CHARACTERS = 4 << 10
+"""The window is extended if less is left: an element that does not fit is decoded twice."""
+_BLOCK_BYTES = 1 << 20
+_WHITE_SPACE = b" \t\r\n"
+_SEEN_CHARACTERS = 512
+_ODD_FOLLOWER = re.compile(
+    r'[ \t\r\n]{0,50}+(?:[:}]|,[ \t\r\n]{0,50}+"((?:[^"\\]|\\.){0,300}+)"[ \t\r\n]{0,50}+:)', re.DOTALL
+)
+"""What follows a value that is only the beginning of a broken element; within _SEEN_CHARACTERS."""
+_COMMA_IS_MISSING = Breach(BreachCode.MALFORMED, "is not valid JSON: a comma is missing")
+
+
+class ArrayReader:
+    """The elements of an array that begins, or was left, at a cursor's place.
+
+    A cursor points after an element and before its comma, so that a read resumed from it finds a broken separator
+    again; after a broken text, it points to the element `found` to follow. `accepts` is the contract's judgement.
+    `ends_at(window)` returns whether the text ends well after the array's closing bracket.
+    """
+
+    def __init__(
+        self,
+        file: BinaryIO,
+        location: str,
+        start: Cursor,
+        *,
+        accepts: Callable[[Mapping[str, Any]], bool],
+        ends_at: Callable[[Window], bool],
+        most_bytes: int,
+    ) -> None:
+        self.location, self.accepts, self.ends_at, self.most_bytes = location, accepts, ends_at, most_bytes
+        self.window = Window(file, start["offset"], start["line"])
+        self.position, self.is_found = start["position"], start.get("found", False)
+        self.reached = start
+        self.decoder = Decoder()
+        self.reserve = _RESERVE_CHARACTERS
+
+    def describe_cursor(self) -> Cursor:
+        return self.reached
+
+    def read(self) -> Iterator[Record | Refusal]:
+        """Yield the elements, and leave the window after the closing bracket. Raises SourceError."""
+        window = self.window
+        while (is_separated := self._go_to_next()) is not None:
+            while len(window.text) - window.index < self.reserve and window.extend():
+                pass
+            yield self._read_element() if is_separated else self._pass_odd_separator()
+        window.move_to(window.index + 1)
+
+    def fail(self, complaint: str) -> SourceError:
+        return SourceError(f"{self.location}: line {self.window.line}: {complaint}.")
+
+    def _go_to_next(self) -> bool | None:
+        """Go to the next element. Returns False if it lacks its comma, and None if there is no other."""
+        window = self.window
+        if self.is_found:
+            self.is_found = False
+            return True
+        mark = window.skip_blank()
+        if not mark:
+            raise self.fail("the array ends in the middle")
+        if mark == "]" and self.position:
+            return None if self._is_at_end() else False
+        if mark != ("," if self.position else "["):
+            return False
+        window.move_to(window.index + 1)
+        mark = window.skip_blank()
+        if not mark:
+            raise self.fail("the array ends in the middle")
+        return None if mark == "]" else True  # an empty array, or a trailing comma: odd, but nothing is missing
+
+    def _is_at_end(self) -> bool:
+        window = self.window.copy()
+        window.move_to(window.index + 1)
+        return self.ends_at(window)
+
+    def _pass_odd_separator(self) -> Refusal:
+        """Refuse what stands in the place of a comma. After a closing bracket, records need a proof to be trusted."""
+        if self.window.skip_blank() != "]":
+            return self._recover(_COMMA_IS_MISSING, is_first_known=False)
+        start, after = self.window.copy(), self.window.copy()
+        damage = self._make_recovery().find_proven()
+        if damage is None:
+            after.move_to(after.index + 1)
+            after.skip_blank()
+            self.window.jump(after)
+            raise self.fail("there is text after the array")
+        return self._refuse(start, _COMMA_IS_MISSING, damage)
+
+    def _read_element(self) -> Record | Refusal:
+        line = self.window.line
+        value, end = self._decode(self.window.index)
+        if end is None:
+            return self._recover(value, is_first_known=True)
+        while len(self.window.text) - end < _SEEN_CHARACTERS and not self.window.is_at_end:
+            end -= self.window.index
+            self.window.extend()
+        odd = _ODD_FOLLOWER.match(self.window.text, end)
+        if odd is not None and not _begins_another(odd[1], value):
+            return self._recover(_report_follower(end - self.window.index), is_first_known=True)
+        text = self.window.text[self.window.index : end]
+        if len(text) * 2 > self.reserve:
+            self.reserve = min(len(text) * 2, self.most_bytes)
+        self.window.move_to(end)
+        self._advance()
+        return self.decoder.make_item(self.position, line, text, value)
+
+    def _advance(self) -> None:
+        self.position += 1
+        self.reached = {"position": self.position, "line": self.window.line, "offset": self.window.offset}
+
+    def _decode(self, at: int) -> tuple[Any | Breach, int | None]:
+        """Decode the value at this index, of the window extended as far as that needs; the window's index is not moved.
+
+        An index of the window changes when the window is extended, unless the window's index is 0.
+        """
+        window, decoder, most = self.window, self.decoder, self.most_bytes
+        ahead = at - window.index
+        while True:
+            value, end = decoder.decode_at(window.text, window.index + ahead)
+            if not decoder.is_cut or window.is_at_end:
+                break
+            if len(window.text) - window.index - ahead > most + _RESERVE_CHARACTERS:
+                return report_long(most), None
+            window.extend()
+        begin = window.index + ahead
+        reach = decoder.failed_at if end is None else end
+        if reach - begin > most or (end is not None and self._is_long(begin, end)):
+            return report_long(most), None
+        return value, end
+
+    def _is_long(self, begin: int, end: int) -> bool:
+        """Whether the text has too many bytes, though not too many characters."""
+        if (end - begin) * 4 <= self.most_bytes:
+            return False
+        return len(self.window.text[begin:end].encode(errors="surrogateescape")) > self.most_bytes
+
+    def _recover(self, breach: Breach, *, is_first_known: bool) -> Refusal:
+        """Make one refusal of all text up to the next element that can be trusted, or the array's end."""
+        start = Window(self.window.file, self.window.offset, self.window.line)
+        return self._refuse(start, breach, self._make_recovery().find(is_first_known=is_first_known))
+
+    def _make_recovery(self) -> Recovery:
+        return Recovery(self.window, self._accepts_at, self.ends_at, self.most_bytes)
+
+    def _refuse(self, start: Window, breach: Breach, damage: Damage) -> Refusal:
+        self._advance()
+        if damage.is_followed:
+            self.is_found = True
+            self.reached = {**self.reached, "found": True}
+        return Refusal(self.position, start.line, breach, None, self._keep(start.offset, damage))
+
+    def _accepts_at(self, index: int) -> tuple[bool, int | None]:
+        value, end = self._decode(index)
+        if end is None:
+            return False, None
+        item = self.decoder.make_item(0, 0, self.window.text[index:end], value)
+        return isinstance(item, Record) and self.accepts(item.values), end
+
+    def _keep(self, start: int, damage: Damage) -> Original:
+        if damage.text is not None:
+            return Original.of(damage.text.rstrip(" \t\r\n").encode(errors="surrogateescape"))
+        return _hash(self.window.file, start, damage.end)
+
+
+def _begins_another(key: str | None, value: Any) -> bool:
+    """Whether a key after a value belongs to another element, whose first bracket is missing: the value has it too."""
+    return key is not None and isinstance(value, dict) and key in value
+
+
+def _report_follower(length: int) -> Breach:
+    return Breach(BreachCode.MALFORMED, f"is not valid JSON: unexpected text at character {length + 1}")
+
+
+def report_long(most_bytes: int) -> Breach:
+    return Breach(BreachCode.TOO_LONG, f"is longer than {most_bytes} bytes")
+
+
+def _hash(file: BinaryIO, start: int, end: int) -> Original:
+    """Return the original of a text that is too long to be held, without the white space at its end."""
+    tail = min(end - start, _BLOCK_BYTES)
+    file.seek(end - tail)
+    end -= tail - len(file.read(tail).rstrip(_WHITE_SPACE))
+    file.seek(start)
+    digest, head, left = hashlib.sha256(), b"", end - start
+    while left and (block := file.read(min(left, _BLOCK_BYTES))):
+        head = head or block[:ORIGINAL_BYTES]
+        digest.update(block)
+        left -= len(block)
+    return Original(head, end - start, digest.digest())
+
+
+def has_no_more_text(window: Window) -> bool:
+    """Whether nothing follows the array: it is the whole text."""
+    return window.skip_blank() == ""

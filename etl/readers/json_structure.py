@@ -1,0 +1,146 @@
+"""The structure of JSON text, broken or not: its brackets, commas, colons and strings, without its values.
+
+A string is recognised only if a comma, colon or closing bracket follows it; otherwise its quote stands alone. So an
+odd quote does not turn all text after it inside out.
+"""
+
+import re
+from collections.abc import Iterator
+
+from etl.readers.json_window import Window
+
+KEPT_CHARACTERS = 16 << 10
+"""Text that was scanned is forgotten beyond this length; a string beyond it is skipped without being held."""
+MOST_OPEN = 1 << 20
+"""Brackets beyond this depth are counted, not kept."""
+LONE_QUOTE = "?"
+
+_TOKEN = re.compile(r'\\.|"(?:[^"\\]++|\\.)*+"(?=[ \t\r\n]*+[,:\]}])|["{}\[\],:]', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+', re.DOTALL)
+
+
+class Scanner:
+    """Yields the marks of a text from a window's index on. The window's index stays 0 while they are yielded.
+
+    `at` is the index after the current mark, `before` the one after the mark before it. A user may move `at` on.
+    `has_open_string`: a quote was found that no other follows.
+    """
+
+    def __init__(self, window: Window) -> None:
+        self.window, self.at, self.before, self.has_open_string = window, 0, 0, False
+        window.forget()
+
+    def scan(self) -> Iterator[tuple[str, int]]:
+        r"""Yield each mark with its index: a bracket, comma, colon, `"` for a string, or LONE_QUOTE."""
+        window = self.window
+        while True:
+            text = window.text
+            for match in _TOKEN.finditer(text, self.at):
+                found, begin = match[0], match.start()
+                mark, self.at = found[0], match.end()
+                if mark == "\\":
+                    continue
+                if found == '"':
+                    mark = self._judge_quote(begin)
+                yield mark, begin
+                self.before = self.at
+                if self.at > KEPT_CHARACTERS:
+                    self.forget()
+                if window.text is not text or self.at != match.end():
+                    break
+            else:
+                if not self._go_on():
+                    return
+
+    def forget(self) -> None:
+        """Forget the text before `at`."""
+        self.window.move_to(self.at)
+        self.window.forget()
+        self.before, self.at = max(0, self.before - self.at), 0
+
+    def _go_on(self) -> bool:
+        text = self.window.text
+        self.at = max(self.at, len(text) - text.endswith("\\"))
+        if self.at > KEPT_CHARACTERS:
+            self.forget()
+        if self.window.extend():
+            return True
+        self.at = len(text)
+        return False
+
+    def _judge_quote(self, begin: int) -> str:
+        """Judge a quote that is not known to begin a string: the text may end before that shows."""
+        window = self.window
+        while not window.is_at_end:
+            match = _STRING.match(window.text, begin)
+            if match is not None and match.end() < len(window.text):
+                break
+            if len(window.text) - begin > KEPT_CHARACTERS:
+                return self._judge_long(begin)
+            window.extend()
+        match = _STRING.match(window.text, begin)
+        if match is not None and window.text[match.end() : match.end() + 1] in (",", ":", "]", "}"):
+            self.at = match.end()
+            return '"'
+        self.has_open_string |= match is None
+        self.at = begin + 1
+        return LONE_QUOTE
+
+    def _judge_long(self, begin: int) -> str:
+        self.at = begin
+        self.forget()
+        ahead = self.window.copy()
+        is_closed = ahead.skip_string()
+        if is_closed and ahead.skip_blank() in (",", ":", "]", "}"):
+            self.window.jump(ahead)
+            return '"'
+        self.has_open_string |= not is_closed
+        self.at = 1
+        return LONE_QUOTE
+
+
+class Brackets:
+    """The open brackets of a text. `arrays` counts those of arrays."""
+
+    def __init__(self) -> None:
+        self.marks = bytearray()
+        self.arrays = self.beyond = 0
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+    @property
+    def innermost(self) -> str:
+        return chr(self.marks[-1]) if self.marks else ""
+
+    def open(self, mark: str) -> None:
+        if len(self.marks) == MOST_OPEN:
+            self.beyond += 1
+            return
+        self.marks.append(ord(mark))
+        self.arrays += mark == "["
+
+    def close(self, mark: str) -> bool:
+        """Close the innermost bracket of this kind and those within it. Returns False if that is not the innermost."""
+        if self.beyond:
+            self.beyond -= 1
+            return True
+        opening = _ARRAY if mark == "]" else _OBJECT
+        if self.marks and self.marks[-1] == opening:
+            self._pop()
+            return True
+        if opening == _OBJECT and len(self.marks) == self.arrays:
+            self.marks.clear()  # no object is open: this is the end of the one whose beginning is damaged
+            self.arrays = 0
+        elif opening == _OBJECT or self.arrays:
+            while self._pop() != opening:
+                pass
+        return False
+
+    def _pop(self) -> int:
+        mark = self.marks.pop()
+        self.arrays -= mark == _ARRAY
+        return mark
+
+
+_ARRAY, _OBJECT = b"[{"
