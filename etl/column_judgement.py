@@ -171,7 +171,7 @@ def _find_null_parts(source: Source, texts: Mapping[str, Column], columns: Mappi
     mapped = source.unified["external_id"]
     if not isinstance(mapped, tuple):
         return {}
-    return find_null_parts(mapped, "external_id", texts, columns["external_id"])
+    return find_null_parts(source.contract, mapped, "external_id", texts, columns["external_id"])
 
 
 def _find_long_texts(source: Source, columns: Mapping[str, Column]) -> dict[int, Breach]:

@@ -137,6 +137,17 @@ class Contract:
         return [name for field in cls.fields.values() for spellings in field.columns for name in spellings]
 
     @classmethod
+    def name_path(cls, path: str) -> str:
+        """Return the field of this path as the contract names its column; the path itself if there is no such field."""
+        name, _, rest = path.partition(".")
+        field = cls.fields.get(name)
+        if field is None:
+            return path
+        if not rest or isinstance(field.kind, FieldType):
+            return field.name_columns()
+        return f"{field.name_columns()}.{field.kind.name_path(rest)}"
+
+    @classmethod
     def list_maps(cls) -> list[tuple[str, ...]]:
         """Return the steps to each map, whose keys are any texts: `("lines", "[]", "prices")`."""
         return list(list_maps(cls))
@@ -334,6 +345,6 @@ def _report_no_object(path: str, value: Any) -> Breach:
 
 
 def _name_column(breach: Breach, path: str) -> Breach:
-    """Return the breach with the name of its field. A breach in a list has a column that begins with its place in it."""
+    """Return the breach with the name of its field. In a list, the breach's column begins with its place."""
     blank = "" if breach.column.startswith("[") else " "
     return Breach(breach.code, f"{path}{blank}{breach.message}", path + breach.column if not blank else path)

@@ -154,7 +154,7 @@ def _take_parts(
     for part in parts:
         text = take(contract, part, target, values)
         if text is None:
-            return _report_null(part, target)
+            return _report_null(contract, part, target)
         texts.append(text)
     return join_parts(texts)
 
@@ -195,7 +195,7 @@ def _join_columns(columns: Sequence[Column]) -> Column:
 
 
 def find_null_parts(
-    parts: Sequence[Part], target: str, texts: Mapping[str, Column], joined: Column
+    contract: type[Contract], parts: Sequence[Part], target: str, texts: Mapping[str, Column], joined: Column
 ) -> dict[int, Breach]:
     """Return by row the breach of each record whose id has a part that is null."""
     if None not in joined:
@@ -205,17 +205,18 @@ def find_null_parts(
     nulls = {
         row: next(part for part, column in zip(parts, columns, strict=True) if column[row] is None) for row in rows
     }
-    return {row: _report_null(part, target) for row, part in nulls.items()}
+    return {row: _report_null(contract, part, target) for row, part in nulls.items()}
 
 
-def _report_null(part: Part, target: str) -> Breach:
+def _report_null(contract: type[Contract], part: Part, target: str) -> Breach:
     (path,) = list_paths(part)
-    return Breach(BreachCode.MISSING, f"{path} is missing, and it is a part of {target}", path)
+    column = contract.name_path(path)
+    return Breach(BreachCode.MISSING, f"{column} is missing, and it is a part of {target}", column)
 
 
-def report_long_text(mapped: Mapped, target: str, length: int) -> Breach:
+def report_long_text(contract: type[Contract], mapped: Mapped, target: str, length: int) -> Breach:
     """Return the breach of a record whose text for this unified field has too many characters."""
-    paths = list_paths(mapped) or [target]
+    paths = [contract.name_path(path) for path in list_paths(mapped)] or [target]
     names, have = " and ".join(paths), "have together" if len(paths) > 1 else "has"
     text = f"{names} {have} {length} characters, at most {TEXT_LIMITS[target]} fit"
     return Breach(BreachCode.TOO_LONG, text, ", ".join(paths))

@@ -212,7 +212,7 @@ class Source:
 
     def report_long_text(self, target: str, length: int) -> Breach:
         """Return the breach of a record whose text for this unified field has too many characters."""
-        return report_long_text(self.unified.get(target, target), target, length)
+        return report_long_text(self.contract, self.unified.get(target, target), target, length)
 
     @property
     def is_declared(self) -> bool:

@@ -59,6 +59,15 @@ def test_columns_have_the_names_that_a_person_gave_them() -> None:
     ]
 
 
+def test_a_text_that_is_too_long_is_named_as_its_column() -> None:
+    class Order(Contract):
+        number: Identifier = field(column="Order ID")
+
+    assert read(CsvSource, Order, f"Order ID,x\n{'7' * 256},\n", external_id="number") == [
+        "Order ID has 256 characters, at most 255 fit"
+    ]
+
+
 def test_columns_have_blanks_around_their_names() -> None:
     class Part(Contract):
         sku: NonBlank
