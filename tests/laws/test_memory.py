@@ -150,6 +150,35 @@ def test_four_times_as_many_records_are_prepared_in_the_same_memory(
     assert measure_preparation(source, tmp_path / "long", content, count // 4) <= 1.1 * short
 
 
+MOST_BYTES = 64 << 20
+"""What reading and judging may take beside the process itself, so that all of it stays below 250 MiB."""
+
+
+def test_thousands_of_columns_are_prepared_in_the_memory_of_a_chunk(tmp_path: Path) -> None:
+    write_wide_csv(tmp_path / "wide", 5000, 160)  # more than a chunk, and a batch would hold all of them
+    with copy_file(tmp_path / "wide") as copy:
+        tracemalloc.start()
+        try:
+            batches = [len(each.judged) for each in prepare(WideCsv(), CsvContent(copy, "wide"), None, Shape(), 10_000)]
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+    assert len(batches) >= 2
+    assert peak < MOST_BYTES
+
+
+@pytest.mark.parametrize("quote", ['"', ""], ids=["quoted", "plain"])
+def test_one_field_of_any_length_takes_no_more_memory(tmp_path: Path, quote: str) -> None:
+    with (tmp_path / "long").open("w") as file:
+        file.write(f"id,text\n1,{quote}")
+        for _ in range(128):
+            file.write("x" * (1 << 20))
+        file.write(f"{quote}\n2,z\n")
+    peak, count = measure_peak(tmp_path / "long", CsvContent)
+    assert count == 2
+    assert peak < MOST_BYTES
+
+
 @pytest.mark.parametrize(
     ("source", "write", "content"),
     [(WideCsv(), write_wide_csv, CsvContent), (WideJson(), write_wide_json, JsonContent)],
