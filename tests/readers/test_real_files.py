@@ -23,10 +23,13 @@ class Part(Contract):
     price: PositiveDecimal
 
 
-class Parts(CsvSource):
-    name = "parts"
-    path = "parts.csv"
+class Export(CsvSource):
+    name = "export"
+    path = "export.csv"
     every = timedelta(hours=1)
+
+
+class Parts(Export):
     contract = Part
     unified = {"external_id": "sku", "name": "title", "value": "price"}
 
@@ -136,8 +139,8 @@ class Booking(Contract):
     reference: Text | None = field(column="Kundenreferenz")
 
 
-class Bookings(Parts):
-    contract: Any = Booking
+class Bookings(Export):
+    contract = Booking
     dialect = Csv(delimiter=";", decimal=",", thousands=".", skip_lines=4)
     unified = {"external_id": ("day", "purpose"), "name": "purpose", "value": "amount", "category": "reference"}
 
@@ -166,8 +169,8 @@ class Variant(Contract):
     price: Decimal = field(column="Variant Price")
 
 
-class Variants(Parts):
-    contract: Any = Variant
+class Variants(Export):
+    contract = Variant
     unified = {"external_id": "sku", "name": "sku", "value": "price", "category": "body"}
 
 
@@ -198,8 +201,8 @@ class Payment(Contract):
     amount: Decimal = field(column="Net Amount")
 
 
-class Payments(Parts):
-    contract: Any = Payment
+class Payments(Export):
+    contract = Payment
     dialect = Csv(encoding="cp1252")
     unified = {"external_id": "number", "name": "service", "value": "amount"}
 
