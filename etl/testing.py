@@ -129,7 +129,10 @@ class SourceTestMixin:
 def _place(source: Source, gives: Given, folder: str) -> Path:
     """Return the file with this content; content that is no file yet gets one in the folder."""
     if isinstance(gives, Path) or (isinstance(gives, str) and "\n" not in gives and Path(gives).is_file()):
-        return Path(gives).absolute()
+        given = Path(gives).absolute()
+        if not getattr(source, "has_pattern", False):
+            return given
+        return Path(shutil.copy(given, folder))  # alone in its folder, so that the pattern finds no other file
     encoding = getattr(getattr(source, "dialect", None), "encoding", "utf-8")
     path = Path(folder) / "content"
     path.write_bytes(gives.encode(encoding) if isinstance(gives, str) else gives)
@@ -140,7 +143,7 @@ def _point_at(source: Source, content: Path) -> Source:
     """Return the same source, reading this file."""
     source = copy(source)
     if isinstance(source, FileSource):
-        source.path = str(content)
+        source.path = str(content.with_name("*") if source.has_pattern else content)
         return source
     dialect = getattr(source, "dialect", None)
     _require(dialect is not None, f"{type(source).__name__} has no dialect, so it can't read a file")

@@ -120,13 +120,13 @@ def test_of_fifty_generated_files_none_needs_an_edit(tmp_path: Path) -> None:
 
 # --- twins of real files -------------------------------------------------------------------------
 
-ORDERS = """[
+ORDERS = """{"orders": [
   {"id": 4500, "email": "c0@example.org", "created_at": "2025-01-10T11:00:00-05:00", "currency": "USD",
    "total_price": "05.10", "cancelled_at": null, "customer": {"id": 7, "first_name": "A"},
    "line_items": [{"id": 0, "sku": "S", "price": "3.40"}]},
   {"id": 4501, "email": null, "created_at": "2025-02-10T11:00:00-05:00", "currency": "USD",
    "total_price": "15.10", "cancelled_at": null, "customer": {"id": 8, "first_name": "B"}, "line_items": []}
-]
+]}
 """
 PRODUCTS = """Handle,Title,Body (HTML),Option1 Value,Variant SKU,Variant Price,Variant Taxable,Image Src
 oak-table,Oak table,"<p>Solid,
@@ -201,6 +201,9 @@ def test_files_as_shops_councils_and_banks_send_them(
         ("id,class,Order ID\n1,a,b\n", ['class_: Text = field(column="class")', 'field(column="Order ID")']),
         ('{"id": 1, "at": 1711852200}\n{"id": 2, "at": 1711852201}\n', ['epoch="seconds"']),
         ('[{"id": "a", "in": {"x": 1}}, {"id": "b", "in": null}]', ["in_: MadeRecordIn | None"]),
+        ('[{"id": "a", "lines": [{"x": 1}, {"x": 2}]}, {"id": "b", "lines": []}]', ["lines: list[MadeRecordLines]"]),
+        ('[{"id": "a", "tags": ["x"]}, {"id": "b", "tags": null}]', ["tags: list[Text] | None"]),
+        ('{"data": {"items": [{"id": "a"}, {"id": "b"}]}}', ['records = "data.items"']),
         ("id,mail,link\n1,a@b.de,https://b.de/\n", ["mail: Email", "link: Url"]),
     ],
 )

@@ -56,7 +56,7 @@ def read_table(data: bytes, *, is_all: bool) -> Table | None:
     best = max((each for each in tried if each is not None), key=lambda each: each.score, default=None)
     if best is None or (separator is not None and best.delimiter != separator[1]):
         return None
-    return _finish(best, {**options, **quoting}, doubts)
+    return _finish(best, {**options, **quoting}, doubts, lines_before=1 if separator is not None else 0)
 
 
 def _choose_quoting(text: str) -> dict[str, object]:
@@ -161,7 +161,8 @@ def _leave_out(lines: io.StringIO, comment: str | None) -> Iterator[tuple[int, s
     return ((number, line) for number, line in numbered if comment is None or not line.startswith(comment))
 
 
-def _finish(best: _Try, options: dict[str, object], doubts: list[str]) -> Table:
+def _finish(best: _Try, options: dict[str, object], doubts: list[str], *, lines_before: int) -> Table:
+    """Return the table with all of its options; `lines_before` is 1 if a first line names the separator."""
     if best.delimiter != ",":
         options["delimiter"] = best.delimiter
     if best.comment:
@@ -171,8 +172,10 @@ def _finish(best: _Try, options: dict[str, object], doubts: list[str]) -> Table:
     header, *rows = best.rows[best.first : best.end]
     has_header = _is_header(header, rows)
     if best.first:
-        options["skip_lines"] = best.lines[best.first]
-        doubts.append(f"{best.lines[best.first]} lines before the header are skipped: is it always as many?")
+        options["skip_lines"] = best.lines[best.first] + lines_before
+        doubts.append(f"{options['skip_lines']} lines before the header are skipped: is it always as many?")
+    elif lines_before and best.delimiter == ",":
+        options["skip_lines"] = lines_before  # a line that names commas is skipped like any other
     footer = len(best.rows) - best.end
     if footer:
         options["footer_lines"] = footer

@@ -55,12 +55,13 @@ class FieldGuess:
 
 @dataclass(frozen=True, slots=True)
 class ObjectGuess:
-    """A nested object: its name in the class, its key, and its contract."""
+    """A nested object, or a list of them: its name in the class, its key, and its contract."""
 
     name: str
     key: str
     contract: "ContractGuess"
     is_optional: bool
+    is_list: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +75,11 @@ class ContractGuess:
 
     def list_paths(self, prefix: str = "", *, is_optional: bool = False) -> dict[str, FieldGuess]:
         """Return all fields by path; those in an optional object are optional."""
-        found = {
-            f"{prefix}{each.name}": replace(
-                each, guess=replace(each.guess, is_optional=each.guess.is_optional or is_optional)
-            )
-            for each in self.fields
-        }
+        plain = [each for each in self.fields if not each.guess.type.startswith("list[")]
+        found = {f"{prefix}{each.name}": each.inside(is_optional=is_optional) for each in plain}
         for each in self.objects:
+            if each.is_list:
+                continue
             found |= each.contract.list_paths(f"{prefix}{each.name}.", is_optional=is_optional or each.is_optional)
         return found
 
@@ -188,8 +187,20 @@ def guess_objects(name: str, records: Sequence[Mapping[str, Any]], form: Form) -
                 objects.append(ObjectGuess(names[key], key, inner, is_optional=len(present) < len(values)))
             else:
                 left_out[key] = "an object without members"
+        elif present and all(isinstance(value, list) for value in present):
+            items = [item for value in present for item in value]
+            is_optional = len(present) < len(values)
+            if items and all(isinstance(item, Mapping) and item for item in items):
+                inner = guess_objects(f"{name}{name_class(key)}", items, form)
+                objects.append(ObjectGuess(names[key], key, inner, is_optional=is_optional, is_list=True))
+            elif items and not any(item is None or isinstance(item, list | Mapping) for item in items):
+                item = guess_type(items, form, name=key)
+                listed = Guess(f"list[{item.type}]", item.parameters, is_optional=is_optional)
+                fields.append(FieldGuess(names[key], (key,), listed, values))
+            else:
+                left_out[key] = "a list whose items are not alike: it is kept in the raw record"
         elif any(isinstance(value, list | Mapping) for value in present):
-            left_out[key] = "a list, or an object here and there: it is kept in the raw record"
+            left_out[key] = "an object or a list here and there: it is kept in the raw record"
         else:
             guess = guess_type(values, form, name=key)
             fields.append(FieldGuess(names[key], (key,), guess, values))
@@ -198,12 +209,13 @@ def guess_objects(name: str, records: Sequence[Mapping[str, Any]], form: Form) -
 
 @dataclass(frozen=True, slots=True)
 class MappingGuess:
-    """What the unified fields take; the id takes all of its fields together."""
+    """What the unified fields take. `is_by_row`: no field identifies a record; the id is all of them at best."""
 
     external_id: Sequence[str]
     name: str
     others: Mapping[str, str]
     doubts: Sequence[str]
+    is_by_row: bool = False
 
 
 def guess_mapping(contract: ContractGuess) -> MappingGuess:
@@ -213,9 +225,9 @@ def guess_mapping(contract: ContractGuess) -> MappingGuess:
     ids = {path: each for path, each in required.items() if _fits_id(each)}
     external_id = _find_id(ids)
     doubts = []
-    if not external_id:
+    is_by_row = not external_id
+    if is_by_row:
         external_id = [*ids]
-        doubts.append("No field identifies a record, so the id is all of them: of equal records only one lands.")
     elif not _is_named(external_id[0], _ID_NAMES):
         doubts.append(f"The id is {' with '.join(external_id)} because its values differ here: is it always so?")
     texts = {path: each for path, each in required.items() if _fits_text(each)}
@@ -234,7 +246,7 @@ def guess_mapping(contract: ContractGuess) -> MappingGuess:
         "currency": _choose(currencies, _CURRENCIES),
         "event_timestamp": _choose(times, _TIMES),
     }
-    return MappingGuess(external_id, name, {target: path for target, path in others.items() if path}, doubts)
+    return MappingGuess(external_id, name, {target: path for target, path in others.items() if path}, doubts, is_by_row)
 
 
 def _fits_id(each: FieldGuess) -> bool:

@@ -14,15 +14,19 @@ class FoundRecords:
 
     records: Sequence[Mapping[str, Any]]
     path: str = ""
+    is_lines: bool = False
 
 
-def find_records(data: bytes, *, is_all: bool) -> FoundRecords | None:
-    """Return the records in the data; None if it is not JSON with objects."""
+def find_records(data: bytes, *, is_all: bool, is_named_lines: bool = False) -> FoundRecords | None:
+    """Return the records in the data; None if it is not JSON with objects.
+
+    `is_named_lines`: the file's name says that each line is a record.
+    """
     text = data.decode("utf-8-sig", "replace").strip()
     if not text.startswith(("{", "[")):
         return None
-    if text.startswith("{") and (lines := _read_lines(text, is_all=is_all)):
-        return FoundRecords(lines)
+    if text.startswith("{") and (lines := _read_lines(text, is_all=is_all, is_named=is_named_lines)):
+        return FoundRecords(lines, is_lines=True)
     value = _decode(text)
     if value is None and text.startswith("["):
         value = _read_elements(text)
@@ -36,13 +40,13 @@ def _decode(text: str) -> Any:
         return None
 
 
-def _read_lines(text: str, *, is_all: bool) -> list[Mapping[str, Any]]:
+def _read_lines(text: str, *, is_all: bool, is_named: bool) -> list[Mapping[str, Any]]:
     """Return the objects of NDJSON; empty if most lines are none."""
     lines = [line for line in text.split("\n") if line.strip()]
     lines = lines if is_all else lines[:-1]
     values = [_decode(line) for line in lines]
     objects = [value for value in values if isinstance(value, dict)]
-    is_lines = len(objects) * 2 > len(lines) and (len(lines) > 1 or not _has_array(objects))
+    is_lines = len(objects) * 2 > len(lines) and (len(lines) > 1 or is_named or not _has_array(objects))
     return [*objects] if is_lines else []
 
 

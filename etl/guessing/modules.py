@@ -21,6 +21,8 @@ from etl.guessing.json_records import FoundRecords, find_records
 
 LONGEST_LINE = 118
 DEFAULT_ZONE = "UTC"
+_BY_ALL = "No field identifies a record, so the id is all of them: of equal records only one lands."
+_BY_ROW = "No field identifies a record, so each row of each file is one; the path is a pattern of file names."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ def guess_source(name: str, path: str, data: bytes, *, is_all: bool) -> NewSourc
     """Guess a source from a sample of its data; None if it is neither JSON with objects nor a table."""
     class_name = name_class(name)
     contract_name = f"{class_name}Record"
-    found = find_records(data, is_all=is_all)
+    found = find_records(data, is_all=is_all, is_named_lines=re.search(r"\.(ndjson|jsonl)\b", path) is not None)
     if found is not None:
         contract = guess_objects(contract_name, found.records, JSON_FORM)
         return _write_json(name, class_name, path, contract, found)
@@ -55,6 +57,7 @@ def guess_source(name: str, path: str, data: bytes, *, is_all: bool) -> NewSourc
 
 def _write_json(name: str, class_name: str, path: str, contract: ContractGuess, found: FoundRecords) -> NewSource:
     lines = [f"    records = {write_value(found.path)}  # where the array of records is"] if found.path else []
+    lines = ["    records = LINES  # each line is a record"] if found.is_lines else lines
     return _write(name, class_name, path, contract, "JsonLinesSource", lines, [])
 
 
@@ -78,18 +81,21 @@ def _write(
     doubts: Sequence[str],
 ) -> NewSource:
     mapping = guess_mapping(contract)
+    is_by_row = mapping.is_by_row and "://" not in path.removeprefix("storage://")
+    if mapping.is_by_row:
+        doubts = [*doubts, _BY_ROW if is_by_row else _BY_ALL]
     paths = contract.list_paths()
     needs_zone = any(each.guess.needs_zone for each in paths.values())
     body = [
         f"class {class_name}({base}):",
         f"    name = {write_value(name)}",
-        f"    path = {write_value(path)}",
+        f"    path = {write_value(_make_pattern(path) if is_by_row else path)}",
         '    every = timedelta(hours=1)  # or a crontab such as "0 6 * * *"',
         *([f"    zone = {write_value(DEFAULT_ZONE)}  # of times that name none: is it right?"] if needs_zone else []),
         *lines,
         f"    contract = {contract.name}",
-        "    # complete = True  # if each file has all records: what it lacks is removed",
-        *_write_mapping(mapping),
+        *([] if is_by_row else ["    # complete = True  # if each file has all records: what it lacks is removed"]),
+        *_write_mapping(mapping, is_by_row=is_by_row),
     ]
     contracts = "\n\n\n".join(_write_contracts(contract))
     text = f"{contracts}\n\n\n" + "\n".join(body) + "\n"
@@ -103,7 +109,7 @@ def _write(
 def _write_imports(text: str) -> str:
     known = (
         *("Boolean", "Contract", "Csv", "CsvSource", "Date", "Decimal", "Email", "Identifier", "Integer"),
-        *("JsonLinesSource", "Text", "Time", "Url", "Uuid", "field", "timedelta"),
+        *("JsonLinesSource", "LINES", "Text", "Time", "Url", "Uuid", "field", "file_name", "row_number", "timedelta"),
     )
     names = [name for name in known if re.search(rf"\b{name}\b", text)]
     line = f"from etl.sources import {', '.join(names)}"
@@ -119,7 +125,8 @@ def _write_contracts(contract: ContractGuess) -> Iterator[str]:
     for inner in contract.objects:
         given = f" = field(column={write_value(inner.key)})" if inner.name != inner.key else ""
         null = " | None" if inner.is_optional else ""
-        lines.append(f"    {inner.name}: {inner.contract.name}{null}{given}")
+        kind = f"list[{inner.contract.name}]" if inner.is_list else inner.contract.name
+        lines.append(f"    {inner.name}: {kind}{null}{given}")
     lines += [f"    # {key}: {reason}" for key, reason in contract.left_out.items()]
     yield "\n".join([f"class {contract.name}(Contract):", *lines])
 
@@ -149,9 +156,18 @@ def write_value(value: Any) -> str:
     return repr(value)
 
 
-def _write_mapping(mapping: MappingGuess) -> list[str]:
+def _make_pattern(path: str) -> str:
+    """Return the pattern of files that are named like this one."""
+    folder, slash, name = path.rpartition("/")
+    stem, dot, suffix = name.partition(".")
+    return f"{folder}{slash}{stem}*{dot}{suffix}"
+
+
+def _write_mapping(mapping: MappingGuess, *, is_by_row: bool) -> list[str]:
     ids = mapping.external_id
-    if len(ids) > 1:
+    if is_by_row:
+        external_id = "(file_name(), row_number())"
+    elif len(ids) > 1:
         external_id = f"({', '.join(map(write_value, ids))})"
     else:
         external_id = write_value(ids[0]) if ids else write_value(mapping.name)

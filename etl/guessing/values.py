@@ -94,7 +94,8 @@ def guess_type(column: Sequence[Any], form: Form, *, name: str = "") -> Guess:
                 words if has_words else frozenset(),
                 found.comment,
             )
-    return Guess("Text", {}, is_optional=len(present) < len(column), comment="" if present else "no value was seen")
+    kind = "Identifier" if any(isinstance(value, Number) for value in present) else "Text"
+    return Guess(kind, {}, is_optional=len(present) < len(column), comment="" if present else "no value was seen")
 
 
 def _list_different(values: Sequence[Any]) -> list[Any]:
