@@ -64,6 +64,7 @@ bench-api: $(READY) .env bench/.venv/.ready  ## compare the API with FastAPI and
 
 bench-indexes: $(READY) .env  ## measure what each index costs a load of a million records
 	@$(BIN)/python -m bench.indexes
+	@$(BIN)/python -m bench.index_prices
 
 bench-overview: $(READY) .env  ## measure the admin's index page over few rows and over many
 	@$(BIN)/python -m bench.overview
