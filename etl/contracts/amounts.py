@@ -51,10 +51,10 @@ class AmountType(PatternType):
     def __post_init__(self) -> None:
         for bound in (self.min, self.max):
             _read_bound(bound)
-        if self.currency is not None and not self.currency.strip():
+        if self.currency is not None and not (isinstance(self.currency, str) and self.currency.strip()):
             raise TypeError("currency is a sign such as $")
         for sign in (self.decimal, self.thousands):
-            if sign is not None and (len(sign) > 1 or sign.isalnum() or sign in "+-"):
+            if sign is not None and (not isinstance(sign, str) or len(sign) > 1 or sign.isalnum() or sign in "+-"):
                 raise TypeError(f"decimal and thousands are one sign each, not {sign!r}")
 
     @property

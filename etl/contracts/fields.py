@@ -120,7 +120,7 @@ def make_field(
     if not isinstance(column, str | None):
         raise TypeError("field(column=…) takes one name; columns=[…] takes several that are joined")
     for word, names in (("also", also), ("columns", columns)):
-        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             raise TypeError(f"field({word}=…) takes a list of names")
     if columns and (column is not None or also):
         raise TypeError("field(columns=…) names all columns: leave out column and also")

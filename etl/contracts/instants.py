@@ -19,7 +19,7 @@ from etl.contracts.time_formats import (
     find_zone,
     read_moment,
 )
-from etl.contracts.times import PLAIN_TIMES, write_plain_times
+from etl.contracts.times import PLAIN_TIMES, check_formats, write_plain_times
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
@@ -55,8 +55,7 @@ class TimeType(PatternType):
     plain = PLAIN_TIMES
 
     def __post_init__(self) -> None:
-        if isinstance(self.formats, str):
-            raise TypeError(f"formats is a list: formats=[{self.formats!r}]")
+        check_formats(self.formats)
         if self.epoch is not None and self.formats:
             raise TypeError("a time has either formats or an epoch")
         for word, value, known in (
@@ -66,7 +65,7 @@ class TimeType(PatternType):
         ):
             if value is not None and value not in get_args(known):
                 raise TypeError(f"{word} is {' or '.join(map(repr, get_args(known)))}, not {value!r}")
-        if not all(isinstance(pair, tuple) for pair in self.zones):
+        if not all(isinstance(pair, tuple) and all(isinstance(word, str) for word in pair) for pair in self.zones):
             raise TypeError('zones gives the offset of each name: zones={"CET": "+01:00"}')
         for zone in (*([self.zone] if self.zone is not None else []), *(each for _, each in self.zones)):
             find_zone(zone)

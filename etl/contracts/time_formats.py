@@ -189,7 +189,7 @@ def _list_zones() -> frozenset[str]:
 
 def find_zone(text: str) -> tzinfo:
     """Return the zone of this IANA name or offset (+01:00). Raises ValueError if there is none."""
-    if match := _OFFSET_PARTS.fullmatch(text):
+    if isinstance(text, str) and (match := _OFFSET_PARTS.fullmatch(text)):
         hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
         offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
         return timezone(-offset if match[1] == "-" else offset)

@@ -62,18 +62,23 @@ def write_plain_times(joined: str) -> list[str]:
     return joined.replace("Z\n", "+00:00\n").split("\n")[:-1]
 
 
+def check_formats(formats: Any) -> None:
+    """Raise TypeError if these are not formats at all."""
+    if not isinstance(formats, tuple) or not all(isinstance(each, str) for each in formats):
+        raise TypeError(f'formats is a list of strings such as ["%d/%m/%Y"], not {formats!r}')
+
+
 @dataclass(frozen=True)
 class DateType(PatternType):
     """A date that exists, in ISO 8601 (2024-05-01) or in one of the `formats`, without the blanks around it."""
 
-    formats: Sequence[str] = ()
+    formats: tuple[str, ...] = ()
 
     name = "date"
     plain = _PLAIN_DATES
 
     def __post_init__(self) -> None:
-        if isinstance(self.formats, str):
-            raise TypeError(f"formats is a list: formats=[{self.formats!r}]")
+        check_formats(self.formats)
         for each in self.formats:
             compile_date(each)
 

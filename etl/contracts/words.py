@@ -47,7 +47,7 @@ class BooleanType(WordType):
 
     def __post_init__(self) -> None:
         for words in (self.trues, self.falses):
-            if words is not None and (isinstance(words, str) or not all(isinstance(word, str) for word in words)):
+            if words is not None and not (isinstance(words, tuple) and all(isinstance(word, str) for word in words)):
                 raise TypeError('trues and falses are lists of words: trues=["Y"]')
 
     def parse(self, value: Any, form: Form) -> bool | Breach:
@@ -87,7 +87,7 @@ class ChoiceType(WordType):
     name = "choice"
 
     def __post_init__(self) -> None:
-        if isinstance(self.choices, str) or not all(map(_is_choice, self.choices)):
+        if not isinstance(self.choices, tuple) or not all(map(_is_choice, self.choices)):
             raise TypeError('choices is a list of words, or a translation of words: choices={"P": "paid"}')
 
     def configure(self, parameters: Mapping[str, Any]) -> "ChoiceType":

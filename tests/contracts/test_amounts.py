@@ -173,6 +173,8 @@ def test_decimal_is_accepted_exactly_when_numeric_38_18_holds_it(digits: int, ex
         ({"min": 0.1}, "decimal numbers as strings"),
         ({"max": "many"}, "min and max are numbers"),
         ({"currency": " "}, "currency is a sign"),
+        ({"currency": 5}, "currency is a sign"),
+        ({"decimal": 5}, "one sign each"),
         ({"decimal": "12"}, "one sign each"),
         ({"thousands": "-"}, "one sign each"),
         ({"minimum": 0}, "no parameter 'minimum'; its parameters: min, max, decimal, thousands, currency"),

@@ -63,6 +63,7 @@ def test_date_in_a_named_format(formats: list[str], value: str, result: Any) -> 
         (Date, ["%d/%m"], "lacks the day, month or year"),
         (Date, ["%d/%m/%Y %d"], "has a directive twice"),
         (Date, "%d/%m/%Y", "formats is a list"),
+        (Time, [1], "formats is a list"),
         (Time, ["%Q"], "has %Q; known are %Y %y"),
         (Time, ["%d.%m.%Y %"], "has %; known are"),
         (Time, ["%d.%m.%Y %I:%M"], "needs %I with %p"),

@@ -209,6 +209,8 @@ def test_nothing_else_is_a_uuid(value: Any) -> None:
         (Text, {"max_length": 0}, "max_length is a whole number above 0"),
         (Text, {"pattern": "("}, "pattern is not a regular expression"),
         (Boolean, {"trues": "Y"}, "lists of words"),
+        (Boolean, {"trues": True}, "lists of words"),
+        (Choice, {"choices": 3}, "list of words"),
         (Choice, {}, "say which words there are"),
         (Choice, {"choices": "ab"}, "list of words"),
         (Literal[1, 2], {}, "list of words"),
