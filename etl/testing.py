@@ -52,7 +52,7 @@ class SourceAssertion:
         _require(len(landed) == count, f"{len(landed)} records have landed, not {count}:{shown}")
         for record in records:
             for name in record:
-                _require(name in FIELDS, f"{name} is no unified field; they are {', '.join(FIELDS)}")
+                _require(name in FIELDS, f"{name} is not a unified field; they are {', '.join(FIELDS)}")
             is_there = any(all(_is_same(row[name], value) for name, value in record.items()) for row in landed)
             _require(is_there, f"no landed record has {dict(record)}:{_list(landed)}")
         return self
@@ -127,7 +127,7 @@ class SourceTestMixin:
 
 
 def _place(source: Source, gives: Given, folder: str) -> Path:
-    """Return the file with this content; content that is no file yet gets one in the folder."""
+    """Return the file with this content; other content gets one in the folder."""
     if isinstance(gives, Path) or (isinstance(gives, str) and "\n" not in gives and Path(gives).is_file()):
         given = Path(gives).absolute()
         if not getattr(source, "has_pattern", False):

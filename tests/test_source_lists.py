@@ -159,8 +159,8 @@ def test_a_callable_may_give_one_class(settings: Any) -> None:
     [
         (raise_bug, "etl.E010", "raise_bug can't list its sources: KeyError in raise_bug (test_source_lists.py:"),
         (list_from_missing_table, "etl.W002", "ProgrammingError in"),
-        (give_text, "etl.E002", "gives a str, which is no source."),
-        (give_some_text, "etl.E002", "gives a str, which is no source."),
+        (give_text, "etl.E002", "gives a str, which is not a source."),
+        (give_some_text, "etl.E002", "gives a str, which is not a source."),
         (give_twins, "etl.E003", "are both named 'twin'."),
         (give_long_name, "etl.E008", "has a name that can't be used."),
         (Misplaced, "etl.E002", "Misplaced can't be made: TypeError in"),

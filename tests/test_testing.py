@@ -61,7 +61,7 @@ def test_what_lands_and_what_is_refused() -> None:
     [
         (lambda: run().lands(3), "2 records have landed, not 3"),
         (lambda: run().lands(2, {"name": "Nut", "value": "2"}), "no landed record has"),
-        (lambda: run().lands(2, {"title": "Nut"}), "title is no unified field"),
+        (lambda: run().lands(2, {"title": "Nut"}), "title is not a unified field"),
         (lambda: run().refuses((3, "title", "blank")), "refused are"),
         (lambda: run().refuses(), "line 3: title is blank (blank)"),
         (lambda: run().skips(1), "0 records were skipped, not 1"),

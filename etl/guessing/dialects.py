@@ -76,7 +76,7 @@ def _decode(data: bytes) -> tuple[str, str]:
         return "utf-16", data.decode("utf-16", "replace")
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        return "utf-8", codecs.getincrementaldecoder("utf-8")().decode(data)  # an incomplete last character is no error
+        return "utf-8", codecs.getincrementaldecoder("utf-8")().decode(data)  # the last character may be incomplete
     except UnicodeDecodeError:
         pass
     try:
@@ -156,7 +156,7 @@ def _split(
 
 
 def _leave_out(lines: io.StringIO, comment: str | None) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are no comments, each with the number of physical lines before it."""
+    """Yield the lines without the comments, each with the number of physical lines before it."""
     numbered = enumerate(lines)
     return ((number, line) for number, line in numbered if comment is None or not line.startswith(comment))
 

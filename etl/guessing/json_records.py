@@ -41,7 +41,7 @@ def _decode(text: str) -> Any:
 
 
 def _read_lines(text: str, *, is_all: bool, is_named: bool) -> list[Mapping[str, Any]]:
-    """Return the objects of NDJSON; empty if most lines are none."""
+    """Return the objects of NDJSON; empty if most lines are not objects."""
     lines = [line for line in text.split("\n") if line.strip()]
     lines = lines if is_all else lines[:-1]
     values = [_decode(line) for line in lines]

@@ -1,4 +1,4 @@
-"""Writes the text of a module with one source, and of its test, from what was guessed. Pure."""
+"""Writes the text of a module with one source, and of its test, from the guesses. Pure."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -94,7 +94,7 @@ def _write(
         *([f"    zone = {write_value(DEFAULT_ZONE)}  # of times that name none: is it right?"] if needs_zone else []),
         *lines,
         f"    contract = {contract.name}",
-        *([] if is_by_row else ["    # complete = True  # if each file has all records: what it lacks is removed"]),
+        *([] if is_by_row else ["    # complete = True  # if each file has all records: others are removed"]),
         *_write_mapping(mapping, is_by_row=is_by_row),
     ]
     contracts = "\n\n\n".join(_write_contracts(contract))

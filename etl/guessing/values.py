@@ -65,7 +65,7 @@ class Guess:
 
 
 def looks_typed(text: str) -> bool:
-    """Whether the text is a number, a date or a time, so that it is hardly the name of a column."""
+    """Whether the text is a number, a date or a time, so that it is rarely the name of a column."""
     form = Form(is_file=True)
     plain = text.replace(".", "").replace(",", "").replace(" ", "")
     kinds: list[FieldType] = [DecimalType(), DateType(formats=("iso", *DAYS)), TimeType(zone="UTC")]

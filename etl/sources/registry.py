@@ -89,7 +89,7 @@ def _make(path: str, item: object) -> Source | NotListed:
             return NotListed(f"{path}: {kind.__name__} can't be made: {_describe(error)}", hint, "etl.E002")
     if not isinstance(item, Source):
         hint = "Derive it from CsvSource, JsonLinesSource, JsonApiSource or Source."
-        return NotListed(f"{path} gives a {type(item).__name__}, which is no source.", hint, "etl.E002")
+        return NotListed(f"{path} gives a {type(item).__name__}, which is not a source.", hint, "etl.E002")
     if not isinstance(getattr(item, "name", None), str):
         hint = "Add to the class, or set in __init__: name = a string."
         return NotListed(f"{path} has no name.", hint, "etl.E004")

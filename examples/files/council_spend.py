@@ -1,4 +1,4 @@
-"""Payments of a council: monthly files in which the same payment may stand twice, and is then two lines of money."""
+"""Payments of a council: monthly files in which the same payment may be listed twice, and counts twice."""
 
 from etl.sources import Contract, Csv, CsvSource, Date, Decimal, Text, field, file_name, row_number, timedelta
 

@@ -53,7 +53,7 @@ class Command(PipelineCommand):
     def _report(self, source: NewSource, module: str, written: Sequence[Path], found: Preview) -> None:
         for path in written:
             self.stdout.write(f"Wrote {path}.")
-        self.stdout.write(f"Of {found.seen:,} records {found.accepted:,} fit the guesses, {found.refused:,} do not.")
+        self.stdout.write(f"{found.accepted:,} records fit the guesses, and {found.refused:,} do not.")
         for each in found.list_refused():
             self.stdout.write(clean(f"- line {each.first.line}: {each.first.breach.message} ({each.count:,} records)"))
         if source.doubts:
