@@ -13,6 +13,7 @@ CONTAINERS = "tests/readers/test_containers.py::"
 PROOF = "tests/laws/test_proof.py::"
 READING = "tests/laws/test_reading_process.py::"
 READS = "tests/laws/test_reads.py::"
+WALK = "tests/readers/test_walk.py::"
 VERDICTS = "tests/laws/test_verdicts.py::"
 
 MISTAKES = (
@@ -293,7 +294,7 @@ MISTAKES = (
         12,
         "one page of several that counts as whole",
         "etl/http/attempt.py",
-        (drop("                _refuse_next_page(response, request)\n"),),
+        (("                if not request.is_page:\n", "                if False:\n"),),
         caught_by=(
             f"{CLIENT}test_a_response_that_names_a_next_page_is_refused_and_not_retried",
             f"{PROOF}test_an_undeclared_next_page_fails_each_run_and_nothing_lands[link]",
@@ -329,13 +330,53 @@ MISTAKES = (
         caught_by=(f"{READS}test_a_cut_read_leaves_neither_fingerprint_nor_validator",),
     ),
     Mistake(
+        14,
+        "a next page asked for on another host",
+        "etl/http/pages.py",
+        (("    if _find_origin(url) != _find_origin(page.url):\n", "    if False:\n"),),
+        caught_by=(f"{WALK}test_a_next_page_of_another_origin_is_never_asked_for",),
+    ),
+    Mistake(
+        14,
+        "a cursor that stores the key of the query",
+        "etl/readers/walk.py",
+        (("                following = _hide(following, request, response.body.request)\n", "                pass\n"),),
+        caught_by=(f"{WALK}test_a_key_in_the_query_is_put_on_each_page_and_never_stored",),
+    ),
+    Mistake(
+        1,
+        "a walk's cursor one page ahead",
+        "etl/readers/walk.py",
+        (
+            (
+                "            pages=self.place.pages + 1,\n",
+                "            pages=self.place.pages + 1,\n            index=1,\n",
+            ),
+        ),
+        caught_by=(f"{WALK}test_a_walk_resumed_after_any_chunk_gives_the_rest_and_asks_for_no_page_before_it",),
+    ),
+    Mistake(
+        12,
+        "a short page that ends a walk",
+        "etl/http/pages.py",
+        (("        if not page.count or (", "        if page.count < 2 or ("),),
+        caught_by=(f"{WALK}test_each_record_is_read_once_and_each_page_asked_for_once",),
+    ),
+    Mistake(
+        12,
+        "the guard against circles forgotten at a resume",
+        "etl/http/circles.py",
+        (("        return cls(**stored) if stored else cls()\n", "        return cls()\n"),),
+        caught_by=(f"{WALK}test_a_circle_is_found_by_a_walk_that_is_resumed_after_each_page",),
+    ),
+    Mistake(
         12,
         "a validator sent while a read is open",
         "etl/pipeline.py",
         (
             (
-                "    if started.is_full or checkpoint.is_reading or not is_same_contract:\n",
-                "    if started.is_full or not is_same_contract:\n",
+                "        return Opening(open_read=",
+                "        return Opening(checkpoint.validators, open_read=",
             ),
         ),
         caught_by=(f"{READS}test_while_a_read_is_open_the_whole_content_is_asked_for",),
