@@ -47,6 +47,7 @@ class ArrayReader:
         self.position, self.is_found = start["position"], start.get("found", False)
         self.reached = start
         self.decoder = Decoder()
+        self.kept: tuple[Any, int, bool] | None = None  # the element found after a broken text, decoded
         self.reserve = _RESERVE_CHARACTERS
 
     def describe_cursor(self) -> Cursor:
@@ -103,7 +104,7 @@ class ArrayReader:
 
     def _read_element(self) -> Record | Refusal:
         line = self.window.line
-        value, end = self._decode(self.window.index)
+        value, end = self._take_kept() or self._decode(self.window.index)
         if end is None:
             return self._recover(value, is_first_known=True)
         while len(self.window.text) - end < _SEEN_CHARACTERS and not self.window.is_at_end:
@@ -118,6 +119,13 @@ class ArrayReader:
         self.window.move_to(end)
         self._advance()
         return self.decoder.make_item(self.position, line, text, value)
+
+    def _take_kept(self) -> tuple[Any, int] | None:
+        if self.kept is None:
+            return None
+        value, length, self.decoder.is_standard = self.kept
+        self.kept = None
+        return value, self.window.index + length
 
     def _advance(self) -> None:
         self.position += 1
@@ -159,7 +167,9 @@ class ArrayReader:
 
     def _refuse(self, start: Window, breach: Breach, damage: Damage) -> Refusal:
         self._advance()
-        if damage.is_followed:
+        if not damage.is_followed:
+            self.kept = None
+        else:
             self.is_found = True
             self.reached = {**self.reached, "found": True}
         return Refusal(self.position, start.line, breach, None, self._keep(start.offset, damage))
@@ -168,8 +178,11 @@ class ArrayReader:
         value, end = self._decode(index)
         if end is None:
             return False, None
+        is_standard = self.decoder.is_standard
         item = self.decoder.make_item(0, 0, self.window.text[index:end], value)
-        return isinstance(item, Record) and self.accepts(item.values), end
+        is_accepted = isinstance(item, Record) and self.accepts(item.values)
+        self.kept = (value, end - index, is_standard) if is_accepted else None
+        return is_accepted, end
 
     def _keep(self, start: int, damage: Damage) -> Original:
         if damage.text is not None:

@@ -15,7 +15,11 @@ MOST_OPEN = 1 << 20
 """Brackets beyond this depth are counted, not kept."""
 LONE_QUOTE = "?"
 
-_TOKEN = re.compile(r'\\.|"(?:[^"\\]++|\\.)*+"(?=[ \t\r\n]*+[,:\]}])|["{}\[\],:]', re.DOTALL)
+_BLANK = r"[ \t\r\n]*+"
+_TEXT = r'"(?:[^"\\]++|\\.)*+"'
+_PAIR = rf"{_TEXT}{_BLANK}:{_BLANK}(?:{_TEXT}(?={_BLANK}[,\]}}])|[-+.\w]++)"
+_PAIRS = rf"{_PAIR}(?:{_BLANK},{_BLANK}{_PAIR})*+"  # a mark for all of them: what is in them changes nothing
+_TOKEN = re.compile(rf'\\.|{_PAIRS}|{_TEXT}(?={_BLANK}[,:\]}}])|["{{}}\[\],:]', re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+', re.DOTALL)
 
 
@@ -31,7 +35,7 @@ class Scanner:
         window.forget()
 
     def scan(self) -> Iterator[tuple[str, int]]:
-        r"""Yield each mark with its index: a bracket, comma, colon, `"` for a string, or LONE_QUOTE."""
+        r"""Yield each mark with its index: a bracket, comma, colon, `"` for strings, or LONE_QUOTE."""
         window = self.window
         while True:
             text = window.text

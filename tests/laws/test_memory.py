@@ -74,6 +74,22 @@ def test_a_source_four_times_as_long_takes_no_more_memory(tmp_path: Path, write:
     assert long < 1.2 * short
 
 
+@pytest.mark.parametrize("opening", ["", "["], ids=["line", "element"])
+def test_a_record_four_times_as_wide_is_refused_in_the_same_memory(tmp_path: Path, opening: str) -> None:
+    def measure(megabytes: int) -> tuple[int, int]:
+        inner = ",".join(['{"id": 1, "text": "' + "x" * WIDTH + '"}'] * (megabytes * (1 << 20) // WIDTH))
+        wide = f'{{"id": 2, "inner": [{inner}]}}'
+        (tmp_path / "wide").write_text(
+            f'[{{"id": 1}},{wide},{{"id": 3}}]' if opening else f'{{"id": 1}}\n{wide}\n{{"id": 3}}'
+        )
+        return measure_peak(tmp_path / "wide", JsonContent)
+
+    short, _ = measure(4)
+    long, seen = measure(16)
+    assert seen == 3
+    assert long < 1.2 * short
+
+
 # --- prepared --------------------------------------------------------------------------------------
 
 

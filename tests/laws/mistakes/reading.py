@@ -152,6 +152,15 @@ MISTAKES = (
         caught_by=(f"{DRIFT}test_drift_is_seen_in_records_that_are_refused",),
     ),
     Mistake(
+        9,
+        "a record made of the inside of a broken element",
+        "etl/readers/json_recovery.py",
+        (("        if self.brackets.arrays:\n            return False\n", ""),),
+        caught_by=(
+            "tests/readers/test_json_recovery.py::test_without_an_element_to_trust_all_is_one_refusal_and_the_end_is_not_proven",
+        ),
+    ),
+    Mistake(
         10,
         "a reader that holds the whole source",
         "etl/readers/content.py",
