@@ -69,6 +69,7 @@ EXAMPLES: list[tuple[Csv, str | bytes, list[str], list[tuple[int, Any]]]] = [
     (Csv(line_end="\r"), 'a,b\r1,"x\ry\nz"\r2,y\r', ["a", "b"], [(2, ["1", "x\ry\nz"]), (4, ["2", "y"])]),
     (Csv(comment="#"), "# of today\na,b\n#1,x\n2,#y\n", ["a", "b"], [(4, ["2", "#y"])]),
     (Csv(comment="#"), 'a,b\n1,"x\n#y"\n#\n2,z\n', ["a", "b"], [(2, ["1", "x\n#y"]), (5, ["2", "z"])]),
+    (Csv(comment="#"), 'a,b\n1,"x\n#y\nz"\n2,w\n', ["a", "b"], [(2, ["1", "x\n#y\nz"]), (5, ["2", "w"])]),
     (Csv(comment="--"), "a,b\n-1,x\n--2,x\n", ["a", "b"], [(2, ["-1", "x"])]),
     (Csv(skip_lines=2), 'Account: "1\n\na,b\n1,x\n', ["a", "b"], [(4, ["1", "x"])]),
     (Csv(skip_lines=1, names=["a", "b"]), "A;B\n1,x\n", ["a", "b"], [(2, ["1", "x"])]),
@@ -100,6 +101,8 @@ EXAMPLES: list[tuple[Csv, str | bytes, list[str], list[tuple[int, Any]]]] = [
         ["a", "b"],
         [(2, ["1", "\u0a0d\u010a"]), (4, ["2", "x"])],
     ),
+    (Csv(encoding="utf-16-le"), "a\n\u0a05\u0100\n1".encode("utf-16-le"), ["a"], [(2, ["\u0a05\u0100"]), (3, ["1"])]),
+    (Csv(encoding="utf-16-be"), "a\n\u0100\u0a05\n1".encode("utf-16-be"), ["a"], [(2, ["\u0100\u0a05"]), (3, ["1"])]),
     (Csv(encoding="utf-16-le", line_end="\r"), "a\r1\r2".encode("utf-16-le"), ["a"], [(2, ["1"]), (3, ["2"])]),
     (Csv(encoding="utf-8-sig"), codecs.BOM_UTF8 + b"a\n1\n", ["a"], [(2, ["1"])]),
 ]
