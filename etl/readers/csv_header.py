@@ -32,6 +32,7 @@ class _Header:
         self._skip_preamble(lines)
         footer = lines.cutter.find_footer(lines.file, lines.offset, lines.end, self.syntax.footer_lines)
         lines.end = footer
+        lines.takes_open_end = self.syntax.escape is None  # an escape may stand before an end that is not there
         lines.go_to(lines.offset, lines.line)
         header = list(self.syntax.names) if self.syntax.names is not None else self._read_names(lines)
         names = self._name_columns(header)

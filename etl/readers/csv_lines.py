@@ -48,6 +48,7 @@ class Lines:
         byte_order_mark = self.encoding.mark
         self.start = len(byte_order_mark) if byte_order_mark and copy.read_head(4).startswith(byte_order_mark) else 0
         self.end = copy.size
+        self.takes_open_end = True  # whether a last line without its end may be read together with others
         self.go_to(self.start, 0)
 
     def go_to(self, offset: int, line: int) -> None:
@@ -62,7 +63,7 @@ class Lines:
         self.file.seek(self.offset)
         lines = self.cutter.split(block, count)
         rest = lines.pop()
-        if rest and len(lines) < count and self.offset + len(block) == self.end:
+        if self.takes_open_end and rest and len(lines) < count and self.offset + len(block) == self.end:
             lines.append(rest)  # the file's last line has none
         return lines
 
