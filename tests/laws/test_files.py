@@ -359,11 +359,12 @@ def test_an_open_read_is_not_resumed_in_another_file_with_the_same_content(
 ) -> None:
     settings.ETL_BATCH_SIZE = 1
     rows = ("A1,Bolt,1", "A2,Nut,1")
-    write(tmp_path, 2, *rows)
+    path = write(tmp_path, 2, *rows)
     stop_after(monkeypatch, 1, Interrupted())
     ingest_here(source)
-    write(tmp_path, 1, *rows)
-    assert count(ingest_here(source)) == {"seen": 3, "new": 1, "unchanged": 2}
+    path.rename(tmp_path / "day_1")
+    assert count(ingest_here(source)) == {"seen": 2, "new": 1, "unchanged": 1}
+    assert list_read() == ["day_1"]
 
 
 def test_the_open_read_goes_on_before_a_file_that_fails_replaces_it(
