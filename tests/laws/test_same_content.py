@@ -121,17 +121,17 @@ def test_another_value_of_an_ignored_column_alone_writes_nothing(
 
 
 FORMER: list[Any] = [
-    pytest.param(Lines, make_lines("8:00"), IgnoringLines, make_lines("9:00"), id="declared for JSON"),
-    pytest.param(Table, make_table("8:00"), IgnoringTable, make_table("9:00"), id="declared for CSV"),
-    pytest.param(IgnoringTable, make_table("8:00"), Table, make_table("8:00"), id="no longer declared"),
-    pytest.param(Table, make_table("8"), Table, make_table("8", " Id,NAME ,exported_at"), id="padded and capitalised"),
-    pytest.param(Table, make_table("8", "ID,Name,exported_at"), Table, make_table("8"), id="spelled exactly again"),
+    pytest.param(Lines, make_lines("8:00"), IgnoringLines, make_lines("9:00"), id="declared_for_JSON"),
+    pytest.param(Table, make_table("8:00"), IgnoringTable, make_table("9:00"), id="declared_for_CSV"),
+    pytest.param(IgnoringTable, make_table("8:00"), Table, make_table("8:00"), id="no_longer_declared"),
+    pytest.param(Table, make_table("8"), Table, make_table("8", " Id,NAME ,exported_at"), id="padded_and_capitalised"),
+    pytest.param(Table, make_table("8", "ID,Name,exported_at"), Table, make_table("8"), id="spelled_exactly_again"),
     pytest.param(
-        Table, make_table("8"), SpelledTable, make_table("8", "id,Bezeichnung,exported_at"), id="another spelling"
+        Table, make_table("8"), SpelledTable, make_table("8", "id,Bezeichnung,exported_at"), id="another_spelling"
     ),
-    pytest.param(Table, make_table("8"), MoreTable, make_table("8"), id="an optional field"),
+    pytest.param(Table, make_table("8"), MoreTable, make_table("8"), id="an_optional_field"),
     pytest.param(
-        Table, make_table("8", "id,name,Colour "), MoreTable, make_table("8", "id,name,Colour "), id="a padded column"
+        Table, make_table("8", "id,name,Colour "), MoreTable, make_table("8", "id,name,Colour "), id="a_padded_column"
     ),
 ]
 

@@ -284,14 +284,14 @@ MISTAKES = (
         "another spelling of a column, taken for another column",
         "etl/readers/content_rule.py",
         (("if name != declared}\n", "if not name}\n"),),
-        caught_by=(f"{SAME}test_another_declaration_of_the_same_content_writes_nothing[another spelling]",),
+        caught_by=(f"{SAME}test_another_declaration_of_the_same_content_writes_nothing[another_spelling]",),
     ),
     Mistake(
         5,
         "a hash by another rule, taken for another content",
         "etl/storage/former_rules.py",
         (("not is_same_content(row[2], sent) and has_other_rule(row[2], sent)", "False"),),
-        caught_by=(f"{SAME}test_another_declaration_of_the_same_content_writes_nothing[declared for CSV]",),
+        caught_by=(f"{SAME}test_another_declaration_of_the_same_content_writes_nothing[declared_for_CSV]",),
     ),
     Mistake(
         6,
