@@ -106,7 +106,8 @@ class Token:
 class Numbered:
     """Pages by number, or by offset with `step` records a page. A page without records, or the `total`, ends the walk.
 
-    `total` is the path of the number of all records. A short page ends nothing: servers filter after they cut.
+    `total` is the path of the number of all records; to give fewer is an error. A short page ends nothing: servers
+    filter after they cut.
     """
 
     parameter: str
@@ -119,7 +120,13 @@ class Numbered:
 
     def find_next(self, page: Page, state: State) -> State | None:
         total = page.find(self.total) if self.total else None
-        if not page.count or (_is_number(total) and page.seen >= int(_text(total))):
+        most = int(_text(total)) if _is_number(total) else None
+        if not page.count and most is not None and page.seen < most:
+            text = (
+                f"it gave {page.seen} records of the {most} that it names as their number; is step={self.step} right?"
+            )
+            raise SourceError(f"{page.location}: {text}")
+        if not page.count or (most is not None and page.seen >= most):
             return None
         return {"number": state.get("number", self.first) + self.step}
 

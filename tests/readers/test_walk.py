@@ -14,23 +14,32 @@ from etl.readers import walk
 from etl.readers.content import Opening
 from etl.readers.walk import WalkContent
 from etl.records import Chunk, Cursor, Record
-from etl.sources import Contract, JsonApiSource, Key, LinkHeader, NonBlank, Numbered, Token
+from etl.sources import After, Contract, JsonApiSource, Key, LinkHeader, NextUrl, NonBlank, Numbered, Token
 from etl.vocabulary import Reason
 from sandbox.pages import Item, PagedApi
 from tests.fakes import RecordingContext
 
+INFO = "data.items.pageInfo"
 KINDS: dict[str, Any] = {
     "/link": LinkHeader(),
     "/header-token": Token("cursor", header="X-Next"),
     "/number": Numbered("page"),
+    "/next-url": NextUrl("links.next"),
+    "/token": Token("cursor", at="meta.next_cursor"),
+    "/offset": Numbered("offset", first=0, step=3, total="total"),
+    "/after": After("starting_after", of="id", more="has_more"),
+    "/graphql": Token(
+        into="variables.after", at="data.items.pageInfo.endCursor", more="data.items.pageInfo.hasNextPage"
+    ),
 }
+RECORDS = {"/next-url": "data", "/token": "data", "/offset": "items", "/after": "data", "/graphql": "data.items.nodes"}
 SHAPES: dict[str, list[int]] = {
     "no page": [0],
     "one page": [3],
     "an exact multiple": [3, 3, 3],
     "a short last page": [3, 3, 1],
     "a short page in the middle": [3, 1, 3],
-    "many pages": [2] * 40,
+    "many pages": [3] * 30,
 }
 
 
@@ -50,7 +59,10 @@ def make_pages(sizes: Sequence[Any]) -> list[list[Item]]:
 
 
 def make_source(api: PagedApi, path: str, **declared: Any) -> Things:
-    kind = type("Declared", (Things,), {"base_url": api.url, "endpoint": path, "pages": KINDS.get(path), **declared})
+    attributes = {"base_url": api.url, "endpoint": path, "pages": KINDS.get(path), "records": RECORDS.get(path)}
+    if path == "/graphql":
+        attributes["body"] = {"query": "…", "variables": {"after": None}}
+    kind = type("Declared", (Things,), {**attributes, **declared})
     return kind()  # type: ignore[no-any-return]
 
 
@@ -131,6 +143,11 @@ def test_what_was_read_before_an_error_is_given_first() -> None:
         assert list_ids([next(steps)]) == ["n1", "n2", "n3", "n4"]
         with pytest.raises(SourceError, match="sent an error instead of records"):
             next(steps)
+
+
+def test_fewer_records_than_the_server_names_are_an_error() -> None:
+    with PagedApi(make_pages([2] * 10)) as api, pytest.raises(SourceError, match="14 records of the 20"):
+        list(open_walk(make_source(api, "/offset")).read(None, 100))
 
 
 # --- the same walk --------------------------------------------------------------------------------

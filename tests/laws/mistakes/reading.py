@@ -368,7 +368,7 @@ MISTAKES = (
         12,
         "a short page that ends a walk",
         "etl/http/pages.py",
-        (("        if not page.count or (", "        if page.count < 2 or ("),),
+        (("        if not page.count or (most", "        if page.count < 2 or (most"),),
         caught_by=(f"{WALK}test_each_record_is_read_once_and_each_page_asked_for_once",),
     ),
     Mistake(

@@ -1,0 +1,20 @@
+"""The charges of a Stripe account: each page begins after the last id; times are seconds since 1970."""
+
+from etl.sources import After, Bearer, Choice, Contract, Integer, JsonApiSource, Text, Time, field, setting
+
+
+class Charge(Contract):
+    id: Text
+    amount: Integer  # in the currency's smallest unit
+    currency: Text
+    status: Choice = field(choices=["succeeded", "pending", "failed"])
+    created: Time = field(epoch="seconds")
+
+
+class StripeCharges(JsonApiSource):
+    name, every, contract = "stripe_charges", "*/15 * * * *", Charge
+    base_url, endpoint = "https://api.stripe.com", "/v1/charges"
+    params, records = {"limit": "100"}, "data"
+    auth, pages = Bearer(setting("STRIPE_KEY")), After("starting_after", of="id", more="has_more")
+    unified = {"external_id": "id", "name": "id", "category": "status", "value": "amount", "currency": "currency",
+               "event_timestamp": "created"}  # fmt: skip
