@@ -55,7 +55,7 @@ class _Header:
     def _skip_preamble(self, lines: Lines) -> None:
         for number in range(self.syntax.skip_lines):
             if not lines.skip_line():
-                raise self._fail(f"it has {number} lines, and skip_lines={self.syntax.skip_lines} is declared")
+                raise self._fail(f"its {number} lines are fewer than skip_lines={self.syntax.skip_lines} says")
         if self.syntax.delimiter != "," and not self.syntax.skip_lines:
             self._skip_named_separator(lines)
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy as copy_object
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 from etl.conf import find_base
 from etl.contracts.forms import Form
@@ -112,7 +113,13 @@ class FileSource(Source):
     def open_file(self, file: FoundFile) -> Iterator[OpenedFile]:
         where = self.place.locate(file.path)
         with self.place.copy(file.path) as packed, unpack(replace(packed, name=file.name), where) as copy:
-            yield OpenedFile(self.dialect.open(copy, self), packed.stamp)
+            yield OpenedFile(self.dialect.open(copy, self._at(where)), packed.stamp)
+
+    def _at(self, path: str) -> Self:
+        """Return this source for one of its files, so that messages name the file."""
+        found = copy_object(self)
+        found.path = path
+        return found
 
     def _find_first(self) -> FoundFile:
         """Return the first file, for a look at the source that is not a run."""

@@ -177,7 +177,7 @@ OTHERS = [
     (Csv(encoding="cp1252"), codecs.BOM_UTF8 + b"a\n1\n", "it begins with the mark of UTF-8, and encoding='cp1252'"),
     (Csv(encoding="latin-1"), "a\n1\n".encode("utf-16"), "it begins with the mark of UTF-16"),
     (Csv(encoding="cp1252"), b"a\x81,b\n1,x\n", "is not valid cp1252: 0x81, byte 2 of the row; declare the encoding"),
-    (Csv(skip_lines=3), "a,b\n1,x\n", "it has 2 lines, and skip_lines=3 is declared"),
+    (Csv(skip_lines=3), "a,b\n1,x\n", "its 2 lines are fewer than skip_lines=3 says"),
     (Csv(skip_lines=2), "a,b\n1,x\n", "it has no header: skip_lines=2 and footer_lines=0 leave no line for it"),
     (Csv(footer_lines=2), "a,b\n1,x\n", "it has no header: skip_lines=0 and footer_lines=2 leave no line for it"),
     (Csv(comment="#"), "#a,b\n\n#1,x\n", "is empty: its first line must name the columns"),
