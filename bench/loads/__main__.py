@@ -88,6 +88,7 @@ def write_files(bench: Bench) -> None:
         files.write_csv(folder / "share.csv", make(share, is_clean=True))
     first = bench.folder / "first"
     files.write_csv(first / "rough.csv", files.make_rough(bench.rows))
+    files.write_csv(first / "export.csv", files.make_export(bench.rows), delimiter=";", encoding="cp1252")
     files.write_lines(first / "products.ndjson", files.make_products(bench.rows))
     files.write_array(first / "products.json", files.make_products(bench.rows))
 

@@ -38,6 +38,8 @@ def list_contestants() -> list[Contestant]:
         ),
         Contestant("rough", lambda bench, _: ours.load_first(bench, "rough")),
         Contestant("rough yardstick", lambda bench, _: yardstick.time_copies(bench, "rough")),
+        Contestant("export", lambda bench, _: ours.load_first(bench, "export"), rounds=2),
+        Contestant("export yardstick", lambda bench, _: yardstick.time_copies(bench, "export"), rounds=2),
         Contestant("lines", lambda bench, _: ours.load_first(bench, "lines"), rounds=2),
         Contestant("array", lambda bench, _: ours.load_first(bench, "array"), rounds=2),
     ]

@@ -1,4 +1,4 @@
-"""The source files: products and a rougher source, always the same for the same number of rows.
+"""The source files: products, rougher records and an export, always the same for the same number of rows.
 
 `is_changed` gives every thousandth product another price.
 """
@@ -14,6 +14,7 @@ PRODUCT_COLUMNS = ("product_id", "name", "category", "price", "extra_col")
 ROUGH_COLUMNS = (
     *("code", "title", "body", "section", "amount", "currency", "updated_at", "released", "note", "supplier"),
 )
+EXPORT_COLUMNS = ("Beleg", "Buchungstag", "Zeitpunkt", "Empfänger", "Betrag", "Währung", "Verwendung", "Kunde")
 REFUSED_PRODUCTS, REPEATED_PRODUCTS, QUOTED_PRODUCTS, REFUSED_ROUGH = 0.008, 0.005, 0.02, 0.03
 CHANGED_EVERY = 1000
 TITLES = (
@@ -90,10 +91,30 @@ def _spoil_rough(number: int) -> Row:
     return ({"amount": "1,5"}, {"title": " "}, {"code": ""})[number % 3]
 
 
-def write_csv(path: Path, rows: Iterator[Row]) -> Path:
-    """Write the rows as CSV (RFC 4180); every value is a string there."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
+def make_export(count: int) -> Iterator[Row]:
+    """Yield `count` bookings as a German bank or shop exports them; 3 % are to be refused."""
+    dice = random.Random(13)
+    for number in range(1, count + 1):
+        day = f"{1 + number % 28:02}.{1 + number % 12:02}.20{10 + number % 15}"
+        cents = dice.randrange(-10_000_000, 10_000_000)
+        amount = f"{cents // 100:,}".replace(",", ".") + f",{cents % 100:02}"
+        values = (
+            f"RE-{number:08}",
+            day,
+            f"{day} {number % 24:02}:{number % 60:02}",
+            dice.choice(("Müller & Söhne", 'Gasthaus "Zum Löwen"', "Åse Øst", "Café; Bar")),
+            amount if dice.random() >= REFUSED_ROUGH else "k. A.",
+            "EUR",
+            "" if number % 3 else f"Rechnung {number}\nfällig § {day}",
+            "" if number % 2 else f"Kunde {dice.randrange(500)}",
+        )
+        yield dict(zip(EXPORT_COLUMNS, values, strict=True))
+
+
+def write_csv(path: Path, rows: Iterator[Row], *, delimiter: str = ",", encoding: str = "utf-8") -> Path:
+    """Write the rows as CSV; every value is a string there."""
+    with path.open("w", encoding=encoding, newline="") as file:
+        writer = csv.writer(file, delimiter=delimiter)
         first = next(rows)
         writer.writerows((first.keys(), first.values()))
         writer.writerows(row.values() for row in rows)

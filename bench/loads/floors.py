@@ -50,7 +50,8 @@ class Verdict:
 
 def judge(figures: Figures) -> list[Verdict]:
     """Return a verdict for each figure that was measured."""
-    return [*_judge_ratios(figures), *_judge_processor(figures), *_judge_again(figures), *_judge_memory(figures)]
+    judges = (_judge_ratios, _judge_export, _judge_processor, _judge_again, _judge_memory)
+    return [verdict for judge_figures in judges for verdict in judge_figures(figures)]
 
 
 def _judge_ratios(figures: Figures) -> Iterator[Verdict]:
@@ -58,6 +59,13 @@ def _judge_ratios(figures: Figures) -> Iterator[Verdict]:
         ratio = figures.find_ratio(case, base)
         if ratio is not None:
             yield Verdict(name, ratio, floor, aim)
+
+
+def _judge_export(figures: Figures) -> Iterator[Verdict]:
+    ratio = figures.find_ratio(Case(ours.TERMINAL, "export"), Case(yardstick.WHO, "export"))
+    plain = figures.find_ratio(FIRST, YARDSTICK)
+    if ratio is not None and plain is not None:
+        yield Verdict("first load of the export / yardstick of its own rows / the same of products", ratio / plain, 1.5)
 
 
 def _judge_processor(figures: Figures) -> Iterator[Verdict]:

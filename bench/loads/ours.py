@@ -18,7 +18,11 @@ from bench.loads.measuring import Bench, Case, Meter
 from bench.loads.processes import Done, read_tree_cpu, run, sampling
 
 TERMINAL, WORKER, BARE = "Kasparro", "Kasparro, worker", "bare Python"
-FILES = {"products": "products.csv", "rough": "rough.csv", "lines": "products.ndjson", "array": "products.json"}
+FILES = {
+    **{name: f"{name}.csv" for name in ("products", "rough", "export")},
+    "lines": "products.ndjson",
+    "array": "products.json",
+}
 START_ROWS = 100
 READY_SECONDS, RUN_SECONDS = 60, 3600
 _LANDED = "(SELECT count(*) = 1 AND bool_and(status IN ('success', 'partial')) FROM etl_runs)"

@@ -5,15 +5,19 @@ from typing import Any
 
 from etl.sources import (
     Contract,
+    Csv,
     CsvSource,
     Date,
+    Decimal,
     JsonApiSource,
     JsonLinesSource,
     NonBlank,
     PositiveDecimal,
     PositiveInt,
     Text,
+    Time,
     ZonedTime,
+    field,
     lower,
 )
 
@@ -90,4 +94,32 @@ class Rough(CsvSource):
     }
 
 
-SOURCES = ",".join(f"{__name__}.{each.__name__}" for each in (Products, ProductLines, ProductArray, Rough))
+class Booking(Contract):
+    number: NonBlank = field(column="Beleg")
+    day: Date = field(column="Buchungstag", formats=["%d.%m.%Y"])
+    at: Time = field(column="Zeitpunkt", formats=["%d.%m.%Y %H:%M"], twice="earlier", missing="shift")
+    party: Text = field(column="Empfänger")
+    amount: Decimal = field(column="Betrag")
+    currency: Text = field(column="Währung")
+    purpose: Text | None = field(column="Verwendung")
+    customer: Text | None = field(column="Kunde")
+
+
+class Export(CsvSource):
+    name = "bench_export"
+    path = f"{FOLDER}/export.csv"
+    every = NEVER
+    zone = "Europe/Berlin"
+    dialect = Csv(delimiter=";", encoding="cp1252", decimal=",", thousands=".")
+    contract = Booking
+    unified = {
+        "external_id": "number",
+        "name": "party",
+        "category": "customer",
+        "value": "amount",
+        "currency": "currency",
+        "event_timestamp": "at",
+    }
+
+
+SOURCES = ",".join(f"{__name__}.{each.__name__}" for each in (Products, ProductLines, ProductArray, Rough, Export))

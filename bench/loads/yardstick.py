@@ -10,7 +10,7 @@ from bench.loads.measuring import Bench, Case
 
 WHO = "yardstick"
 PROCESS = Path(__file__).parent / "copy_process.py"
-RAW_TABLES = {"products": "raw_csv_data", "rough": "raw_csv_data", "lines": "raw_third_source_data"}
+RAW_TABLES = {**dict.fromkeys(("products", "rough", "export"), "raw_csv_data"), "lines": "raw_third_source_data"}
 
 
 def _list_files(bench: Bench, source: str) -> dict[str, Path]:

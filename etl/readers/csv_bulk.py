@@ -110,18 +110,20 @@ def read_run(lines: list[bytes], layout: Layout, position: int, line: int) -> Ru
     if not rows:
         return Run()
     ends = ends[: len(rows)]
-    if isinstance(ends, range) and (columns := layout.fit_columns(rows)):
-        places, first_lines = (range(before + 1, before + 1 + len(rows)) for before in (position, line))
-        return Run(CsvSlice(layout.names, columns, places, first_lines, lines[: len(rows)], layout), (), len(rows))
+    if columns := layout.fit_columns(rows):
+        places = range(position + 1, position + 1 + len(rows))
+        first_lines, originals = _place(ends, lines, layout, line)
+        return Run(CsvSlice(layout.names, columns, places, first_lines, originals, layout), (), ends[-1])
     return _sort_out(rows, ends, lines, layout, position, line)
 
 
 def _parse(lines: list[bytes], layout: Layout) -> tuple[list[list[str]], Sequence[int]]:
     """Return the rows, blank ones and comments included, and the number of lines up to the end of each."""
-    with suppress(csv.Error, UnicodeDecodeError):
-        rows = list(csv.reader(layout.decode(_blank_comments(lines, layout.comment)), **layout.parameters))
-        if len(rows) == len(lines):
-            return rows, range(1, len(rows) + 1)
+    if not _has_open_quote(lines, layout):
+        with suppress(csv.Error, UnicodeDecodeError):
+            rows = list(csv.reader(layout.decode(_blank_comments(lines, layout.comment)), **layout.parameters))
+            if len(rows) == len(lines):
+                return rows, range(1, len(rows) + 1)
     rows, ends = [], list[int]()
     reader = csv.reader(_feed(lines, layout, ends), **layout.parameters)
     with suppress(csv.Error, UnicodeDecodeError):
@@ -131,15 +133,37 @@ def _parse(lines: list[bytes], layout: Layout) -> tuple[list[list[str]], Sequenc
     return rows, ends
 
 
+def _has_open_quote(lines: list[bytes], layout: Layout) -> bool:
+    """Whether a line has an odd number of quotes, as the first and the last line of a record of several lines."""
+    return any(count & 1 for count in map(bytes.count, lines, repeat(layout.quote))) if layout.quote else False
+
+
+def _place(ends: Sequence[int], lines: list[bytes], layout: Layout, line: int) -> tuple[Sequence[int], Sequence[bytes]]:
+    """Return each row's first physical line and its bytes."""
+    if isinstance(ends, range):
+        return range(line + 1, line + 1 + len(ends)), lines[: len(ends)]
+    mark, starts = layout.cutter.mark, [0, *ends[:-1]]
+    originals = [
+        lines[start] if end == start + 1 else mark.join(lines[start:end])
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return [line + 1 + start for start in starts], originals
+
+
 def _blank_comments(lines: list[bytes], comment: bytes) -> list[bytes]:
     return [b"" if line.startswith(comment) else line for line in lines] if comment else lines
 
 
 def _feed(lines: list[bytes], layout: Layout, ends: Sequence[int]) -> Iterator[str]:
     """Yield the lines with their ends. A comment is one only where a record could begin; `ends` tells where that is."""
+    line_end = layout.cutter.line_end
+    if not layout.comment:
+        with suppress(UnicodeDecodeError):
+            yield from [text + line_end for text in layout.decode(lines)]
+            return
     for number, line in enumerate(lines):
         is_comment = layout.comment and line.startswith(layout.comment) and number == (ends[-1] if ends else 0)
-        yield "\n" if is_comment else layout.decode_one(line) + layout.cutter.line_end
+        yield "\n" if is_comment else layout.decode_one(line) + line_end
 
 
 def _sort_out(
@@ -151,12 +175,13 @@ def _sort_out(
     first_lines: list[int] = []
     originals: list[bytes] = []
     refusals: list[Refusal] = []
+    mark = layout.cutter.mark
     for row, start, end in zip(rows, [0, *ends[:-1]], ends, strict=True):
         if not row:
             continue
         position += 1
         first_line = line + start + 1
-        original = layout.cutter.mark.join(lines[start:end])
+        original = mark.join(lines[start:end])
         if (cells := layout.fit(row)) is not None:
             good.append(cells)
             places.append(position)

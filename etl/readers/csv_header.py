@@ -38,7 +38,13 @@ class _Header:
         names = self._name_columns(header)
         surplus = len(header) - len(names) + self.syntax.trailing_delimiter
         return lines, Layout(
-            names, surplus, lines.cutter, self.syntax.list_parameters(), comment, is_trimmed=self.syntax.trim
+            names=names,
+            surplus=surplus,
+            cutter=lines.cutter,
+            parameters=self.syntax.list_parameters(),
+            quote=self.syntax.quote.encode(encoding.name),
+            comment=comment,
+            is_trimmed=self.syntax.trim,
         )
 
     def _find_encoding(self) -> Encoding:

@@ -59,6 +59,7 @@ class Layout:
     surplus: int = 0
     cutter: LineCutter = field(default_factory=LineCutter)
     parameters: Mapping[str, Any] = field(default_factory=lambda: {"strict": True})
+    quote: bytes = b'"'
     comment: bytes = b""
     is_trimmed: bool = False
 
