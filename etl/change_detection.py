@@ -51,9 +51,9 @@ class Batch:
     `versions` become raw rows, in the order of the read. `inserts` (by external id) and `updates` (by row in
     `unified_records`) give the place in `versions` of the last version. `rewrites` (by row) are records whose content
     is stored and whose values differ, because contract or mapping do, or that were removed: each with the raw row that
-    it keeps. `met` are the rows found whose content is unchanged, and `found` counts the records that the read has met
-    here for the first time; `returned` counts those of them that were removed. `outdated` are the rows of records that
-    are present, but so far only in a version that is older than the stored one.
+    it keeps. `met` are the rows found whose content is unchanged, and `found` counts the records that the read finds
+    here for the first time; `returned` counts the ones among them that were removed. `outdated` are the rows of records
+    that are present, but so far only in a version that is older than the stored one.
     """
 
     judged: Judged

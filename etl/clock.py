@@ -31,7 +31,7 @@ def write_time(time: datetime | None) -> str | None:
 
 
 def write_time_in_sql(time: str) -> str:
-    """Return an expression that writes the timestamptz expression `time` the same way, whatever the session's zone."""
+    """Return SQL that writes the timestamptz expression `time` the same way, regardless of the session's zone."""
     return f"""to_char({time} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"')"""
 
 

@@ -90,7 +90,7 @@ class SliceLines:
         return lines
 
     def drain(self) -> Iterator[WrittenLines]:
-        """Write the lines of all records, slice by slice, and keep none of the slices."""
+        """Write the lines of all records slice by slice, and drop each slice as its lines are written."""
         self.pieces.reverse()
         while self.pieces:
             piece, lines = self.pieces.pop(), WrittenLines()
@@ -167,7 +167,7 @@ def _check_own_targets(
 
 
 def _find_null_parts(source: Source, texts: Mapping[str, Column], columns: Mapping[str, Column]) -> dict[int, Breach]:
-    """Find the rows whose id has a part that is null; refused rows, whose texts have no meaning, may be among them."""
+    """Find the rows whose id has a null part. They may include refused rows, whose `texts` have no meaning."""
     mapped = source.unified["external_id"]
     if not isinstance(mapped, tuple):
         return {}

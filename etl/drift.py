@@ -52,8 +52,8 @@ _LEXICAL = re.compile(
     r"|(?P<null>\s*+\Z)"
     r"|(?P<text>)"
 )
-# Both find cells that may be of another type than text, among cells that stand one to a line: the first one by how they
-# begin, which is fast, the second one by all their characters.
+# Both find cells that may be of another type than text; each cell is on a line of its own. The first one looks only at
+# how a cell begins, which is fast, the second one at all its characters.
 _SUSPECT_BEGINNING = re.compile(r"\n(?:[-0-9\s]|[Tt](?:rue|RUE)\n|[Ff](?:alse|ALSE)\n)")
 _SUSPECT = re.compile(r"\n(-?[0-9][-+0-9.:eETZ ]*+|[^\S\n]*+|[Tt]rue|TRUE|[Ff]alse|FALSE)(?=\n)")
 _SAME_DIGITS = bytes.maketrans(b"123456789", b"000000000")
@@ -224,7 +224,7 @@ def _count_types(column: Sequence[Any], *, is_lexical: bool) -> Counter[str]:
 
 
 def _count_lexical_types(text: str, cells: Sequence[str]) -> Counter[str]:
-    """Count as `_LEXICAL` does for each cell. `text` has all cells, one to a line."""
+    """Count as `_LEXICAL` does for each cell. `text` has each cell on a line of its own."""
     if text.count("\n") >= len(cells):
         lines = [cell for cell in cells if "\n" not in cell]
         blank = sum(cell.isspace() for cell in cells if "\n" in cell)

@@ -125,7 +125,7 @@ class _OneFile:
         return bool(known.stamp) and known.stamp == self.file.stamp and self._is_through(known)
 
     def _is_through(self, known: KnownFile) -> bool:
-        """Whether the same content needs no read: of this contract, and in a full run if this run has read it."""
+        """Whether the same content needs no read: it was read under this contract, and in a full run by this run."""
         is_of_contract = known.fingerprint.startswith(f"{self.source.digest()}:")
         is_awaited = known.is_overruled or find_open_file(self.started.checkpoint) == self.file.name
         is_due = self.started.is_full and known.run_id != self.started.run.pk

@@ -73,7 +73,7 @@ Verdict = Sequence[GateFailure]
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """The last accepted read: its content, its number of records, and how many different stored ones it has met.
+    """The last accepted read: its content, its number of records, and how many different stored records it found.
 
     `is_overruled`: an operator has accepted it although it had missed a gate.
     """

@@ -1,4 +1,4 @@
-"""The two hashes of a stored record, as hex text: of its content, and of the values made from it. Pure."""
+"""Hashes a stored record's content, and the values made from it, as hex text. Pure."""
 
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -22,7 +22,7 @@ def hash_tagged(contents: Iterable[bytes], tags: Iterable[str] | None) -> list[s
 
 
 def is_same_content(one: str, other: str) -> bool:
-    """Whether two content hashes are of equal contents, whatever rules made them."""
+    """Whether two content hashes are of equal contents, even if different rules made them."""
     return one == other or one[: 2 * CONTENT_HASH_BYTES] == other[: 2 * CONTENT_HASH_BYTES]
 
 

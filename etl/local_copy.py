@@ -76,7 +76,7 @@ def copy_file(path: Path) -> Iterator[LocalCopy]:
 
 
 def open_shared(descriptor: int) -> BinaryIO:
-    """Open an inherited descriptor for reading, at a position of its own: other processes may read it meanwhile."""
+    """Open an inherited descriptor for reading, at a position of its own: other processes may be reading it too."""
     return io.BufferedReader(_Shared(descriptor), SHARED_BUFFER_BYTES)
 
 

@@ -1,4 +1,4 @@
-"""Sends the messages about tasks, in one form, whatever the project's settings of Celery are."""
+"""Sends the messages about tasks in one form, regardless of the project's Celery settings."""
 
 from celery import current_app
 

@@ -185,7 +185,7 @@ class _Pruning:
                     break
 
     def prune_files(self, before: datetime) -> None:
-        """Forget files that have been gone for so long; there are few rows, one for each file."""
+        """Forget files that have been gone since before this time; there are few rows, one for each file."""
         gone = files.count_gone(self.sources, before)
         self.pruned.rows.update({(FILES, source): number for source, number in gone.items()})
         if gone and not self.is_dry_run:

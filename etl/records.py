@@ -124,9 +124,9 @@ class UnifiedFields:
 class Accepted:
     """A record that fulfils its contract, with its unified fields.
 
-    Hashes are hex text. `content_hash` has 16 bytes, of the content alone. `values_hash` has 12: 8 of the unified
-    fields, and 4 of the mapping of the event time, so that times from different mappings are not compared (zeros
-    without a time).
+    Hashes are hex text. `content_hash` has 16 bytes, which cover only the content. `values_hash` has 12: 8 of the
+    unified fields, and 4 of the mapping of the event time, so that times from different mappings are not compared
+    (zeros without a time).
     """
 
     record: Record
@@ -173,7 +173,7 @@ class WrittenLines:
         return type(self)([self.raw[row] for row in rows], [self.unified[row] for row in rows])
 
     def drain(self) -> Iterator[Self]:
-        """Write the lines of all records, some at a time, and keep none that are written."""
+        """Write the lines of all records, some at a time, and drop those that are written."""
         yield self
 
     def __getstate__(self) -> tuple[str, str]:
@@ -207,7 +207,7 @@ class Judged:
     """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
 
     `skipped` is the number of those that the source does not want. `is_backward`: the read began at the content's end.
-    `times` are the event times. `repeats` is known in a source's first read: the rows whose id the read may have met
+    `times` are the event times. `repeats` is known in a source's first read: the rows whose id the read may have seen
     before, in this batch or in an earlier one. The ids of all other rows are new.
     """
 
@@ -239,7 +239,7 @@ _TEXT_COLUMNS = ("external_ids", "content_hashes", "values_hashes")
 
 
 def _join(texts: list[str]) -> str | list[str]:
-    """Return the texts as one text, a line each; as they are if a text has several lines."""
+    """Join the strings, one to each line; return them unchanged if one of them has several lines."""
     joined = "\n".join(texts)
     return joined if joined.count("\n") == len(texts) - 1 else texts
 
@@ -291,10 +291,10 @@ class Slice(Protocol):
     def __len__(self) -> int: ...
 
     def take(self, name: str) -> Sequence[Any]:
-        """Return the values of a field on the top level, None where a record lacks it."""
+        """Return the values of a top-level field, with None for each record that lacks it."""
 
     def list_names(self) -> Sequence[str]:
-        """Return the names of a file's columns; of JSON, those of any one record."""
+        """Return the names of a file's columns, or the names in any one of its JSON records."""
 
     def list_columns(self) -> Mapping[str, Sequence[Any]] | None:
         """Return all fields by name if each record has each of them, and None if that is not known."""

@@ -49,7 +49,7 @@ class Vanished:
 def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
     """Find the present records that the read lacked, before the first of them is removed. Writes nothing.
 
-    The read must have seen its last record. One that has met as many records as there are costs one short statement;
+    The read must have seen its last record. If it found as many records as are present, this costs one short statement;
     nothing is scanned if refused and outdated records explain the difference.
     """
     search = Search(source.name, read.number, read.first_sequence, partial(_identify, source))

@@ -1,4 +1,4 @@
-"""Settles refused records when a read has ended: those that have landed since, are gone, or came back.
+"""Settles, after a read, the refused records that have landed since, are gone, or came back.
 
 Decisions/0026 has the rules. Each page is one fenced transaction; a run that is killed in between leaves the read open,
 and the next one settles what is left.
@@ -41,7 +41,7 @@ def settle_refused(started: Started, source: Source, read: Read, context: RunCon
 
 
 def _list_changes(finished: Finished, context: RunContext) -> Iterator[Changes]:
-    """Yield the changes of each page that has any: of the open rows, then of the closed ones that the read has met."""
+    """Yield the changes of each page that has any: first to open rows, then to closed rows that the read found."""
     look_at_open: _Look = partial(change_open, most=PAGE)
     for look, first in ((look_at_open, 0), (change_met, -1)):
         after: int | None = first

@@ -37,7 +37,7 @@ TITLES = (
 )
 NOTES = ("", "", "plain", "tab\tand \\ and \\N", 'a "quoted"\n\nline\n', "é" * 300, "\u2028\x85", "null", ",")
 BROKEN = (b"only,three,cells", b'open,"quote', b'a,"b"c,d', b"\xff,Desk,,1,EUR,2024-05-01,,,,")
-"""Lines that are no records. Each is made different by its number."""
+"""Lines that are not records. Each is made different by its number."""
 
 
 class Row(Contract):

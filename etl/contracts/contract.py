@@ -73,7 +73,7 @@ class Contract:
 
     @classmethod
     def parse_field(cls, path: str, values: Mapping[str, Any], form: Form = JSON_FORM) -> Any:
-        """Return one field's parsed value, whatever the others are; None if it is missing, null or breaks."""
+        """Return one field's parsed value, regardless of the other fields; None if it is missing, null or refused."""
         name, _, rest = path.partition(".")
         field = cls.fields[name]
         value = field.read(values, cls.resolve(tuple(values)).get(name, ()) if form.is_file else None, form)
@@ -110,7 +110,7 @@ class Contract:
             place = _Place(prefix + name, shown + field.name_columns(found_names))
             found, broken = _judge_column(field, place, column, count, form)
             texts |= found
-            breaches = broken | breaches  # of two breaches in a row, the earlier field's stays
+            breaches = broken | breaches  # if a row has two breaches, the earlier field's stays
         return texts, breaches
 
     @classmethod
@@ -149,7 +149,7 @@ class Contract:
 
     @classmethod
     def list_maps(cls) -> list[tuple[str, ...]]:
-        """Return the steps to each map, whose keys are any texts: `("lines", "[]", "prices")`."""
+        """Return the steps to each map, which may have any keys: `("lines", "[]", "prices")`."""
         return list(list_maps(cls))
 
     @classmethod

@@ -230,7 +230,7 @@ class _Plan:
         return cls(pattern, [*names, *rest], len(names))
 
     def take(self, found: Sequence[str | None]) -> tuple[str, str, str | None]:
-        """Return minute, second and fraction; a format may have none of them, or the first one or two."""
+        """Return minute, second and fraction; a format may lack the last one, the last two, or all three."""
         rest = (*found[self.count :], None, None, None)
         return rest[0] or "00", rest[1] or "00", rest[2]
 

@@ -149,7 +149,7 @@ def compile_plain(decimal: str, thousands: str, *, is_whole: bool, is_positive: 
 
 
 def write_plain_numbers(cells: list[str], joined: str, decimal: str, thousands: str) -> list[str]:
-    """Return the canonical texts of plain numbers with these signs."""
+    """Return plain numbers with these signs in their canonical form."""
     if thousands and thousands in joined:
         joined = joined.replace(thousands, "")
     if decimal != ".":

@@ -50,7 +50,7 @@ def _find_own_line(error: Exception) -> str:
     own = [frame for frame in frames if not _is_of_the_pipeline(frame[0])]
     if not own:
         return ""
-    package = own[0][0].partition(".")[0]  # what it has imported from elsewhere is not its own
+    package = own[0][0].partition(".")[0]  # code that it imports from elsewhere is not its own
     _, frame, line = [frame for frame in own if frame[0].partition(".")[0] == package][-1]
     return _describe(frame.f_code.co_filename, line)
 

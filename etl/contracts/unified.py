@@ -23,7 +23,7 @@ def check_result(result: object, what: str) -> UnifiedFields | Breach:
 
 
 def find_misfit(fields: UnifiedFields) -> Breach | None:
-    """Return why these fields can't be stored, or None. Those of a mapping of shipped types always can."""
+    """Return why these fields can't be stored, or None. Fields that a mapping makes from shipped types always can."""
     for column in ("external_id", "name", "category", "currency"):
         text = getattr(fields, column)
         is_optional = column in ("category", "currency")

@@ -146,7 +146,7 @@ class UnchangedEnd:
 
 @dataclass(frozen=True, slots=True)
 class FilesEnd:
-    """All files that the source's pattern has found are through. `names` are theirs.
+    """Every file that the source's pattern has found is done. `names` are their names.
 
     `judged_read`: the read that stands for them all, the first with a verdict; None if they are all fine.
     """

@@ -40,7 +40,7 @@ class HeldTask:
     taken_at: Any
 
     def renew(self) -> bool:
-        """Whether it is still ours; then it lasts from now."""
+        """Extend the lease from now if this process still holds it, and return whether it does."""
         return self._update(_RENEW)
 
     def give_up(self) -> None:

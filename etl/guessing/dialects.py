@@ -194,7 +194,7 @@ def _finish(best: _Try, options: dict[str, object], doubts: list[str], *, lines_
 
 
 def _is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row has names: different texts, of which none is a number or a date."""
+    """Whether the first row has names: all of them different, and none a number or a date."""
     names = [cell.strip() for cell in first]
     while names and not names[-1]:
         names.pop()

@@ -74,7 +74,7 @@ class ContractGuess:
     left_out: Mapping[str, str] = field(default_factory=dict)
 
     def list_paths(self, prefix: str = "", *, is_optional: bool = False) -> dict[str, FieldGuess]:
-        """Return all fields by path; those in an optional object are optional."""
+        """Return all fields by path. A field in an optional object is optional too."""
         plain = [each for each in self.fields if not each.guess.type.startswith("list[")]
         found = {f"{prefix}{each.name}": each.inside(is_optional=is_optional) for each in plain}
         for each in self.objects:

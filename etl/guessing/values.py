@@ -78,7 +78,7 @@ def list_null_words(column: Sequence[Any]) -> frozenset[str]:
 
 
 def guess_type(column: Sequence[Any], form: Form, *, name: str = "") -> Guess:
-    """Guess the type of a column; None and empty texts are no values."""
+    """Guess the type of a column; None and blank strings do not count as values."""
     words = list_null_words(column) if form.is_file else frozenset()
     present = [cell for cell in column if cell is not None and not (isinstance(cell, str) and not cell.strip())]
     values = [cell for cell in present if not (isinstance(cell, str) and cell.strip() in words)]

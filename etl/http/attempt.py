@@ -167,7 +167,7 @@ def _refuse_bad_status(response: requests.Response, request: Request, *, is_cond
 
 
 def _read_excerpt(response: requests.Response, request: Request) -> str:
-    """Return the beginning of an error's text; empty if it has none, can't be decoded or does not come at once."""
+    """Return the beginning of an error's text; empty if no text comes at once, or if it can't be decoded."""
     head = b""
     try:
         with set_deadline(EXCERPT_SECONDS) as deadline:

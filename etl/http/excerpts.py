@@ -14,7 +14,7 @@ _UNSEEN = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>|<!--.*?-->", re.IGNO
 def make_excerpt(head: bytes, mask: Callable[[str], str] = str) -> str:
     """Return the beginning of a text, or of a page's title or text; empty for other content.
 
-    `mask` hides secrets in the text before it is cut.
+    `mask` hides secrets in the text before it is shortened.
     """
     if b"\0" in head or b"\x1f\x8b" in head[:2]:
         return ""

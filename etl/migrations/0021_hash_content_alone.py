@@ -2,7 +2,7 @@
 
 Up to release 0.1.0 the hash was keyed by the contract, and a record without a time had the time of its writing. Rows
 are changed page by page, each page in a transaction of its own, so that nothing waits long for a lock; if the
-migration is interrupted, it goes on where it stopped. No sequence changes: the change feed has nothing new.
+migration is interrupted, it continues where it stopped. No sequence changes: the change feed has nothing new.
 
 The functions are copies of what the code does in this release, because a migration must not change with the code.
 """

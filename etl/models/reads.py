@@ -43,7 +43,7 @@ class JudgedRead(models.Model):
     quarantined = models.BigIntegerField(default=0)
     met = models.BigIntegerField(default=0, help_text="How many different stored records it found.")
     removed = models.BigIntegerField(default=0, help_text="How many records it lacked and removed.")
-    # the source's sequence when it began and when it ended: what it has written lies in between
+    # the source's sequence when it began and when it ended: all rows that it wrote are in between
     first_sequence = models.BigIntegerField(null=True)
     last_sequence = models.BigIntegerField(null=True)
     # lifecycle

@@ -53,7 +53,7 @@ def gather_chunks(
 
 
 def _empty(gathered: list[Record | Refusal], describe_cursor: Callable[[int], Cursor]) -> Chunk:
-    """Make a chunk of the items, and keep none of them."""
+    """Move the items into a chunk."""
     chunk = make_chunk(gathered, describe_cursor(gathered[-1].position))
     gathered.clear()
     return chunk
@@ -84,7 +84,7 @@ class Content(Protocol):
         """Return its first bytes, at most lookalikes.HEAD_BYTES. Raises SourceError if a server has to be asked."""
 
     def describe_lookalike(self) -> str:
-        """Say what it looks like by its first bytes, if that is not what its source declares; else an empty string."""
+        """Say what its first bytes look like, or return an empty string if they look as its source declares."""
 
     def find_columns(self) -> Sequence[str] | None:
         """Return the names of its columns; None if each record names its own fields. Raises SourceError."""
@@ -95,7 +95,7 @@ class Content(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedFile:
-    """One of a source's several files. `stamp` shows whether it has changed; empty if that can't be seen yet."""
+    """A file of a source that has several. `stamp` shows whether it has changed; empty if that can't be seen yet."""
 
     content: Content
     stamp: str

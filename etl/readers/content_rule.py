@@ -1,8 +1,8 @@
-"""Which columns of a record count as its content, and under which names: what the content hash is made of. Pure.
+"""Decides which columns of a record the content hash covers, and under which names. Pure.
 
-A column of the contract has the name that the contract declares, in whichever spelling the header has it, and what the
-source ignores is left out. The tag says which columns that concerned: contents with different tags were made by
-different rules, so their hashes can differ although the contents do not (docs/decisions/0037).
+A column of the contract gets the name that the contract declares, even if the header spells it differently. Columns
+that the source ignores are left out. The tag says which columns were renamed or left out: different tags mean different
+rules, so two hashes can differ although the contents do not (docs/decisions/0037).
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Changes:
 
 
 class ContentRule:
-    """What counts as the content of one source's records."""
+    """Selects the content of one source's records."""
 
     def __init__(self, contract: type[Contract], form: Form, ignore: Sequence[str]) -> None:
         self.contract, self.form, self.ignore = contract, form, tuple(ignore)

@@ -100,12 +100,12 @@ class Run:
 
 
 def read_run(lines: list[bytes], layout: Layout, position: int, line: int) -> Run:
-    """Read as many of the lines as can be read together. They are without their ends; none may go on after the last.
+    """Read as many of the lines as can be read together. They have no line ends; no record may continue after the last.
 
     `position` and `line` are those before the first one.
     """
     rows, ends = _parse(lines, layout)
-    while rows and not rows[-1]:  # a cursor stands after a record, not after the blank lines that follow it
+    while rows and not rows[-1]:  # a cursor points after a record, not after the blank lines that follow it
         rows.pop()
     if not rows:
         return Run()

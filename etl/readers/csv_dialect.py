@@ -24,7 +24,7 @@ class Csv:
     r"""How a CSV file is written. By default: UTF-8, comma, RFC 4180 quotes, a header in its first line.
 
     `quote=None`: quotes are text. `line_end="\r"`: carriage returns alone end lines; the default takes LF and CRLF.
-    `comment`: lines that begin with it are no records. `skip_lines` stand before the header, `footer_lines` at the end.
+    `comment`: lines that begin with it are not records. `skip_lines` come before the header, `footer_lines` at the end.
     `names` name the columns of a file without header. `trailing_delimiter`: rows may end with blank cells without a
     name. `trim`: cells are read without the blanks around them. Raises ValueError.
     """

@@ -1,4 +1,4 @@
-"""Reads CSV files, a header and then records: in columns, or one by one where a record needs a closer look."""
+"""Reads CSV files, a header and then records: in columns, or one record at a time where it needs a closer look."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -118,7 +118,7 @@ class _Reading:
         return True
 
     def _read_one(self, chunk: "_Gathered") -> bool:
-        """Read one record, of whatever form, and return whether there was one."""
+        """Read one record, in any form, and return whether there was one."""
         item = next(read_items(self.lines, self.layout, self.position), None)
         if item is None:
             return False

@@ -32,7 +32,7 @@ class _Header:
         self._skip_preamble(lines)
         footer = lines.cutter.find_footer(lines.file, lines.offset, lines.end, self.syntax.footer_lines)
         lines.end = footer
-        lines.takes_open_end = self.syntax.escape is None  # an escape may stand before an end that is not there
+        lines.takes_open_end = self.syntax.escape is None  # an escape may precede an end that is not there
         lines.go_to(lines.offset, lines.line)
         header = list(self.syntax.names) if self.syntax.names is not None else self._read_names(lines)
         names = self._name_columns(header)
@@ -105,7 +105,7 @@ class _Header:
         return f'the header {bad.describe(encoding)}; declare the encoding of the file, such as encoding="cp1252"'
 
     def _name_columns(self, header: list[str]) -> Sequence[str]:
-        """Return a name for each column. Of names that are there twice, the later ones get a number."""
+        """Return a name for each column. If a name is there twice, the later one gets a number."""
         while self.syntax.trailing_delimiter and len(header) > 1 and not header[-1]:
             header = header[:-1]
         if header.count("") > 1:

@@ -64,7 +64,7 @@ class Lines:
         lines = self.cutter.split(block, count)
         rest = lines.pop()
         if self.takes_open_end and rest and len(lines) < count and self.offset + len(block) == self.end:
-            lines.append(rest)  # the file's last line has none
+            lines.append(rest)  # the file's last line has no end
         return lines
 
     def skip(self, lines: Sequence[bytes]) -> None:

@@ -53,7 +53,7 @@ class CsvSyntax:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """A file's columns, and how its rows are cut and parsed. A row may have `surplus` blank cells after the columns."""
+    """A file's columns, and how its rows are parsed. A row may have `surplus` blank cells after the columns."""
 
     names: Sequence[str]
     surplus: int = 0

@@ -1,7 +1,7 @@
 """The encodings in which a text file can be read line by line. Pure.
 
-They are UTF-16, and those that write a line end as one byte of its own. A name is checked by what the codec does, not
-by a list.
+They are UTF-16, and all encodings that write a line end as one byte of its own. No list says which these are: each name
+is checked by trying its codec.
 """
 
 import codecs
@@ -84,7 +84,7 @@ def check_encodable(option: str, text: str, encoding: str) -> None:
 
 
 def find_encoding(name: str, head: bytes) -> Encoding | None:
-    """Return the encoding of a file that begins with `head`; None if it must have a mark and has none."""
+    """Return the encoding of a file that begins with `head`; None if a required mark is missing."""
     if name == UTF_8:
         return Encoding()
     if name == "utf-16":
@@ -96,7 +96,7 @@ def find_encoding(name: str, head: bytes) -> Encoding | None:
 
 
 def find_other_mark(name: str, head: bytes) -> str:
-    """Return the encoding whose mark the file begins with, if that is not the declared one; else an empty string."""
+    """Return the encoding whose mark the file begins with, or an empty string if that is the declared one."""
     marks = {"UTF-8": (_UTF_8_MARK, (UTF_8,)), "UTF-16": (codecs.BOM_UTF16_LE, tuple(_WIDE))}
     marks["UTF-16 "] = codecs.BOM_UTF16_BE, tuple(_WIDE)
     return next((each.strip() for each, (mark, own) in marks.items() if head.startswith(mark) and name not in own), "")
@@ -121,7 +121,7 @@ def _describe_codec(name: str) -> str | None:
 
 
 def _leaves_line_end(name: str, line: bytes) -> bool:
-    """Whether the codec takes the line end for one, or refuses what stands before it."""
+    """Whether the codec recognises the line end, or refuses the byte before it."""
     try:
         return line.decode(name).endswith(("\n", "\r"))
     except UnicodeDecodeError:

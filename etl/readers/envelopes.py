@@ -131,7 +131,7 @@ def _simplify(name: str) -> str:
 
 
 def _find_signs(values: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield the paths of the signs of a next page in an object and in those within it that tell of pages."""
+    """Yield the paths of the signs of a next page in an object, and in the objects within it that describe pages."""
     names = {name: _simplify(name) for name in values}
     flags = [name for name in values if _HAS_MORE.fullmatch(names[name]) and isinstance(values[name], bool)]
     yield from (f"{path}{name}" for name in flags if values[name])

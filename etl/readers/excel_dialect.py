@@ -20,7 +20,7 @@ from etl.vocabulary import SourceKind
 class Excel:
     """How a workbook (.xlsx, .xlsm) is laid out. By default: its only sheet, with the names in the first row.
 
-    `sheet` is a name, or a number from 1 on. `header_row` names the columns; rows above it are no records, and neither
+    `sheet` is a name, or a number from 1 on. `header_row` names the columns; rows above it are not records, and neither
     are the last `footer_rows`. Signs and words are those of cells with text. Raises ValueError.
     """
 

@@ -67,7 +67,7 @@ class ExcelContent:
         return self.copy.read_head(HEAD_BYTES)
 
     def describe_lookalike(self) -> str:
-        return ""  # what is not a workbook can't be loaded, and that error names it
+        return ""  # a file that is not a workbook can't be loaded, and that error names it
 
     def find_columns(self) -> Sequence[str]:
         return list(self._read_header().names.values())

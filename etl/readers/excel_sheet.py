@@ -17,7 +17,7 @@ MAX_CELLS = 5_000_000
 """The rectangle of a sheet's cells, blank ones included: calamine holds all of it, in about 32 bytes a cell."""
 
 MAX_TEXT_BYTES = 128 << 20
-"""The texts that all sheets share, which calamine holds too."""
+"""The text that all sheets share; calamine holds it too."""
 
 _INDEX_BYTES = 4 << 20
 _BLOCK_BYTES = 1 << 20

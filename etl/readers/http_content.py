@@ -72,7 +72,7 @@ def open_remote(
     whole: Whole,
     credentials: Credentials | None = None,
 ) -> Iterator[Content | None]:
-    """Like `open_response`, for the records alone."""
+    """Like `open_response`, but yields only the records."""
     asking = open_response(source, dialect, request, opening, context, whole=whole, credentials=credentials)
     with asking as response:
         yield response.content if response is not None else None

@@ -18,7 +18,7 @@ LONE_QUOTE = "?"
 _BLANK = r"[ \t\r\n]*+"
 _TEXT = r'"(?:[^"\\]++|\\.)*+"'
 _PAIR = rf"{_TEXT}{_BLANK}:{_BLANK}(?:{_TEXT}(?={_BLANK}[,\]}}])|[-+.\w]++)"
-_PAIRS = rf"{_PAIR}(?:{_BLANK},{_BLANK}{_PAIR})*+"  # a mark for all of them: what is in them changes nothing
+_PAIRS = rf"{_PAIR}(?:{_BLANK},{_BLANK}{_PAIR})*+"  # one mark for all of them: their contents change nothing
 _TOKEN = re.compile(rf'\\.|{_PAIRS}|{_TEXT}(?={_BLANK}[,:\]}}])|["{{}}\[\],:]', re.DOTALL)
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+', re.DOTALL)
 

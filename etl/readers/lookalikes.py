@@ -78,7 +78,7 @@ def _describe_markup(text: bytes) -> str:
 
 
 def _describe_nul(head: bytes) -> str:
-    """Find texts without a mark: of western text, every second byte is NUL in UTF-16, and three of four in UTF-32."""
+    """Find text without a mark: in western text every second byte is NUL in UTF-16, and three of four in UTF-32."""
     columns = [head[start:64:4] for start in range(4)]
     zeros = [2 * column.count(0) > len(column) for column in columns]
     if zeros in ([False, True, True, True], [True, True, True, False]):

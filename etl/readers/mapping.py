@@ -1,4 +1,4 @@
-"""What becomes of a record's fields: which of them, or which constant, each unified field takes. Pure."""
+"""Says which field of a record, or which constant, each unified field takes. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -103,7 +103,7 @@ def list_paths(mapped: Mapped) -> list[str]:
 
 
 def describe_mapped(mapped: Mapped) -> str:
-    """Say for people what a unified field takes."""
+    """Describe in words what a unified field takes."""
     if isinstance(mapped, tuple):
         return " | ".join(map(describe_mapped, mapped))
     if isinstance(mapped, Origin):
@@ -114,9 +114,9 @@ def describe_mapped(mapped: Mapped) -> str:
 
 
 def join_parts(parts: Sequence[str]) -> str:
-    """Make one id of several texts: `O1|2`. Two different lists of as many texts never give the same id.
+    """Join several strings to one id: `O1|2`. Two different lists of the same length never give the same id.
 
-    A bar or a backslash inside a text has a backslash before it, so a bar alone always stands between two texts.
+    A bar or a backslash inside a string gets a backslash before it, so an unescaped bar always separates two strings.
     """
     return SEPARATOR.join(map(_escape, parts))
 

@@ -10,7 +10,7 @@ _STEP_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class LineCutter:
-    """What ends a line: a line feed or a carriage return, in this encoding. A line begins where a character does."""
+    """Cuts lines at a line feed or a carriage return, in this encoding. A line begins where a character does."""
 
     encoding: Encoding = field(default_factory=Encoding)
     line_end: str = "\n"

@@ -53,7 +53,7 @@ class setting:  # noqa: N801  (reads as a word in a source's body)
         return self.read()
 
     def read(self) -> str:
-        """Return today's value, for what takes the setting itself: `Bearer(setting("TRACKER_TOKEN"))`."""
+        """Return today's value, for code that takes the setting itself: `Bearer(setting("TRACKER_TOKEN"))`."""
         return str(getattr(conf if hasattr(Settings, self.name) else settings, self.name))
 
 
@@ -80,7 +80,7 @@ class Source:
     unified: ClassVar[Mapping[str, Mapped]] = {}
     version: ClassVar[int] = 1
     ignore: Sequence[str] = ()
-    """Columns that do not make a record another one: it is written for what else has changed, and then with them."""
+    """Columns whose changes do not count: a record is written when other columns change, and then with these too."""
     keep: ClassVar[Literal["first", "last"]] = "first"
     """Which record of an id counts within one content, if no event time decides: for files also the last."""
     complete: ClassVar[bool] = False

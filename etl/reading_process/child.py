@@ -42,7 +42,7 @@ from etl.records import Lines, PackedLines, WrittenLines
 
 
 class Pipe:
-    """The pipe to the run's process. Ends this process if nothing is taken from it, or if nobody can."""
+    """The pipe to the run's process. Ends this process if nothing is taken from it, or if no reader is left."""
 
     def __init__(self, patience_seconds: float) -> None:
         self.descriptor = os.dup(1)
@@ -94,7 +94,7 @@ def main() -> None:
     try:
         order = load(descriptor)
         digest = order.make_source().digest()
-    except Exception as error:  # noqa: BLE001  (whatever a source's module raises, its run can read without this process)
+    except Exception as error:  # noqa: BLE001  (any error of a source's module: its run can read without this process)
         pipe.send(Inability(f"{type(error).__name__}: {error}"))
         return
     if digest != order.digest:
@@ -108,7 +108,7 @@ def main() -> None:
 class Answers:
     """Gives the run the lines that it asks for on stdin, from a thread, while the next batch is prepared.
 
-    This process ends when no process can write to stdin any more.
+    This process ends as soon as no process can write to its stdin.
     """
 
     def __init__(self, pipe: Pipe, patience_seconds: float) -> None:

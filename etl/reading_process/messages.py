@@ -121,4 +121,4 @@ def encode(message: object) -> bytes:
 
 def decode(frame: bytes | bytearray) -> object:
     """Return a frame's message."""
-    return pickle.loads(frame)  # noqa: S301  (from our own process, on a pipe that nobody else can write to)
+    return pickle.loads(frame)  # noqa: S301  (from our own process, on a pipe that no one else can write to)

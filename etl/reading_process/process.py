@@ -110,7 +110,7 @@ class ReadingProcess:
         return message
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, even in the middle of its work."""
         self._process.kill()
         for pipe in (self._process.stdin, self._process.stdout):
             assert pipe is not None

@@ -47,7 +47,7 @@ class Receiver:
 
 
 def send_of_run(run: Run) -> None:
-    """Send the closed run's alerts: those of a terminal at once, as there may be no worker; any other in a task."""
+    """Send the closed run's alerts: at once if it ran at a terminal, as there may be no worker, otherwise in a task."""
     try:
         if run.at_terminal:
             send_waiting(Q(run_id=run.pk))

@@ -52,7 +52,7 @@ def abandon_stale(source: str) -> None:
 
 
 def _find_stale(source: str) -> Run | None:
-    # A heartbeat that lies ahead was written before the database's clock was set back.
+    # A heartbeat in the future was written before the database's clock was set back.
     has_stopped = Q(heartbeat_at__lt=from_now(-conf.ETL_LEASE_SECONDS))
     has_stopped |= Q(heartbeat_at__gt=from_now(2 * conf.ETL_LEASE_SECONDS))
     return Run.objects.filter(has_stopped, source=source, status=Status.RUNNING).first()

@@ -16,7 +16,7 @@ MOST_WAIT_SECONDS = 600
 
 @dataclass(frozen=True, slots=True)
 class OpenRead:
-    """A read that has begun and not ended. `is_awaited`: a run is queued or running that will go on with it."""
+    """A read that has started and not ended. `is_awaited`: a run that will continue it is queued or running."""
 
     source: str
     number: int

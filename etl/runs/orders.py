@@ -93,7 +93,7 @@ def _insert(source: str, key: str, trigger: Trigger, by: str, options: Options, 
 
 
 def _describe_lock(source: str, locks: Sequence[str]) -> str:
-    """What is locked, and by which session, as far as it still is."""
+    """Describe the lock, and the session that holds it if one still does."""
     with connection.cursor() as cursor:
         cursor.execute(_FIND_LOCK_HOLDER, [list(locks)])
         row = cursor.fetchone()

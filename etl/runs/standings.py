@@ -50,7 +50,7 @@ _FIND_STATES = f"""
 class State:
     """All that a source's standing depends on. The newest run is one that reflects the source (announcements.py).
 
-    `has_verdict`: of the newest run. The last judged read has none if its content is accepted and only too old.
+    `has_verdict` is about the newest run. The last judged read lacks one if its content is accepted and only too old.
     """
 
     newest_run: str | None = None
@@ -120,7 +120,7 @@ def _find_states(names: Iterable[str]) -> list[Sequence[Any]]:
 
 
 def _read(value: Any) -> Any:
-    """Return a time in UTC, whatever USE_TZ says, and any other value as it is."""
+    """Return a time in UTC, regardless of USE_TZ, and any other value as it is."""
     return as_utc(value) if isinstance(value, datetime) else value
 
 

@@ -1,4 +1,4 @@
-"""Compares what is stored with what is sent where their content hashes were made by different rules.
+"""Compares stored records with sent ones if different rules made their content hashes.
 
 A source that declares what it ignores, or whose header has another spelling, sends other hashes of the same contents.
 The stored record's text says what is meant: it is hashed again by today's rule. Nothing is written.

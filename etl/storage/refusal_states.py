@@ -43,7 +43,7 @@ _CHANGE = """
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A read that has met all its records. `is_whole`: what it has not met is no longer in the source.
+    """A read that has seen all its records. `is_whole`: a record that it has not seen is no longer in the source.
 
     If the source has several files, that concerns only records of the read's `file`.
     """

@@ -102,7 +102,7 @@ def write_refusals(
         copy_rows(cursor, "etl_quarantine", _COLUMNS, rows)
     ids |= {refusal.original.sha256: row_id for row_id, refusal in zip(new_ids, added, strict=True)}
     mark_met(cursor, source, read_number, list(ids.values()), MarkKind.REFUSAL)
-    # Of a read that began at the end of its content, what it accepts after a refusal comes before it in the content.
+    # If a read began at the end of its content, a record accepted after a refusal comes before it in the content.
     passed = {
         refusal.original.sha256
         for refusal in refusals
@@ -237,7 +237,7 @@ def lock_replayable(cursor: Any, rows: Collection[int]) -> set[int] | None:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a replay has made of one row, with the id that it has found in it.
+    """The result of replaying one row, with the id that was found in it.
 
     `breach`: the row is refused again. `is_unwanted`: the source now skips it. Otherwise it has landed, with the id of
     a new raw record if there is one.

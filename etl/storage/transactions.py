@@ -89,7 +89,7 @@ def bounded_transaction(
 
 @contextmanager
 def expendable(cursor: Any) -> Iterator[None]:
-    """Undo what the block has written if it fails, so that the transaction can go on after the error.
+    """Undo what the block has written if it fails, so that the transaction can continue after the error.
 
     Like a nested `atomic`, but without round trips of its own: the transaction must be near its end, because the
     savepoint stays, and can't have two such blocks.

@@ -1,4 +1,4 @@
-"""Finds and removes the stored records that a complete read lacked: those that it has neither accepted nor refused."""
+"""Finds and removes the stored records that a complete read lacked: it neither accepted nor refused them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ START: Place = (0, 0)
 
 @dataclass(slots=True)
 class Excused:
-    """Records that the read has not accepted, and that are present all the same.
+    """Records that the read has not accepted, and that are present anyway.
 
     `rows`: it has refused them, or met them only in a version that is older than the stored one. `unidentified` counts
     the refused records that it was the first to meet and whose id could not be parsed: each may be any stored record.
@@ -65,7 +65,7 @@ class Excused:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The search for what one read lacked, in short statements. The read's records are not among them.
+    """The search for the records that one read lacked, in short statements. The read's records are not among them.
 
     A row counts as met if the read has marked it, or written it: then its sequence is above `first_sequence`, the
     source's sequence when the read began. `identify` returns the id in a refused record's payload, if it can be parsed.

@@ -30,7 +30,7 @@ def utc(text: str) -> datetime:
     [
         (["%d/%m/%Y"], "01/05/2024", date(2024, 5, 1)),
         (["%d/%m/%Y"], " 1/5/2024 ", date(2024, 5, 1)),
-        (["%d/%m/%Y"], "2024-05-01", NO_DATE),  # what is named is all that is accepted
+        (["%d/%m/%Y"], "2024-05-01", NO_DATE),  # only the named formats are accepted
         (["%d/%m/%Y", "iso"], "2024-05-01", date(2024, 5, 1)),
         (["%d/%m/%Y"], "31/04/2024", NO_SUCH),
         (["%d/%m/%Y"], "05/13/2024", NO_SUCH),

@@ -167,7 +167,7 @@ def test_four_times_as_many_records_are_prepared_in_the_same_memory(
 
 
 MOST_BYTES = 64 << 20
-"""What reading and judging may take beside the process itself, so that all of it stays below 250 MiB."""
+"""What reading and judging may take on top of the process itself, so that all of it stays below 250 MiB."""
 
 
 def test_thousands_of_columns_are_prepared_in_the_memory_of_a_chunk(tmp_path: Path) -> None:

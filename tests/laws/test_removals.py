@@ -59,7 +59,7 @@ class TimedComplete(TimedListed, Complete):
 
 
 class Mending(Complete):
-    """Refuses records with the name `bad` until it is mended."""
+    """Refuses records with the name `bad` until it is fixed."""
 
     is_mended = False
 
@@ -354,7 +354,7 @@ def test_any_batch_size_removes_the_same(settings: Settings, size: int) -> None:
 
 @contextmanager
 def dying_at(batch: int, *, after: bool, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """End the run before or after the commit of this batch of a removal, as if its process stood still there."""
+    """End the run before or after the commit of this batch of a removal, as if its process froze there."""
     commit: Callable[..., None] = getattr(landing, "_commit_removal")  # noqa: B009
     left = [batch]
 

@@ -48,7 +48,7 @@ def read_one_by_one(text: bytes, cursor: Cursor | None, batch_size: int) -> Iter
 
 
 def describe(chunks: Sequence[Chunk]) -> list[Any]:
-    """Return all that chunks hold, whatever their slices are."""
+    """Return all that chunks hold, regardless of their slices."""
     return [
         (
             chunk.items,

@@ -37,7 +37,7 @@ def sources(settings: Any) -> None:
 
 
 def fail(count: int, *, source: str = "quick", trigger: Trigger = Trigger.SCHEDULE, minutes_ago: float = 1) -> None:
-    """Runs that failed, one a minute; the last one so long ago."""
+    """Runs that failed, one each minute; the last one failed this long ago."""
     now, offset = read_clock(), Run.objects.count()
     for number in range(count):
         at = now - timedelta(minutes=minutes_ago + count - number - 1)

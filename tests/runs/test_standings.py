@@ -41,7 +41,7 @@ def sources(settings: Any) -> None:
 
 
 def close(status: str = "success", *, hours_ago: float = 0, **columns: Any) -> Run:
-    """A run that was closed so long ago."""
+    """A run that was closed this many hours ago."""
     at = read_clock() - timedelta(hours=hours_ago)
     key = f"test:{Run.objects.count()}"
     times = {"created_at": at, "started_at": at, "finished_at": at}
@@ -51,7 +51,7 @@ def close(status: str = "success", *, hours_ago: float = 0, **columns: Any) -> R
 
 
 def set_up_schedule(*, hours_ago: float = 0) -> None:
-    """A schedule that was first seen so long ago."""
+    """A schedule that was first seen this many hours ago."""
     schedule.make_missing_entry(Hourly())
     AnnouncedStanding.objects.update(scheduled_since=read_clock() - timedelta(hours=hours_ago))
 
