@@ -1,6 +1,8 @@
 """Exceptions that end a run, one per reaction of the caller. A bad record raises nothing: it is quarantined."""
 
+import dis
 import traceback
+import types
 from datetime import UTC, datetime
 
 from etl.vocabulary import Reason
@@ -96,5 +98,34 @@ def describe_place(error: BaseException) -> str:
     """Return where an error was raised, as `function (file:line)`."""
     if hasattr(error, PLACE):
         return str(getattr(error, PLACE))
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return _describe_frame(traceback.extract_tb(error.__traceback__)[-1])
+
+
+def describe_misuse(error: BaseException) -> str:
+    """Return why a declaration of a source is refused, and where it stands; empty for any other error.
+
+    Only a text that the language of sources itself has raised is shown: Python's may show values of a row.
+    """
+    frames = [*traceback.walk_tb(error.__traceback__)]
+    outside = [frame for frame in frames if not frame[0].f_globals.get("__name__", "").startswith(_LANGUAGE)]
+    if not frames or not outside or frames[-1] in outside or not _is_raised(error):
+        return ""
+    return f"{error}, in {_describe_frame(traceback.StackSummary.extract(iter(outside[-1:]))[0])}"
+
+
+def _is_raised(error: BaseException) -> bool:
+    """Whether a raise statement, not Python itself, is the origin of the error and of what its text may quote."""
+    last: types.TracebackType | None = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None or last.tb_frame.f_code.co_code[last.tb_lasti] != _RAISE:
+        return False
+    return error.__cause__ is None or _is_raised(error.__cause__)
+
+
+def _describe_frame(frame: traceback.FrameSummary) -> str:
     return f"{frame.name} ({frame.filename.rpartition('/')[2]}:{frame.lineno})"
+
+
+_LANGUAGE = ("etl.contracts.", "etl.readers.", "etl.gates", "etl.http.")
+_RAISE = dis.opmap["RAISE_VARARGS"]

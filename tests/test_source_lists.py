@@ -1,5 +1,6 @@
 """Many sources of a kind: an entry of ETL_SOURCES may be a callable, whose sources have each a name of their own."""
 
+import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -175,6 +176,42 @@ def test_check_names_what_an_entry_gives_and_should_not(settings: Any, entry: An
     assert (problem.id, message in problem.msg) == (found, True), problem.msg
     assert "secret-token" not in problem.msg
     assert problem.hint
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "Csv(delimiter=';;')",
+            "Csv(delimiter=';;'): must be one character, and no line end, in <module> (declared.py:2).",
+        ),
+        ("Csv(encoding='utf-32')", "Csv(encoding='utf-32'): UTF-8, UTF-16 and every encoding that "),
+        ("class A(Contract): a: Time = field(missing='later')", "A.a: missing is 'shift', not 'later', in <module> "),
+        ("class A(Contract): a: Text = field(max=1)", "A.a: the type text has no parameter 'max'; its parameters: "),
+        ("class A(Contract): a: Text = field(pattern='[A-Z')", "A.a: pattern is not a regular expression: '[A-Z', in"),
+        (
+            "class A(Contract): a: int",
+            "A.a: use a type of etl.sources or another Contract, not <class 'int'>, in <modu",
+        ),
+        (
+            "def f(): return Gates(max_refused=5)\nf()",
+            "Gates.max_refused is a share from 0 to 1, not 5, in f (declared.",
+        ),
+        ("Csv(no_such='secret-token')", "TypeError in <module> (declared.py:2)."),
+        ("int('secret-token')", "ValueError in <module> (declared.py:2)."),
+        ("def f(): raise ValueError('secret-token')\nf()", "ValueError in f (declared.py:2)."),
+    ],
+)
+def test_check_says_what_a_module_declares_wrongly(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, message: str
+) -> None:
+    (tmp_path / "declared.py").write_text(f"from etl.sources import *\n{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "declared", raising=False)
+    settings.ETL_SOURCES = ["declared.Parts"]
+    (problem,) = check_sources(None)
+    assert f"declared.Parts can't be imported: {message}" in problem.msg, problem.msg
+    assert "secret-token" not in problem.msg
 
 
 def test_a_callable_that_raises_keeps_no_other_source_from_running(settings: Any, caplog: Any) -> None:

@@ -4,10 +4,12 @@ Common parsers are too generous for data that must be trusted: Python's `int` an
 digits, pydantic's `int` accepts `True` and `1.0`. The types are in `texts.py`, `numbers.py` and `times.py`.
 """
 
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from itertools import islice
 from typing import Any, ClassVar, Self
 
 from etl.contracts.forms import Form
@@ -24,9 +26,22 @@ class Number:
 
 
 def show_value(value: Any) -> str:
-    """Format the value for a message, shortened."""
-    text = repr(value.text if isinstance(value, Number) else value)
+    """Format the value for a message, shortened. What JSON has types for is shown in JSON's words."""
+    text = _write_shown(value)
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+def _write_shown(value: Any, depth: int = 0) -> str:
+    if isinstance(value, Number):
+        return value.text
+    if value is None or isinstance(value, bool | float):
+        return json.dumps(value)
+    if depth == SHOWN_CHARACTERS or not isinstance(value, dict | list):
+        return "…" if depth == SHOWN_CHARACTERS else repr(value)
+    if isinstance(value, list):
+        return f"[{', '.join(_write_shown(item, depth + 1) for item in value[:SHOWN_CHARACTERS])}]"
+    items = islice(value.items(), SHOWN_CHARACTERS)
+    return f"{{{', '.join(f'{name!r}: {_write_shown(item, depth + 1)}' for name, item in items)}}}"
 
 
 class FieldType(ABC):

@@ -93,6 +93,11 @@ class IdentifierType(TextType):
 
     name = "identifier"
 
+    def parse(self, value: Any, form: Form) -> str | Breach:
+        if not isinstance(value, str | Number):
+            return Breach(BreachCode.NOT_TEXT, f"must be a string or a number, not {show_value(value)}")
+        return super().parse(value, form)
+
     def read_cell(self, value: Any) -> Any:
         return value.text if isinstance(value, Number) else value
 
@@ -101,8 +106,8 @@ class IdentifierType(TextType):
 def _compile(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern)
-    except (re.error, TypeError) as error:
-        raise TypeError(f"pattern is not a regular expression: {error}") from error
+    except (re.error, TypeError):
+        raise TypeError(f"pattern is not a regular expression: {pattern!r}") from None
 
 
 def _read_cells(column: Sequence[Any]) -> Sequence[str]:

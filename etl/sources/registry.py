@@ -13,7 +13,7 @@ from django.db import DatabaseError, connection, transaction
 from django.utils.module_loading import import_string
 
 from etl.conf import conf
-from etl.exceptions import describe_place
+from etl.exceptions import describe_misuse, describe_place
 from etl.readers.source import Source
 
 logger = logging.getLogger(__name__)
@@ -102,8 +102,8 @@ def _savepoint() -> AbstractContextManager[object]:
 
 
 def _describe(error: Exception) -> str:
-    """Name the error by class and place: its text may show values of a row or of a connection."""
-    return f"{type(error).__name__} in {describe_place(error)}."
+    """Say what is declared wrongly. Name any other error by class and place: its text may show values of a row."""
+    return f"{describe_misuse(error) or f'{type(error).__name__} in {describe_place(error)}'}."
 
 
 def _report(path: str, problems: Sequence[str]) -> None:

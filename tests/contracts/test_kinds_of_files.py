@@ -162,7 +162,7 @@ def test_identifiers_stay_apart() -> None:
         "2",
         "3.0",
         "12345678901234567890",
-        "id must be a string, not True",
+        "id must be a string or a number, not true",
     ]
 
 

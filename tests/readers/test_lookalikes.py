@@ -168,8 +168,8 @@ def test_a_header_that_can_not_be_read_says_what_the_file_looks_like(
         (b"<html><h1>Gone</h1>", "is not JSON but looks like an HTML page: Gone."),
         (ROWS.encode(), "is not JSON but looks like a CSV file: sku,title,price A1,Bolt,1.50 A2,Nut,0.50."),
         (gzip.compress(gzip.compress(b"{}")), "is not JSON but looks like a gzip file."),
-        (json.dumps({"data": [{"id": 1}]}, indent=2).encode(), "its records may be in 'data'."),
-        (json.dumps({"data": [{"id": 1}]}).encode(), "its records may be in 'data'."),
+        (json.dumps({"data": [{"id": 1}]}, indent=2).encode(), "may be in 'data': declare records = 'data'."),
+        (json.dumps({"data": [{"id": 1}]}).encode(), "may be in 'data': declare records = 'data'."),
         (
             json.dumps({"id": "1", "name": "a"}, indent=2).encode(),
             'not an array or one record per line: { "id": "1", "name": "a" }.',
