@@ -28,8 +28,8 @@ class Contract:
     """Declares what one record must look like: a subclass gives each field a field type or another contract.
 
     Fields that the contract does not name are kept in the raw record and otherwise ignored. A named field is
-    required unless its type is `X | None`: then it is None if it is absent or null, in a file also if it is empty
-    or a null word.
+    required unless its type is `X | None`: then it is None if it is absent, null or empty, in a file also if it is a
+    null word.
     """
 
     fields: ClassVar[Mapping[str, Field]] = {}

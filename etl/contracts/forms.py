@@ -23,9 +23,11 @@ class Form:
     zone: str | None = None
 
     def is_null(self, value: Any, *, is_optional: bool) -> bool:
-        """Whether the value stands for null. An empty cell of a required field does not: it is blank."""
-        if value is None or not self.is_file:
-            return value is None
+        """Whether the value stands for null. An empty text of a required field does not: it is blank."""
+        if value is None:
+            return True
+        if not self.is_file:
+            return is_optional and value == ""
         word = value.strip()
         return word in self.nulls and (is_optional or word != "")
 
@@ -36,9 +38,10 @@ class Form:
             if all(column) and words.isdisjoint(map(str.strip, column)):
                 return range(len(column))
             return [row for row, cell in enumerate(column) if cell is not None and cell.strip() not in words]
-        if all(column) or None not in column:
+        nulls = (None, "") if is_optional and not self.is_file else (None,)
+        if all(column) or not any(null in column for null in nulls):
             return range(len(column))
-        return [row for row, value in enumerate(column) if value is not None]
+        return [row for row, value in enumerate(column) if value not in nulls]
 
     def describe(self) -> list[str]:
         """Return what differs from the usual form, for the digest of a contract."""

@@ -1,4 +1,4 @@
-"""Laws of fields that may be absent or null, in JSON and in a file, and of a file's words and signs."""
+"""Laws of fields that may be absent, null or empty, in JSON and in a file, and of a file's words and signs."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
 from etl.sources import Date, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower
 from etl.vocabulary import BreachCode
+from tests.contracts.tables import declare
 
 
 class Price(Contract):
@@ -48,10 +49,11 @@ def find_code(contract: type[Contract], values: dict[str, Any], form: Form) -> B
     return judged.code if isinstance(judged, Breach) else None
 
 
-def test_absent_and_null_optional_fields_are_none() -> None:
+def test_absent_null_and_empty_optional_fields_are_none() -> None:
     expected = {"sku": "A1", "note": None, "day": None, "price.amount": None, "price.currency": None}
     assert Item.judge({"sku": "A1"}) == expected
     assert Item.judge({"sku": "A1", "note": None, "day": None, "price": None}) == expected
+    assert Item.judge({"sku": "A1", "note": "", "day": "", "price": ""}) == expected
 
 
 def test_optional_fields_that_are_there_are_judged_by_their_type() -> None:
@@ -68,7 +70,8 @@ def test_optional_fields_that_are_there_are_judged_by_their_type() -> None:
 @pytest.mark.parametrize(
     ("changes", "column", "code"),
     [
-        ({"note": ""}, "note", BreachCode.BLANK),  # in JSON, null is written null
+        ({"note": " "}, "note", BreachCode.BLANK),  # in JSON, only the empty string is empty
+        ({"sku": ""}, "sku", BreachCode.BLANK),
         ({"note": Number("1")}, "note", BreachCode.NOT_TEXT),
         ({"day": "never"}, "day", BreachCode.NOT_A_DATE),
         ({"price": "9.5"}, "price", BreachCode.NOT_AN_OBJECT),
@@ -80,6 +83,16 @@ def test_optional_field_with_a_bad_value_is_refused(changes: dict[str, Any], col
     judged = Item.judge({"sku": "A1"} | changes)
     assert isinstance(judged, Breach)
     assert (judged.column, judged.code) == (column, code)
+
+
+@pytest.mark.parametrize("hint", [NonBlank, Text, PositiveInt, PositiveDecimal, ZonedTime, Date, list[Text], Price])
+def test_empty_text_of_json_is_none_for_every_type(hint: Any) -> None:
+    contract = declare(hint | None)
+    paths = contract.list_fields()
+    assert contract.judge({"it": ""}) == dict.fromkeys(paths)
+    texts, breaches = contract.judge_columns(lambda _: ["", None], 2)
+    assert ([*texts], [*texts.values()]) == ([*paths], [[None, None]] * len(paths))
+    assert breaches == {}
 
 
 @pytest.mark.parametrize("cell", ["", " ", "\t", "N/A", " N/A "])
@@ -189,9 +202,9 @@ def test_cells_of_a_csv_file_are_mapped() -> None:
     assert Lines().judge({"sku": "A1", "kind": "Desk ", "price": "9.5", "at": "2024-05-01T00:00:00Z"}) == expected
 
 
-def test_nulls_of_a_feed_become_nulls_and_an_empty_text_is_refused() -> None:
-    assert Feed().judge({"sku": "A1", "kind": None}) == UnifiedFields("A1", "A1")
-    assert isinstance(Feed().judge({"sku": "A1", "kind": ""}), Breach)
+@pytest.mark.parametrize("value", [None, ""])
+def test_nulls_and_empty_texts_of_a_feed_become_nulls(value: str | None) -> None:
+    assert Feed().judge({"sku": "A1", "kind": value}) == UnifiedFields("A1", "A1")
 
 
 def test_optional_field_changes_the_digest() -> None:
