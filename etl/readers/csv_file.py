@@ -11,7 +11,7 @@ from etl.readers.csv_bulk import Run, read_run
 from etl.readers.csv_header import read_header
 from etl.readers.csv_lines import Lines, read_items
 from etl.readers.csv_syntax import CsvSyntax, Layout
-from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
+from etl.readers.lookalikes import HEAD_BYTES, describe_undeclared
 from etl.readers.single_records import SLICE_RECORDS, cut
 from etl.records import Chunk, Cursor, Record, Refusal, Slice
 
@@ -54,7 +54,7 @@ class CsvContent:
         return self.copy.read_head(HEAD_BYTES)
 
     def describe_lookalike(self) -> str:
-        return describe_lookalike(self.read_head(), self.syntax)
+        return describe_undeclared(self.read_head(), self.syntax)
 
     def find_columns(self) -> Sequence[str]:
         _, layout = self.open()

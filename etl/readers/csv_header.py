@@ -10,7 +10,7 @@ from etl.local_copy import LocalCopy
 from etl.readers.csv_lines import BadByte, Lines, show_encoding
 from etl.readers.csv_syntax import CsvSyntax, Layout, describe_csv_error
 from etl.readers.encodings import Encoding, find_encoding, find_other_mark
-from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
+from etl.readers.lookalikes import HEAD_BYTES, describe_undeclared
 from etl.readers.physical_lines import LineCutter
 
 
@@ -121,4 +121,4 @@ class _Header:
         return SourceError(f"{self.location}: {message}{f'; this looks like {found}' if found else ''}.")
 
     def _find_lookalike(self) -> str:
-        return describe_lookalike(self.copy.read_head(HEAD_BYTES), self.syntax)
+        return describe_undeclared(self.copy.read_head(HEAD_BYTES), self.syntax)

@@ -40,6 +40,16 @@ _JSON = re.compile(rb"""\{\s*(?:["}]|\Z)|\[\s*(?:[{\["\]]|-?\d|true\b|false\b|nu
 _NAMED_SEPARATOR = re.compile(r"sep=.", re.IGNORECASE)
 _QUOTED = re.compile(r'"[^"]*"')
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_REMEDIES = {
+    "a file separated by commas": 'declare delimiter=","',
+    "a file separated by semicolons": 'declare delimiter=";"',
+    "a file separated by tabs": 'declare delimiter="\\t"',
+    "a file separated by vertical bars": 'declare delimiter="|"',
+    "a file whose lines end with line feeds": "leave out line_end",
+    "a file whose lines end with a carriage return alone": 'declare line_end="\\r"',
+    "a file whose first line names its separator ('sep=,')": "declare skip_lines=1",
+    "a file whose first line names its separator ('sep=;')": 'declare delimiter=";"',
+}
 _DEFAULT = CsvSyntax()
 
 
@@ -58,6 +68,19 @@ def describe_lookalike(head: bytes, declared: CsvSyntax = _DEFAULT) -> str:
         return "a spreadsheet (zip)" if any(part in head for part in _SPREADSHEET_PARTS) else "a zip file"
     text = head.removeprefix(BYTE_ORDER_MARK).lstrip()
     return _describe_markup(text) or _describe_nul(head) or _describe_separators(text, declared)
+
+
+def describe_undeclared(head: bytes, declared: CsvSyntax) -> str:
+    """Say what the beginning of a CSV file looks like, and how to declare that if a dialect can; else as above."""
+    found = describe_lookalike(head, declared)
+    remedy = _suggest_utf_16(head) if found == "UTF-16 text" else _REMEDIES.get(found)
+    return f"{found}: {remedy}" if remedy else found
+
+
+def _suggest_utf_16(head: bytes) -> str:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return 'declare encoding="utf-16"'
+    return f'declare encoding="utf-16-{"be" if head.startswith(bytes(1)) else "le"}"'
 
 
 def describe_not_json(head: bytes) -> str:

@@ -194,11 +194,11 @@ def test_a_file_that_is_not_as_declared_is_named(dialect: Csv, text: str | bytes
 @pytest.mark.parametrize(
     ("dialect", "text", "name"),
     [
-        (Csv(), "a;b\n1;x\n", "a file separated by semicolons"),
-        (Csv(), "a\tb\n1\tx\n", "a file separated by tabs"),
-        (Csv(), "sep=,\na,b\n", "a file whose first line names its separator ('sep=,')"),
-        (Csv(delimiter=";"), "a,b\n1,x\n", "a file separated by commas"),
-        (Csv(delimiter="\t"), "a;b\n1;x\n", "a file separated by semicolons"),
+        (Csv(), "a;b\n1;x\n", 'a file separated by semicolons: declare delimiter=";"'),
+        (Csv(), "a\tb\n1\tx\n", 'a file separated by tabs: declare delimiter="\\t"'),
+        (Csv(), "sep=,\na,b\n", "a file whose first line names its separator ('sep=,'): declare skip_lines=1"),
+        (Csv(delimiter=";"), "a,b\n1,x\n", 'a file separated by commas: declare delimiter=","'),
+        (Csv(delimiter="\t"), "a;b\n1;x\n", 'a file separated by semicolons: declare delimiter=";"'),
         (Csv(delimiter=";"), "a;b\n1,5;2,5\n", ""),
         (Csv(delimiter=";", encoding="utf-16"), "a;b\n1;x\n".encode("utf-16"), ""),
         (Csv(line_end="\r"), "a,b\r1,x\r", ""),

@@ -143,11 +143,15 @@ def read(kind: type[Table | Lines], path: Path, content: bytes) -> list[Record |
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (ROWS.encode("utf-16"), "not valid UTF-8; this looks like UTF-16 text."),
-        (ROWS.encode("utf-16-le"), "has NUL characters; this looks like UTF-16 text."),
+        (ROWS.encode("utf-16"), 'not valid UTF-8; this looks like UTF-16 text: declare encoding="utf-16".'),
+        (ROWS.encode("utf-16-le"), 'has NUL characters; this looks like UTF-16 text: declare encoding="utf-16-le".'),
+        (ROWS.encode("utf-16-be"), 'has NUL characters; this looks like UTF-16 text: declare encoding="utf-16-be".'),
         (gzip.compress(gzip.compress(ROWS.encode())), "; this looks like a gzip file."),
         (make_zip("[Content_Types].xml"), "; this looks like a spreadsheet (zip)."),
-        (ROWS.replace("\n", "\r").encode(), "this looks like a file whose lines end with a carriage return alone."),
+        (
+            ROWS.replace("\n", "\r").encode(),
+            'a file whose lines end with a carriage return alone: declare line_end="\\r".',
+        ),
         (
             "größe,art\n1,2\n".encode("cp1252"),
             '; declare the encoding of the file, such as encoding="cp1252".',

@@ -101,15 +101,19 @@ def fail_or_pass(source: CsvSource, text: bytes) -> Any:
 
 
 UNDECLARED = [
-    ("semicolons", DECLARED[0][2], "This looks like a file separated by semicolons"),
-    ("utf16", CAFE.encode("utf-16"), "this looks like UTF-16 text"),
+    ("semicolons", DECLARED[0][2], 'This looks like a file separated by semicolons: declare delimiter=";"'),
+    ("utf16", CAFE.encode("utf-16"), 'this looks like UTF-16 text: declare encoding="utf-16"'),
     ("trailing", DECLARED[3][2], "2 columns of the header have no name: declare trailing_delimiter=True"),
     ("preamble", PREAMBLE, "The content has 'Account: 123'"),
     ("no_header", DECLARED[5][2], "The content has 'A1', 'Bolt', '1.5'"),
-    ("tabs", DECLARED[6][2], "This looks like a file separated by tabs"),
-    ("cr", DECLARED[7][2], "this looks like a file whose lines end with a carriage return alone"),
-    ("sep", DECLARED[8][2], "This looks like a file whose first line names its separator ('sep=,')"),
-    ("named", DECLARED[9][2], "This looks like a file whose first line names its separator ('sep=;')"),
+    ("tabs", DECLARED[6][2], 'This looks like a file separated by tabs: declare delimiter="\\t"'),
+    ("cr", DECLARED[7][2], 'lines end with a carriage return alone: declare line_end="\\r"'),
+    (
+        "sep",
+        DECLARED[8][2],
+        "This looks like a file whose first line names its separator ('sep=,'): declare skip_lines=1",
+    ),
+    ("named", DECLARED[9][2], "names its separator ('sep=;'): declare delimiter=\";\""),
 ]
 
 
