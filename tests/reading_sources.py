@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
-from etl.records import Breach, UnifiedFields
+from etl.records import Breach, Record, UnifiedFields
 from etl.sources.products import ProductsCsv
 
 CHILD = "etl.reading_process.child"
@@ -40,7 +40,19 @@ class Sleeping(Troubled):
             time.sleep(3600)
 
 
-class Buggy(Troubled):
+class Unguarded(Troubled):
+    """Makes the trouble where no guard refuses the record: as a bug of the pipeline would."""
+
+    def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
+        return ProductsCsv.unify(self, values)
+
+    def add_origin(self, record: Record, file: str) -> Mapping[str, Any]:
+        if record.values["product_id"] == str(TROUBLE):
+            self.make_trouble()
+        return super().add_origin(record, file)
+
+
+class Buggy(Unguarded):
     def make_trouble(self) -> NoReturn:
         raise KeyError("a bug")
 
@@ -50,7 +62,7 @@ class TwoArguments(Exception):
         super().__init__(f"{first} and {second}")
 
 
-class BuggyWithoutPickle(Troubled):
+class BuggyWithoutPickle(Unguarded):
     """Raises an error that can't be pickled."""
 
     def make_trouble(self) -> NoReturn:

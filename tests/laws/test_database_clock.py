@@ -20,6 +20,7 @@ CLOCKS = {
 
 MAY_LOOK = {
     "etl/http/retries.py": "a server says until when to wait; what comes of it is a number of seconds",
+    "etl/http/attempt.py": "the same: a server says when its limit is reset",
     "etl/http/rate_limits.py": "Redis counts; what comes of it is a number of seconds",
     "etl/exceptions.py": "the same wait, as a number of seconds",
     "etl/admin/runs.py": "shows how long a run has taken so far",

@@ -320,7 +320,7 @@ def test_a_reading_process_with_another_contract_reads_nothing(products: CsvCont
 # --- errors -------------------------------------------------------------------------------------
 
 
-def test_a_sources_bug_is_reported_as_in_the_runs_process(products: CsvContent, run: FakeRun) -> None:
+def test_a_bug_is_reported_as_in_the_runs_process(products: CsvContent, run: FakeRun) -> None:
     source = reading_sources.Buggy()
     count, error = prepare_until_error(source, products, run)
     same_count, same_error = prepare_until_error_here(source, products)
@@ -340,13 +340,13 @@ def test_an_unreadable_source_is_reported_after_the_batches_before(
     tmp_path: Path, run: FakeRun, settings: Settings, batch_size: int
 ) -> None:
     settings.ETL_BATCH_SIZE = batch_size
-    (tmp_path / "listings").write_text('[{"sku": 1},\n{"sku": 2},\n{"sku": 3} {"sku": 4}]')
+    (tmp_path / "listings").write_text('[{"sku": 1},\n{"sku": 2},\n{"sku": 3}')
     with copy_file(tmp_path / "listings") as copy:
         content = JsonContent(copy, "listings")
         count, error = prepare_until_error(Listings(), content, run)
         same_count, same_error = prepare_until_error_here(Listings(), content)
     assert (count, type(error), explain(error)) == (same_count, SourceError, explain(same_error))
-    assert str(error) == "listings: line 3: a comma is missing."
+    assert str(error) == "listings: line 3: the array ends in the middle."
 
 
 # --- a reading process that is lost ----------------------------------------------------------------
