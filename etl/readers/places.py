@@ -35,7 +35,7 @@ from etl.local_copy import (
 )
 
 STORAGE = "storage://"
-_MAGIC = re.compile(r"[*?[]")
+_MAGIC = re.compile(r"[*?]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def find_caller(frame: FrameType) -> CodeType | None:
     return caller.f_code if caller is not None else None
 
 
-def test_a_workers_run_climbs_twice_at_most(settings: Any, tmp_path: Path) -> None:
+def test_a_workers_run_climbs_three_times_at_most(settings: Any, tmp_path: Path) -> None:
     layers, climbs = read_layers(), set()
     path = tmp_path / "products.csv"
     path.write_text("product_id,name,category,price\n1,Nut,Steel,0.1\n2,Bolt,Steel,none\n")
@@ -64,4 +64,5 @@ def test_a_workers_run_climbs_twice_at_most(settings: Any, tmp_path: Path) -> No
     finally:
         sys.setprofile(None)
     assert Run.objects.get(pk=run.pk).status == "partial"
-    assert len(climbs) <= 2, sorted(climbs)  # the progress report, and `run_closed` after a commit
+    # The contract takes columns by the names that it has resolved; the progress report; `run_closed` after a commit.
+    assert len(climbs) <= 3, sorted(climbs)

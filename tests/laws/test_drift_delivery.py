@@ -270,10 +270,10 @@ def test_a_failing_close_rolls_the_snapshot_back(
     ingest_here(Listed([*map(make_item, range(5))]))
     started = start()
 
-    def refuse_to_close(run_id: int, kind: str, message: str) -> None:
-        assert kind != "closed", "the last statement of the close"
+    def refuse_to_close(*arguments: Any) -> None:
+        raise AssertionError("the last statement of the close")
 
-    monkeypatch.setattr(ending, "add_event", refuse_to_close)
+    monkeypatch.setattr(ending, "note_closed_run", refuse_to_close)
     with pytest.raises(AssertionError, match="last statement"):
         ending.end(started.claim, ending.finished(Status.SUCCESS), read_end=drift_end(with_colour(*range(5))))
     assert (count_snapshots(), list_changes(), caplog.messages) == (1, [], [])

@@ -53,9 +53,9 @@ def ingest(project: Project, *arguments: str, **environment: str) -> list[dict[s
 def list_tuples(url: str) -> dict[str, list[tuple[Any, ...]]]:
     """Return every column of every row, with its place in the table and the transaction that wrote it.
 
-    NULLs at the end are left out: a migration may add columns.
+    NULLs and empty texts at the end are left out: a migration may add columns.
     """
-    columns = r"ctid, xmin, regexp_replace(t::text, ',+\)$', ')')"
+    columns = r"""ctid, xmin, regexp_replace(t::text, '(,("")?)+\)$', ')')"""
     return {table: fetch(url, f"SELECT {columns} FROM {table} AS t ORDER BY ctid") for table in TABLES}
 
 
