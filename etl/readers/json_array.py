@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 from etl.exceptions import SourceError
 from etl.readers.json_decoder import Decoder
 from etl.readers.json_recovery import Damage, Recovery
+from etl.readers.json_shortcut import Passed, pass_over
 from etl.readers.json_window import Window
 from etl.records import ORIGINAL_BYTES, Breach, Cursor, Original, Record, Refusal
 from etl.vocabulary import BreachCode
@@ -21,6 +22,8 @@ _ODD_FOLLOWER = re.compile(
     r'[ \t\r\n]{0,50}+(?:[:}]|,[ \t\r\n]{0,50}+"((?:[^"\\]|\\.){0,300}+)"[ \t\r\n]{0,50}+:)', re.DOTALL
 )
 """What follows a value that is only the beginning of a broken element; within _SEEN_CHARACTERS."""
+_SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8
+_BEGUN = {mark: (1, mark) for mark in "{["}
 _COMMA_IS_MISSING = Breach(BreachCode.MALFORMED, "is not valid JSON: a comma is missing")
 
 
@@ -93,14 +96,14 @@ class ArrayReader:
         """Refuse what stands in the place of a comma. After a closing bracket, records need a proof to be trusted."""
         if self.window.skip_blank() != "]":
             return self._recover(_COMMA_IS_MISSING, is_first_known=False)
-        start, after = self.window.copy(), self.window.copy()
+        offset, line, after = self.window.offset, self.window.line, self.window.copy()
         damage = self._make_recovery().find_proven()
         if damage is None:
             after.move_to(after.index + 1)
             after.skip_blank()
             self.window.jump(after)
             raise self.fail("there is text after the array")
-        return self._refuse(start, _COMMA_IS_MISSING, damage)
+        return self._refuse(offset, line, _COMMA_IS_MISSING, damage)
 
     def _read_element(self) -> Record | Refusal:
         line = self.window.line
@@ -159,29 +162,43 @@ class ArrayReader:
 
     def _recover(self, breach: Breach, *, is_first_known: bool) -> Refusal:
         """Make one refusal of all text up to the next element that can be trusted, or the array's end."""
-        start = Window(self.window.file, self.window.offset, self.window.line)
-        return self._refuse(start, breach, self._make_recovery().find(is_first_known=is_first_known))
+        window = self.window
+        offset, line = window.offset, window.line
+        window.forget()
+        damage = self._find_end(Passed(*_BEGUN.get(window.text[:1], ()))) if is_first_known else self._make_recovery().find()
+        return self._refuse(offset, line, breach, damage)
+
+    def _find_end(self, passed: Passed) -> Damage:
+        """Find the end of an element that was decoded in vain, by the short way if it leads there."""
+        window = self.window
+        found = pass_over(window, self._accepts_at, passed) if passed.opened != "[" else None
+        if found is None:
+            return self._make_recovery().find(passed)
+        end, begin = found
+        text = window.text[:end]
+        window.move_to(end)
+        damage = Damage(text, window.offset, is_followed=True)
+        window.move_to(begin)
+        return damage
 
     def _make_recovery(self) -> Recovery:
         return Recovery(self.window, self._accepts_at, self.ends_at, self.most_bytes)
 
-    def _refuse(self, start: Window, breach: Breach, damage: Damage) -> Refusal:
+    def _refuse(self, offset: int, line: int, breach: Breach, damage: Damage) -> Refusal:
         self._advance()
         if not damage.is_followed:
             self.kept = None
         else:
             self.is_found = True
             self.reached = {**self.reached, "found": True}
-        return Refusal(self.position, start.line, breach, None, self._keep(start.offset, damage))
+        return Refusal(self.position, line, breach, None, self._keep(offset, damage))
 
     def _accepts_at(self, index: int) -> tuple[bool, int | None]:
         value, end = self._decode(index)
         if end is None:
             return False, None
-        is_standard = self.decoder.is_standard
-        item = self.decoder.make_item(0, 0, self.window.text[index:end], value)
-        is_accepted = isinstance(item, Record) and self.accepts(item.values)
-        self.kept = (value, end - index, is_standard) if is_accepted else None
+        is_accepted = isinstance(value, dict) and _is_utf8(self.window.text[index:end]) and self.accepts(value)
+        self.kept = (value, end - index, self.decoder.is_standard) if is_accepted else None
         return is_accepted, end
 
     def _keep(self, start: int, damage: Damage) -> Original:
@@ -193,6 +210,10 @@ class ArrayReader:
 def _begins_another(key: str | None, value: Any) -> bool:
     """Whether a key after a value belongs to another element, whose first bracket is missing: the value has it too."""
     return key is not None and isinstance(value, dict) and key in value
+
+
+def _is_utf8(text: str) -> bool:
+    return text.isascii() or not _SURROGATE.search(text)
 
 
 def _report_follower(length: int) -> Breach:

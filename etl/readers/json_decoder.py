@@ -4,6 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from etl.contracts.field_type import Number
@@ -67,8 +68,7 @@ class Decoder:
         except json.JSONDecodeError as error:
             self.failed_at = error.pos
             self.is_cut = error.pos > len(text) - _LONGEST_TOKEN or error.msg.startswith("Unterminated")
-            complaint = next((ours for words, ours in _COMPLAINTS.items() if error.msg.startswith(words)), "it breaks")
-            message = f"is not valid JSON: {complaint} at character {error.pos - index + 1}"
+            message = f"is not valid JSON: {_translate(error.msg)} at character {error.pos - index + 1}"
             return Breach(BreachCode.MALFORMED, message), None
         self.is_cut = end == len(text)
         if text.count("{", index, end) + text.count("[", index, end) > MAX_DEPTH and _is_too_deep(value):
@@ -98,6 +98,11 @@ class Decoder:
             breach = Breach(BreachCode.NOT_AN_OBJECT, "is not a JSON object")
             return Refusal(position, line, breach, payload, Original.of(original))
         return Record(position, line, value, payload, original)
+
+
+@lru_cache
+def _translate(complaint: str) -> str:
+    return next((ours for words, ours in _COMPLAINTS.items() if complaint.startswith(words)), "it breaks")
 
 
 _TOO_DEEP = Breach(BreachCode.TOO_DEEP, f"is nested more than {MAX_DEPTH} levels deep")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from etl.readers.json_structure import LONE_QUOTE, Brackets, Scanner
+from etl.readers.json_shortcut import Passed
+from etl.readers.json_structure import LONE_QUOTE, OBJECT, OBJECTS, Brackets, Scanner
 from etl.readers.json_window import Window, find_end_of_blank
 
 
@@ -62,11 +63,13 @@ class Recovery(Scanner):
         found = self._find()
         return found if found is not None and found.is_followed else None
 
-    def find(self, *, is_first_known: bool) -> Damage:
-        """Find the end. `is_first_known`: the element at the window's index was decoded already, in vain."""
-        if is_first_known and self.window.text[:1] in ("{", "["):
-            self.brackets.open(self.window.text[0])
-            self.at = self.before = 1
+    def find(self, passed: Passed | None = None) -> Damage:
+        """Find the end. `passed` is known already, as the beginning of an element that was decoded in vain."""
+        if passed is not None:
+            self.at = self.before = passed.at
+            self.is_odd = passed.is_odd
+            for mark in passed.opened:
+                self.brackets.open(mark)
         return self._find() or self._try_again() or self._end_with_text()
 
     def forget(self) -> None:
@@ -117,9 +120,10 @@ class Recovery(Scanner):
         """Return what follows shows of the element at this index, and the offset of the bracket that shows it."""
         window = _copy_at(self.window, begin)
         start, brackets, last_mark = window.offset, Brackets(), ""
-        scanner = Scanner(window)
+        scanner = Scanner(window, takes_objects=True)
         for mark, index in scanner.scan():
-            if mark == LONE_QUOTE or (mark == "{" and brackets.innermost == "{" and last_mark != ":"):
+            is_inner = brackets.innermost == "{"
+            if mark == LONE_QUOTE or (is_inner and (mark == OBJECTS or (mark in ("{", OBJECT) and last_mark != ":"))):
                 break
             if mark in "{[":
                 brackets.open(mark)

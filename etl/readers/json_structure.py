@@ -14,24 +14,54 @@ KEPT_CHARACTERS = 16 << 10
 MOST_OPEN = 1 << 20
 """Brackets beyond this depth are counted, not kept."""
 LONE_QUOTE = "?"
+OBJECT, OBJECTS = "o", "oo"
+"""One object whose brackets and quotes pair, and several with commas between them."""
 
-_BLANK = r"[ \t\r\n]*+"
-_TEXT = r'"(?:[^"\\]++|\\.)*+"'
-_PAIR = rf"{_TEXT}{_BLANK}:{_BLANK}(?:{_TEXT}(?={_BLANK}[,\]}}])|[-+.\w]++)"
-_PAIRS = rf"{_PAIR}(?:{_BLANK},{_BLANK}{_PAIR})*+"  # one mark for all of them: their contents change nothing
-_TOKEN = re.compile(rf'\\.|{_PAIRS}|{_TEXT}(?={_BLANK}[,:\]}}])|["{{}}\[\],:]', re.DOTALL)
-_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+', re.DOTALL)
+BLANK = r"[ \t\r\n]*+"
+_TEXT = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_WORD = r"[-+.\w]++"
+_PAIR = rf"{_TEXT}{BLANK}:{BLANK}(?:{_TEXT}(?={BLANK}[,\]}}])|{_WORD})"
+_PAIRS = rf"{_PAIR}(?:{BLANK},{BLANK}{_PAIR})*+"  # one mark for all of them: their contents change nothing
+_MARK = rf'\\.|{_PAIRS}|{_TEXT}(?={BLANK}[,:\]}}])|["{{}}\[\],:]'
+
+
+def _build_nested(levels: int) -> str:
+    """Return the pattern of an array or object whose brackets and quotes pair, of at most so many levels."""
+    scalar = value = rf"(?:{_TEXT}(?={BLANK}[,\]}}])|{_WORD})"
+    nested = ""
+    for _ in range(levels):
+        object_ = rf'\{{{BLANK}(?:{_TEXT}{BLANK}:{BLANK}{value}{BLANK}(?:,{BLANK}(?=")|(?=\}})))*+\}}'
+        array = rf"\[{BLANK}(?:{value}{BLANK}(?:,{BLANK}(?=[^\],\s])|(?=\])))*+\]"
+        nested = rf"(?:{object_}|{array})"
+        value = rf"(?:{scalar}|{nested})"
+    return nested
+
+
+_NESTED = _build_nested(3)
+PART = (
+    rf'(?:{_PAIRS}|[^"\\{{}}\[\],:]++|,(?!{BLANK}\{{)|:{BLANK}{_NESTED}?+|(?=\[){_NESTED}|'
+    rf"{_TEXT}(?={BLANK}[,:\]}}])|\\.)"
+)
+"""Something within an object, broken or not, whose brackets and quotes pair; no object except after a colon."""
+ITEM = rf"\{{{PART}*+\}}"
+LONE = rf'(?={_TEXT}{BLANK}[^,:\]}} \t\r\n])"'
+"""A quote that stands alone, whatever text may follow."""
+_TOKEN = re.compile(_MARK, re.DOTALL)
+_TOKEN_OR_OBJECTS = re.compile(rf"{ITEM}({BLANK},{BLANK}{ITEM})*+|{_MARK}", re.DOTALL)
+_STRING = re.compile(_TEXT + BLANK, re.DOTALL)
 
 
 class Scanner:
     """Yields the marks of a text from a window's index on. The window's index stays 0 while they are yielded.
 
     `at` is the index after the current mark, `before` the one after the mark before it. A user may move `at` on.
-    `has_open_string`: a quote was found that no other follows.
+    `has_open_string`: a quote was found that no other follows. With `takes_objects`, an object without damage to its
+    structure is one mark.
     """
 
-    def __init__(self, window: Window) -> None:
+    def __init__(self, window: Window, *, takes_objects: bool = False) -> None:
         self.window, self.at, self.before, self.has_open_string = window, 0, 0, False
+        self.token = _TOKEN_OR_OBJECTS if takes_objects else _TOKEN
         window.forget()
 
     def scan(self) -> Iterator[tuple[str, int]]:
@@ -39,13 +69,15 @@ class Scanner:
         window = self.window
         while True:
             text = window.text
-            for match in _TOKEN.finditer(text, self.at):
+            for match in self.token.finditer(text, self.at):
                 found, begin = match[0], match.start()
                 mark, self.at = found[0], match.end()
                 if mark == "\\":
                     continue
                 if found == '"':
                     mark = self._judge_quote(begin)
+                elif mark == "{" and len(found) > 1:
+                    mark = OBJECT if match[1] is None else OBJECTS
                 yield mark, begin
                 self.before = self.at
                 if self.at > KEPT_CHARACTERS:
