@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from etl.records import Breach, Record, UnifiedFields
+from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
 
 CHILD = "etl.reading_process.child"
@@ -116,3 +117,9 @@ class Supplier(Talkative):
 
     def make_trouble(self) -> None:
         logger.warning("logged by %s in %s", self.name, "a reading process" if IS_CHILD else "the run's process")
+
+
+class EnvelopedListings(Listings):
+    """Listings in an array within an object."""
+
+    records = "data.items"

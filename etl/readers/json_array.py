@@ -23,7 +23,6 @@ _ODD_FOLLOWER = re.compile(
 )
 """What follows a value that is only the beginning of a broken element; within _SEEN_CHARACTERS."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8
-_BEGUN = {mark: (1, mark) for mark in "{["}
 _COMMA_IS_MISSING = Breach(BreachCode.MALFORMED, "is not valid JSON: a comma is missing")
 
 
@@ -165,13 +164,15 @@ class ArrayReader:
         window = self.window
         offset, line = window.offset, window.line
         window.forget()
-        damage = self._find_end(Passed(*_BEGUN.get(window.text[:1], ()))) if is_first_known else self._make_recovery().find()
+        damage = self._find_end() if is_first_known else self._make_recovery().find()
         return self._refuse(offset, line, breach, damage)
 
-    def _find_end(self, passed: Passed) -> Damage:
+    def _find_end(self) -> Damage:
         """Find the end of an element that was decoded in vain, by the short way if it leads there."""
         window = self.window
-        found = pass_over(window, self._accepts_at, passed) if passed.opened != "[" else None
+        opened = window.text[:1] if window.text[:1] in ("{", "[") else ""
+        passed = Passed(len(opened), opened)
+        found = pass_over(window, self._accepts_at, passed) if opened != "[" else None
         if found is None:
             return self._make_recovery().find(passed)
         end, begin = found

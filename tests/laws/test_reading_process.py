@@ -189,6 +189,23 @@ def test_json_is_prepared_the_same(tmp_path: Path, run: FakeRun, form: str) -> N
         assert prepare(Listings(), content, run) == prepare_here(Listings(), content)
 
 
+def test_an_array_at_a_path_with_broken_elements_is_prepared_the_same(tmp_path: Path, run: FakeRun) -> None:
+    records = [
+        f'{{"sku": "{i}", "title": "é{i}", "department": {{"name": "D"}}, "price": {{"amount": {i}.50, "currency":'
+        f' "EUR"{"" if i % 50 == 1 else "}"}, "updated_at": "2026-01-01T00:00:00Z"{" 1" if i % 70 == 1 else ""}}}'
+        for i in range(COUNT)
+    ]
+    (tmp_path / "listings").write_text(f'{{"data": {{"total": 1, "items": [{",".join(records)}]}}, "next": null}}')
+    source = reading_sources.EnvelopedListings()
+    with copy_file(tmp_path / "listings") as copy:
+        content = source.dialect.open(copy, source)
+        prepared = prepare(source, content, run)
+        assert prepared == prepare_here(source, content)
+        assert prepare(source, content, run, prepared[2].cursor) == prepare_here(source, content, prepared[2].cursor)
+    assert sum(len(each.judged.refusals) for each in prepared) == 19
+    assert run.notes == []
+
+
 def test_a_reading_process_continues_after_a_cursor(products: CsvContent, run: FakeRun) -> None:
     third = prepare_here(ProductsCsv(), products)[2]
     cursor = {**third.cursor, "size": products.size}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -168,6 +169,25 @@ def test_an_element_above_the_limit_costs_itself(size: int, make: Any) -> None:
     assert error == ""
 
 
+def assert_resumes(text: str, path: tuple[str, ...] | None) -> None:
+    """Read in steps of one item, and go on from each cursor with a content of its own."""
+    whole, error = read(make_content(text, path))
+    cursors = []
+    with suppress(SourceError):
+        cursors += [chunk.cursor for chunk in make_content(text, path).read(None, 1)]
+    for done, cursor in enumerate(cursors, 1):
+        assert read(make_content(text, path), cursor) == (whole[min(done, len(whole)) :], error), (text, cursor)
+
+
+@pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("path", [None, ("data",), ("data", "items")], ids=["array", "path", "longer path"])
+def test_a_read_resumes_at_each_cursor_within_recovery(broken: str, path: tuple[str, ...] | None) -> None:
+    opening = "".join(f'{{"n":[{{}}],"{key}":' for key in path or ()) + "["
+    closing = "]" + ',"more":[{"id":"5"}]}' * len(path or ())
+    elements = [FIRST, broken, broken, THIRD, f'{{"id":"7" {INNER}}}', '{"name":"x"}', FOURTH]
+    assert_resumes(opening + " ,\n".join(elements) + closing, path)
+
+
 # Properties
 
 _IDS = st.integers(0, 99).map(str)
@@ -208,3 +228,10 @@ def test_records_outside_the_damage_land_and_none_is_made_of_its_inside(case: An
     assert error == "", text
     assert [each for each in landed if each in expected] == expected or len(landed) == len(texts), text
     assert len(landed) <= len(texts)
+
+
+@settings(max_examples=100)
+@given(damaged())
+def test_a_read_of_any_damage_resumes_at_each_cursor(case: Any) -> None:
+    text, _, _, path = case
+    assert_resumes(text, path)

@@ -8,6 +8,7 @@ CSV = "tests/readers/test_csv_file.py::"
 DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
 JSON = "tests/readers/test_json_records.py::"
+JSON_PATH = "tests/readers/test_json_path.py::"
 MEMORY = "tests/laws/test_memory.py::"
 CONTAINERS = "tests/readers/test_containers.py::"
 PROOF = "tests/laws/test_proof.py::"
@@ -159,6 +160,39 @@ MISTAKES = (
         caught_by=(
             "tests/readers/test_json_recovery.py::test_without_an_element_to_trust_all_is_one_refusal_and_the_end_is_not_proven",
         ),
+    ),
+    Mistake(
+        9,
+        "a short way over broken elements that trusts what the long way does not",
+        "etl/readers/json_shortcut.py",
+        (("if (is_odd or opened) and _OTHER_DAMAGE.match(window.text, end) is None:", "if False:"),),
+        caught_by=("tests/readers/test_json_shortcut.py::test_both_ways_give_the_same_after_each_kind_of_damage",),
+    ),
+    Mistake(
+        9,
+        "an array's end within a broken element taken for the end of all records",
+        "etl/readers/json_recovery.py",
+        (("        return self.ends_at(_copy_at(self.window, begin + 1))\n", "        return True\n"),),
+        caught_by=("tests/readers/test_json_recovery.py::test_a_broken_element_costs_itself",),
+    ),
+    Mistake(
+        9,
+        "an array outside of the declared path read as the records",
+        "etl/readers/json_path.py",
+        (
+            (
+                "for name in scan.take_names(values, level) if name == key)",
+                "for name in scan.take_names(values, level))",
+            ),
+        ),
+        caught_by=(f"{JSON_PATH}test_a_document_with_an_array_elsewhere_is_not_read",),
+    ),
+    Mistake(
+        9,
+        "an object around the records that is not closed taken for whole",
+        "etl/readers/json_path.py",
+        (("    return around.leave(around.window)\n", "    return True\n"),),
+        caught_by=(f"{JSON_PATH}test_an_object_around_the_array_proves_its_end_only_if_it_is_closed",),
     ),
     Mistake(
         10,
