@@ -11,6 +11,8 @@ ELSEWHERE = {
     "above it": '{"items":[{"id":"8"}],"data":{}}',
     "below it": '{"data":{"items":{"items":[{"id":"8"}]}}}',
     "in an array": '{"data":[{"items":[{"id":"8"}]}]}',
+    "under another key": '{"data":{"other":[{"id":"8"}]}}',
+    "in another object": '{"other":{"items":[{"id":"8"}]}}',
     "in a text": '{"data":"{\\"items\\":[{}]}"}',
 }
 

@@ -13,6 +13,7 @@ from etl.exceptions import SourceError
 from etl.readers import json_array, json_structure
 from etl.readers.json_decoder import Decoder
 from etl.readers.json_recovery import Recovery
+from etl.readers.json_window import Window
 from etl.records import Cursor, Record, Refusal
 from tests.readers.test_json_recovery import BROKEN, damaged, make_content
 
@@ -122,7 +123,7 @@ class Steps:
 def counting() -> Iterator[Steps]:
     steps = Steps()
     scan, decode_at, prepare = json_structure.Scanner.scan, Decoder.decode_at, Recovery.__init__
-    read_block = json_array.Window.extend
+    read_block = Window.extend
 
     def count_marks(self: Any) -> Iterator[tuple[str, int]]:
         for mark in scan(self):
@@ -147,7 +148,7 @@ def counting() -> Iterator[Steps]:
         patch.setattr(json_structure.Scanner, "scan", count_marks)
         patch.setattr(Decoder, "decode_at", count_decoded)
         patch.setattr(Recovery, "__init__", count_recovery)
-        patch.setattr(json_array.Window, "extend", count_bytes)
+        patch.setattr(Window, "extend", count_bytes)
         yield steps
 
 
