@@ -168,7 +168,7 @@ class ArrayReader:
         return self._refuse(offset, line, breach, damage)
 
     def _find_end(self) -> Damage:
-        """Find the end of an element that was decoded in vain, by the short way if it leads there."""
+        """Find the end of an element that was decoded in vain, by the shortcut if it leads there."""
         window = self.window
         opened = window.text[:1] if window.text[:1] in ("{", "[") else ""
         passed = Passed(len(opened), opened)

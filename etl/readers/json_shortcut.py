@@ -1,4 +1,4 @@
-"""The short way over a broken element: one regular expression instead of a loop over its marks.
+"""The shortcut over a broken element: one regular expression instead of a loop over its marks.
 
 It finds exactly what `json_recovery` finds, or nothing: it decides only what the text in memory shows.
 """
@@ -31,10 +31,10 @@ class Passed:
 def pass_over(
     window: Window, accepts: Callable[[int], tuple[bool, int | None]], passed: Passed
 ) -> tuple[int, int] | None:
-    """Return the indexes of the broken text's end and of the element after it, if the short way leads there.
+    """Return the indexes of the broken text's end and of the element after it, if the shortcut leads there.
 
-    The window's index is 0, where the broken text begins. `accepts` is that of `Recovery`. What is sure is noted in
-    `passed`, from where the long way goes on.
+    The window's index is 0, where the broken text begins. `accepts` is that of `Recovery`. `passed` is moved to the last
+    certain place, where `Recovery` continues.
     """
     while passed.at <= KEPT_CHARACTERS:
         text = window.text

@@ -26,7 +26,7 @@ _MARK = rf'\\.|{_PAIRS}|{_TEXT}(?={BLANK}[,:\]}}])|["{{}}\[\],:]'
 
 
 def _build_nested(levels: int) -> str:
-    """Return the pattern of an array or object whose brackets and quotes pair, of at most so many levels."""
+    """Return the pattern of an array or object whose brackets and quotes pair, of at most this number of levels."""
     scalar = value = rf"(?:{_TEXT}(?={BLANK}[,\]}}])|{_WORD})"
     nested = ""
     for _ in range(levels):
@@ -45,7 +45,7 @@ PART = (
 """Something within an object, broken or not, whose brackets and quotes pair; no object except after a colon."""
 ITEM = rf"\{{{PART}*+\}}"
 LONE = rf'(?={_TEXT}{BLANK}[^,:\]}} \t\r\n])"'
-"""A quote that stands alone, whatever text may follow."""
+"""A quote that is no string's, regardless of the text that may follow."""
 _TOKEN = re.compile(_MARK, re.DOTALL)
 _TOKEN_OR_OBJECTS = re.compile(rf"{ITEM}({BLANK},{BLANK}{ITEM})*+|{_MARK}", re.DOTALL)
 _STRING = re.compile(_TEXT + BLANK, re.DOTALL)

@@ -1,11 +1,11 @@
 """Laws of JSON with damage of up to five bytes anywhere.
 
-Whatever the damage is, nothing crashes, positions count from 1 and lines never go back. If the array begins before it:
+Nothing crashes, positions count from 1 and lines never go back. If the array begins before it:
 
 - Each item is the text after the one before it, with white space and at most one comma between them. If the read ends
   without an error, only white space, at most one comma and the closing bracket follow the last one.
 - Each element before the damage lands, except perhaps the last: the text after it may show that it is damaged too.
-- A record that was no element is within the text from the first element that the damage touches to the last one.
+- A record that was not an element is within the text from the first element that the damage touches to the last one.
 - Damage without brackets, quotes, commas, colons and backslashes costs no element that it does not touch.
 """
 

@@ -170,7 +170,7 @@ def test_an_element_above_the_limit_costs_itself(size: int, make: Any) -> None:
 
 
 def assert_resumes(text: str, path: tuple[str, ...] | None) -> None:
-    """Read in steps of one item, and go on from each cursor with a content of its own."""
+    """Read in steps of one item, and continue from each cursor with a content of its own."""
     whole, error = read(make_content(text, path))
     cursors = []
     with suppress(SourceError):

@@ -163,7 +163,7 @@ MISTAKES = (
     ),
     Mistake(
         9,
-        "a short way over broken elements that trusts what the long way does not",
+        "a shortcut over broken elements that trusts what the careful scan does not",
         "etl/readers/json_shortcut.py",
         (("if (is_odd or opened) and _OTHER_DAMAGE.match(window.text, end) is None:", "if False:"),),
         caught_by=("tests/readers/test_json_shortcut.py::test_both_ways_give_the_same_after_each_kind_of_damage",),
