@@ -33,8 +33,8 @@ def pass_over(
 ) -> tuple[int, int] | None:
     """Return the indexes of the broken text's end and of the element after it, if the shortcut leads there.
 
-    The window's index is 0, where the broken text begins. `accepts` is that of `Recovery`. `passed` is moved to the last
-    certain place, where `Recovery` continues.
+    The window's index is 0, where the broken text begins. `accepts` is that of `Recovery`. `passed` is moved to the
+    last certain place, where `Recovery` continues.
     """
     while passed.at <= KEPT_CHARACTERS:
         text = window.text
