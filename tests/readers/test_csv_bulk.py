@@ -66,6 +66,9 @@ def describe(chunks: Sequence[Chunk]) -> list[Any]:
 @given(HEADERS, BODIES, st.integers(1, 12), st.integers(0, 7), st.integers(1, 80))
 @example(b"a,b\n", HOSTILE, 5, 3, 65536)
 @example(b"a,b\n", b'1,"x\ny"\n2,z\n3,w\n', 5, 7, 65536)
+@example(b"a,b\n", b'1"2,"x\n",y"\n2,z\n3,w\n', 5, 7, 65536)  # an even number of quotes, and one of them open
+@example(b"a,b\n", b'1"2,"x\n3"4"\n2,z\n3,w\n', 5, 7, 65536)
+@example(b"a,b\n", b'1"2,"x\n3""4"\n2,z\n3,w\n', 5, 7, 65536)
 def test_any_bytes_give_the_same_read_together_as_one_by_one(
     header: bytes, body: bytes, batch_size: int, slice_lines: int, block: int
 ) -> None:
