@@ -56,7 +56,7 @@ class Contract:
             path, kind = prefix + name, field.kind
             names = columns.get(name, ()) if columns is not None else None
             value = field.read(values, names, form)
-            if form.is_null(value, is_optional=field.is_optional):
+            if form.is_null(value, is_optional=field.takes_empty(form)):
                 if not field.is_optional:
                     return _report_missing(shown + field.name_columns(names))
                 parsed |= dict.fromkeys(_list_paths(path, kind))
@@ -77,7 +77,7 @@ class Contract:
         name, _, rest = path.partition(".")
         field = cls.fields[name]
         value = field.read(values, cls.resolve(tuple(values)).get(name, ()) if form.is_file else None, form)
-        if form.is_null(value, is_optional=field.is_optional):
+        if form.is_null(value, is_optional=field.takes_empty(form)):
             return None
         if isinstance(field.kind, FieldType):
             result = parse_value(field.kind, field.parsed, value, form)
@@ -296,7 +296,7 @@ def _judge_column(
     field: Field, place: _Place, column: Sequence[Any], count: int, form: Form
 ) -> tuple[Texts, dict[int, Breach]]:
     """Judge one field of all records, including the records that lack it."""
-    rows = form.find_values(column, is_optional=field.is_optional)
+    rows = form.find_values(column, is_optional=field.takes_empty(form))
     if len(rows) == count:
         return _judge_values(field, place, column, form)
     texts, breaches = _judge_rows(field, place, column, rows, form)

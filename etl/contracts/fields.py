@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from etl.contracts.field_type import FieldType, Number
 from etl.contracts.forms import Form
+from etl.contracts.json_values import JsonType
 from etl.contracts.names import Spellings
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ class Field:
     parsed: Any
     is_optional: bool = False
     columns: tuple[Spellings, ...] = ()
+
+    def takes_empty(self, form: Form) -> bool:
+        """Whether an empty text stands for null. In a field of any JSON, the empty string is a value like others."""
+        is_any_json = isinstance(self.kind, JsonType) and not form.is_file
+        return self.is_optional and not is_any_json
 
     def read(self, values: Mapping[str, Any], names: Sequence[str] | None, form: Form) -> Any:
         """Return the field's value in a record. `names` are its columns in a file; None for JSON."""

@@ -13,7 +13,7 @@ from etl.contracts.forms import FILE_FORM, JSON_FORM, Form
 from etl.readers.csv_dialect import CsvSource
 from etl.readers.source import Source
 from etl.records import Breach, UnifiedFields
-from etl.sources import Date, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower
+from etl.sources import Date, Json, NonBlank, PositiveDecimal, PositiveInt, Text, ZonedTime, lower
 from etl.vocabulary import BreachCode
 from tests.contracts.tables import declare
 
@@ -228,3 +228,12 @@ def test_a_mapping_that_does_not_fit_is_named(settings: Any, source: str, proble
     settings.ETL_SOURCES = [f"tests.broken_sources.{source}"]
     (found,) = [message for message in check_sources(None) if message.id == "etl.E006"]
     assert found.msg == f"tests.broken_sources.{source}.unified {problem}"
+
+
+def test_an_empty_string_stays_in_a_field_of_any_json() -> None:
+    class Anything(Contract):
+        extra: Json | None
+
+    assert Anything.judge({"extra": ""}) == {"extra": ""}
+    texts, breaches = Anything.judge_columns({"extra": ["", None]}.__getitem__, 2)
+    assert (texts, breaches) == ({"extra": ['""', None]}, {})
