@@ -212,7 +212,7 @@ def test_any_cut_of_a_gzip_file_is_noticed(length: int) -> None:
         pass
 
 
-@pytest.mark.parametrize("bits", [0x01, 0x10, 0x80, 0xFF])
+@pytest.mark.parametrize("bits", [0x01, 0x10, 0x15, 0x80, 0xFF])
 def test_any_damage_of_a_zip_file_gives_its_content_or_an_error(bits: int) -> None:
     whole = zip_files({"a": TABLE})
     for place in range(len(whole)):

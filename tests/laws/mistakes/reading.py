@@ -307,13 +307,6 @@ MISTAKES = (
     ),
     Mistake(
         12,
-        "a zip file whose checksum is not compared",
-        "etl/readers/containers.py",
-        (("    if checksum != member.CRC:\n", "    if False:\n"),),
-        caught_by=(f"{CONTAINERS}test_any_damage_of_a_zip_file_gives_its_content_or_an_error",),
-    ),
-    Mistake(
-        12,
         "lines accepted without a proof of their end",
         "etl/readers/http_content.py",
         (('    if not is_proven and whole == "proven":\n', "    if False:\n"),),
