@@ -243,7 +243,8 @@ def test_a_sources_log_lines_reach_the_runs_log(
     prepare(reading_sources.Talkative(), products, run)
     assert caplog.messages == ["logged by a source in a reading process"]
     printed = capfd.readouterr()
-    assert (printed.out, printed.err.splitlines()[0]) == ("", "printed by a source")  # then the log line of the run
+    assert printed.out == ""
+    assert "printed by a source" in printed.err.splitlines()  # before or after the log line: they take different ways
 
 
 @pytest.mark.parametrize("is_named_later", [False, True])
