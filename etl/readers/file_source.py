@@ -5,50 +5,20 @@ from contextlib import contextmanager
 from copy import copy as copy_object
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Self
 
 from etl.conf import find_base
-from etl.contracts.forms import Form
 from etl.http.addresses import hide_secrets
 from etl.http.request import Request
-from etl.local_copy import LocalCopy, MissingFile
+from etl.local_copy import MissingFile
 from etl.read_context import ReadContext
 from etl.readers.containers import unpack
 from etl.readers.content import Content, OpenedFile, Opening
+from etl.readers.dialect import Dialect
 from etl.readers.http_content import Whole, open_remote
 from etl.readers.places import DiskPlace, FoundFile, StoragePlace, find_place, is_pattern
 from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
-from etl.vocabulary import SourceKind
-
-
-class Dialect(Protocol):
-    """The format of a file: how to read its records, and how its values are written. Instances don't change."""
-
-    @property
-    def kind(self) -> SourceKind:
-        """Which table keeps the raw records."""
-
-    @property
-    def form(self) -> Form:
-        """How the values are written."""
-
-    def describe(self) -> Mapping[str, Any]:
-        """Return its options that are not the defaults, for the source's digest."""
-
-    def open(
-        self, copy: LocalCopy, source: Source, *, validators: Mapping[str, str] | None = None, is_proven: bool = True
-    ) -> Content:
-        """Return the content of this copy. Raises SourceError if it is of another format."""
-
-    def looks_cut(self, copy: LocalCopy) -> bool:
-        """Whether the content ends in the middle, so that it is worth asking the server again."""
-
-    def proves_end(self, copy: LocalCopy) -> bool:
-        """Whether the content itself shows that it is complete."""
-
-    def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
-        """Read a refused record again for a replay; None if too little of it was kept."""
 
 
 class FileSource(Source):

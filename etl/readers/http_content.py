@@ -1,9 +1,9 @@
 """Content over HTTP: accepted only if it is of the declared format, and if the end of the body is proven."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal
 
 from etl.exceptions import SourceError
 from etl.http.client import open_body
@@ -14,24 +14,13 @@ from etl.local_copy import LocalCopy
 from etl.read_context import ReadContext
 from etl.readers.containers import CutContainer, unpack
 from etl.readers.content import Content, Opening
+from etl.readers.dialect import Dialect
 from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.readers.source import Source
 from etl.vocabulary import Reason, SourceKind
 
 Whole = Literal["proven", "unproven"]
 """Which bodies a source accepts: only those whose end is proven, or also others."""
-
-
-class Format(Protocol):
-    """What this module needs to know of a dialect (etl/readers/file_source.py)."""
-
-    @property
-    def kind(self) -> SourceKind: ...
-    def open(
-        self, copy: LocalCopy, source: Source, *, validators: Mapping[str, str] | None = None, is_proven: bool = True
-    ) -> Content: ...
-    def looks_cut(self, copy: LocalCopy) -> bool: ...
-    def proves_end(self, copy: LocalCopy) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,7 @@ class Response:
 @contextmanager
 def open_response(
     source: Source,
-    dialect: Format,
+    dialect: Dialect,
     request: Request,
     opening: Opening,
     context: ReadContext,
@@ -64,7 +53,7 @@ def open_response(
 @contextmanager
 def open_remote(
     source: Source,
-    dialect: Format,
+    dialect: Dialect,
     request: Request,
     opening: Opening,
     context: ReadContext,
@@ -81,7 +70,7 @@ def open_remote(
 class _Unpacking:
     """Unpacks each body that arrives, because only then it shows whether a container is truncated."""
 
-    def __init__(self, dialect: Format, location: str, opened: ExitStack) -> None:
+    def __init__(self, dialect: Dialect, location: str, opened: ExitStack) -> None:
         self.dialect, self.location = dialect, location
         self.last = opened.enter_context(ExitStack())
         self.copy: LocalCopy | None = None
@@ -96,7 +85,7 @@ class _Unpacking:
         return self.dialect.looks_cut(self.copy)
 
 
-def _accept(source: Source, dialect: Format, body: Body, unpacking: _Unpacking, *, whole: Whole) -> Response:
+def _accept(source: Source, dialect: Dialect, body: Body, unpacking: _Unpacking, *, whole: Whole) -> Response:
     copy = unpacking.copy
     assert copy is not None  # open_body has asked whether it looks cut
     is_proven = body.is_proven or copy is not body.copy or dialect.proves_end(copy)
@@ -110,7 +99,7 @@ def _accept(source: Source, dialect: Format, body: Body, unpacking: _Unpacking, 
     return Response(content, body, copy)
 
 
-def _refuse_page(source: Source, dialect: Format, copy: LocalCopy) -> None:
+def _refuse_page(source: Source, dialect: Dialect, copy: LocalCopy) -> None:
     """Raise SourceError if a server that should send a table sends a web page or an error with status 200."""
     head = copy.read_head(HEAD_BYTES)
     found = describe_lookalike(head) if dialect.kind is SourceKind.CSV else ""
