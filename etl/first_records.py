@@ -15,13 +15,12 @@ from etl.drift import Shape, find_maps, join_path
 from etl.exceptions import SourceError
 from etl.gates import Former, GateFailure, Verdict, describe_empty, describe_refused
 from etl.judgement import Judge
-from etl.readers.content import BYTE_ORDER_MARK, Content
+from etl.readers.content import BYTE_ORDER_MARK, FIRST_RECORDS, Content
 from etl.readers.lookalikes import HEAD_BYTES
 from etl.readers.source import Source
 from etl.records import Chunk, Refusal
 from etl.vocabulary import Reason
 
-FIRST_RECORDS = 1000
 KEPT_REFUSALS = 5
 """How many refused records a read keeps that fails here; the verdict counts the others."""
 MOST_NAMES = 20

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from etl.conf import conf
 from etl.exceptions import SourceError
-from etl.first_records import FIRST_RECORDS, judge_start
+from etl.first_records import judge_start
 from etl.gates import Figures, Former, Verdict, judge_read
 from etl.http import rate_limits
 from etl.judgement import Item, Judge
-from etl.readers.content import Content, Opening
+from etl.readers.content import FIRST_RECORDS, Content, Opening
 from etl.readers.source import Source
 from etl.records import Refusal, Skipped
 

@@ -24,6 +24,9 @@ class Opening:
     open_read: str = ""
 
 
+FIRST_RECORDS = 1000
+"""The number of records that are read twice: a run judges them before it lands any."""
+
 CHUNK_BYTES = 4 << 20
 """A chunk ends at this size even with fewer records than a batch may have: wide records must not fill the memory."""
 
@@ -60,7 +63,7 @@ def _empty(gathered: list[Record | Refusal], describe_cursor: Callable[[int], Cu
 
 
 class Content(Protocol):
-    """A source's content, which can't change while it is read.
+    """A source's content. It can't change while it is read, unless it is asked for page by page (walk.py).
 
     `fingerprint` is a hash of its bytes; `validators` are for the next conditional GET; `size` is in bytes. Its end
     `is_proven`, or records after it may be missing.

@@ -7,11 +7,12 @@ from functools import partial
 from etl.contracts.contract import Contract
 from etl.local_copy import LocalCopy
 from etl.readers import content
+from etl.readers.copied_content import CopiedContent
 from etl.readers.csv_bulk import Run, read_run
 from etl.readers.csv_header import read_header
 from etl.readers.csv_lines import Lines, read_items
 from etl.readers.csv_syntax import CsvSyntax, Layout
-from etl.readers.lookalikes import HEAD_BYTES, describe_undeclared
+from etl.readers.lookalikes import describe_undeclared
 from etl.readers.single_records import SLICE_RECORDS, cut
 from etl.records import Chunk, Cursor, Record, Refusal, Slice
 
@@ -23,7 +24,7 @@ FEW_LINES = 32
 
 
 @dataclass(slots=True)
-class CsvContent:
+class CsvContent(CopiedContent):
     """A copy of a CSV file. A cursor is `{position, line, offset}`, pointing past the last record read.
 
     At most `slice_lines` lines are read together; with 0, each record is read by itself. A name that the header has
@@ -37,21 +38,6 @@ class CsvContent:
     is_proven: bool = True  # a copy of a file has the file's end
     syntax: CsvSyntax = field(default_factory=CsvSyntax)
     contract: type[Contract] | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        return self.copy.fingerprint
-
-    @property
-    def size(self) -> int:
-        return self.copy.size
-
-    @property
-    def file(self) -> str:
-        return self.copy.name
-
-    def read_head(self) -> bytes:
-        return self.copy.read_head(HEAD_BYTES)
 
     def describe_lookalike(self) -> str:
         return describe_undeclared(self.read_head(), self.syntax)

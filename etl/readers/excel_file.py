@@ -13,6 +13,7 @@ from etl.contracts.names import list_doubled, number_doubled
 from etl.exceptions import SourceError
 from etl.local_copy import LocalCopy
 from etl.readers.content import gather_chunks
+from etl.readers.copied_content import CopiedContent
 from etl.readers.excel_cells import CellWriter
 from etl.readers.excel_sheet import choose_sheet
 from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
@@ -34,7 +35,7 @@ class Header:
 
 
 @dataclass
-class ExcelContent:
+class ExcelContent(CopiedContent):
     """A copy of a workbook. A cursor is `{position, line, offset}`; `line` is the row of the last record read."""
 
     copy: LocalCopy
@@ -50,21 +51,6 @@ class ExcelContent:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_loaded": None}  # another process loads the sheet itself
-
-    @property
-    def fingerprint(self) -> str:
-        return self.copy.fingerprint
-
-    @property
-    def size(self) -> int:
-        return self.copy.size
-
-    @property
-    def file(self) -> str:
-        return self.copy.name
-
-    def read_head(self) -> bytes:
-        return self.copy.read_head(HEAD_BYTES)
 
     def describe_lookalike(self) -> str:
         return ""  # a file that is not a workbook can't be loaded, and that error names it

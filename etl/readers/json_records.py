@@ -15,6 +15,7 @@ from etl.exceptions import SourceError
 from etl.http.next_pages import report_more_pages
 from etl.local_copy import LocalCopy
 from etl.readers.content import gather_chunks
+from etl.readers.copied_content import CopiedContent
 from etl.readers.envelopes import Envelope
 from etl.readers.json_array import ArrayReader, has_no_more_text, report_long
 from etl.readers.json_decoder import Decoder
@@ -30,7 +31,7 @@ from etl.readers.json_text import (
     skip_mark,
 )
 from etl.readers.json_window import Window
-from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
+from etl.readers.lookalikes import describe_lookalike
 from etl.records import ORIGINAL_BYTES, Chunk, Cursor, Original, Record, Refusal, StoredRefusal
 
 _BLOCK_BYTES = 1 << 20
@@ -41,7 +42,7 @@ def accept_all(values: Mapping[str, Any]) -> bool:
 
 
 @dataclass(slots=True)
-class JsonContent:
+class JsonContent(CopiedContent):
     """A copy of JSON text. A cursor is `{position, line, offset}`, pointing past the last record read.
 
     `records` is the path to the array, or LINES; without it, the text is an array or lines. `accepts` is the contract's
@@ -58,21 +59,6 @@ class JsonContent:
     accepts: Callable[[Mapping[str, Any]], bool] = accept_all
     is_page: bool = False
     most_bytes: int = field(default_factory=lambda: conf.ETL_MAX_RECORD_BYTES)
-
-    @property
-    def fingerprint(self) -> str:
-        return self.copy.fingerprint
-
-    @property
-    def size(self) -> int:
-        return self.copy.size
-
-    @property
-    def file(self) -> str:
-        return self.copy.name
-
-    def read_head(self) -> bytes:
-        return self.copy.read_head(HEAD_BYTES)
 
     def describe_lookalike(self) -> str:
         return describe_lookalike(self.read_head())

@@ -20,7 +20,7 @@ from etl.exceptions import SourceError
 from etl.http.circles import CircleGuard
 from etl.http.pages import Page, Pages, State
 from etl.http.request import Request
-from etl.readers.content import CHUNK_BYTES
+from etl.readers.content import CHUNK_BYTES, FIRST_RECORDS
 from etl.readers.http_content import Response
 from etl.readers.json_text import read_siblings
 from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
@@ -31,8 +31,6 @@ from etl.vocabulary import Reason
 Item = Record | Refusal
 COMMIT_SECONDS = 30
 """A chunk ends after this time with whole pages, even if there is room for more: slow pages must not be asked twice."""
-FIRST_RECORDS = 1000
-"""The first pages are kept until they have this many records: a run judges these before it lands them."""
 
 
 @dataclass(frozen=True, slots=True)
