@@ -15,7 +15,7 @@ from etl.read_context import ReadContext
 from etl.readers.containers import unpack
 from etl.readers.content import Content, OpenedFile, Opening
 from etl.readers.dialect import Dialect
-from etl.readers.http_content import Whole, open_remote
+from etl.readers.http_content import Whole, open_response
 from etl.readers.places import DiskPlace, FoundFile, StoragePlace, find_place, is_pattern
 from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
@@ -69,8 +69,8 @@ class FileSource(Source):
                 yield self.dialect.open(copy, self)
             return
         request = Request(self.path, self.headers, self.rate_limit, tuple(self.secrets))
-        with open_remote(self, self.dialect, request, opening, context, whole=self.whole) as content:
-            yield content
+        with open_response(self, self.dialect, request, opening, context, whole=self.whole) as response:
+            yield response.content if response is not None else None
 
     @property
     def has_pattern(self) -> bool:

@@ -50,23 +50,6 @@ def open_response(
         yield None if body is None else _accept(source, dialect, body, unpacking, whole=whole)
 
 
-@contextmanager
-def open_remote(
-    source: Source,
-    dialect: Dialect,
-    request: Request,
-    opening: Opening,
-    context: ReadContext,
-    *,
-    whole: Whole,
-    credentials: Credentials | None = None,
-) -> Iterator[Content | None]:
-    """Like `open_response`, but yields only the records."""
-    asking = open_response(source, dialect, request, opening, context, whole=whole, credentials=credentials)
-    with asking as response:
-        yield response.content if response is not None else None
-
-
 class _Unpacking:
     """Unpacks each body that arrives, because only then it shows whether a container is truncated."""
 

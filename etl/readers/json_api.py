@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from etl.http.pages import Pages
 from etl.http.request import Request
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from etl.readers.http_content import Response, Whole, open_remote, open_response
+from etl.readers.http_content import Response, Whole, open_response
 from etl.readers.json_dialect import Json
 from etl.readers.json_path import Records
 from etl.readers.source import Source
@@ -75,21 +75,17 @@ class JsonApiSource(Source):
         if self.pages is not None:
             yield self._walk(self.pages, opening, context)
             return
+        with self._ask(self._request(), opening, context) as response:
+            yield response.content if response is not None else None
+
+    def _ask(self, request: Request, opening: Opening, context: ReadContext) -> AbstractContextManager[Response | None]:
         credentials = choose_credentials(self.auth)
-        with open_remote(
-            self, self.dialect, self._request(), opening, context, whole=self.whole, credentials=credentials
-        ) as content:
-            yield content
+        return open_response(self, self.dialect, request, opening, context, whole=self.whole, credentials=credentials)
 
     def _walk(self, pages: Pages, opening: Opening, context: ReadContext) -> WalkContent:
-        credentials = choose_credentials(self.auth)
-
         @contextmanager
         def open_page(request: Request) -> Iterator[Response]:
-            asking = open_response(
-                self, self.dialect, request, Opening(), context, whole=self.whole, credentials=credentials
-            )
-            with asking as response:
+            with self._ask(request, Opening(), context) as response:
                 assert response is not None  # nothing was asked on a condition
                 yield response
 
