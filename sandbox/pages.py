@@ -6,6 +6,7 @@ variables.
 
 import json
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -20,14 +21,14 @@ class PagedApi:
     """The server in a thread of this process, as a context manager.
 
     `pages` are the records page by page. `requests` records path with query, or the body of a POST; `headers` those of
-    each request, with names in lower case. `faults` are statuses for the next requests.
+    each request, with names in lower case. `seconds` is how long each takes.
     """
 
     def __init__(self, pages: Sequence[Sequence[Item]]) -> None:
         self.pages = [list(page) for page in pages]
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
-        self.faults: list[int] = []
+        self.seconds = 0.0
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -115,9 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, logged: str, body: Any) -> None:
         self.api.requests.append(logged)
         self.api.headers.append({name.lower(): text for name, text in self.headers.items()})
-        if self.api.faults:
-            self._send(self.api.faults.pop(0), {"error": "as planned"}, {})
-            return
+        time.sleep(self.api.seconds)
         parts = urlsplit(self.path)
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._send(200, *self.api.answer(parts.path, query, body))

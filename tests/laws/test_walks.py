@@ -1,5 +1,6 @@
 """Walks through pages over several runs: an interrupted walk continues, and each record lands once."""
 
+import signal
 from datetime import timedelta
 from typing import Any
 
@@ -10,7 +11,9 @@ from etl.models import Checkpoint, JudgedRead, UnifiedRecord
 from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank
 from etl.vocabulary import Reason, Status
 from sandbox.pages import PagedApi
+from tests import paged_source
 from tests.listed_source import ingest_here
+from tests.processes import Project, wait_until
 from tests.readers.test_walk import make_pages
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,4 +131,24 @@ def test_a_full_read_walks_from_the_first_page() -> None:
         api.requests.clear()
         ingest_here(make(api), full=True)
         assert api.requests[0] == "/link"
+        assert list_landed() == list_expected(api)
+
+
+@pytest.mark.parametrize("asked", [2, 9, 16])
+def test_killed_in_mid_walk_each_record_lands_once_and_no_landed_page_is_asked_for_again(
+    project: Project, asked: int
+) -> None:
+    with PagedApi(make_pages([2] * 20)) as api:
+        variables = {"ETL_SOURCES": paged_source.PATH, paged_source.VARIABLE: api.url, "ETL_BATCH_SIZE": "4"}
+        api.seconds = 0.05
+        process = project.start("ingest", "paged", **variables)
+        wait_until(lambda: len(api.requests) >= asked)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        api.seconds = 0
+        api.requests.clear()
+        (outcome,) = project.ingest("paged", **variables)
+        assert (outcome["status"], outcome["seen"]) == ("success", outcome["new"])
+        page = (40 - outcome["new"]) // 2
+        assert api.requests[0] == (f"/link?cursor=t{page}" if page else "/link")
         assert list_landed() == list_expected(api)
