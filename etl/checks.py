@@ -18,6 +18,7 @@ from etl.contracts.fields import Field
 from etl.contracts.own_types import is_class
 from etl.contracts.times import DateType
 from etl.contracts.unified import find_misfit
+from etl.http.credentials import choose_credentials
 from etl.http.pages import Numbered
 from etl.http.webhooks import parse_webhook
 from etl.readers.file_source import FileSource
@@ -112,6 +113,7 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
     if isinstance(type(source).secrets, str):
         hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
         yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
+    yield from _check_api(path, source)
     yield from _check_whole(path, source)
     yield from _check_keep(path, source)
     if isinstance(source.ignore, str) or not all(isinstance(name, str) for name in source.ignore):
@@ -145,6 +147,18 @@ def _check_ignored(path: str, source: Source) -> Iterator[CheckMessage]:
             if names.intersection(source.ignore):
                 hint = "Take it out of ignore, or out of unified."
                 yield Error(f"{path} ignores {taken!r}, which unified takes.", hint=hint, id="etl.E012")
+
+
+def _check_api(path: str, source: Source) -> Iterator[CheckMessage]:
+    """etl.E004: `auth` or `pages` is not of a kind that there is."""
+    try:
+        choose_credentials(getattr(source, "auth", None))
+    except TypeError as error:
+        yield Error(f"{path} has no usable auth.", hint=str(error), id="etl.E004")
+    pages = getattr(source, "pages", None)
+    if pages is not None and (isinstance(pages, type) or not hasattr(pages, "find_next")):
+        hint = "Use NextUrl(…), LinkHeader(), Token(…), Numbered(…) or After(…)."
+        yield Error(f"{path} has no usable pages.", hint=hint, id="etl.E004")
 
 
 def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from etl.sources import Contract, CsvSource, Date, JsonLinesSource, Text
+from etl.sources import Bearer, Contract, CsvSource, Date, JsonApiSource, JsonLinesSource, LinkHeader, Numbered, Text
 from etl.sources.products import Product
 
 
@@ -69,3 +69,22 @@ class Daily(Nameless):
     name = "daily"
     contract = Note
     unified = {"external_id": "number", "name": "number", "event_timestamp": "day"}
+
+
+class Api(JsonApiSource):
+    name, every, contract = "api", timedelta(hours=1), Note
+    base_url = "https://api.example.org"
+    unified = {"external_id": "number", "name": "number"}
+
+
+class Unsigned(Api):
+    auth = Bearer  # without its token
+
+
+class Unopened(Api):
+    pages: ClassVar[Any] = LinkHeader  # without parentheses
+
+
+class Shifting(Api):
+    pages = Numbered("page")
+    complete = True

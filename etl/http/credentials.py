@@ -192,8 +192,8 @@ def add_to_query(url: str, parameters: Mapping[str, str]) -> str:
 
 def choose_credentials(declared: object) -> Credentials | None:
     """Return the credentials that a source's `auth` stands for: its own method, credentials as they are, or None."""
-    if declared is None or hasattr(declared, "sign"):
+    if declared is None or (hasattr(declared, "sign") and not isinstance(declared, type)):
         return declared  # type: ignore[return-value]
-    if callable(declared):
+    if callable(declared) and not isinstance(declared, type):
         return Own(declared)
-    raise TypeError("auth must be Bearer, Basic, Key, ClientCredentials, or a method that returns headers.")
+    raise TypeError("auth is Bearer(…), Basic(…), Key(…), ClientCredentials(…), or a method that returns headers.")

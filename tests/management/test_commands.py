@@ -363,6 +363,9 @@ def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Proj
         ("tests.broken_sources.Daily", "etl.E006"),
         ("tests.broken_sources.Guessed", "etl.E004"),
         ("tests.broken_sources.Contradictory", "etl.E009"),
+        ("tests.broken_sources.Unsigned", "etl.E004"),
+        ("tests.broken_sources.Unopened", "etl.E004"),
+        ("tests.broken_sources.Shifting", "etl.E009"),
     ],
 )
 def test_a_wrong_source_fails_check_with_an_id_and_a_hint(
