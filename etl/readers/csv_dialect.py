@@ -10,8 +10,8 @@ from etl.local_copy import LocalCopy
 from etl.readers.csv_end import breaks_off_in_quotes
 from etl.readers.csv_file import CsvContent
 from etl.readers.csv_lines import encode
-from etl.readers.csv_options import Option, check_options
 from etl.readers.csv_syntax import CsvSyntax
+from etl.readers.dialect_options import Option, check_options
 from etl.readers.encodings import check_encodable, check_encoding
 from etl.readers.file_source import FileSource
 from etl.readers.source import Source

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from etl.contracts.forms import Form
 from etl.local_copy import LocalCopy
 from etl.readers.csv_dialect import make_form, revive_columns
-from etl.readers.csv_options import Option, check_options
+from etl.readers.dialect_options import Option, check_options
 from etl.readers.excel_cells import CellWriter
 from etl.readers.excel_file import ExcelContent
 from etl.readers.file_source import FileSource
