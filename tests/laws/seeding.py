@@ -114,7 +114,11 @@ class Proof:
     def _run(self, tests: Sequence[str], mistake: Mistake | None) -> str:
         """The output of pytest, which removes everything that it has started even if this process is ended."""
         environment, pipe = self._make_environment(mistake), subprocess.PIPE
-        process = subprocess.Popen([*PYTEST, *tests], cwd=self.folder, env=environment, stdout=pipe, text=True)
+        command = [*PYTEST, *tests]
+        # A failing test may print any bytes.
+        process = subprocess.Popen(
+            command, cwd=self.folder, env=environment, stdout=pipe, text=True, encoding="utf-8", errors="replace"
+        )
         try:
             output, _ = process.communicate(timeout=MOST_SECONDS if mistake is not None else None)
         except BaseException:
