@@ -23,8 +23,8 @@ demo: $(READY) .env  ## read four sources twice, and show which records landed
 up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
 	@$(BIN)/python manage.py up --port $(PORT)
 
-test: $(READY) .env  ## the tests, or those that TESTS=… names, on servers of their own
-	@$(BIN)/python -m pytest $(TESTS)
+test: $(READY) .env  ## the tests on all cores, or those that TESTS=… names; each process has servers of its own
+	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses auto --dist loadfile)
 
 quick: $(READY) .env  ## the tests that need no server
 	@$(BIN)/python -m pytest -p tests.quick

@@ -21,6 +21,8 @@ from tests.laws.bounded import BoundedWaits
 from tests.processes import Project, end_processes, run_servers
 from tests.settings import RUN_FOLDER
 
+MOST_PROCESSES = 4
+
 # No deadline: a slow machine must not fail a test. CI runs the same examples each time.
 hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("kasparro")
@@ -30,6 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """CI always kills at the same moments."""
     seed = 20261122 if os.environ.get("CI") else secrets.randbelow(2**32)
     parser.addoption("--crash-seed", type=int, default=seed, help="kill processes at the moments of an earlier run")
+
+
+@pytest.hookimpl(optionalhook=True)  # pytest-xdist's
+def pytest_xdist_auto_num_workers() -> int:
+    """Each process has servers of its own. Named servers serve one process: it owns all of their Redis."""
+    servers = settings.EMBEDDED_SERVERS
+    is_alone = servers.runs_postgresql and servers.runs_valkey
+    return min(os.cpu_count() or 1, MOST_PROCESSES) if is_alone else 1
 
 
 def pytest_report_header(config: pytest.Config) -> str:
