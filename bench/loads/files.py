@@ -17,6 +17,7 @@ ROUGH_COLUMNS = (
 EXPORT_COLUMNS = ("Beleg", "Buchungstag", "Zeitpunkt", "Empfänger", "Betrag", "Währung", "Verwendung", "Kunde")
 REFUSED_PRODUCTS, REPEATED_PRODUCTS, QUOTED_PRODUCTS, REFUSED_ROUGH = 0.008, 0.005, 0.02, 0.03
 CHANGED_EVERY = 1000
+WIDE_COLUMNS, REFUSED_WIDE = 200, 0.01
 TITLES = (
     "Ledger",
     "Größe »M«",
@@ -109,6 +110,17 @@ def make_export(count: int) -> Iterator[Row]:
             "" if number % 2 else f"Kunde {dice.randrange(500)}",
         )
         yield dict(zip(EXPORT_COLUMNS, values, strict=True))
+
+
+def make_wide(count: int) -> Iterator[Row]:
+    """Yield `count` measurements of 200 columns, some of them quoted; 1 % are to be refused."""
+    dice = random.Random(17)
+    names = [f"reading_{number:03}" for number in range(1, WIDE_COLUMNS - 1)]
+    for number in range(1, count + 1):
+        first = dice.randrange(100_000)
+        texts = [f"{first + place}.5" if place % 10 else f"{place}, № {first}" for place in range(len(names))]
+        amount = "n/a" if dice.random() < REFUSED_WIDE else str(first + 1)
+        yield {"number": f"M-{number:08}", "amount": amount, **dict(zip(names, texts, strict=True))}
 
 
 def write_csv(path: Path, rows: Iterator[Row], *, delimiter: str = ",", encoding: str = "utf-8") -> Path:

@@ -19,7 +19,7 @@ from bench.loads.processes import Done, read_tree_cpu, run, sampling
 
 TERMINAL, WORKER, BARE = "Kasparro", "Kasparro, worker", "bare Python"
 FILES = {
-    **{name: f"{name}.csv" for name in ("products", "rough", "export")},
+    **{name: f"{name}.csv" for name in ("products", "rough", "export", "wide")},
     "lines": "products.ndjson",
     "array": "products.json",
 }

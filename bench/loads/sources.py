@@ -17,6 +17,7 @@ from etl.sources import (
     Text,
     Time,
     ZonedTime,
+    constant,
     field,
     lower,
 )
@@ -122,4 +123,18 @@ class Export(CsvSource):
     }
 
 
-SOURCES = ",".join(f"{__name__}.{each.__name__}" for each in (Products, ProductLines, ProductArray, Rough, Export))
+class Measurement(Contract):
+    number: NonBlank
+    amount: PositiveDecimal
+
+
+class Wide(CsvSource):
+    name = "bench_wide"
+    path = f"{FOLDER}/wide.csv"
+    every = NEVER
+    contract = Measurement
+    unified = {"external_id": "number", "name": "number", "category": constant("wide"), "value": "amount"}
+
+
+_CLASSES = (Products, ProductLines, ProductArray, Rough, Export, Wide)
+SOURCES = ",".join(f"{__name__}.{each.__name__}" for each in _CLASSES)
