@@ -26,7 +26,7 @@ _NO_BREACH = Breach(BreachCode.MALFORMED, "")
 def hash_by_todays_rule(cursor: Any, source: Source, rows: Rows, judged: Judged) -> Rows:
     """Return the ledger's rows, with the content hash by today's rule where it may say more than the stored one."""
     sent = zip(judged.external_ids, judged.content_hashes, strict=True)
-    differing = [external_id for external_id, content_hash in sent if _differ(rows, external_id, content_hash)]
+    differing = [each for each, content_hash in sent if each in rows and _differ(rows[each], content_hash)]
     raw_ids = {rows[external_id][6]: external_id for external_id in differing}
     if not raw_ids:
         return rows
@@ -40,9 +40,8 @@ def hash_by_todays_rule(cursor: Any, source: Source, rows: Rows, judged: Judged)
     return found
 
 
-def _differ(rows: Rows, external_id: str, sent: str) -> bool:
-    row = rows.get(external_id)
-    return row is not None and not is_same_content(row[2], sent) and has_other_rule(row[2], sent)
+def _differ(row: tuple[Any, ...], sent: str) -> bool:
+    return not is_same_content(row[2], sent) and has_other_rule(row[2], sent)
 
 
 def _hash_again(source: Source, rule: ContentRule, payload: str) -> str | None:

@@ -14,7 +14,7 @@ from etl.change_detection import Stored, Version
 from etl.readers.source import Source
 from etl.records import Judged
 from etl.storage.former_rules import hash_by_todays_rule
-from etl.storage.marks import find_met, is_marked, load_marks
+from etl.storage.marks import find_met, has_marks, is_marked, load_marks
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
@@ -128,7 +128,9 @@ class Lookup:
         sent = dict(zip(judged.external_ids, hashes, strict=True))
         rows = [row for row in cursor.fetchall() if sent.get(row[0]) == row[2]]
         marks = load_marks(cursor, self.source.name, self.read_number, MarkKind.RECORD, [row[1] for row in rows])
-        unchanged = {row[0]: row[1] for row in rows if not is_marked(marks, row[1])}
+        if has_marks(marks, self.last_id + 1, end):
+            rows = [row for row in rows if not is_marked(marks, row[1])]
+        unchanged = {row[0]: row[1] for row in rows}
         if len(sent) < len(judged):  # records with the same id are compared one after the other
             for external_id in list_repeated(judged.external_ids):
                 unchanged.pop(external_id, None)

@@ -1,6 +1,6 @@
 """Marks the unified and quarantine rows that a source's last read has found, as bitmaps of their ids."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from etl.storage.transactions import bounded_transaction
@@ -76,17 +76,39 @@ def load_marks(cursor: Any, source: str, read_number: int, kind: MarkKind, rows:
 
 
 def add_rows(blocks: dict[int, bytearray], rows: Iterable[int]) -> None:
-    """Set the bits of these rows."""
-    for row_id in rows:
-        block = blocks.setdefault(row_id // MARK_BLOCK_BITS, bytearray(MARK_BLOCK_BITS // 8))
-        place = row_id % MARK_BLOCK_BITS
-        block[place >> 3] |= 1 << (place & 7)
+    """Set the bits of these rows. Rows that follow each other are set together: most of a batch's rows do."""
+    spans = [sorted(set(rows))]
+    while spans:
+        span = spans.pop()
+        if span and span[-1] - span[0] == len(span) - 1:
+            _add_span(blocks, span[0], span[-1])
+        elif span:
+            middle = len(span) // 2
+            spans += [span[:middle], span[middle:]]
+
+
+def _add_span(blocks: dict[int, bytearray], first: int, last: int) -> None:
+    for number, mask in _list_masks(first, last):
+        block = blocks.setdefault(number, bytearray(MARK_BLOCK_BITS // 8))
+        block[:] = (int.from_bytes(block, "little") | mask).to_bytes(len(block), "little")
+
+
+def _list_masks(first: int, last: int) -> Iterator[tuple[int, int]]:
+    """Yield the number of each block that these rows are in, and their bits there as a number."""
+    for number in range(first // MARK_BLOCK_BITS, last // MARK_BLOCK_BITS + 1):
+        begin, end = (min(max(row - number * MARK_BLOCK_BITS, 0), MARK_BLOCK_BITS) for row in (first, last + 1))
+        yield number, (1 << end) - (1 << begin)
 
 
 def list_rows(block: int, bits: Iterable[int]) -> list[int]:
     """Return the rows of one block, in order."""
     first = block * MARK_BLOCK_BITS
     return [first + 8 * n + bit for n, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1]
+
+
+def has_marks(marks: dict[int, bytearray], first: int, last: int) -> bool:
+    """Whether the read has found one of these rows, from the first to the last."""
+    return any(int.from_bytes(marks.get(number, b""), "little") & mask for number, mask in _list_masks(first, last))
 
 
 def is_marked(marks: dict[int, bytearray], row_id: int) -> bool:

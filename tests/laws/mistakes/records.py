@@ -375,7 +375,7 @@ MISTAKES = (
         6,
         "a record found by its order and unchanged, although the read has met it",
         "etl/storage",
-        ((" for row in rows if not is_marked(marks, row[1])}", " for row in rows}"),),
+        (("if has_marks(marks, self.last_id + 1, end):", "if False:"),),
         caught_by=(f"{AGAIN}[unchanged]",),
     ),
     Mistake(
