@@ -259,7 +259,7 @@ def test_a_retry_after_shorter_than_the_backoff_does_not_shorten_it(
     assert 4 <= watch.waits[0] <= 8
 
 
-@pytest.mark.parametrize("text", ["1m0s", "", "-5", "nan", "inf", "1e9", "soon", "٣", "60, 60", "1,000", "0x10"])
+@pytest.mark.parametrize("text", ["", "-5", "nan", "inf", "1e9", "soon", "٣", "60, 60", "1,000", "0x10"])
 def test_an_invalid_retry_after_is_ignored(settings: Settings, text: str) -> None:
     refusal = answer(status="429 Too Many Requests", Retry_After=text.encode().decode("latin-1"))
     watch = RecordingContext()

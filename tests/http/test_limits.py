@@ -1,5 +1,6 @@
 """Laws of etl.http.limits: how long a server asks to wait, in all the forms that APIs write it, and what is retried."""
 
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -43,6 +44,20 @@ LATER = datetime(2026, 11, 26, 12, 1, tzinfo=UTC)
         (429, {"RateLimit-Reset": "50"}, 50),
         (429, {"RateLimit": "limit=100, remaining=0, reset=50"}, 50),
         (429, {"RateLimit": '"default";r=0;t=30'}, 30),
+        # of several limits, the exhausted ones; without a word on that, the first that starts again
+        (429, {"RateLimit": '"burst";r=10;t=1, "daily";r=0;t=3600'}, 3600),
+        (429, {"RateLimit": '"burst";r=0;t=5, "daily";r=0;t=3600'}, 3600),
+        (429, {"RateLimit": '"burst";r=3;t=9, "daily";r=2;t=4'}, 4),
+        (403, {"X-RateLimit-Remaining": "17, 0", "X-RateLimit-Reset": "20"}, 20),
+        # its window, if it does not say when it starts again
+        (429, {"RateLimit": "default;r=0", "RateLimit-Policy": '"burst";q=5;w=1, default;q=100;w=60'}, 60),
+        # a name is not a parameter
+        (503, {"RateLimit": '"a;r=0, b";r=5;t=7'}, 0),
+        # a time since 1970 and a duration as Retry-After, and one that can't be read before a limit
+        (429, {"Retry-After": str(EPOCH + 60)}, 60),
+        (429, {"Retry-After": "1m0s"}, 60),
+        (429, {"Retry-After": "soon", "X-RateLimit-Reset": "20"}, 20),
+        (429, {"Retry-After": "0", "X-RateLimit-Reset": "20"}, 0),
         # a duration
         (429, {"X-RateLimit-Reset": "6m0s"}, 360),
         (429, {"X-RateLimit-Reset": "20ms"}, 0.02),
@@ -83,10 +98,19 @@ def test_of_any_header_a_wait_is_read_between_nothing_and_a_day(status: int, nam
         (403, {"X-RateLimit-Remaining": "0"}, True),
         (403, {"Retry-After": "1"}, True),
         (403, {"RateLimit": "limit=100, remaining=0, reset=50"}, True),
+        (403, {"RateLimit": '"burst";r=3;t=9, "daily";r=0;t=40'}, True),
+        (403, {"RateLimit": '"default";r=10;t=40'}, False),
     ],
 )
 def test_only_what_may_succeed_later_is_retried(status: int, headers: Mapping[str, str], expected: bool) -> None:
     assert is_retried(status, CaseInsensitiveDict(headers)) is expected
+
+
+@pytest.mark.parametrize("text", ['"', '"' * 60_000, '"\\' * 30_000, ";a=1" * 15_000, "; " * 30_000, "a=" * 30_000])
+def test_a_hostile_header_is_read_at_once(text: str) -> None:
+    began = time.perf_counter()
+    find_wait(429, CaseInsensitiveDict({"RateLimit": text, "RateLimit-Policy": text}), NOW)
+    assert time.perf_counter() - began < 2
 
 
 def test_an_exhausted_limit_is_waited_for_by_its_reset() -> None:
