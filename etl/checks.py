@@ -21,8 +21,10 @@ from etl.contracts.unified import find_misfit
 from etl.http.credentials import choose_credentials
 from etl.http.pages import Numbered
 from etl.http.webhooks import parse_webhook
+from etl.readers.children import find_misuse
 from etl.readers.file_source import FileSource
 from etl.readers.http_content import Whole
+from etl.readers.http_source import HttpSource, list_misuses
 from etl.readers.mapping import (
     FILE_NAME,
     ROW_NUMBER,
@@ -150,11 +152,16 @@ def _check_ignored(path: str, source: Source) -> Iterator[CheckMessage]:
 
 
 def _check_api(path: str, source: Source) -> Iterator[CheckMessage]:
-    """etl.E004: `auth` or `pages` is not of a kind that there is."""
+    """etl.E004: `auth` or `pages` is not of a kind that there is, or an option of the requests can't be used."""
+    if isinstance(source, HttpSource):
+        for name, hint in list_misuses(source):
+            yield Error(f"{path} has no usable {name}.", hint=hint, id="etl.E004")
     try:
         choose_credentials(getattr(source, "auth", None))
     except TypeError as error:
         yield Error(f"{path} has no usable auth.", hint=str(error), id="etl.E004")
+    if hint := find_misuse(getattr(source, "each", "")):
+        yield Error(f"{path} has no usable each.", hint=hint, id="etl.E004")
     pages = getattr(source, "pages", None)
     if pages is not None and (isinstance(pages, type) or not hasattr(pages, "find_next")):
         hint = "Use NextUrl(…), LinkHeader(), Token(…), Numbered(…) or After(…)."

@@ -3,6 +3,7 @@
 The real reading starts again from the beginning, so the result is the same for every batch size.
 """
 
+import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from etl.readers.source import Source
 from etl.records import Chunk, Refusal
 from etl.vocabulary import Reason
 
+START_SECONDS = 30
+"""No further records are judged before the first batch after this time: an API may give them slowly."""
 KEPT_REFUSALS = 5
 """How many refused records a read keeps that fails here; the verdict counts the others."""
 MOST_NAMES = 20
@@ -111,9 +114,9 @@ class _First:
                 self.kept.setdefault(reason, []).append(refusal)
 
     def _read(self, content: Content) -> Iterator[Chunk]:
-        """Yield chunks of FIRST_RECORDS records together. A chunk may be short if its records are wide."""
-        cursor = None
-        while left := FIRST_RECORDS - self.seen:
+        """Yield chunks of FIRST_RECORDS records together. A chunk may be short if its records are wide or slow."""
+        cursor, ends_at = None, time.monotonic() + START_SECONDS
+        while (left := FIRST_RECORDS - self.seen) and time.monotonic() < ends_at:
             chunk = next(content.read(cursor, left), None)
             if chunk is None:
                 return

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from etl.conf import conf
 from etl.exceptions import SourceError
-from etl.first_records import judge_start
+from etl.first_records import START_SECONDS, judge_start
 from etl.gates import Figures, Former, Verdict, judge_read
 from etl.http import rate_limits
 from etl.judgement import Item, Judge
@@ -52,7 +52,8 @@ class Refused:
 class Preview:
     """The first records, judged, and what a run would say of them.
 
-    `shown` are the first of all. The counts are of at least FIRST_RECORDS records; `is_all`: the content has no others.
+    `shown` are the first of all. The counts are of at least FIRST_RECORDS records, or of those that a slow API gave in
+    half a minute; `is_all`: the content has no others.
     `file` is the file that was looked at, the first of several. `verdict` is that of the gates that need no earlier
     read, and `error` why reading stopped.
     """
@@ -114,8 +115,9 @@ def _look(source: Source, content: Content, limit: int) -> Preview:
 
 def _read(found: Preview, source: Source, content: Content, limit: int) -> None:
     judge, most = Judge(source, content.file), max(limit, FIRST_RECORDS)
+    ends_at = time.monotonic() + START_SECONDS
     for chunk in content.read(None, FIRST_RECORDS):
-        if found.seen >= most:
+        if found.seen >= (most if time.monotonic() < ends_at else limit):
             found.is_all = False
             return
         judged = judge.judge(chunk.items[: most - found.seen])

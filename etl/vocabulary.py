@@ -25,6 +25,7 @@ class Reason(StrEnum):
     SUDDENLY_EMPTY = "suddenly_empty"  # failed: no record, where the last accepted read had some
     TOO_FEW_RECORDS = "too_few_records"  # failed: fewer than the source's minimum
     MORE_PAGES = "more_pages"  # failed: the response is one page of several
+    NOT_READY = "not_ready"  # failed: the source was still preparing its response when the time was used up
     PAGES_ENDLESS = "pages_endless"  # failed: the pages go in a circle, repeat themselves, or are too many
     SHRUNKEN = "shrunken"  # partial: far fewer records than in the last accepted read
     STALE = "stale"  # partial: the content has not changed for longer than the source allows
@@ -135,6 +136,7 @@ class BreachCode(StrEnum):
     COLUMN_COUNT = "column_count"
     MALFORMED = "malformed"
     RAISED = "raised"  # the source's own code raised an exception
+    CHILD_MISSING = "child_missing"  # an element of a list has no detail
     BAD_RESULT = "bad_result"  # the source's own code returned what it may not return
 
 

@@ -1,7 +1,7 @@
 """A stand-in for APIs that give their records in pages, over real HTTP: each kind of pages at a path of its own.
 
-By GET: /next-url, /link, /token, /header-token, /number, /offset and /after. By POST: /graphql, whose cursor is in its
-variables.
+By GET: /next-url, /link, /token, /header-token, /number, /offset and /after, and /items/ID for the detail of a record.
+By POST: /graphql, whose cursor is in its variables.
 """
 
 import json
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 Item = dict[str, Any]
 Answer = tuple[Any, Mapping[str, str]]
@@ -21,7 +21,8 @@ class PagedApi:
     """The server in a thread of this process, as a context manager.
 
     `pages` are the records page by page. `requests` records path with query, or the body of a POST; `headers` those of
-    each request, with names in lower case. `seconds` is how long each takes.
+    each request, with names in lower case. `seconds` is how long each takes. `details` are answers to /items/ID, with
+    status, document and headers; without one, it is the record with `detail`.
     """
 
     def __init__(self, pages: Sequence[Sequence[Item]]) -> None:
@@ -29,6 +30,7 @@ class PagedApi:
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.seconds = 0.0
+        self.details: dict[str, tuple[int, Any, Mapping[str, str]]] = {}
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
@@ -67,6 +69,10 @@ class PagedApi:
         if kind == "graphql":
             return self._connect(body)
         return self._count(kind, query)
+
+    def describe(self, name: str) -> tuple[int, Any, Mapping[str, str]]:
+        """Return status, document and headers of the detail of the record with this id."""
+        return self.details.get(name, (200, {"id": name, "detail": f"all of {name}"}, {}))
 
     def _name_url(self, index: int, following: int | None) -> Answer:
         link = f"/next-url?cursor=t{following}" if following else None
@@ -118,6 +124,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.api.headers.append({name.lower(): text for name, text in self.headers.items()})
         time.sleep(self.api.seconds)
         parts = urlsplit(self.path)
+        if parts.path.startswith("/items/"):
+            self._send(*self.api.describe(unquote(parts.path.removeprefix("/items/"))))
+            return
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         self._send(200, *self.api.answer(parts.path, query, body))
 

@@ -14,6 +14,11 @@ class Nameless(CsvSource):
     unified = {"external_id": "product_id", "name": "name"}
 
 
+class Hurried(Nameless):
+    name = "hurried"
+    rate_limit = "often"
+
+
 class LongNamed(Nameless):
     name = "n" * 194
 

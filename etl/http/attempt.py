@@ -26,8 +26,8 @@ from etl.http.limits import find_wait, is_retried
 from etl.http.next_pages import find_next_link, report_more_pages
 from etl.http.peers import Peers
 from etl.http.request import Body, Request
-from etl.http.retries import AttemptFailed, Unauthorized
-from etl.local_copy import LocalCopy
+from etl.http.retries import AttemptFailed, NotReady, Unauthorized
+from etl.local_copy import LocalCopy, write_copy
 from etl.socket_deadlines import Deadline, set_deadline
 from etl.vocabulary import Reason
 
@@ -37,6 +37,10 @@ VALIDATORS = b"of proven bodies "
 EXCERPT_SECONDS = 2
 """The time for reading the text of an error response, which only makes the message better."""
 MOST_OF_A_TEXT = 200
+REMEDIES = {
+    202: ' If the response comes later, declare statuses = {202: "again"} in the source.',
+    204: ' If that means that there are no records, declare statuses = {204: "empty"} in the source.',
+}
 LEAST_TIMEOUT_SECONDS = 0.001
 """urllib3 takes no 0."""
 
@@ -115,11 +119,17 @@ class Attempt(requests.Session):
                 allow_redirects=request.body is None,  # a body may hold a secret, and a redirect turns POST into GET
             ) as response:
                 _refuse_if_passed(self.deadline)
-                _refuse_bad_status(response, request, is_conditional=bool(condition))
+                if (meaning := request.statuses.get(response.status_code)) is None:
+                    _refuse_bad_status(response, request, is_conditional=bool(condition))
+                elif meaning == "again":
+                    raise NotReady(_show_status(response, request), _find_wait(response))
                 if not request.is_page:
                     _refuse_next_page(response, request)
                 if response.status_code == HTTPStatus.NOT_MODIFIED:
                     return None
+                if meaning == "empty":
+                    copy = LocalCopy(file, *write_copy((), file, request.location))
+                    return Body(copy, {}, True, request, response.headers, response.status_code)
                 copy, is_proven = _store(response, file, self.deadline, request)
                 return Body(copy, _find_validators(response, request), is_proven, request, response.headers)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
@@ -154,16 +164,23 @@ def _show(text: str, request: Request) -> str:
 
 
 def _refuse_bad_status(response: requests.Response, request: Request, *, is_conditional: bool) -> None:
-    status = response.status_code
-    line = f"{status} {_show(_decode(str(response.reason or '')), request)}".strip()
+    status, line = response.status_code, _show_status(response, request)
     if is_retried(status, response.headers):
-        wait = find_wait(status, response.headers, datetime.now(UTC))
-        raise AttemptFailed(line, wait, _read_excerpt(response, request))
+        raise AttemptFailed(line, _find_wait(response), _read_excerpt(response, request))
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
         excerpt = _read_excerpt(response, request)
         answer = f"{line}: {excerpt}" if excerpt else line
         kind = Unauthorized if status == HTTPStatus.UNAUTHORIZED else SourceError
-        raise kind(f"{request.location} responded with {answer}.", Reason.SOURCE_REFUSED)
+        remedy = REMEDIES.get(status, "")
+        raise kind(f"{request.location} responded with {answer}.{remedy}", Reason.SOURCE_REFUSED)
+
+
+def _show_status(response: requests.Response, request: Request) -> str:
+    return f"{response.status_code} {_show(_decode(str(response.reason or '')), request)}".strip()
+
+
+def _find_wait(response: requests.Response) -> float:
+    return find_wait(response.status_code, response.headers, datetime.now(UTC))
 
 
 def _read_excerpt(response: requests.Response, request: Request) -> str:

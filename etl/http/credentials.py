@@ -1,6 +1,7 @@
 """Credentials that a source declares. They are asked for at each attempt, and added to the request just before it."""
 
 import base64
+import hashlib
 import json
 import threading
 import time
@@ -37,8 +38,8 @@ class Credentials(Protocol):
     def sign(self, request: Request, ask: Ask) -> Request:
         """Return the request with its credentials. Raises SourceError if there are none to be had."""
 
-    def renew(self) -> bool:
-        """Forget a token that the server has refused. Returns whether another one may be accepted."""
+    def renew(self, refused: Request) -> bool:
+        """Forget the token of this request, which the server refused. Returns whether another one may be accepted."""
 
 
 def _read(value: Value) -> str:
@@ -54,7 +55,7 @@ class _Fixed:
 
     __slots__ = ()
 
-    def renew(self) -> bool:
+    def renew(self, refused: Request) -> bool:
         return False
 
 
@@ -115,7 +116,7 @@ class Own(_Fixed):
             raise SourceError(text, Reason.SOURCE_REFUSED) from None
         return replace(request, headers={**request.headers, **headers})
 
-    def renew(self) -> bool:
+    def renew(self, refused: Request) -> bool:
         return True
 
 
@@ -124,7 +125,7 @@ class ClientCredentials:
     """A token by OAuth 2 client credentials (RFC 6749 §4.4), renewed at 80 % of its life and once after a 401.
 
     With `in_body` the client's id and secret are sent in the form, for servers that take no HTTP Basic. A token is kept
-    only in the memory of the process.
+    only in the memory of the process, for all sources that have these credentials.
     """
 
     url: str
@@ -134,15 +135,23 @@ class ClientCredentials:
     in_body: bool = False
 
     def sign(self, request: Request, ask: Ask) -> Request:
-        with _lock:
-            token = _tokens.get(self)
-            if token is None or time.monotonic() >= token.renewed_at:
-                token = _tokens[self] = self._ask_for_token(ask)
-        return _add_header(request, "Authorization", f"Bearer {token.text}")
+        kept = self._find_kept()
+        with kept.lock:
+            if kept.token is None or time.monotonic() >= kept.token.renewed_at:
+                kept.token = self._ask_for_token(ask)
+            return _add_header(request, "Authorization", kept.token.header)
 
-    def renew(self) -> bool:
+    def renew(self, refused: Request) -> bool:
+        kept = self._find_kept()
+        with kept.lock:  # another thread may have renewed the token since
+            if kept.token is not None and kept.token.header == refused.headers.get("Authorization"):
+                kept.token = None
+        return True
+
+    def _find_kept(self) -> "_Kept":
+        values = (self.url, _read(self.client_id), _read(self.client_secret), self.scope)
         with _lock:
-            return _tokens.pop(self, None) is not None
+            return _kept.setdefault(hashlib.sha256(repr(values).encode()).digest(), _Kept())
 
     def _ask_for_token(self, ask: Ask) -> "_Token":
         client_id, client_secret = _read(self.client_id), _read(self.client_secret)
@@ -158,11 +167,19 @@ class ClientCredentials:
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    text: str = field(repr=False)
+    header: str = field(repr=False)
     renewed_at: float
 
 
-_tokens: dict[ClientCredentials, _Token] = {}
+@dataclass(slots=True)
+class _Kept:
+    """The token of certain credentials. The lock is held while it is asked for, so that only one thread asks."""
+
+    token: _Token | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_kept: dict[bytes, _Kept] = {}
 _lock = threading.Lock()
 
 
@@ -175,7 +192,7 @@ def _read_token(body: bytes, location: str) -> _Token:
         token, life = None, 0.0
     if not isinstance(token, str) or not token.isprintable() or not token:
         raise SourceError(f"{location} sent no usable access_token.", Reason.SOURCE_REFUSED)
-    return _Token(token, time.monotonic() + SHARE_OF_LIFE * life)
+    return _Token(f"Bearer {token}", time.monotonic() + SHARE_OF_LIFE * life)
 
 
 def _encode_basic(user: str, password: str) -> str:

@@ -37,7 +37,7 @@ class Page:
 
     def find(self, path: str) -> Any:
         """Return the value at this path outside the records (`meta.next`), or None."""
-        return _find(self.siblings, path)
+        return find_value(self.siblings, path)
 
 
 class Pages(Protocol):
@@ -48,6 +48,17 @@ class Pages(Protocol):
 
     def find_next(self, page: Page, state: State) -> State | None:
         """Return the state of the page after this one; None if it is the last. Raises SourceError."""
+
+
+@dataclass(frozen=True, slots=True)
+class OnePage:
+    """All records come in one response."""
+
+    def ask(self, request: Request, state: State) -> Request:
+        return request
+
+    def find_next(self, page: Page, state: State) -> State | None:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,21 +159,21 @@ class After:
     def find_next(self, page: Page, state: State) -> State | None:
         if page.last is None or (self.more and not page.find(self.more)):
             return None
-        last = _find(page.last, self.of)
+        last = find_value(page.last, self.of)
         if last in (None, ""):
             text = f"the last record of a page has no {self.of!r}, so the page after it can't be asked for"
             raise SourceError(f"{page.location}: {text}.")
         return {"after": _text(last)}
 
 
-def _find(values: Any, path: str) -> Any:
+def find_value(values: Any, path: str) -> Any:
     """Return the value at this path. A name with dots is found first (`@odata.nextLink`)."""
     if not isinstance(values, Mapping):
         return None
     if path in values:
         return values[path]
     name, dot, rest = path.partition(".")
-    return _find(values.get(name), rest) if dot else None
+    return find_value(values.get(name), rest) if dot else None
 
 
 def _text(value: Any) -> str:
@@ -197,13 +208,14 @@ def _name_link(page: Page, link: Any) -> State | None:
     if not link:
         return None
     url = urljoin(page.url, str(link)) if isinstance(link, str) else ""
-    if _find_origin(url) != _find_origin(page.url):
+    if find_origin(url) != find_origin(page.url):
         text = "the next page that it names has another origin; credentials are sent to the source's own alone"
         raise SourceError(f"{page.location}: {text}.", Reason.SOURCE_REFUSED)
     return {"url": url}
 
 
-def _find_origin(url: str) -> tuple[str, str | None, int | None] | None:
+def find_origin(url: str) -> tuple[str, str | None, int | None] | None:
+    """Return scheme, host and port of an address; None if it is none."""
     try:
         parts = urlsplit(url)
         port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)

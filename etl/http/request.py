@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from etl.http import masking
 from etl.http.addresses import find_host, hide_secrets
 from etl.local_copy import LocalCopy
+
+Meaning = Literal["again", "empty"]
+"""What a status means that is neither a body nor an error: the body comes later, or there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,8 @@ class Request:
     """The URL to get, or to POST a `body` to. `headers` may contain credentials and are sent only to the URL's origin.
 
     `rate_limit`: the most requests that all workers together send to the host (`10/minute`); empty for no limit.
-    `secrets`: parts of the URL's path that no text may show.
+    `secrets`: parts of the URL's path that no text may show. `retries`: the most attempts after the first one, and
+    `deadline` the seconds for all of them; None for the settings' limits. `statuses`: what certain statuses mean.
     """
 
     url: str
@@ -23,6 +28,9 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     is_page: bool = False
     """Whether the source asks for the next page by itself, so that a response may name one."""
+    retries: int | None = None
+    deadline: float | None = None
+    statuses: Mapping[int, Meaning] = field(default_factory=dict)
 
     @property
     def method(self) -> str:
@@ -56,3 +64,9 @@ class Body:
     is_proven: bool
     request: Request
     headers: Mapping[str, str]
+    status: int = 200
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the status says that there is nothing, as the source has declared."""
+        return self.request.statuses.get(self.status) == "empty"

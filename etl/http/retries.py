@@ -13,9 +13,12 @@ from etl.exceptions import RateLimited, SourceError, TransientSourceError
 from etl.http.limits import RETRIED_STATUSES
 from etl.http.request import Request
 from etl.read_context import ReadContext
+from etl.vocabulary import Reason
 
 SHARE_OF_BATCH_DEADLINE = 0.9
 LEAST_SHARE_OF_AN_ATTEMPT = 0.01
+LEAST_POLL_SECONDS = 0.5
+MOST_DOUBLINGS = 30
 
 
 class AttemptFailed(Exception):
@@ -35,35 +38,59 @@ class AttemptFailed(Exception):
         return f"{self}: {self.excerpt}" if self.excerpt else str(self)
 
 
+class NotReady(AttemptFailed):
+    """The server has accepted the request, and its response comes later (202)."""
+
+
 class Unauthorized(SourceError):
     """The server has refused the credentials (401). Renewed ones may be accepted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TimeBudget:
-    """The time for all attempts of one request and their waits. It leaves some, in which a batch can land."""
+    """The time for all attempts of one request and their waits: the request's deadline, if it has one.
+
+    It ends at the `latest` so early that a batch can land before the run loses its source. The waits for a place in the
+    rate limit only count for that: the source causes the others.
+    """
 
     seconds: float
     ends_at: float
+    latest: float
+    limit: str
 
     @classmethod
-    def of(cls, context: ReadContext) -> Self:
+    def of(cls, context: ReadContext, deadline: float | None = None) -> Self:
         """Return the budget of a request that begins now."""
-        seconds = max(0.0, context.seconds_left) * SHARE_OF_BATCH_DEADLINE
-        return cls(seconds, time.monotonic() + seconds)
+        now = time.monotonic()
+        most = max(0.0, context.seconds_left) * SHARE_OF_BATCH_DEADLINE
+        seconds = min(most, deadline) if deadline is not None else most
+        limit = " of ETL_BATCH_DEADLINE_SECONDS" if seconds == most else ", the source's deadline"
+        return cls(seconds, now + seconds, now + most, limit)
 
     @property
     def left(self) -> float:
         """The seconds that are left."""
-        return max(0.0, self.ends_at - time.monotonic())
+        return max(0.0, min(self.ends_at, self.latest) - time.monotonic())
+
+    @property
+    def left_for_turn(self) -> float:
+        """The seconds that are left to wait for a place in the rate limit."""
+        return max(0.0, self.latest - time.monotonic())
+
+    def pause(self, seconds: float) -> None:
+        """Don't count these seconds."""
+        self.ends_at += seconds
 
     def refuse_if_short(self, wait: float, failure: AttemptFailed, request: Request) -> None:
         """Raise TransientSourceError if too little is left after this wait for another attempt."""
         if self.left - wait < self.seconds * LEAST_SHARE_OF_AN_ATTEMPT:
+            is_late = isinstance(failure, NotReady)
             raise TransientSourceError(
-                f"{request.location} failed: the time for a request and its retries is used up"
-                f" ({round(self.seconds, 1):g} s of ETL_BATCH_DEADLINE_SECONDS)."
-                f" The last attempt: {failure.describe()}."
+                f"{request.location} {'was not ready in time' if is_late else 'failed'}: the time for a request and"
+                f" its retries is used up ({round(self.seconds, 1):g} s{self.limit})."
+                f" The last attempt: {failure.describe()}.",
+                Reason.NOT_READY if is_late else None,
             ) from None
 
 
@@ -76,15 +103,16 @@ class SourceRetry(urllib3.Retry):
     most: int = 0
 
     @classmethod
-    def from_settings(cls) -> Self:
+    def of(cls, request: Request) -> Self:
+        most = conf.ETL_HTTP_RETRIES if request.retries is None else request.retries
         retry = cls(
-            total=conf.ETL_HTTP_RETRIES,
+            total=most,
             backoff_factor=conf.ETL_HTTP_BACKOFF_SECONDS,
             backoff_max=conf.ETL_HTTP_BACKOFF_CAP_SECONDS,
             status_forcelist=RETRIED_STATUSES,
             redirect=False,
         )
-        retry.most = conf.ETL_HTTP_RETRIES
+        retry.most = most
         return retry
 
     @property
@@ -106,6 +134,15 @@ class SourceRetry(urllib3.Retry):
         """Return 50 to 100 % of the exponential step, so that clients don't all retry at the same time."""
         step: float = min(self.backoff_max, self.backoff_factor * 2 ** max(0, self.number - 1))
         return step * random.uniform(0.5, 1)  # noqa: S311  (jitter, not a secret)
+
+
+def find_poll_time(failure: NotReady, number: int) -> float:
+    """Return the seconds to wait before this request for a response that comes later: what the server asks for.
+
+    Otherwise each wait is twice as long as the one before, up to the longest between two retries.
+    """
+    step: float = conf.ETL_HTTP_BACKOFF_SECONDS * 2 ** min(number - 1, MOST_DOUBLINGS)
+    return max(failure.wait or min(conf.ETL_HTTP_BACKOFF_CAP_SECONDS, step), LEAST_POLL_SECONDS)
 
 
 def _as_urllib3(failure: AttemptFailed) -> Exception:

@@ -9,42 +9,33 @@ from typing import Any, ClassVar, Self
 
 from etl.conf import find_base
 from etl.http.addresses import hide_secrets
-from etl.http.request import Request
 from etl.local_copy import MissingFile
 from etl.read_context import ReadContext
 from etl.readers.containers import unpack
 from etl.readers.content import Content, OpenedFile, Opening
 from etl.readers.dialect import Dialect
-from etl.readers.http_content import Whole, open_response
+from etl.readers.http_content import open_response
+from etl.readers.http_source import HttpSource
 from etl.readers.places import DiskPlace, FoundFile, StoragePlace, find_place, is_pattern
-from etl.readers.source import Source
 from etl.records import Record, Refusal, StoredRefusal
 
 
-class FileSource(Source):
+class FileSource(HttpSource):
     """A file in a `dialect` at `path`.
 
     That is a path (relative to the project's folder), a file in a Django storage (`storage://imports/payments.csv`, by
     the storage's alias in STORAGES) or an http(s) address.
 
-    It may be packed by gzip or zip. At an address: override `headers` to send credentials, which are sent only to the
-    address's own host; `rate_limit`, such as `10/minute`, is shared by all workers; with `whole = "unproven"` the
-    source accepts a body whose end nothing proves.
+    It may be packed by gzip or zip. At an address: override `headers` to send credentials.
     """
 
     path: str
     dialect: ClassVar[Dialect]
-    rate_limit: ClassVar[str] = ""
-    whole: ClassVar[Whole] = "proven"
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "dialect" in vars(cls):
             cls.kind, cls.form = cls.dialect.kind, cls.dialect.form
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return {}
 
     @property
     def location(self) -> str:
@@ -68,7 +59,7 @@ class FileSource(Source):
             with self.place.copy(self.place.path) as packed, unpack(packed, self.location) as copy:
                 yield self.dialect.open(copy, self)
             return
-        request = Request(self.path, self.headers, self.rate_limit, tuple(self.secrets))
+        request = self.make_request(self.path)
         with open_response(self, self.dialect, request, opening, context, whole=self.whole) as response:
             yield response.content if response is not None else None
 

@@ -14,6 +14,7 @@ from etl.local_copy import LocalCopy
 from etl.read_context import ReadContext
 from etl.readers.containers import CutContainer, unpack
 from etl.readers.content import Content, Opening
+from etl.readers.copied_content import EmptyContent
 from etl.readers.dialect import Dialect
 from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
 from etl.readers.source import Source
@@ -47,6 +48,9 @@ def open_response(
     with ExitStack() as opened:
         unpacking = _Unpacking(dialect, request.location, opened)
         body = opened.enter_context(open_body(request, opening.validators, context, unpacking.looks_cut, credentials))
+        if body is not None and body.is_empty:
+            yield Response(EmptyContent(body.copy), body, body.copy)
+            return
         yield None if body is None else _accept(source, dialect, body, unpacking, whole=whole)
 
 

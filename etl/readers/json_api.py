@@ -4,31 +4,33 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 
 from etl.http.addresses import hide_secrets
 from etl.http.credentials import add_to_query, choose_credentials
-from etl.http.pages import Pages
+from etl.http.pages import OnePage, Pages
 from etl.http.request import Request
 from etl.read_context import ReadContext
+from etl.readers.children import Children
 from etl.readers.content import Content, Opening
-from etl.readers.http_content import Response, Whole, open_response
+from etl.readers.dialect import Dialect
+from etl.readers.http_content import Response, open_response
+from etl.readers.http_source import HttpSource
 from etl.readers.json_dialect import Json
+from etl.readers.json_object import JsonObject
 from etl.readers.json_path import Records
-from etl.readers.source import Source
 from etl.readers.walk import Walk, WalkContent, name_walk
 from etl.records import Record, Refusal, StoredRefusal
-from etl.vocabulary import SourceKind
+from etl.vocabulary import BreachCode, SourceKind
 
 
-class JsonApiSource(Source):
+class JsonApiSource(HttpSource):
     """`GET {base_url}{endpoint}`, which returns a JSON array. Raw records are kept in `raw_api_data`.
 
     If the array is within an object, `records` is the path to it; LINES declares one record per line.
     `params` are added to the query. A `body` is sent as JSON, by POST. `auth` is Bearer, Basic, Key or
-    ClientCredentials, or a method that returns headers. Credentials and `headers` are sent only to the address's own
-    host. Declare a key in the address by `secret`. `rate_limit`, such as `10/minute`, is shared by all workers. With
-    `whole = "unproven"` it accepts a body whose end nothing proves.
+    ClientCredentials, or a method that returns headers. Declare a key in the address by `secret`.
     """
 
     kind = SourceKind.API
@@ -36,12 +38,11 @@ class JsonApiSource(Source):
     records: ClassVar[Records] = None
     base_url: str
     endpoint: str = ""
-    rate_limit: str = ""
-    whole: ClassVar[Whole] = "proven"
     params: ClassVar[Mapping[str, str]] = {}
     body: ClassVar[Mapping[str, Any] | None] = None
     auth: Any = None
     pages: ClassVar[Pages | None] = None
+    each: str = ""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -57,10 +58,6 @@ class JsonApiSource(Source):
         return self.base_url.rstrip("/") + self.endpoint
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        return {}
-
-    @property
     def location(self) -> str:
         return hide_secrets(self.url, self.secrets)
 
@@ -68,29 +65,37 @@ class JsonApiSource(Source):
         url = add_to_query(self.url, self.params) if self.params else self.url
         body = None if self.body is None else json.dumps(self.body).encode()
         headers = self.headers if body is None else {"Content-Type": "application/json", **self.headers}
-        return Request(url, headers, self.rate_limit, tuple(self.secrets), body)
+        return self.make_request(url, headers, body)
 
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
-        if self.pages is not None:
-            yield self._walk(self.pages, opening, context)
+        if self.pages is not None or self.each:
+            yield self._walk(self.pages or OnePage(), opening, context)
             return
         with self._ask(self._request(), opening, context) as response:
             yield response.content if response is not None else None
 
-    def _ask(self, request: Request, opening: Opening, context: ReadContext) -> AbstractContextManager[Response | None]:
+    def _ask(
+        self, request: Request, opening: Opening, context: ReadContext, dialect: Dialect | None = None
+    ) -> AbstractContextManager[Response | None]:
         credentials = choose_credentials(self.auth)
-        return open_response(self, self.dialect, request, opening, context, whole=self.whole, credentials=credentials)
+        return open_response(
+            self, dialect or self.dialect, request, opening, context, whole=self.whole, credentials=credentials
+        )
 
     def _walk(self, pages: Pages, opening: Opening, context: ReadContext) -> WalkContent:
         @contextmanager
-        def open_page(request: Request) -> Iterator[Response]:
-            with self._ask(request, Opening(), context) as response:
+        def open_page(request: Request, dialect: Dialect | None = None) -> Iterator[Response]:
+            with self._ask(request, Opening(), context, dialect) as response:
                 assert response is not None  # nothing was asked on a condition
                 yield response
 
-        walk = Walk(replace(self._request(), is_page=True), pages, open_page)
+        root, open_child = self.base_url.rstrip("/"), partial(open_page, dialect=JsonObject())
+        children = Children(self.each, root, self, open_child) if self.each else None
+        walk = Walk(replace(self._request(), is_page=self.pages is not None), pages, open_page, children)
         return WalkContent(walk, name_walk(walk, opening.open_read))
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
+        if stored.breach.code == BreachCode.CHILD_MISSING:  # what was kept is the list's element
+            return None
         return self.dialect.revive(stored)

@@ -137,7 +137,7 @@ def refuse_other(
         _refuse_array(copy, source.location)
     must_be_array = records == () or (must_be_array and records is not LINES)
     envelope = find_envelope(copy)
-    if envelope is not None and (must_be_array or envelope.is_pretty or not _is_record(envelope, source.contract)):
+    if envelope is not None and (must_be_array or envelope.is_pretty or not is_record(envelope, source.contract)):
         raise _report_envelope(envelope, copy, source.location, must_be_array=must_be_array)
 
 
@@ -156,7 +156,7 @@ def _refuse_without_array(copy: LocalCopy, source: Source, path: Path, *, is_pag
     if not is_page and (sign := envelope.find_next_page()):
         raise report_more_pages(source.location, f"its value {sign!r} shows that more follow")
     if envelope.is_error and is_empty:
-        raise _report_error(copy, source.location)
+        raise report_error(copy, source.location)
 
 
 def report_no_array(copy: LocalCopy, location: str, path: Path, lack: PathNotFound) -> SourceError:
@@ -165,7 +165,7 @@ def report_no_array(copy: LocalCopy, location: str, path: Path, lack: PathNotFou
     file.seek(find_start(file))
     envelope = read_envelope(file.read(envelopes.MOST_BYTES))
     if envelope.is_error:
-        return _report_error(copy, location)
+        return report_error(copy, location)
     text = f"{location} has no array at {show_path(path)!r}, where its records should be: {lack}"
     arrays = [] if read_head(file)[:1] == b"[" else envelope.find_arrays()
     return SourceError(f"{text}; its records may be in {arrays[0]!r}." if arrays else f"{text}.")
@@ -180,7 +180,8 @@ def _refuse_array(copy: LocalCopy, location: str) -> None:
         raise SourceError(f'{location} is one JSON array, not one record per line: declare records = "" instead.')
 
 
-def _is_record(envelope: Envelope, contract: type[Contract]) -> bool:
+def is_record(envelope: Envelope, contract: type[Contract]) -> bool:
+    """Whether the object has any field of the contract."""
     return any(name in envelope.values for name in contract.list_names())
 
 
@@ -193,7 +194,7 @@ def _report_envelope(envelope: Envelope, copy: LocalCopy, location: str, *, must
     if sign := envelope.find_next_page():
         return report_more_pages(location, f"its value {sign!r} shows that more follow")
     if envelope.is_error:
-        return _report_error(copy, location)
+        return report_error(copy, location)
     expected = "an array" if must_be_array else "an array or one record per line"
     if arrays := envelope.find_arrays():
         return SourceError(
@@ -203,7 +204,8 @@ def _report_envelope(envelope: Envelope, copy: LocalCopy, location: str, *, must
     return SourceError(f"{location} is one JSON object, not {expected}{_show(copy)}.")
 
 
-def _report_error(copy: LocalCopy, location: str) -> SourceError:
+def report_error(copy: LocalCopy, location: str) -> SourceError:
+    """Return the error of a text that is an error in JSON."""
     return SourceError(f"{location} sent an error instead of records{_show(copy)}.", Reason.SOURCE_REFUSED)
 
 

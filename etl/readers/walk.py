@@ -20,6 +20,7 @@ from etl.exceptions import SourceError
 from etl.http.circles import CircleGuard
 from etl.http.pages import Page, Pages, State
 from etl.http.request import Request
+from etl.readers.children import Children
 from etl.readers.content import CHUNK_BYTES, FIRST_RECORDS
 from etl.readers.http_content import Response
 from etl.readers.json_text import read_siblings
@@ -40,11 +41,13 @@ class Walk:
     request: Request
     pages: Pages
     open: Callable[[Request], AbstractContextManager[Response]]
+    children: Children | None = None
 
     def fingerprint(self) -> str:
         """Return the part of a fingerprint that all walks of this address have in common."""
         request = self.request
         described = [request.url, (request.body or b"").decode(), repr(self.pages)]
+        described += [self.children.template] if self.children is not None else []
         return "walk:" + hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
 
 
@@ -101,6 +104,7 @@ class WalkContent:
     def __init__(self, walk: Walk, fingerprint: str) -> None:
         self.walk, self.fingerprint = walk, fingerprint
         self.kept: dict[str, _Read] = {}
+        self.kept_children: dict[tuple[int, int], Item] = {}
         self.kept_items = self.kept_bytes = 0
 
     def read_head(self) -> bytes:
@@ -129,6 +133,19 @@ class WalkContent:
             self.kept_bytes += page.size
         return self.kept[name]
 
+    def read_child(self, children: Children, place: _Place, element: Item) -> Item:
+        """Ask for the detail of this element, unless it is one of the first, which are kept. Raises SourceError."""
+        name = (place.pages, place.index)
+        if name not in self.kept_children:
+            page = self.walk.pages.ask(self.walk.request, _reveal(place.state or {}, self.walk.request.secrets))
+            child = children.read(element, page, f"element {place.index + 1} on page {place.pages + 1}")
+            size = measure(child)
+            if len(self.kept_children) >= FIRST_RECORDS or self.kept_bytes + size > CHUNK_BYTES:
+                return child
+            self.kept_children[name] = child
+            self.kept_bytes += size
+        return self.kept_children[name]
+
     def _ask(self, place: _Place, state: State) -> _Read:
         request = self.walk.pages.ask(self.walk.request, _reveal(state, self.walk.request.secrets))
         with self.walk.open(request) as response:
@@ -152,6 +169,11 @@ class WalkContent:
             seen=before + len(items),
             last=last,
         )
+
+
+def measure(item: Item) -> int:
+    """Return the number of bytes that an item keeps in memory."""
+    return len(item.original) if isinstance(item, Record) else len(item.original.head)
 
 
 class _Reading:
@@ -186,6 +208,9 @@ class _Reading:
 
     def _add_page(self, page: _Read) -> Iterator[Chunk]:
         """Take the page's records, and yield chunks that are full."""
+        if (children := self.content.walk.children) is not None:
+            yield from self._add_children(children, page)
+            return
         rest = page.items[self.place.index :]
         if self.gathered and (len(self.gathered) + len(rest) > self.batch_size or self.size + page.size > CHUNK_BYTES):
             yield self._finish()
@@ -199,6 +224,22 @@ class _Reading:
         self.place = self._go_on(page)
         if len(self.gathered) == self.batch_size:
             yield self._finish()
+
+    def _add_children(self, children: Children, page: _Read) -> Iterator[Chunk]:
+        """Ask for the detail of each element of the page, and yield chunks that are full or have taken long."""
+        elements = page.items[self.place.index :]
+        for element in elements:
+            child = self.content.read_child(children, self.place, element)
+            self._take([child])
+            self.size += measure(child)
+            self.place = replace(self.place, index=self.place.index + 1)
+            if self.place.index >= len(page.items):
+                self.place = self._go_on(page)
+            is_full = len(self.gathered) == self.batch_size or self.size >= CHUNK_BYTES
+            if is_full or time.monotonic() - self.began > COMMIT_SECONDS:
+                yield self._finish()
+        if not elements:
+            self.place = self._go_on(page)
 
     def _take(self, items: Sequence[Item]) -> None:
         first = self.place.position + 1

@@ -9,6 +9,7 @@ from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
 from etl.models import JudgedRead
 from etl.models.records import RAW_MODELS
+from etl.readers.http_source import HttpSource, describe_requests
 from etl.readers.mapping import describe_mapped
 from etl.readers.source import Source
 from etl.reports.standing import load_checkpoints, read_standings
@@ -62,6 +63,12 @@ def _describe_declared(source: Source) -> Iterator[tuple[str, str]]:
     for name in ("keep", "ignore"):
         if value := getattr(source, name, None):
             yield name, value if isinstance(value, str) else ", ".join(map(str, value))
+    if isinstance(source, HttpSource):
+        yield from describe_requests(source)
+    if (pages := getattr(source, "pages", None)) is not None:
+        yield "pages", show_options(pages)
+    if each := getattr(source, "each", ""):
+        yield "each", each
     own = [name for name in ("unify", "skips", "judge", "open") if _is_own(kind, name)]
     if own:
         yield "own code", ", ".join(own)

@@ -86,6 +86,10 @@ ADVICE: Mapping[Reason, Advice] = {
         "The source sent one page of several, so most of its records would be missing.",
         "Declare the `pages` of the source, or ask for all records in one response.",
     ),
+    Reason.NOT_READY: Advice(
+        "The source was still preparing its response when the time for the request was used up.",
+        "Nothing if a later run succeeds. Otherwise give the source a longer `deadline`, or ask for less at a time.",
+    ),
     Reason.PAGES_ENDLESS: Advice(
         "The source's pages go in a circle, repeat themselves, or are more than ETL_HTTP_MAX_PAGES.",
         "Look at the `pages` of the source and at what the server names as the next page.",

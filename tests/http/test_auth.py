@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from pytest_django.fixtures import Settings
 
 from etl.exceptions import SourceError
 from etl.http import credentials
-from etl.http.credentials import add_to_query
+from etl.http.credentials import Ask, add_to_query
+from etl.http.request import Request
 from etl.readers.content import Opening
-from etl.sources import Basic, Bearer, ClientCredentials, Contract, JsonApiSource, Key, NonBlank, setting
+from etl.sources import Basic, Bearer, ClientCredentials, Contract, JsonApiSource, Key, LinkHeader, NonBlank, setting
 from tests.factories import read_items
 from tests.fakes import RecordingContext
 from tests.http.test_client import RawServer, answer
@@ -46,9 +48,9 @@ def grant(token: str = TOKEN, **more: Any) -> bytes:
 
 @pytest.fixture(autouse=True)
 def no_tokens() -> Iterator[None]:
-    credentials._tokens.clear()
+    credentials._kept.clear()
     yield
-    credentials._tokens.clear()
+    credentials._kept.clear()
 
 
 def encode(user: str, password: str) -> str:
@@ -184,13 +186,103 @@ def test_a_token_is_renewed_when_most_of_its_life_has_passed() -> None:
             for _ in range(3):
                 read(server, auth=auth)
     assert list_tokens(server) == ["one", "two", "two"]
-    assert 700 < credentials._tokens[auth].renewed_at - time.monotonic() <= 800
+    (kept,) = credentials._kept.values()
+    assert kept.token is not None
+    assert 700 < kept.token.renewed_at - time.monotonic() <= 800
 
 
 def test_a_token_that_has_expired_early_is_renewed_once() -> None:
     with RawServer(grant("old"), grant("new")) as tokens, RawServer(DENIED, answer(LIST)) as server:
         read(server, auth=ask_for(tokens))
     assert list_tokens(server) == ["old", "new"]
+
+
+def page(number: int, *, is_last: bool = False) -> bytes:
+    link = {} if is_last else {"Link": f'</?page={number + 1}>; rel="next"'}
+    return answer(json.dumps([{"id": f"n{number}"}]).encode(), **link)
+
+
+BUSY = answer(b"", "503 Busy")
+EXPIRED = grant("0", expires_in=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "answers", "sent"),
+    [
+        # between two pages, by its own time and by the server's word
+        ([EXPIRED, grant("1")], [page(1), page(2, is_last=True)], "01"),
+        ([grant("0"), grant("1")], [page(1), DENIED, page(2, is_last=True)], "001"),
+        # twice in one walk
+        ([grant("0"), grant("1"), grant("2")], [page(1), DENIED, page(2), DENIED, page(3, is_last=True)], "00112"),
+        # while the request waits
+        ([EXPIRED, grant("1")], [BUSY, page(1, is_last=True)], "01"),
+        ([grant("0"), grant("1")], [BUSY, DENIED, page(1, is_last=True)], "001"),
+        # again while the request waits with the renewed token
+        ([grant("0"), grant("1"), grant("2")], [DENIED, BUSY, DENIED, page(1, is_last=True)], "0112"),
+    ],
+)
+def test_a_token_may_expire_at_any_time_of_a_walk(tokens: list[bytes], answers: list[bytes], sent: str) -> None:
+    with RawServer(*tokens) as granting, RawServer(*answers) as server:
+        read(server, auth=ask_for(granting), pages=LinkHeader())
+    assert "".join(list_tokens(server)) == sent
+
+
+def test_a_token_is_asked_for_after_the_wait_for_a_place_in_the_rate_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, paces = RecordingContext(), iter([5.0, 0.0])
+    with RawServer(grant()) as tokens, RawServer(answer(LIST)) as server:
+
+        def find_pace(host: str, limit: str) -> float:
+            if limit:
+                assert not tokens.requests
+            return next(paces) if limit else 0
+
+        monkeypatch.setattr(watch, "find_pace", find_pace)
+        read(server, auth=ask_for(tokens), watch=watch, rate_limit="1/minute")
+    assert (watch.waits, len(tokens.requests)) == ([5], 1)
+
+
+def give_slowly(asked: list[Request]) -> Ask:
+    """Give tokens with their number, and record the requests."""
+
+    def ask(request: Request) -> bytes:
+        asked.append(request)
+        number = len(asked)
+        time.sleep(0.05)
+        return json.dumps({"access_token": f"token {number}"}).encode()
+
+    return ask
+
+
+def test_all_threads_of_a_process_share_one_token() -> None:
+    asked: list[Request] = []
+    request, ask = Request("http://api.example"), give_slowly(asked)
+
+    def sign(_: int) -> Request:  # of sources with equal credentials
+        return ClientCredentials("http://a.example/token", "client", SECRET).sign(request, ask)
+
+    with ThreadPoolExecutor(8) as threads:
+        signed = list(threads.map(sign, range(8)))
+    assert {each.headers["Authorization"] for each in signed} == {"Bearer token 1"}
+    assert len(asked) == 1
+
+
+def test_a_token_of_other_credentials_is_another_one() -> None:
+    asked: list[Request] = []
+    request, ask = Request("http://api.example"), give_slowly(asked)
+    for secret in ("one-secret", "two-secret", "one-secret"):
+        ClientCredentials("http://a.example/token", "client", secret).sign(request, ask)
+    assert len(asked) == 2
+
+
+def test_a_token_that_was_renewed_since_is_kept() -> None:
+    asked: list[Request] = []
+    auth, request = ClientCredentials("http://a.example", "id", SECRET), Request("http://api.example")
+    ask = give_slowly(asked)
+    first = auth.sign(request, ask)
+    auth.renew(first)
+    second = auth.sign(request, ask)
+    auth.renew(first)  # by another thread, which was refused with the first one too
+    assert auth.sign(request, ask).headers == second.headers != first.headers
 
 
 def test_a_second_401_ends_the_read() -> None:

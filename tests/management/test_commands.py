@@ -354,6 +354,7 @@ def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Proj
         ("etl.records.Record", "etl.E002"),
         ("etl.sources.products.ProductsCsv,etl.sources.products.ProductsCsv", "etl.E003"),
         ("tests.broken_sources.Nameless", "etl.E004"),
+        ("tests.broken_sources.Hurried", "etl.E004"),
         ("tests.broken_sources.LongNamed", "etl.E008"),
         ("tests.broken_sources.OneSecret", "etl.E004"),
         ("tests.broken_sources.Unmapped", "etl.E005"),

@@ -14,11 +14,12 @@ from etl.readers import walk
 from etl.readers.content import Opening
 from etl.readers.walk import WalkContent
 from etl.records import Chunk, Cursor, Record
-from etl.sources import After, Contract, JsonApiSource, Key, LinkHeader, NextUrl, NonBlank, Numbered, Token
+from etl.sources import After, Bearer, Contract, JsonApiSource, Key, LinkHeader, NextUrl, NonBlank, Numbered, Token
 from etl.vocabulary import Reason
 from sandbox.pages import Item, PagedApi
 from tests.fakes import RecordingContext
 
+KEY = "k3y-that-stays-secret"
 INFO = "data.items.pageInfo"
 KINDS: dict[str, Any] = {
     "/link": LinkHeader(),
@@ -215,30 +216,48 @@ def test_more_pages_than_the_setting_permits_end_the_walk(settings: Settings) ->
 
 
 # --- credentials ----------------------------------------------------------------------------------
-@pytest.mark.parametrize(
-    "link", ["http://localhost:{port}/link?cursor=t1", "https://127.0.0.1:{port}/x", "//169.254.169.254/latest"]
-)
-def test_a_next_page_of_another_origin_is_never_asked_for(link: str) -> None:
-    with PagedApi(make_pages([1, 1])) as api:
-        target = link.format(port=api.server.server_port)
-        api.answer = lambda *_: ([{"id": "n1"}], {"Link": f'<{target}>; rel="next"'})  # type: ignore[method-assign]
-        with pytest.raises(SourceError, match="another origin"):
-            list(open_walk(make_source(api, "/link")).read(None, 10))
-    assert len(api.requests) == 1
+FOREIGN = [
+    "{other}/link?cursor=t1",  # another port
+    "http://localhost:{port}/link?cursor=t1",
+    "https://127.0.0.1:{port}/link?cursor=t1",
+    "//169.254.169.254/latest/meta-data",
+    "http://127.0.0.1:{port}@169.254.169.254/latest/meta-data",
+]
+
+
+@pytest.mark.parametrize(("path", "number"), [("/link", 0), ("/next-url", 0), ("/link", 2), ("/next-url", 2)])
+@pytest.mark.parametrize("link", FOREIGN)
+def test_a_next_page_of_another_origin_is_never_asked_for(link: str, path: str, number: int) -> None:
+    with PagedApi(make_pages([1] * 4)) as api, PagedApi(make_pages([1])) as other:
+        target, original = link.format(port=api.server.server_port, other=other.url), api.answer
+
+        def lead_away(path: str, query: Any, body: Any) -> Any:
+            document, headers = original(path, query, body)
+            if query.get("cursor", "t0") != f"t{number}":
+                return document, headers
+            if path == "/link":
+                return document, {"Link": f'<{target}>; rel="next"'}
+            return {**document, "links": {"next": target}}, headers
+
+        api.answer = lead_away  # type: ignore[method-assign]
+        with pytest.raises(SourceError, match="another origin") as caught:
+            list(open_walk(make_source(api, path, auth=Bearer(KEY))).read(None, 10))
+    assert len(api.requests) == number + 1
+    assert other.requests == []
+    assert KEY not in str(caught.value)
 
 
 def test_a_key_in_the_query_is_put_on_each_page_and_never_stored() -> None:
-    key = "k3y-that-stays-secret"
     with PagedApi(make_pages([1, 1, 1])) as api:
         original = api.answer
 
         def echo_key(path: str, query: Any, body: Any) -> Any:
             document, headers = original(path, query, body)
-            return document, {name: text.replace("?", f"?api_key={key}&") for name, text in headers.items()}
+            return document, {name: text.replace("?", f"?api_key={KEY}&") for name, text in headers.items()}
 
         api.answer = echo_key  # type: ignore[method-assign]
-        chunks = list(open_walk(make_source(api, "/link", auth=Key(key, query="api_key"))).read(None, 1))
+        chunks = list(open_walk(make_source(api, "/link", auth=Key(KEY, query="api_key"))).read(None, 1))
         assert list_ids(chunks) == list_all(api)
-    assert [request.count(key) for request in api.requests] == [1, 1, 1]
+    assert [request.count(KEY) for request in api.requests] == [1, 1, 1]
     cursors: list[Cursor] = [chunk.cursor for chunk in chunks]
-    assert key not in str(cursors)
+    assert KEY not in str(cursors)

@@ -10,6 +10,7 @@ from tests.laws.mistakes import (
     reading,
     records,
     removals,
+    requests,
     tables,
 )
 
@@ -26,6 +27,7 @@ MISTAKES = tuple(
             *closing.MISTAKES,
             *contracts.MISTAKES,
             *files.MISTAKES,
+            *requests.MISTAKES,
         ),
         key=lambda mistake: mistake.law,
     )
