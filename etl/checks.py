@@ -25,6 +25,7 @@ from etl.readers.children import find_misuse
 from etl.readers.file_source import FileSource
 from etl.readers.http_content import Whole
 from etl.readers.http_source import HttpSource, list_misuses
+from etl.readers.json_api import ApiSource
 from etl.readers.mapping import (
     FILE_NAME,
     ROW_NUMBER,
@@ -166,6 +167,12 @@ def _check_api(path: str, source: Source) -> Iterator[CheckMessage]:
     if pages is not None and (isinstance(pages, type) or not hasattr(pages, "find_next")):
         hint = "Use NextUrl(…), LinkHeader(), Token(…), Numbered(…) or After(…)."
         yield Error(f"{path} has no usable pages.", hint=hint, id="etl.E004")
+        return
+    names = getattr(pages, "siblings", ())
+    if names and isinstance(source, ApiSource) and not source.dialect.has_siblings:
+        hint = 'Declare the path of the array, such as records = "data", or take the next page from a header.'
+        cause = f"its pages look for {names[0]!r} next to the records, where it has nothing"
+        yield Error(f"{path} has no usable pages: {cause}.", hint=hint, id="etl.E004")
 
 
 def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:

@@ -218,6 +218,13 @@ class Settings:
         fits=_is_rate,
         hint="Use a rate such as 10/minute.",
     )
+    COINPAPRIKA_BASE_URL = text("https://api.coinpaprika.com/v1", "The address of CoinPaprika's API.")
+    ETL_RATE_LIMIT_COINPAPRIKA = text(
+        "20/hour",
+        "Rate limit of requests to CoinPaprika's public address, for all workers together.",
+        fits=_is_rate,
+        hint="Use a rate such as 20/hour.",
+    )
     PRODUCTS_CSV = text("data/products.csv", "The products file.")
     VENDORS_CSV = text("data/vendors.csv", "The vendors file.")
     LISTINGS_JSON = text("data/listings.ndjson", "The listings: a file or an http(s) address.")

@@ -107,6 +107,8 @@ ETL_TASK_SECONDS: float = globals()["ETL_TASK_SECONDS"]
 ETL_BATCH_DEADLINE_SECONDS: float = globals()["ETL_BATCH_DEADLINE_SECONDS"]
 if "//api.coingecko.com/" not in globals()["COINGECKO_BASE_URL"] and not env.text("ETL_RATE_LIMIT_COINGECKO"):
     ETL_RATE_LIMIT_COINGECKO = ""  # the default limit is for the public address only
+if "//api.coinpaprika.com/" not in globals()["COINPAPRIKA_BASE_URL"] and not env.text("ETL_RATE_LIMIT_COINPAPRIKA"):
+    ETL_RATE_LIMIT_COINPAPRIKA = ""
 
 # --- mail: when a source starts to fail, and when it recovers -------------------------------------
 ADMINS = env.people("ADMINS")

@@ -1,18 +1,19 @@
-"""`make demo`: takes four sources through the real pipeline, several times, and shows that nothing is written twice.
+"""`make demo`: takes sources through the real pipeline, several times, and shows that nothing is written twice.
 
 It runs the commands that a user would type, each in its own process, on its own database `kasparro_demo` on the
 project's server. It recreates that database first.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import django
 import psycopg2
@@ -20,12 +21,14 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from psycopg2 import sql
 
+from sandbox.markets import CoinMarkets
 from sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE = "kasparro_demo"
 TABLES = ("raw_api_data", "raw_csv_data", "raw_third_source_data", "unified_records", "etl_quarantine")
 PATIENCE_SECONDS = 120
+COINS, KILLED_AT = 5000, 13  # 20 pages
 FAILED = (1,)
 EXPECTED = (0, 3)  # `ingest` exits with 3 if records were refused, and the demo's sources have some
 
@@ -72,6 +75,7 @@ def run_steps(url: str, environment: dict[str, str]) -> None:
         sys.exit("make demo: rows were written twice. That is a bug; please report it.")
     with tempfile.TemporaryDirectory(prefix="kasparro-demo-") as folder:
         show_verdict_and_removal(Path(folder) / "products.csv", environment)
+    show_killed_walk(url, environment)
     show_next_steps()
 
 
@@ -89,6 +93,62 @@ def show_verdict_and_removal(products: Path, environment: dict[str, str]) -> Non
     products.write_text(header + "".join(lines[:-1]))
     manage("ingest", "products_csv", environment=own)
     manage("verify", environment=own)
+
+
+def show_killed_walk(url: str, environment: dict[str, str]) -> None:
+    """Kill a run while it reads an API page by page, run it again, and show which pages each of them asked for."""
+    say("9. An API gives its records in 20 pages. The run is killed in the middle (kill -9), and started again.")
+    with CoinMarkets(COINS) as api:
+        sources = {"ETL_SOURCES": "etl.sources.coingecko_markets.CoinGeckoMarkets", "ETL_BATCH_SIZE": "500"}
+        own = environment | sources | {"COINGECKO_BASE_URL": api.url}
+        kill_at_page(api, own)
+        killed = list_pages(api)
+        landed = count_markets(url)
+        api.requests.clear()
+        manage("ingest", "coingecko_markets", environment=own)
+        rest = list_pages(api)
+    all_landed = count_markets(url)
+    print(f"\n   {'run':<14}{'pages it asked for':<24}{'records it landed':>17}")
+    print(f"   {'killed':<14}{describe_pages(killed):<24}{landed:>17,}")
+    print(f"   {'started again':<14}{describe_pages(rest):<24}{all_landed - landed:>17,}")
+    print(f"\n   All {COINS:,} records have landed once. No page whose records had landed was asked for again.")
+    print(f"   Page {max(rest)} has no records: it shows where the API ends.")
+    if all_landed != COINS or rest[0] * COINS // 20 <= landed:
+        sys.exit("make demo: a page was asked for again, or a record is missing. That is a bug; please report it.")
+
+
+def kill_at_page(api: CoinMarkets, environment: dict[str, str]) -> None:
+    """Start a run, and kill it while it waits for a page in the middle."""
+    print("   $ manage.py ingest coingecko_markets", flush=True)
+    api.seconds = 0.05
+    command = [sys.executable, str(ROOT / "manage.py"), "ingest", "coingecko_markets"]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(api.requests) < KILLED_AT and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+    api.seconds = 0
+    print(f"   Killed while it waited for page {list_pages(api)[-1]}.", flush=True)
+
+
+def list_pages(api: CoinMarkets) -> list[int]:
+    """Return the numbers of the pages that were asked for."""
+    return [int(parse_qs(urlsplit(request).query)["page"][0]) for request in api.requests]
+
+
+def describe_pages(pages: Sequence[int]) -> str:
+    """Say which pages these are, as ranges."""
+    starts = [page for before, page in zip([None, *pages], pages, strict=False) if before is None or page != before + 1]
+    ends = [page for page, after in zip(pages, [*pages[1:], None], strict=False) if after is None or after != page + 1]
+    return ", ".join(f"{one} to {other}" if one != other else f"{one}" for one, other in zip(starts, ends, strict=True))
+
+
+def count_markets(url: str) -> int:
+    """Count the records of the API that have landed."""
+    with psycopg2.connect(url) as session, session.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM unified_records WHERE source = 'coingecko_markets'")
+        (count,) = cursor.fetchone() or (0,)
+        return int(count)
 
 
 def say(text: str) -> None:

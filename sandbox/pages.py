@@ -5,9 +5,10 @@ By POST: /graphql, whose cursor is in its variables.
 """
 
 import json
+import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -21,7 +22,9 @@ class PagedApi:
     """The server in a thread of this process, as a context manager.
 
     `pages` are the records page by page. `requests` records path with query, or the body of a POST; `headers` those of
-    each request, with names in lower case. `seconds` is how long each takes. `details` are answers to /items/ID, with
+    each request, with names in lower case. `seconds` is how long each takes. `encode` writes what is sent; without
+    another format, as JSON. `refusals`: status and headers of the next answer to such a request, once. `repeats_last`:
+    the last page names itself as the next, and is sent for any page after it. `details` are answers to /items/ID, with
     status, document and headers; without one, it is the record with `detail`.
     """
 
@@ -30,9 +33,11 @@ class PagedApi:
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.seconds = 0.0
+        self.encode: Callable[[Any], bytes] = encode_json
         self.details: dict[str, tuple[int, Any, Mapping[str, str]]] = {}
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
-        self.server.daemon_threads = True
+        self.refusals: dict[str, tuple[int, Mapping[str, str]]] = {}
+        self.repeats_last = False
+        self.server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
 
     def __enter__(self) -> Self:
@@ -51,13 +56,20 @@ class PagedApi:
 
     def take(self, index: int) -> list[Item]:
         """Return the records of the page with this index, from 0; none after the last page."""
-        return self.pages[index] if index < len(self.pages) else []
+        if index >= len(self.pages):
+            return self.pages[-1] if self.repeats_last else []
+        return self.pages[index]
+
+    def find_following(self, index: int) -> int | None:
+        """Return the index of the page after this one; None after the last page."""
+        last = len(self.pages) - 1
+        return last if index >= last and self.repeats_last else index + 1 if index < last else None
 
     def answer(self, path: str, query: Mapping[str, str], body: Any) -> Answer:
-        """Return what is sent as JSON, and headers."""
+        """Return what is sent, and headers."""
         kind = path.strip("/").replace("-", "_")
         index = int(query.get("cursor", "t0").removeprefix("t"))
-        following = index + 1 if index + 1 < len(self.pages) else None
+        following = self.find_following(index)
         answers = {
             "next_url": self._name_url,
             "link": self._link,
@@ -75,37 +87,47 @@ class PagedApi:
         return self.details.get(name, (200, {"id": name, "detail": f"all of {name}"}, {}))
 
     def _name_url(self, index: int, following: int | None) -> Answer:
-        link = f"/next-url?cursor=t{following}" if following else None
+        link = None if following is None else f"/next-url?cursor=t{following}"
         return {"links": {"next": link}, "data": self.take(index)}, {}
 
     def _link(self, index: int, following: int | None) -> Answer:
-        link = f'<{self.url}/link?cursor=t{following}>; rel="next"' if following else ""
-        return self.take(index), {"Link": link} if link else {}
+        link = f'<{self.url}/link?cursor=t{following}>; rel="next"'
+        return self.take(index), {} if following is None else {"Link": link}
 
     def _token(self, index: int, following: int | None) -> Answer:
-        return {"data": self.take(index), "meta": {"next_cursor": f"t{following}" if following else None}}, {}
+        return {"data": self.take(index), "meta": {"next_cursor": None if following is None else f"t{following}"}}, {}
 
     def _header_token(self, index: int, following: int | None) -> Answer:
-        return self.take(index), {"X-Next": f"t{following}"} if following else {}
+        return self.take(index), {} if following is None else {"X-Next": f"t{following}"}
 
     def _connect(self, body: Any) -> Answer:
         index = int((body["variables"].get("after") or "t0").removeprefix("t"))
-        has_next = index + 1 < len(self.pages)
-        info = {"hasNextPage": has_next, "endCursor": f"t{index + 1}"}
+        following = self.find_following(index)
+        info = {"hasNextPage": following is not None, "endCursor": f"t{index + 1 if following is None else following}"}
         return {"data": {"items": {"nodes": self.take(index), "pageInfo": info}}}, {}
 
     def _count(self, kind: str, query: Mapping[str, str]) -> Answer:
         if kind == "number":
             return self.take(int(query.get("page", "1")) - 1), {}
-        records = [item for page in self.pages for item in page]
-        size = len(self.pages[0]) if self.pages else 1
-        if kind == "offset":
-            offset = int(query.get("offset", "0"))
-            return {"total": self.total, "items": records[offset : offset + size]}, {}
-        ids = [item["id"] for item in records]
-        start = ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
-        page = records[start : start + size]
-        return {"data": page, "has_more": start + size < len(records)}, {}
+        if kind == "offset":  # a short page lacks records that the server filters out after it has cut the page
+            size = max(len(self.pages[0]), 1)
+            return {"total": self.total, "items": self.take(int(query.get("offset", "0")) // size)}, {}
+        last_ids = [page[-1]["id"] if page else None for page in self.pages]
+        index = last_ids.index(query["starting_after"]) + 1 if "starting_after" in query else 0
+        return {"data": self.take(index), "has_more": self.find_following(index) is not None}, {}
+
+
+def encode_json(document: Any) -> bytes:
+    return json.dumps(document).encode()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Report errors, unless a client was killed or closed its connection early."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -128,10 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(*self.api.describe(unquote(parts.path.removeprefix("/items/"))))
             return
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+        if (refusal := self.api.refusals.pop(logged, None)) is not None:
+            self._send(refusal[0], {"error": "as planned"}, refusal[1])
+            return
         self._send(200, *self.api.answer(parts.path, query, body))
 
     def _send(self, status: int, document: Any, headers: Mapping[str, str]) -> None:
-        content = json.dumps(document).encode()
+        content = self.api.encode(document)
         self.send_response(status)
         for name, text in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, text)

@@ -3,7 +3,18 @@
 from datetime import timedelta
 from typing import Any, ClassVar
 
-from etl.sources import Bearer, Contract, CsvSource, Date, JsonApiSource, JsonLinesSource, LinkHeader, Numbered, Text
+from etl.sources import (
+    Bearer,
+    Contract,
+    CsvSource,
+    Date,
+    JsonApiSource,
+    JsonLinesSource,
+    LinkHeader,
+    NextUrl,
+    Numbered,
+    Text,
+)
 from etl.sources.products import Product
 
 
@@ -93,3 +104,7 @@ class Unopened(Api):
 class Shifting(Api):
     pages = Numbered("page")
     complete = True
+
+
+class Bare(Api):
+    pages = NextUrl("links.next")  # without records: a bare array has no place for a link

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import ROUND_HALF_EVEN, Context, InvalidOperation
 from decimal import Decimal as Exact
-from decimal import InvalidOperation
 from functools import cache
 from typing import Annotated, Any
 
@@ -25,13 +25,15 @@ from etl.vocabulary import BreachCode
 _WHOLE = re.compile(r"[+-]?[0-9]+")
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WIDTH = VALUE_DIGITS - VALUE_DECIMALS
+_EXACT = Context(prec=2 * VALUE_DIGITS)
 Bound = int | str | Exact
 
 
 @dataclass(frozen=True)
 class AmountType(PatternType):
-    """A number of any sign, without rounding. `min` and `max` are the least and the greatest that is accepted.
+    """A number of any sign. `min` and `max` are the least and the greatest that is accepted.
 
+    It is rounded only if `round_to` says to how many decimals, half to even; a number that would become 0 is refused.
     `decimal` and `thousands` are its signs if they differ from the file's; in JSON they are for numbers in strings.
     `currency` is a sign that may precede or follow the number. With `parentheses`, (12.50) is -12.50.
     """
@@ -42,6 +44,7 @@ class AmountType(PatternType):
     thousands: str | None = None
     currency: str | None = None
     parentheses: bool = False
+    round_to: int | None = None
 
     wanted = "a number"
     code = BreachCode.NOT_A_NUMBER
@@ -56,6 +59,8 @@ class AmountType(PatternType):
         for sign in (self.decimal, self.thousands):
             if sign is not None and (not isinstance(sign, str) or len(sign) > 1 or sign.isalnum() or sign in "+-"):
                 raise TypeError(f"decimal and thousands are one sign each, not {sign!r}")
+        if self.round_to is not None and (self.is_whole or self.round_to not in range(VALUE_DECIMALS + 1)):
+            raise TypeError(f"round_to is a number of decimals from 0 to {VALUE_DECIMALS}, and for Decimal only")
 
     @property
     def plain(self) -> re.Pattern[str]:
@@ -77,7 +82,7 @@ class AmountType(PatternType):
     def _parse_text(self, text: str, sent: str) -> Any:
         if not (_WHOLE if self.is_whole else _DECIMAL).fullmatch(text):
             return Breach(self.code, f"must be {self.wanted}, not {show_value(sent)}")
-        number = _read_exactly(text, sent)
+        number = _read_exactly(text, sent, self.round_to)
         if isinstance(number, Breach):
             return number
         return self._find_misfit(number) or (int(number) if self.is_whole else number)
@@ -115,7 +120,8 @@ class AmountType(PatternType):
 
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
         decimal, thousands = self._find_signs(form)
-        if (decimal, thousands) != (".", "") and not is_text(column):  # a JSON number has other signs than a text
+        has_other_signs = (decimal, thousands) != (".", "") and not is_text(column)  # a JSON number's are not a text's
+        if has_other_signs or self.round_to is not None:
             return FieldType.parse_column(self, column, form)
         cells, joined = self._join(column)
         texts: list[str | None] = [*write_plain_numbers(cells, joined, decimal, thousands)]
@@ -147,7 +153,7 @@ class IntegerType(AmountType):
 
 @dataclass(frozen=True)
 class DecimalType(AmountType):
-    """A decimal number of any sign, which numeric(38,18) holds without rounding."""
+    """A decimal number of any sign, which numeric(38,18) holds."""
 
     name = "decimal"
 
@@ -164,8 +170,8 @@ def _read_bound(bound: Bound | None) -> Exact | None:
         raise TypeError(f"min and max are numbers, not {bound!r}") from None
 
 
-def _read_exactly(text: str, sent: str) -> Exact | Breach:
-    """Return the number if numeric(38,18) holds it."""
+def _read_exactly(text: str, sent: str, round_to: int | None) -> Exact | Breach:
+    """Return the number if numeric(38,18) holds it, or holds it after rounding."""
     if len(text) > 2 * VALUE_DIGITS:
         return Breach(BreachCode.OUT_OF_RANGE, f"is longer than {2 * VALUE_DIGITS} characters")
     try:
@@ -174,11 +180,22 @@ def _read_exactly(text: str, sent: str) -> Exact | Breach:
         return Breach(BreachCode.OUT_OF_RANGE, f"has an exponent that is out of range: {show_value(sent)}")
     if not number:
         return Exact(0)
+    if round_to is not None and number.adjusted() < _WIDTH:  # so that rounding has room
+        number = _round(number, round_to)
+    if not number:
+        return Breach(BreachCode.TOO_PRECISE, f"is 0 when it is rounded to {round_to} decimals: {sent}")
     if number.adjusted() >= _WIDTH:
         return Breach(BreachCode.OUT_OF_RANGE, f"must have at most {_WIDTH} digits before the decimal sign: {sent}")
     if is_too_precise(number):
         return Breach(BreachCode.TOO_PRECISE, f"has more than {VALUE_DECIMALS} decimals: {sent}")
     return number
+
+
+def _round(number: Exact, decimals: int) -> Exact:
+    """Return the number with this many decimals; 0 if it is too small for them."""
+    if number.adjusted() < -decimals - 1:
+        return Exact(0)
+    return number.quantize(Exact(1).scaleb(-decimals), ROUND_HALF_EVEN, _EXACT)
 
 
 Integer = Annotated[int, IntegerType()]

@@ -60,6 +60,7 @@ class _AnyFormat:
 
     kind: SourceKind = SourceKind.CSV
     form: Form = FILE_FORM
+    has_siblings: bool = False
 
     def describe(self) -> Mapping[str, Any]:
         return {}

@@ -4,9 +4,9 @@ A state says which page to ask for: JSON without anything secret, because the ch
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from urllib.parse import urljoin, urlsplit
 
 from etl.exceptions import SourceError
@@ -41,7 +41,10 @@ class Page:
 
 
 class Pages(Protocol):
-    """How an API gives its records in pages."""
+    """How an API gives its records in pages. `siblings` are the paths next to the records where it looks."""
+
+    @property
+    def siblings(self) -> Sequence[str]: ...
 
     def ask(self, request: Request, state: State) -> Request:
         """Return the request for the page of this state."""
@@ -53,6 +56,8 @@ class Pages(Protocol):
 @dataclass(frozen=True, slots=True)
 class OnePage:
     """All records come in one response."""
+
+    siblings: ClassVar[Sequence[str]] = ()
 
     def ask(self, request: Request, state: State) -> Request:
         return request
@@ -67,6 +72,10 @@ class NextUrl:
 
     path: str
 
+    @property
+    def siblings(self) -> Sequence[str]:
+        return [self.path]
+
     def ask(self, request: Request, state: State) -> Request:
         return _follow(request, state)
 
@@ -77,6 +86,8 @@ class NextUrl:
 @dataclass(frozen=True, slots=True)
 class LinkHeader:
     """The Link header names the next page (`rel="next"`), as at GitHub and Shopify."""
+
+    siblings: ClassVar[Sequence[str]] = ()
 
     def ask(self, request: Request, state: State) -> Request:
         return _follow(request, state)
@@ -103,6 +114,10 @@ class Token:
         if bool(self.at) == bool(self.header) or bool(self.parameter) == bool(self.into):
             raise ValueError("Token needs at=… or header=… for where it is found, and parameter or into=… for its use.")
 
+    @property
+    def siblings(self) -> Sequence[str]:
+        return [path for path in (self.at, self.more) if path]
+
     def ask(self, request: Request, state: State) -> Request:
         return _put(request, self.parameter, self.into, state["token"]) if state else request
 
@@ -125,6 +140,10 @@ class Numbered:
     first: int = 1
     step: int = 1
     total: str = ""
+
+    @property
+    def siblings(self) -> Sequence[str]:
+        return [self.total] if self.total else []
 
     def ask(self, request: Request, state: State) -> Request:
         return _put(request, self.parameter, "", state.get("number", self.first))
@@ -153,16 +172,23 @@ class After:
     of: str = "id"
     more: str = ""
 
+    @property
+    def siblings(self) -> Sequence[str]:
+        return [self.more] if self.more else []
+
     def ask(self, request: Request, state: State) -> Request:
         return _put(request, self.parameter, "", state["after"]) if state else request
 
     def find_next(self, page: Page, state: State) -> State | None:
-        if page.last is None or (self.more and not page.find(self.more)):
+        has_more = bool(page.find(self.more)) if self.more else page.count > 0
+        if not has_more:
             return None
         last = find_value(page.last, self.of)
         if last in (None, ""):
-            text = f"the last record of a page has no {self.of!r}, so the page after it can't be asked for"
-            raise SourceError(f"{page.location}: {text}.")
+            text = f"the last record of a page has no {self.of!r}"
+            if not page.count:
+                text = f"a page without records says that there are more ({self.more})"
+            raise SourceError(f"{page.location}: {text}, so the page after it can't be asked for.")
         return {"after": _text(last)}
 
 

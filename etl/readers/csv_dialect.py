@@ -64,6 +64,10 @@ class Csv:
         return make_form(self)
 
     @property
+    def has_siblings(self) -> bool:
+        return False
+
+    @property
     def syntax(self) -> CsvSyntax:
         given = {each.name: getattr(self, each.name) for each in fields(CsvSyntax)}
         return CsvSyntax(**given | {"quote": self.quote or ""})
@@ -80,6 +84,7 @@ class Csv:
             is_proven=is_proven,
             syntax=self.syntax,
             contract=getattr(source, "contract", None),
+            is_page=getattr(source, "pages", None) is not None,
         )
 
     def looks_cut(self, copy: LocalCopy) -> bool:

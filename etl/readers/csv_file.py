@@ -28,7 +28,8 @@ class CsvContent(CopiedContent):
     """A copy of a CSV file. A cursor is `{position, line, offset}`, pointing past the last record read.
 
     At most `slice_lines` lines are read together; with 0, each record is read by itself. A name that the header has
-    twice is an error if the contract uses it, or if there is no contract.
+    twice is an error if the contract uses it, or if there is no contract. A page of several (`is_page`) may be empty:
+    it has no records.
     """
 
     copy: LocalCopy
@@ -38,15 +39,20 @@ class CsvContent(CopiedContent):
     is_proven: bool = True  # a copy of a file has the file's end
     syntax: CsvSyntax = field(default_factory=CsvSyntax)
     contract: type[Contract] | None = None
+    is_page: bool = False
 
     def describe_lookalike(self) -> str:
         return describe_undeclared(self.read_head(), self.syntax)
 
-    def find_columns(self) -> Sequence[str]:
+    def find_columns(self) -> Sequence[str] | None:
+        if self.is_page and not self.size:
+            return None
         _, layout = self.open()
         return layout.names
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
+        if self.is_page and not self.size:
+            return iter(())
         lines, layout = self.open()
         if cursor is not None:
             lines.go_to(cursor["offset"], cursor["line"])

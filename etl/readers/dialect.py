@@ -22,6 +22,10 @@ class Dialect(Protocol):
     def form(self) -> Form:
         """How the values are written."""
 
+    @property
+    def has_siblings(self) -> bool:
+        """Whether there are values next to the records, which may name a next page."""
+
     def describe(self) -> Mapping[str, Any]:
         """Return its options that are not the defaults, for the source's digest."""
 

@@ -46,6 +46,10 @@ class Excel:
     def form(self) -> Form:
         return make_form(self)
 
+    @property
+    def has_siblings(self) -> bool:
+        return False
+
     def describe(self) -> Mapping[str, Any]:
         """Return what kind of file it is, and the options that are not the defaults."""
         own = {each.name: value for each in fields(self) if (value := getattr(self, each.name)) != each.default}

@@ -1,4 +1,4 @@
-"""JSON APIs: one GET that returns an array of records."""
+"""APIs: one request that returns records in a dialect, or one for each page of them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,17 +25,15 @@ from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import BreachCode, SourceKind
 
 
-class JsonApiSource(HttpSource):
-    """`GET {base_url}{endpoint}`, which returns a JSON array. Raw records are kept in `raw_api_data`.
+class ApiSource(HttpSource):
+    """`GET {base_url}{endpoint}`, which returns records in a `dialect`. Raw records are kept in `raw_api_data`.
 
-    If the array is within an object, `records` is the path to it; LINES declares one record per line.
     `params` are added to the query. A `body` is sent as JSON, by POST. `auth` is Bearer, Basic, Key or
     ClientCredentials, or a method that returns headers. Declare a key in the address by `secret`.
     """
 
     kind = SourceKind.API
-    dialect: ClassVar[Json] = Json(must_be_array=True)
-    records: ClassVar[Records] = None
+    dialect: ClassVar[Dialect]
     base_url: str
     endpoint: str = ""
     params: ClassVar[Mapping[str, str]] = {}
@@ -46,8 +44,8 @@ class JsonApiSource(HttpSource):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "records" in vars(cls):
-            cls.dialect = replace(cls.dialect, records=cls.records)
+        if "dialect" in vars(cls):
+            cls.form = cls.dialect.form
 
     @classmethod
     def describe_reading(cls) -> Mapping[str, Any]:
@@ -92,10 +90,26 @@ class JsonApiSource(HttpSource):
 
         root, open_child = self.base_url.rstrip("/"), partial(open_page, dialect=JsonObject())
         children = Children(self.each, root, self, open_child) if self.each else None
-        walk = Walk(replace(self._request(), is_page=self.pages is not None), pages, open_page, children)
+        request = replace(self._request(), is_page=self.pages is not None)
+        walk = Walk(request, pages, open_page, children, has_siblings=self.dialect.has_siblings)
         return WalkContent(walk, name_walk(walk, opening.open_read))
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         if stored.breach.code == BreachCode.CHILD_MISSING:  # what was kept is the list's element
             return None
         return self.dialect.revive(stored)
+
+
+class JsonApiSource(ApiSource):
+    """An API that returns a JSON array.
+
+    If the array is within an object, `records` is the path to it; LINES declares one record per line.
+    """
+
+    dialect: ClassVar[Json] = Json(must_be_array=True)
+    records: ClassVar[Records] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        if "records" in vars(cls):
+            cls.dialect = replace(cls.dialect, records=cls.records)
+        super().__init_subclass__(**options)

@@ -44,6 +44,10 @@ class Json:
     def form(self) -> Form:
         return JSON_FORM
 
+    @property
+    def has_siblings(self) -> bool:
+        return isinstance(self.path, tuple) and bool(self.path)
+
     def describe(self) -> Mapping[str, Any]:
         path = self.path
         return {} if path is None else {"records": repr(path)}

@@ -27,6 +27,7 @@ class JsonObject:
 
     kind: SourceKind = SourceKind.API
     form: Form = JSON_FORM
+    has_siblings: bool = False
 
     def describe(self) -> Mapping[str, Any]:
         return {}

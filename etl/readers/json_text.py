@@ -87,7 +87,7 @@ def find_envelope(copy: LocalCopy) -> Envelope | None:
 
 
 def read_siblings(copy: LocalCopy) -> Mapping[str, Any]:
-    """Return the values next to the arrays of an object; nothing for an array and for lines."""
+    """Return the values next to the arrays of an object."""
     envelope = find_envelope(copy)
     return envelope.values if envelope is not None else {}
 

@@ -24,7 +24,7 @@ from etl.readers.children import Children
 from etl.readers.content import CHUNK_BYTES, FIRST_RECORDS
 from etl.readers.http_content import Response
 from etl.readers.json_text import read_siblings
-from etl.readers.lookalikes import HEAD_BYTES, describe_lookalike
+from etl.readers.lookalikes import HEAD_BYTES
 from etl.readers.single_records import make_chunk
 from etl.records import Chunk, Cursor, Record, Refusal
 from etl.vocabulary import Reason
@@ -36,12 +36,16 @@ COMMIT_SECONDS = 30
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """A way through pages: the first request, the kind of pages, and how to open one response."""
+    """A way through pages: the first request, the kind of pages, and how to open one response.
+
+    `has_siblings`: responses have values next to their records.
+    """
 
     request: Request
     pages: Pages
     open: Callable[[Request], AbstractContextManager[Response]]
     children: Children | None = None
+    has_siblings: bool = True
 
     def fingerprint(self) -> str:
         """Return the part of a fingerprint that all walks of this address have in common."""
@@ -84,13 +88,18 @@ class _Place:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """A page that was read: its records, its bytes' beginning, number and hash, and the state of the page after it."""
+    """A page that was read: its records, its bytes' beginning, number and hash, and the state of the page after it.
+
+    `lookalike` and `columns` are what its content says of itself.
+    """
 
     items: Sequence[Item]
     head: bytes
     size: int
     fingerprint: str
     following: State | None
+    lookalike: str
+    columns: Sequence[str] | None
 
 
 class WalkContent:
@@ -103,29 +112,46 @@ class WalkContent:
 
     def __init__(self, walk: Walk, fingerprint: str) -> None:
         self.walk, self.fingerprint = walk, fingerprint
+        self.first: _Read | None = None
+        self.failure: tuple[str, SourceError] | None = None
         self.kept: dict[str, _Read] = {}
         self.kept_children: dict[tuple[int, int], Item] = {}
         self.kept_items = self.kept_bytes = 0
 
     def read_head(self) -> bytes:
-        return self.read_page(_Place()).head
+        return self._look_at_first().head
 
     def describe_lookalike(self) -> str:
-        return describe_lookalike(self.read_head())
+        return self._look_at_first().lookalike
 
-    def find_columns(self) -> None:
-        return None
+    def find_columns(self) -> Sequence[str] | None:
+        return self._look_at_first().columns
+
+    def _look_at_first(self) -> _Read:
+        """Return the first page without its records, however often it is called."""
+        if self.first is None:
+            self.first = replace(self.read_page(_Place()), items=())
+        return self.first
 
     def read(self, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
         return _Reading(self, _Place.of(cursor), batch_size).read_chunks()
 
     def read_page(self, place: _Place) -> _Read:
-        """Ask for the page of this place, unless it is one of the first ones, which are kept. Raises SourceError."""
+        """Ask for the page of this place, unless it is one of the first ones, which are kept. Raises SourceError.
+
+        A page that failed among the first records fails again, without a request: the server may have asked to wait.
+        """
         state = place.state
         assert state is not None
         name = json.dumps(state, sort_keys=True)
+        if self.failure is not None and self.failure[0] == name:
+            raise self.failure[1]
         if name not in self.kept:
-            page = self._ask(place, state)
+            try:
+                page = self._ask(place, state)
+            except SourceError as error:
+                self.failure = name, error
+                raise
             if self.kept_items >= FIRST_RECORDS or self.kept_bytes + page.size > CHUNK_BYTES:
                 return page
             self.kept[name] = page
@@ -155,8 +181,15 @@ class WalkContent:
             following = self.walk.pages.find_next(page, state)
             if following is not None:
                 following = _hide(following, request, response.body.request)
-            head = response.copy.read_head(HEAD_BYTES)
-            return _Read(items, head, response.copy.size, response.copy.fingerprint, following)
+            return _Read(
+                items,
+                response.copy.read_head(HEAD_BYTES),
+                response.copy.size,
+                response.copy.fingerprint,
+                following,
+                response.content.describe_lookalike(),
+                response.content.find_columns(),
+            )
 
     def _describe(self, request: Request, response: Response, items: Sequence[Item], before: int) -> Page:
         last = next((item.values for item in reversed(items) if isinstance(item, Record)), None)
@@ -164,7 +197,7 @@ class WalkContent:
             url=request.url,
             location=request.location,
             headers=response.body.headers,
-            siblings=read_siblings(response.copy),
+            siblings=read_siblings(response.copy) if self.walk.has_siblings else {},
             count=len(items),
             seen=before + len(items),
             last=last,
@@ -216,7 +249,6 @@ class _Reading:
             yield self._finish()
         while len(rest) > self.batch_size:
             self._take(rest[: self.batch_size])
-            self.place = replace(self.place, index=self.place.index + self.batch_size)
             rest = rest[self.batch_size :]
             yield self._finish()
         self._take(rest)
@@ -232,7 +264,6 @@ class _Reading:
             child = self.content.read_child(children, self.place, element)
             self._take([child])
             self.size += measure(child)
-            self.place = replace(self.place, index=self.place.index + 1)
             if self.place.index >= len(page.items):
                 self.place = self._go_on(page)
             is_full = len(self.gathered) == self.batch_size or self.size >= CHUNK_BYTES
@@ -244,7 +275,7 @@ class _Reading:
     def _take(self, items: Sequence[Item]) -> None:
         first = self.place.position + 1
         self.gathered += [replace(item, position=first + number) for number, item in enumerate(items)]
-        self.place = replace(self.place, position=self.place.position + len(items))
+        self.place = replace(self.place, index=self.place.index + len(items), position=self.place.position + len(items))
 
     def _go_on(self, page: _Read) -> _Place:
         guard = CircleGuard.of(self.place.guard)

@@ -20,7 +20,7 @@ from etl.http.pages import After, LinkHeader, NextUrl, Numbered, Token
 from etl.readers.csv_dialect import Csv, CsvSource
 from etl.readers.excel_dialect import Excel, ExcelSource
 from etl.readers.file_source import FileSource
-from etl.readers.json_api import JsonApiSource
+from etl.readers.json_api import ApiSource, JsonApiSource
 from etl.readers.json_dialect import Json, JsonLinesSource
 from etl.readers.json_path import LINES
 from etl.readers.mapping import constant, file_name, lower, row_number
@@ -32,6 +32,7 @@ __all__ = [
     "LINES",
     "After",
     "Annotated",
+    "ApiSource",
     "Basic",
     "Bearer",
     "Boolean",

@@ -367,6 +367,7 @@ def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Proj
         ("tests.broken_sources.Unsigned", "etl.E004"),
         ("tests.broken_sources.Unopened", "etl.E004"),
         ("tests.broken_sources.Shifting", "etl.E009"),
+        ("tests.broken_sources.Bare", "etl.E004"),
     ],
 )
 def test_a_wrong_source_fails_check_with_an_id_and_a_hint(
