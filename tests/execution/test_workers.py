@@ -18,10 +18,14 @@ from etl.clock import read_clock
 from etl.models import Checkpoint, Run
 from etl.operations.runs import cancel
 from kasparro.embedded import Servers
+from sandbox.pages import PagedApi
 from sandbox.server import Sandbox
+from tests import paged_source
+from tests.laws.crashes import find_page
 from tests.laws.test_crashes import COUNT, assert_landed_once, landed_batches, outlive_the_lease, products_file
 from tests.listed_source import fetch
 from tests.processes import PATIENCE_SECONDS, Project, run_servers, wait_until
+from tests.readers.test_walk import make_pages
 
 WORKER = (
     *("-m", "celery", "-A", "kasparro", "worker", "--without-gossip", "--without-mingle"),
@@ -124,6 +128,24 @@ def test_the_third_abandoned_attempt_is_the_last(workers: Project) -> None:
     workers.run("sweep")
     assert Run.objects.get(key="third").reason == "gave_up"
     assert not Run.objects.filter(key__startswith="successor:").exists()
+
+
+def test_a_walk_may_outlast_its_task(workers: Project) -> None:
+    """Each task lands a page at least, and the next one asks for no page that has landed."""
+    with PagedApi(make_pages([250] * 12)) as api:
+        api.seconds = 0.05
+        workers.environment |= {"ETL_SOURCES": paged_source.PATH, paged_source.VARIABLE: api.url}
+        workers.environment |= {"ETL_BATCH_SIZE": "250", "ETL_TASK_SECONDS": "0.2"}
+        (outcome,) = workers.ingest("paged", "--queue")
+        start_worker(workers)
+        run = await_closed(int(outcome["run"]))
+        assert (run.status, run.seen, run.new, run.attempt) == ("success", 3000, 3000, 1)
+        handed_over = list_events(run.pk).count("handed_over")
+        assert handed_over >= 2
+        asked = [find_page(request) for request in api.requests]
+        assert set(asked) == set(range(12))
+        assert len(asked) <= 12 + 4 * handed_over  # the first four pages are judged before they land
+        assert asked[4:] == sorted(asked[4:])
 
 
 def test_a_read_may_outlast_its_task(workers: Project) -> None:

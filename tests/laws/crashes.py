@@ -1,9 +1,10 @@
-"""`python -m tests.laws.crashes KILLS [--crash-seed N]`: kill runs at their PostgreSQL calls, then count the records.
+"""`python -m tests.laws.crashes KILLS [--walk] [--crash-seed N]`: kill runs at their PostgreSQL calls, and count.
 
 A round reads a new version of every record, replays the refused records, and reads everything again in full. Then it
 reads a content that lacks some records: they are removed until the next round brings them back. SIGKILL ends each run's
 process before or after one of its calls to PostgreSQL, or at a random moment. New processes take over until one of them
-finishes the run. After each round the tables must show every version of every record once.
+finishes the run. After each round the tables must show every version of every record once. With `--walk` the records
+come from an API, a page for each batch, and no page is asked for again whose records have landed.
 """
 
 import argparse
@@ -19,7 +20,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,7 @@ from typing import Any
 import django
 
 from kasparro.embedded import Servers
+from sandbox.pages import PagedApi
 
 RECORDS, BATCH, REFUSED_EVERY, LACKED_EVERY = 300, 20, 25, 4
 BETWEEN, RANDOM = "between two steps", "at any moment"
@@ -74,23 +76,27 @@ class Killer:
 
 @dataclass
 class Tally:
-    """The effects of the kills. `unaccounted`: records that no run counts, plus the problems that `verify` finds."""
+    """The effects of the kills. `unaccounted`: records that no run counts, plus the problems that `verify` finds.
+
+    `repeated`: pages that were asked for again although their records had landed.
+    """
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     lost: int = 0
     doubled: int = 0
     unaccounted: int = 0
+    repeated: int = 0
 
     @property
     def is_sound(self) -> bool:
-        return not (self.lost or self.doubled or self.unaccounted)
+        return not (self.lost or self.doubled or self.unaccounted or self.repeated)
 
 
 class Crashes:
     """Runs of a source with a fixed list of records; the processes that execute them are killed."""
 
-    def __init__(self, kills: int, chance: random.Random) -> None:
-        self.most_kills, self.chance = kills, chance
+    def __init__(self, kills: int, chance: random.Random, api: PagedApi | None = None) -> None:
+        self.most_kills, self.chance, self.api = kills, chance, api
         self.tally, self.round = Tally(), 0
         self.steps = find_steps()
         self.seen = mmap.mmap(-1, 32)
@@ -121,9 +127,14 @@ class Crashes:
         self._count_removed(lacked)
 
     def _come_through(self, options: Any, *, refuses: bool, lacks: bool = False) -> None:
+        last = find_last_run()
         for _ in range(TRIES):
-            source = make_source(self.round, refuses=refuses, lacks=lacks)
-            if self._run_process(options, source, often="removal" if lacks else "batch"):
+            source = make_source(self.round, refuses=refuses, lacks=lacks, api=self.api)
+            landed = count_landed_pages()
+            is_done = self._run_process(options, source, often="removal" if lacks else "batch")
+            self._count_repeated(landed)
+            # A process killed after its run has closed: another run would walk again, because no walk is unchanged.
+            if is_done or (self.api is not None and is_through(last)):
                 return
         raise RuntimeError(f"{TRIES} processes did not come through: {options}")
 
@@ -152,6 +163,12 @@ class Crashes:
         if os.WEXITSTATUS(status):
             raise RuntimeError(f"a run failed that nothing killed: {options}")
         return True
+
+    def _count_repeated(self, landed: int) -> None:
+        """Compare the pages that a process asked for with those that had landed before it."""
+        if self.api is not None:
+            self.tally.repeated += sum(find_page(request) < landed for request in self.api.requests)
+            self.api.requests.clear()
 
     def _count_runs(self, last: int, *, seen: int, new_or_updated: int, quarantined: int, removed: int = 0) -> None:
         """Compare the counters of all runs after `last`, including killed runs, with the source's records."""
@@ -206,6 +223,26 @@ def find_last_run() -> int:
     return Run.objects.order_by("-id").values_list("id", flat=True).first() or 0
 
 
+def is_through(last: int) -> bool:
+    """Whether a run after this one has finished."""
+    from etl.models import Run
+
+    return Run.objects.filter(id__gt=last, status__in=("success", "partial")).exists()
+
+
+def count_landed_pages() -> int:
+    """How many pages of the open walk have landed; 0 if none is open."""
+    from etl.models import Checkpoint
+
+    checkpoint = Checkpoint.objects.filter(is_reading=True, cursor__isnull=False).first()
+    return int((checkpoint.cursor or {}).get("pages", 0)) if checkpoint is not None else 0
+
+
+def find_page(request: str) -> int:
+    """The index of the page that this request asks for."""
+    return int(request.partition("cursor=t")[2] or 0)
+
+
 def find_steps() -> dict[Any, str]:
     """The functions that make up the steps of a run, with each step's name."""
     from etl import landing, pipeline, removal, replay
@@ -224,17 +261,18 @@ def find_steps() -> dict[Any, str]:
     }
 
 
-def make_source(version: int, *, refuses: bool, lacks: bool) -> Any:
-    """A source whose records all have this version as their price.
+def make_source(version: int, *, refuses: bool, lacks: bool, api: PagedApi | None = None) -> Any:
+    """A source whose records all have this version as their price, and come from this API if there is one.
 
     If `refuses`, its `unify` refuses some of them; if `lacks`, some are missing.
     """
     from etl.readers.source import Source
     from etl.records import Breach, UnifiedFields
+    from etl.sources import JsonApiSource, LinkHeader
     from etl.vocabulary import BreachCode
     from tests.listed_source import Listed, make_item
 
-    class Refusing(Listed):
+    class Refusing(Source):
         complete = True
 
         def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
@@ -243,7 +281,14 @@ def make_source(version: int, *, refuses: bool, lacks: bool) -> Any:
             return Source.unify(self, values)
 
     numbers = [number for number in range(1, RECORDS + 1) if not lacks or number % LACKED_EVERY]
-    return Refusing([make_item(number, price=version) for number in numbers])
+    records = [make_item(number, price=version) for number in numbers]
+    if api is None:
+        return type("Refusing", (Refusing, Listed), {})(records)
+    api.pages = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
+    names = ("name", "every", "contract", "unified", "gates")
+    declared = {name: getattr(Listed, name) for name in names}
+    place = {"base_url": api.url, "endpoint": "/link", "pages": LinkHeader()}
+    return type("Walking", (Refusing, JsonApiSource), declared | place)()
 
 
 def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
@@ -286,11 +331,21 @@ def set_up() -> Iterator[None]:
 
         settings.DEBUG = False  # in debug mode Django keeps every statement in memory
         logging.disable(logging.WARNING)
+        let_walks_land_early()
         call_command("migrate", verbosity=0)
         yield
     finally:
         servers.stop()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def let_walks_land_early() -> None:
+    """Judge few records before the first batch, so that most pages are asked for between two batches."""
+    from etl import first_records
+    from etl.readers import walk
+
+    for module in (first_records, walk):
+        setattr(module, "FIRST_RECORDS", 2 * BATCH)  # noqa: B010  (the modules only import it)
 
 
 def show(tally: Tally, rounds: int) -> None:
@@ -300,18 +355,20 @@ def show(tally: Tally, rounds: int) -> None:
         counts = [tally.kills[step, moment] for moment in moments]
         print(f"{step:<20}{counts[0]:>15,}{counts[1]:>15,}{counts[2]:>15,}{sum(counts):>8,}")
     print(f"\n{tally.kills.total():,} kills in {rounds:,} rounds of {RECORDS:,} records")
-    print(f"lost {tally.lost:,}, doubled {tally.doubled:,}, unaccounted {tally.unaccounted:,}")
+    pages = f", pages asked for again {tally.repeated:,}" if tally.repeated else ""
+    print(f"lost {tally.lost:,}, doubled {tally.doubled:,}, unaccounted {tally.unaccounted:,}{pages}")
 
 
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.laws.crashes")
     parser.add_argument("kills", type=int, help="how many processes to kill")
+    parser.add_argument("--walk", action="store_true", help="read the records from an API, page by page")
     parser.add_argument("--crash-seed", type=int, default=None, help="choose the same moments as an earlier run")
     options = parser.parse_args(arguments)
     seed = options.crash_seed if options.crash_seed is not None else secrets.randbelow(2**32)
     print(f"crash seed {seed}", flush=True)
-    with set_up():
-        crashes, shown = Crashes(options.kills, random.Random(seed)), time.monotonic()
+    with set_up(), PagedApi([[]]) if options.walk else nullcontext() as api:
+        crashes, shown = Crashes(options.kills, random.Random(seed), api), time.monotonic()
         while not crashes.is_over and crashes.tally.is_sound:
             crashes.play_round()
             if time.monotonic() - shown > 10:

@@ -93,13 +93,13 @@ def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Proj
     assert len(others) >= 5
 
 
-def test_killed_at_each_step_runs_lose_and_double_nothing() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.laws.crashes", "60"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+@pytest.mark.parametrize(("kills", "options"), [(60, ()), (40, ("--walk",))], ids=["a content", "a walk"])
+def test_killed_at_each_step_runs_lose_and_double_nothing(kills: int, options: tuple[str, ...]) -> None:
+    command = [sys.executable, "-m", "tests.laws.crashes", str(kills), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith("lost 0, doubled 0, unaccounted 0\n")
-    assert int(done.stdout.split(" kills in ")[0].rpartition("\n")[2]) >= 60
+    assert int(done.stdout.split(" kills in ")[0].rpartition("\n")[2]) >= kills
 
 
 def test_a_killed_run_resumes_after_its_last_batch(project: Project) -> None:

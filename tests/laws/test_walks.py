@@ -12,6 +12,7 @@ from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank
 from etl.vocabulary import Reason, Status
 from sandbox.pages import PagedApi
 from tests import paged_source
+from tests.laws.test_crashes import is_stopped, outlive_the_lease
 from tests.listed_source import ingest_here
 from tests.processes import Project, wait_until
 from tests.readers.test_walk import make_pages
@@ -134,12 +135,17 @@ def test_a_full_read_walks_from_the_first_page() -> None:
         assert list_landed() == list_expected(api)
 
 
+def start_paged(api: PagedApi, **more: str) -> dict[str, str]:
+    """Return the variables of a process that reads this API as the source `paged`."""
+    return {"ETL_SOURCES": paged_source.PATH, paged_source.VARIABLE: api.url, "ETL_BATCH_SIZE": "4", **more}
+
+
 @pytest.mark.parametrize("asked", [2, 9, 16])
 def test_killed_in_mid_walk_each_record_lands_once_and_no_landed_page_is_asked_for_again(
     project: Project, asked: int
 ) -> None:
     with PagedApi(make_pages([2] * 20)) as api:
-        variables = {"ETL_SOURCES": paged_source.PATH, paged_source.VARIABLE: api.url, "ETL_BATCH_SIZE": "4"}
+        variables = start_paged(api)
         api.seconds = 0.05
         process = project.start("ingest", "paged", **variables)
         wait_until(lambda: len(api.requests) >= asked)
@@ -151,4 +157,72 @@ def test_killed_in_mid_walk_each_record_lands_once_and_no_landed_page_is_asked_f
         assert (outcome["status"], outcome["seen"]) == ("success", outcome["new"])
         page = (40 - outcome["new"]) // 2
         assert api.requests[0] == (f"/link?cursor=t{page}" if page else "/link")
+        assert list_landed() == list_expected(api)
+
+
+@pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
+def test_a_frozen_walk_that_wakes_after_its_successor_asks_for_nothing_and_writes_nothing(
+    project: Project, place: str
+) -> None:
+    with PagedApi(make_pages([2] * 20)) as api:
+        variables = start_paged(api)
+        freezing = ("-m", "tests.freezing", place, "ingest", "paged", "--json")
+        sleeper = project.start_python(*freezing, ETL_LEASE_SECONDS="1.5", **variables)
+        wait_until(lambda: is_stopped(sleeper))
+        outlive_the_lease("paged")
+        landed = len(list_landed())
+        api.requests.clear()
+        (successor,) = project.ingest("paged", **variables)
+        assert (successor["status"], successor["seen"]) == ("success", 40 - landed)
+        pages = range(landed // 2, 20)
+        assert api.requests == [f"/link?cursor=t{page}" if page else "/link" for page in pages]
+        api.requests.clear()
+        sleeper.send_signal(signal.SIGCONT)
+        output, errors = sleeper.communicate(timeout=60)
+        assert '"status": "failed", "reason": "abandoned"' in output, errors
+        assert api.requests == []
+        assert list_landed() == list_expected(api)
+
+
+def test_a_server_that_asks_for_a_long_wait_in_mid_walk_is_asked_for_the_rest_later() -> None:
+    with PagedApi(make_pages([2] * 8)) as api:
+        api.refusals["/link?cursor=t5"] = (429, {"Retry-After": "3600"})
+        first = ingest_here(make(api))
+        assert (first.status, first.reason) == (Status.FAILED, Reason.RATE_LIMITED)
+        assert len(list_landed()) == 10
+        whole = ingest_here(make(api))
+        assert (whole.status, whole.counters["seen"]) == (Status.SUCCESS, 6)
+        assert list_landed() == list_expected(api)
+        assert api.requests == [f"/link?cursor=t{page}" if page else "/link" for page in (0, 1, 2, 3, 4, 5, 5, 6, 7)]
+
+
+def test_a_circle_is_named_again_by_the_next_run_which_asks_for_one_page_alone() -> None:
+    with PagedApi(make_pages([2] * 8)) as api:
+        original = api.answer
+
+        def lead_back(path: str, query: Any, body: Any) -> Any:
+            document, headers = original(path, query, body)
+            return document, headers or {"Link": f'<{api.url}/link?cursor=t3>; rel="next"'}
+
+        api.answer = lead_back  # type: ignore[method-assign]
+        first = ingest_here(make(api))
+        assert (first.status, first.reason) == (Status.FAILED, Reason.PAGES_ENDLESS)
+        assert list_landed() == list_expected(api)
+        asked = len(api.requests)
+        again = ingest_here(make(api))
+        assert (again.reason, again.counters["seen"]) == (Reason.PAGES_ENDLESS, 0)
+        assert len(api.requests) == asked + 1
+
+
+def test_a_walk_with_too_many_pages_asks_for_none_when_it_is_resumed(settings: Settings) -> None:
+    settings.ETL_HTTP_MAX_PAGES = 6
+    with PagedApi(make_pages([2] * 20)) as api:
+        for requests in (6, 6):
+            outcome = ingest_here(make(api))
+            assert (outcome.status, outcome.reason) == (Status.FAILED, Reason.PAGES_ENDLESS)
+            assert len(api.requests) == requests
+        assert len(list_landed()) == 12
+        settings.ETL_HTTP_MAX_PAGES = 20
+        assert ingest_here(make(api)).status == Status.SUCCESS
+        assert len(api.requests) == 20
         assert list_landed() == list_expected(api)
