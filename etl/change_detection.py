@@ -53,7 +53,8 @@ class Batch:
     is stored and whose values differ, because contract or mapping do, or that were removed: each with the raw row that
     it keeps. `met` are the rows found whose content is unchanged, and `found` counts the records that the read finds
     here for the first time; `returned` counts the ones among them that were removed. `outdated` are the rows of records
-    that are present, but so far only in a version that is older than the stored one.
+    that are present, but so far only in a version that is older than the stored one. `repeated` counts the records
+    whose id the read has accepted before.
     """
 
     judged: Judged
@@ -66,6 +67,7 @@ class Batch:
     outdated: list[int] = field(default_factory=list)
     found: int = 0
     returned: int = 0
+    repeated: int = 0
 
     def __post_init__(self) -> None:
         self.counters.quarantined = len(self.judged.refusals)
@@ -191,6 +193,7 @@ def _take_inserted(batch: Batch, place: int) -> Version:
 
 
 def _place_known(batch: Batch, index: int, version: Version) -> None:
+    batch.repeated += version.is_met
     if _is_duplicate(batch.judged.times[index], batch.judged.content_hashes[index], version):
         batch.counters.duplicate += 1
         if not version.is_met and version.id is not None:

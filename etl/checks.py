@@ -183,9 +183,13 @@ def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:
     elif whole == "unproven" and getattr(source, "complete", False):
         hint = 'What an unproven body lacks may only be cut off: remove complete = True or whole = "unproven".'
         yield Error(f"{path} is complete, but accepts bodies whose end is not proven.", hint=hint, id="etl.E009")
-    if isinstance(getattr(source, "pages", None), Numbered) and source.complete:
-        hint = "If a record is removed between two pages, the next page skips one: remove complete = True."
-        yield Error(f"{path} is complete, but its pages go by number.", hint=hint, id="etl.E009")
+    pages = getattr(source, "pages", None)
+    if isinstance(pages, Numbered) and source.complete and not pages.total:
+        hint = (
+            "If a record is removed between two pages, the next page lacks one, and only a total shows it: give"
+            " Numbered the total, or remove complete = True."
+        )
+        yield Error(f"{path} is complete, but its pages go by number without a total.", hint=hint, id="etl.E009")
 
 
 def _check_place(path: str, source: Source) -> Iterator[CheckMessage]:

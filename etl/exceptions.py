@@ -30,6 +30,16 @@ class TransientSourceError(SourceError):
     reason = Reason.SOURCE_UNREACHABLE
 
 
+class AddressRefused(SourceError):
+    """The server responds with 400, 404 or 410: it does not know what the address names, such as an expired cursor."""
+
+    reason = Reason.SOURCE_REFUSED
+
+
+class CursorRefused(AddressRefused):
+    """The server does not know the page at which an interrupted walk would continue. The walk has to start over."""
+
+
 class RateLimited(SourceError):
     """The source asks for a longer wait than this run can spend. `retry_at` is when to try again (UTC)."""
 

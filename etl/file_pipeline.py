@@ -80,7 +80,7 @@ def _report_share(
     report: Callable[[Progress], None], tally: _Tally, place: int, count: int
 ) -> Callable[[Progress], None]:
     before = tally.seen
-    return lambda progress: report(Progress(before + progress.seen, (place + progress.share) / count))
+    return lambda progress: report(Progress(before + progress.seen, (place + (progress.share or 0)) / count))
 
 
 def _choose_ending(source: Source, tally: _Tally, found: int, context: RunContext) -> ending.Ending:

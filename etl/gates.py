@@ -14,7 +14,7 @@ FAILING = (
     Reason.TOO_FEW_RECORDS,
 )
 """The gates that fail a run, the gravest first."""
-HOLDING = (Reason.SHRUNKEN, Reason.STALE)
+HOLDING = (Reason.PAGES_SHIFTED, Reason.SHRUNKEN, Reason.STALE)
 """The gates that make a run partial."""
 ACCEPTABLE = (Reason.SUDDENLY_EMPTY, Reason.TOO_MANY_REFUSED, Reason.TOO_FEW_RECORDS, Reason.SHRUNKEN)
 """The gates that an operator may overrule for one content."""
@@ -98,12 +98,16 @@ class Former:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a finished read has counted. `is_whole`: only a whole read can be compared with the one before."""
+    """What a finished read has counted. `is_whole`: only a whole read can be compared with the one before.
+
+    `shift` says why its pages may have shifted while they were read; empty if they have not.
+    """
 
     content: str
     seen: int
     quarantined: int
     is_whole: bool
+    shift: str = ""
 
 
 def judge_read(gates: Gates, figures: Figures, baseline: Baseline | None) -> Verdict:
@@ -125,6 +129,8 @@ def _find_failures(gates: Gates, figures: Figures, baseline: Baseline | None) ->
         failures.append(GateFailure(Reason.TOO_FEW_RECORDS, figures.seen, gates.min_records, text))
     if baseline is not None and 0 < figures.seen < gates.min_kept * baseline.seen:
         failures.append(_describe_shrunken(gates, figures.seen, baseline.seen))
+    if figures.shift:
+        failures.append(_describe_shift(figures))
     return failures
 
 
@@ -146,6 +152,19 @@ def _describe_shrunken(gates: Gates, seen: int, before: int) -> GateFailure:
         " (min_kept). Nothing is removed until other content comes or an operator accepts this read."
     )
     return GateFailure(Reason.SHRUNKEN, seen, gates.min_kept * before, text)
+
+
+def _describe_shift(figures: Figures) -> GateFailure:
+    text = (
+        f"The pages shifted while they were read. {figures.shift} What was read has landed, and nothing was removed;"
+        " the next run reads all pages."
+    )
+    return GateFailure(Reason.PAGES_SHIFTED, figures.seen, 0, text)
+
+
+def has_shifted(verdict: Verdict) -> bool:
+    """Whether the read may lack records because its pages have shifted."""
+    return any(failure.gate == Reason.PAGES_SHIFTED for failure in verdict)
 
 
 def judge_removals(gates: Gates, baseline: Baseline | None, *, kept: int, vanished: int) -> Verdict:

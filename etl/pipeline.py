@@ -11,20 +11,24 @@ order ─► claim (epoch) ─► judge the columns and the first records
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from etl import landing, removal
 from etl.change_detection import Batch, classify
-from etl.fence.reads import FILE, FilesEnd, Read, ReadEnd, UnchangedEnd, choose_read
+from etl.exceptions import CursorRefused
+from etl.fence.reads import FILE, REPEATED, FilesEnd, Read, ReadEnd, UnchangedEnd, choose_read
 from etl.first_records import Start, judge_start
-from etl.gates import Baseline, Figures, Verdict, choose_outcome, judge_age, judge_read, judge_removals
+from etl.gates import Baseline, Figures, Verdict, choose_outcome, has_shifted, judge_age, judge_read, judge_removals
 from etl.models import Checkpoint, Run
 from etl.readers.content import Content, Opening
 from etl.readers.source import Source
 from etl.reading_process.choice import preparing
-from etl.records import Judged, Refusal
+from etl.records import Cursor, Judged, Refusal
+from etl.resumption import may_go_on, start_over
 from etl.runs import ending
 from etl.runs.starting import Started
 from etl.settlement import settle_refused
+from etl.shifted_pages import settle_pages
 from etl.storage.ledger import NO_SPANS, Lookup, Spans
 from etl.storage.reads import find_former, find_verdict
 from etl.supervision.run_context import RunContext
@@ -32,10 +36,14 @@ from etl.supervision.run_context import RunContext
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A run's progress: the number of records seen, and the share of the content's bytes that is read (0 to 1)."""
+    """A run's progress: the number of records seen, and the share of the content that is read (0 to 1).
+
+    Of a walk, `pages` counts its pages, and `share` is None unless the source names the number of all records.
+    """
 
     seen: int
-    share: float
+    share: float | None
+    pages: int = 0
 
 
 def run_source(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> Run | None:
@@ -43,8 +51,19 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
 
     Returns the closed run's row, or None if it was closed before.
     """
+    try:
+        return _run(source, started, context, report, goes_on=may_go_on(source, started, context))
+    except CursorRefused as refusal:
+        start_over(refusal, started, context)
+    return _run(source, started, context, report, goes_on=False)
+
+
+def _run(
+    source: Source, started: Started, context: RunContext, report: Callable[[Progress], None], *, goes_on: bool
+) -> Run | None:
+    """Read and land the content, and close the run. `goes_on`: an interrupted walk is continued at its cursor."""
     checkpoint = started.checkpoint
-    with source.open(_choose_opening(source, started), context) as content:
+    with source.open(_choose_opening(source, started, goes_on=goes_on), context) as content:
         fingerprint = f"{source.digest()}:{content.fingerprint}" if content is not None else checkpoint.fingerprint
         read = choose_read(checkpoint, fingerprint, is_full=started.is_full)
         if content is None or _is_unchanged(checkpoint, read):
@@ -57,7 +76,8 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
             read = replace(read, seen=start.seen)
             return _end_read(source, started, content, read, start.verdict, context, start.refusals)
         read = land_all(source, started, content, read, context, report)
-        read, verdict = conclude(source, started, content, read, former.baseline, context)
+        read, shift = settle_pages(source, content, read, context, partial(_land_found, source, started, context))
+        read, verdict = conclude(source, started, content, read, former.baseline, context, shift)
         return _end_read(source, started, content, read, verdict, context)
 
 
@@ -80,19 +100,41 @@ def land_all(
             with context.shield():
                 reached = {**prepared.cursor, "size": content.size}  # for progress bars
                 reached |= {FILE: read.file} if read.file else {}
+                reached |= {REPEATED: repeated} if (repeated := read.repeated + batch.repeated) else {}
                 read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
             context.note_batch()
             del batch  # with its lines, before the next one arrives
             seen += prepared.seen
-            report(Progress(seen, prepared.cursor.get("offset", 0) / max(content.size, 1)))
+            report(_describe_progress(seen, prepared.cursor, content))
     return read
 
 
+def _land_found(source: Source, started: Started, context: RunContext, found: Content, read: Read) -> Read:
+    """Land the records that a finished walk has found on its pages when it asked for them again."""
+    return land_all(source, started, found, read, context, lambda _: None)
+
+
+def _describe_progress(seen: int, reached: Cursor, content: Content) -> Progress:
+    if (pages := reached.get("pages")) is None:
+        return Progress(seen, reached.get("offset", 0) / max(content.size, 1))
+    total = reached.get("total")
+    return Progress(seen, min(1.0, reached["position"] / total) if total else None, pages)
+
+
 def conclude(
-    source: Source, started: Started, content: Content, read: Read, baseline: Baseline | None, context: RunContext
+    source: Source,
+    started: Started,
+    content: Content,
+    read: Read,
+    baseline: Baseline | None,
+    context: RunContext,
+    shift: str = "",
 ) -> tuple[Read, Verdict]:
-    """Judge the finished read. If it is accepted, settle refused records, and remove what a complete read lacked."""
-    figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven)
+    """Judge the finished read. If it is accepted, settle refused records, and remove what a complete read lacked.
+
+    `shift`: why its pages may have shifted, see shifted_pages.py.
+    """
+    figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven, shift=shift)
     verdict = judge_read(source.gates, figures, baseline)
     vanished = None
     if not verdict and content.is_proven and source.complete and not read.file:
@@ -117,13 +159,14 @@ def _end_read(
     refusals: Sequence[Refusal] = (),
 ) -> Run | None:
     """Close the run with the verdict on its read. Without a batch, the `refusals` are all that is kept of it."""
+    is_whole = content.is_proven and not has_shifted(verdict)
     read_end = ReadEnd(
         read=read,
         kind=source.kind,
         validators=content.validators,
         is_proven=content.is_proven,
-        is_whole=content.is_proven,
-        is_complete=content.is_proven and source.complete,
+        is_whole=is_whole,
+        is_complete=is_whole and source.complete,
         outcome=choose_outcome(verdict),
         verdict=verdict,
         refusals=refusals,
@@ -153,11 +196,11 @@ def end_run(
     return context.retry(lambda: ending.end(started.claim, how, read_end=read_end))
 
 
-def _choose_opening(source: Source, started: Started) -> Opening:
+def _choose_opening(source: Source, started: Started, *, goes_on: bool) -> Opening:
     """Ask for the content only if it has changed, unless the run is full, a read is open or the contract changed."""
     checkpoint, contract = started.checkpoint, f"{source.digest()}:"
     if checkpoint.is_reading:
-        open_read = checkpoint.read_fingerprint
+        open_read = checkpoint.read_fingerprint if goes_on else ""
         return Opening(open_read=open_read.removeprefix(contract) if open_read.startswith(contract) else "")
     if started.is_full or not checkpoint.fingerprint.startswith(contract):
         return Opening()

@@ -33,6 +33,12 @@ class PreviewContext:
     def wait(self, seconds: float) -> None:
         time.sleep(seconds)
 
+    def note_page(self) -> None:
+        """A preview has no lease."""
+
+    def end_task_if_due(self) -> None:
+        """A preview is no task."""
+
     def find_pace(self, host: str, limit: str) -> float:
         return rate_limits.find_wait(host, limit)
 

@@ -15,6 +15,15 @@ class ReadContext(Protocol):
     def wait(self, seconds: float) -> None:
         """Sleep. If something ends the run (an interruption, a lost lease), raise it at once."""
 
+    def note_page(self) -> None:
+        """Note that all pages up to the next one have come: the time that is left starts again.
+
+        If something ends the run, raise it.
+        """
+
+    def end_task_if_due(self) -> None:
+        """Raise HandedOver if another task is to continue the run. Call it when there are records to land."""
+
     def find_pace(self, host: str, limit: str) -> float:
         """Return the seconds to wait before the next request to this host, by a rate limit such as `10/minute`."""
 

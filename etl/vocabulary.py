@@ -27,6 +27,7 @@ class Reason(StrEnum):
     MORE_PAGES = "more_pages"  # failed: the response is one page of several
     NOT_READY = "not_ready"  # failed: the source was still preparing its response when the time was used up
     PAGES_ENDLESS = "pages_endless"  # failed: the pages go in a circle, repeat themselves, or are too many
+    PAGES_SHIFTED = "pages_shifted"  # partial: records were added or removed while the pages were read
     SHRUNKEN = "shrunken"  # partial: far fewer records than in the last accepted read
     STALE = "stale"  # partial: the content has not changed for longer than the source allows
     ABANDONED = "abandoned"  # failed: closed from outside, because its process had died or was frozen
@@ -65,6 +66,7 @@ class EventKind(StrEnum):
     QUEUED = "queued"
     STARTED = "started"
     RESUMED = "resumed"
+    RESTARTED = "restarted"
     RETRY = "retry"
     WAIT = "wait"
     START_REFUSED = "start_refused"

@@ -25,7 +25,8 @@ class PagedApi:
     each request, with names in lower case. `seconds` is how long each takes. `encode` writes what is sent; without
     another format, as JSON. `refusals`: status and headers of the next answer to such a request, once. `repeats_last`:
     the last page names itself as the next, and is sent for any page after it. `details` are answers to /items/ID, with
-    status, document and headers; without one, it is the record with `detail`.
+    status, document and headers; without one, it is the record with `detail`. `refused` are cursors
+    that always get another status than 200, such as 410.
     """
 
     def __init__(self, pages: Sequence[Sequence[Item]]) -> None:
@@ -35,6 +36,7 @@ class PagedApi:
         self.seconds = 0.0
         self.encode: Callable[[Any], bytes] = encode_json
         self.details: dict[str, tuple[int, Any, Mapping[str, str]]] = {}
+        self.refused: dict[str, int] = {}
         self.refusals: dict[str, tuple[int, Mapping[str, str]]] = {}
         self.repeats_last = False
         self.server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"api": self}))
@@ -152,6 +154,9 @@ class _Handler(BaseHTTPRequestHandler):
         query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
         if (refusal := self.api.refusals.pop(logged, None)) is not None:
             self._send(refusal[0], {"error": "as planned"}, refusal[1])
+            return
+        if status := self.api.refused.get(query.get("cursor", "")):
+            self._send(status, {"error": "unknown cursor"}, {})
             return
         self._send(200, *self.api.answer(parts.path, query, body))
 

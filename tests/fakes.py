@@ -16,12 +16,19 @@ class RecordingContext:
     notes: list[str] = field(default_factory=list)
     waits: list[float] = field(default_factory=list)
     ends_with: BaseException | None = None
+    pages: int = 0
 
     def wait(self, seconds: float) -> None:
         self.waits.append(seconds)
         if self.ends_with is not None:
             raise self.ends_with
         time.sleep(min(seconds, self.patience))
+
+    def note_page(self) -> None:
+        self.pages += 1
+
+    def end_task_if_due(self) -> None:
+        pass
 
     def find_pace(self, host: str, limit: str) -> float:
         return 0

@@ -38,6 +38,9 @@ FILE = "file"
 REMOVED = "removed"
 """The key in the cursor of a read that removes what it lacked. Its reader has finished and ignores it."""
 
+REPEATED = "repeated"
+"""The key in the cursor that counts the accepted records whose id the read had accepted before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Read:
@@ -68,6 +71,11 @@ class Read:
     def content(self) -> str:
         """The hash of only the content."""
         return self.fingerprint.partition(":")[2]
+
+    @property
+    def repeated(self) -> int:
+        """How many of its accepted records had an id that it had accepted before, in any run."""
+        return int((self.cursor or {}).get(REPEATED, 0))
 
     @property
     def removed(self) -> int:

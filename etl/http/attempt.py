@@ -17,7 +17,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
 from etl.conf import conf
-from etl.exceptions import SourceError
+from etl.exceptions import AddressRefused, SourceError
 from etl.http.addresses import find_host, hide_secrets
 from etl.http.connections import GuardedAdapter
 from etl.http.decoding import ACCEPTED, CutStream, WrongEncoding, decode, list_encodings
@@ -45,6 +45,12 @@ LEAST_TIMEOUT_SECONDS = 0.001
 """urllib3 takes no 0."""
 
 
+_KINDS: Mapping[int, type[SourceError]] = {
+    HTTPStatus.UNAUTHORIZED: Unauthorized,
+    HTTPStatus.BAD_REQUEST: AddressRefused,
+    HTTPStatus.NOT_FOUND: AddressRefused,
+    HTTPStatus.GONE: AddressRefused,
+}
 _is_attempting: ContextVar[bool] = ContextVar("is_attempting", default=False)
 
 
@@ -170,7 +176,7 @@ def _refuse_bad_status(response: requests.Response, request: Request, *, is_cond
     if status not in ((HTTPStatus.OK, HTTPStatus.NOT_MODIFIED) if is_conditional else (HTTPStatus.OK,)):
         excerpt = _read_excerpt(response, request)
         answer = f"{line}: {excerpt}" if excerpt else line
-        kind = Unauthorized if status == HTTPStatus.UNAUTHORIZED else SourceError
+        kind = _KINDS.get(status, SourceError)
         remedy = REMEDIES.get(status, "")
         raise kind(f"{request.location} responded with {answer}.{remedy}", Reason.SOURCE_REFUSED)
 

@@ -41,7 +41,10 @@ class Page:
 
 
 class Pages(Protocol):
-    """How an API gives its records in pages. `siblings` are the paths next to the records where it looks."""
+    """How an API gives its records in pages. `siblings` are the paths next to the records where it looks.
+
+    The kinds below also have `total`: the path or the header in which a response names the number of all records.
+    """
 
     @property
     def siblings(self) -> Sequence[str]: ...
@@ -71,6 +74,7 @@ class NextUrl:
     """The body names the next page's address at this path (`links.next`), absolute or relative."""
 
     path: str
+    total: str = ""
 
     @property
     def siblings(self) -> Sequence[str]:
@@ -87,6 +91,7 @@ class NextUrl:
 class LinkHeader:
     """The Link header names the next page (`rel="next"`), as at GitHub and Shopify."""
 
+    total: str = ""
     siblings: ClassVar[Sequence[str]] = ()
 
     def ask(self, request: Request, state: State) -> Request:
@@ -109,6 +114,7 @@ class Token:
     header: str = ""
     into: str = ""
     more: str = ""
+    total: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.at) == bool(self.header) or bool(self.parameter) == bool(self.into):
@@ -133,7 +139,7 @@ class Numbered:
     """Pages by number, or by offset with `step` records a page. A page without records, or the `total`, ends the walk.
 
     `total` is the path of the number of all records; to give fewer is an error. A short page ends nothing: servers
-    filter after they cut.
+    filter after they cut. Such pages shift if a record is added or removed while they are read.
     """
 
     parameter: str
@@ -149,8 +155,7 @@ class Numbered:
         return _put(request, self.parameter, "", state.get("number", self.first))
 
     def find_next(self, page: Page, state: State) -> State | None:
-        total = page.find(self.total) if self.total else None
-        most = int(_text(total)) if _is_number(total) else None
+        most = find_total(self, page)
         if not page.count and most is not None and page.seen < most:
             text = (
                 f"it gave {page.seen} records of the {most} that it names as their number; is step={self.step} right?"
@@ -159,6 +164,10 @@ class Numbered:
         if not page.count or (most is not None and page.seen >= most):
             return None
         return {"number": state.get("number", self.first) + self.step}
+
+    def name_page(self, index: int) -> State:
+        """Return the state of the page with this index, from 0."""
+        return {"number": self.first + index * self.step} if index else FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +180,7 @@ class After:
     parameter: str
     of: str = "id"
     more: str = ""
+    total: str = ""
 
     @property
     def siblings(self) -> Sequence[str]:
@@ -190,6 +200,15 @@ class After:
                 text = f"a page without records says that there are more ({self.more})"
             raise SourceError(f"{page.location}: {text}, so the page after it can't be asked for.")
         return {"after": _text(last)}
+
+
+def find_total(pages: Pages, page: Page) -> int | None:
+    """Return the number of all records, if the kind of pages says where a response names it."""
+    name = getattr(pages, "total", "")
+    total = page.find(name) if name else None
+    if name and total is None:
+        total = page.headers.get(name)
+    return int(_text(total)) if _is_number(total) else None
 
 
 def find_value(values: Any, path: str) -> Any:

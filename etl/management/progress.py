@@ -48,7 +48,7 @@ class ProgressDisplay(AbstractContextManager["ProgressDisplay"]):
         task = bars.add_task(source, total=1.0, text="reading")
 
         def report(progress: RunProgress) -> None:
-            bars.update(task, completed=progress.share, text=f"{progress.seen:,} records")
+            bars.update(task, completed=progress.share, text=_describe(progress))
 
         def finish(text: str) -> None:
             bars.update(task, completed=1.0, text=text)
@@ -58,10 +58,16 @@ class ProgressDisplay(AbstractContextManager["ProgressDisplay"]):
     def _begin_lines(self, source: str) -> tuple[Callable[[RunProgress], None], Callable[[str], None]]:
         def report(progress: RunProgress) -> None:
             if self.verbosity > 1:
-                print(f"{source}: {progress.seen:,} records, {progress.share:.0%}", file=sys.stderr)
+                share = "" if progress.share is None else f", {progress.share:.0%}"
+                print(f"{source}: {_describe(progress)}{share}", file=sys.stderr)
 
         def finish(text: str) -> None:
             if self.verbosity > 0:
                 print(f"{source}: {text}", file=sys.stderr)
 
         return report, finish
+
+
+def _describe(progress: RunProgress) -> str:
+    pages = f" on {progress.pages:,} pages" if progress.pages else ""
+    return f"{progress.seen:,} records{pages}"

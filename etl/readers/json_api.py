@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, ClassVar
 
@@ -41,6 +42,7 @@ class ApiSource(HttpSource):
     auth: Any = None
     pages: ClassVar[Pages | None] = None
     each: str = ""
+    resume_within: timedelta | None = timedelta(hours=1)
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -84,6 +86,7 @@ class ApiSource(HttpSource):
     def _walk(self, pages: Pages, opening: Opening, context: ReadContext) -> WalkContent:
         @contextmanager
         def open_page(request: Request, dialect: Dialect | None = None) -> Iterator[Response]:
+            context.note_page()
             with self._ask(request, Opening(), context, dialect) as response:
                 assert response is not None  # nothing was asked on a condition
                 yield response
@@ -91,8 +94,12 @@ class ApiSource(HttpSource):
         root, open_child = self.base_url.rstrip("/"), partial(open_page, dialect=JsonObject())
         children = Children(self.each, root, self, open_child) if self.each else None
         request = replace(self._request(), is_page=self.pages is not None)
-        walk = Walk(request, pages, open_page, children, has_siblings=self.dialect.has_siblings)
+        has_siblings = self.dialect.has_siblings
+        walk = Walk(request, pages, open_page, self._identify, context.end_task_if_due, children, has_siblings)
         return WalkContent(walk, name_walk(walk, opening.open_read))
+
+    def _identify(self, record: Record) -> str:
+        return self.find_external_id(record.values) or record.payload
 
     def revive(self, stored: StoredRefusal) -> Record | Refusal | None:
         if stored.breach.code == BreachCode.CHILD_MISSING:  # what was kept is the list's element

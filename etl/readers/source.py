@@ -86,6 +86,8 @@ class Source:
     complete: ClassVar[bool] = False
     """Whether each whole read has all records of the source: a record that it lacks has vanished."""
     gates: ClassVar[Gates] = Gates()
+    resume_within: timedelta | None = None
+    """A walk through pages that was interrupted longer ago starts over; None for no limit."""
 
     def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:
         """Open the content; None if the server says that it is not modified. Raises SourceError."""

@@ -18,6 +18,11 @@ def add_event(run_id: int, kind: EventKind, message: str) -> None:
         RunEvent.objects.create(run_id=run_id, kind=kind, message=make_storable(message))
 
 
+def has_event(run_id: int, kind: EventKind) -> bool:
+    """Whether the run's event log has a line of this kind."""
+    return RunEvent.objects.filter(run_id=run_id, kind=kind).exists()
+
+
 def describe_process() -> str:
     """Name this process for the log, by host and pid."""
     return f"{socket.gethostname()}:{os.getpid()}"

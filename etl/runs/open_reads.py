@@ -1,10 +1,14 @@
-"""What a replay must know about an open read of its source: whether there is one, and whether a run will finish it.
+"""What later runs must know about an open read of a source: whether there is one, and whether a run will finish it.
 
 The read would treat the records that a replay lands as its own, so a replay waits for its end, and for no other reason.
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from django.db.models import DurationField, ExpressionWrapper, F
+
+from etl.clock import NOW
 from etl.exceptions import ReadOpen
 from etl.models import Checkpoint, Run, RunEvent
 from etl.vocabulary import EventKind, Status, Trigger
@@ -44,6 +48,16 @@ def find_open_read(source: str) -> OpenRead | None:
         return None
     runs = Run.objects.filter(source=source, status__in=(Status.QUEUED, Status.RUNNING))
     return OpenRead(source, number, is_awaited=runs.exclude(trigger=Trigger.REPLAY).exists())
+
+
+def find_idle_time(source: str) -> timedelta | None:
+    """Return the time since the last run that read something of the source was alive; None without such a run.
+
+    An open read is that run's: its batches have landed until then.
+    """
+    idle = ExpressionWrapper(NOW - F("heartbeat_at"), DurationField())
+    runs = Run.objects.filter(source=source, finished_at__isnull=False, seen__gt=0).order_by("-finished_at")
+    return runs.values_list(idle, flat=True).first()
 
 
 def refuse_replay_while_open(run: Run) -> None:

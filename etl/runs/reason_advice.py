@@ -43,6 +43,10 @@ ADVICE: Mapping[Reason, Advice] = {
         "The source sent far fewer records than before. They have landed, and nothing was removed.",
         "Ask the supplier. If it is right, accept the read: the next run then removes the missing records.",
     ),
+    Reason.PAGES_SHIFTED: Advice(
+        "Records were added or removed while the pages were read, so some may be missing. Nothing was removed.",
+        "Nothing if the next run succeeds: it reads all pages. Otherwise look at the `total` of the source's `pages`.",
+    ),
     Reason.STALE: Advice(
         "The content has not changed for longer than the source's gates allow.",
         "Find out why the source is no longer updated.",

@@ -17,7 +17,7 @@ from etl.readers.content import CHUNK_BYTES
 from etl.records import Breach, Refusal, Stamp, StoredRefusal
 from etl.storage.bulk_copy import copy_rows
 from etl.storage.ledger import find_accepted
-from etl.storage.marks import mark_met
+from etl.storage.marks import find_met, mark_met
 from etl.storage.refusal_selection import Selection
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bounded_transaction
@@ -44,6 +44,11 @@ _FIND_BY_ORIGINAL = """
     ) AS known
 """
 # A record that was already stored keeps the raw record that it became when it landed earlier, if it did.
+_FIND_BY_ID = """
+    SELECT known.id, wanted.external_id FROM unnest(%s::text[]) AS wanted (external_id) CROSS JOIN LATERAL (
+        SELECT id FROM etl_quarantine WHERE source = %s AND external_id = wanted.external_id ORDER BY id DESC LIMIT 10
+    ) AS known
+"""
 _SETTLE_LANDED = """
     UPDATE etl_quarantine AS kept
     SET status = %s, resolved_by_id = %s, updated_at = %s, raw_id = coalesce(landed.raw_id, kept.raw_id),
@@ -63,6 +68,19 @@ _DISCARD = """
     UPDATE etl_quarantine SET status = %s, resolved_by_id = %s, updated_at = clock_timestamp()
     WHERE id = ANY(%s) AND status = %s
 """
+
+
+def find_refused(cursor: Any, source: str, read_number: int, refusals: Sequence[Refusal]) -> set[str | bytes]:
+    """Return the hashes of those originals that the read has refused so far, and the ids that it has refused."""
+    hashes = sorted({refusal.original.sha256 for refusal in refusals})
+    if not hashes:
+        return set()
+    cursor.execute(_FIND_BY_ORIGINAL, [hashes, source, ""])
+    originals = {row_id: bytes(sha256) for sha256, row_id in cursor.fetchall()}
+    cursor.execute(_FIND_BY_ID, [sorted({refusal.external_id for refusal in refusals if refusal.external_id}), source])
+    ids = dict(cursor.fetchall())
+    met = find_met(cursor, source, read_number, [*originals, *ids])
+    return {originals[row] for row in met & originals.keys()} | {ids[row] for row in met & ids.keys()}
 
 
 def find_late(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, read_sequence: int) -> set[str]:

@@ -35,6 +35,9 @@ class TaskContext(RunContext):
 
     def note_batch(self) -> None:
         super().note_batch()
+        self.end_task_if_due()
+
+    def end_task_if_due(self) -> None:
         self._hand_over_if_stopping()
         if not self.max_wait_seconds:
             raise HandedOver(f"The task's time (ETL_TASK_SECONDS={conf.ETL_TASK_SECONDS:g}) is up.")

@@ -29,8 +29,8 @@ JOIN_SECONDS = 5
 class Lease:
     """A context manager that renews the claim's lease after a third of its length, and at least every 5 s.
 
-    If no batch lands for ETL_BATCH_DEADLINE_SECONDS, it ends the lease, so that a reader that hangs loses its
-    source. That ends the run's waits, and so does closing the run from outside.
+    If no batch lands and no page comes for ETL_BATCH_DEADLINE_SECONDS, it ends the lease, so that a reader that hangs
+    loses its source. That ends the run's waits, and so does closing the run from outside.
     """
 
     def __init__(self, claim: Claim, lock: SourceLock) -> None:
@@ -39,7 +39,7 @@ class Lease:
         self._loss: RunError | None = None
         self._is_lost = threading.Event()
         self._stopping = threading.Event()
-        self._last_batch = time.monotonic()
+        self._last_progress = time.monotonic()
         self._thread = threading.Thread(target=self._keep, name=f"lease of {claim.source}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -54,14 +54,14 @@ class Lease:
         self._thread.join(JOIN_SECONDS)
         self.lock.release()
 
-    def note_batch(self) -> None:
-        """Note that a batch has landed: the deadline starts again."""
-        self._last_batch = time.monotonic()
+    def note_progress(self) -> None:
+        """Note that a batch has landed, or a page of a walk has come: the deadline starts again."""
+        self._last_progress = time.monotonic()
 
     @property
     def seconds_left(self) -> float:
         """The seconds until the batch deadline; below 0 after it."""
-        return self._last_batch + conf.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
+        return self._last_progress + conf.ETL_BATCH_DEADLINE_SECONDS - time.monotonic()
 
     def wait(self, seconds: float) -> RunError | None:
         """Sleep while the run owns the source. If it has lost the source, return the error that ends the run."""

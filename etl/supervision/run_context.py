@@ -63,7 +63,15 @@ class RunContext:
 
     def note_batch(self) -> None:
         """Note that a batch has landed. Raises if the run or its task has to end between two batches."""
-        self.lease.note_batch()
+        self.lease.note_progress()
+
+    def note_page(self) -> None:
+        """Note that a walk goes on: its next page has the whole batch deadline. Raises what a wait would."""
+        self.lease.note_progress()
+        self.raise_if_over()
+
+    def end_task_if_due(self) -> None:
+        """A run in a terminal is no task."""
 
     def find_pace(self, host: str, limit: str) -> float:
         """Return the wait that http/rate_limits.py finds, and store it as an event of the run."""
@@ -83,6 +91,11 @@ class RunContext:
             message = f"Resuming read {read.number} after record {read.cursor['position']}."
             logger.info("%s: %s", self.lease.claim.source, message)
             self._add_event(EventKind.RESUMED, message)
+
+    def note_restart(self, message: str) -> None:
+        """Log that the run does not resume an interrupted walk, and store it as an event of the run."""
+        logger.warning("%s: %s", self.lease.claim.source, message)
+        self._add_event(EventKind.RESTARTED, message)
 
     def note_removal(self, message: str) -> None:
         """Log what the read removes, or why it removes nothing, and store it as an event of the run."""

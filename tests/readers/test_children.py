@@ -8,7 +8,7 @@ from pytest_django.fixtures import Settings
 
 from etl.exceptions import RateLimited, SourceError
 from etl.preview import preview
-from etl.readers import walk
+from etl.readers import walk_reading
 from etl.readers.children import find_misuse
 from etl.readers.content import Opening
 from etl.readers.walk import WalkContent
@@ -90,7 +90,7 @@ def test_resumed_after_any_chunk_it_asks_for_no_detail_before_it(api: PagedApi, 
 
 
 def test_slow_details_land_before_there_are_many(api: PagedApi, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(walk_reading, "COMMIT_SECONDS", 0)
     assert [len(chunk.items) for chunk in read(api)] == [1] * 6
 
 

@@ -321,6 +321,12 @@ class Unwatched:
     def wait(self, seconds: float) -> None:
         raise AssertionError
 
+    def note_page(self) -> None:
+        raise AssertionError
+
+    def end_task_if_due(self) -> None:
+        raise AssertionError
+
     def find_pace(self, host: str, limit: str) -> float:
         raise AssertionError
 

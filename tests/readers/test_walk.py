@@ -10,7 +10,7 @@ from pytest_django.fixtures import Settings
 
 from etl.exceptions import SourceError
 from etl.http.circles import CircleGuard
-from etl.readers import walk
+from etl.readers import walk_reading
 from etl.readers.content import Opening
 from etl.readers.walk import WalkContent
 from etl.records import Chunk, Cursor, Record
@@ -126,7 +126,7 @@ def test_the_first_records_are_judged_without_a_second_request() -> None:
 
 
 def test_slow_pages_land_before_there_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walk, "COMMIT_SECONDS", 0)
+    monkeypatch.setattr(walk_reading, "COMMIT_SECONDS", 0)
     with PagedApi(make_pages([2, 2, 2])) as api:
         chunks = list(open_walk(make_source(api, "/link")).read(None, 100))
     assert [len(chunk.items) for chunk in chunks] == [2, 2, 2]

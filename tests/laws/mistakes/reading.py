@@ -15,6 +15,7 @@ PROOF = "tests/laws/test_proof.py::"
 READING = "tests/laws/test_reading_process.py::"
 READS = "tests/laws/test_reads.py::"
 WALK = "tests/readers/test_walk.py::"
+SHIFTING = "tests/laws/test_shifting_pages.py::"
 VERDICTS = "tests/laws/test_verdicts.py::"
 
 MISTAKES = (
@@ -376,19 +377,14 @@ MISTAKES = (
         14,
         "a cursor that stores the key of the query",
         "etl/readers/walk.py",
-        (("                following = _hide(following, request, response.body.request)\n", "                pass\n"),),
+        (("                following = hide(following, request, response.body.request)\n", "                pass\n"),),
         caught_by=(f"{WALK}test_a_key_in_the_query_is_put_on_each_page_and_never_stored",),
     ),
     Mistake(
         1,
         "a walk's cursor one page ahead",
-        "etl/readers/walk.py",
-        (
-            (
-                "            pages=self.place.pages + 1,\n",
-                "            pages=self.place.pages + 1,\n            index=1,\n",
-            ),
-        ),
+        "etl/readers/walk_reading.py",
+        (("            pages=place.pages + 1,\n", "            pages=place.pages + 1,\n            index=1,\n"),),
         caught_by=(f"{WALK}test_a_walk_resumed_after_any_chunk_gives_the_rest_and_asks_for_no_page_before_it",),
     ),
     Mistake(
@@ -404,6 +400,34 @@ MISTAKES = (
         "etl/http/circles.py",
         (("        return cls(**stored) if stored else cls()\n", "        return cls()\n"),),
         caught_by=(f"{WALK}test_a_circle_is_found_by_a_walk_that_is_resumed_after_each_page",),
+    ),
+    Mistake(
+        12,
+        "pages by number that are not asked for again",
+        "etl/readers/walk.py",
+        (("        if not isinstance(pages, Numbered) or not firsts:\n", "        if isinstance(pages, Numbered):\n"),),
+        caught_by=(f"{SHIFTING}test_what_moves_to_a_page_that_was_read_lands_and_each_request_is_known",),
+    ),
+    Mistake(
+        12,
+        "a page that has moved up, taken for unchanged",
+        "etl/shifted_pages.py",
+        (("is_settled = not unmet and not page.has_moved_up\n", "is_settled = not unmet\n"),),
+        caught_by=(f"{SHIFTING}test_what_moves_to_a_page_that_was_read_lands_and_each_request_is_known",),
+    ),
+    Mistake(
+        12,
+        "a total that becomes smaller, and is forgotten",
+        "etl/readers/walk_reading.py",
+        (("            fell=place.fell or has_fallen(place.total, page.total),\n", ""),),
+        caught_by=(f"{SHIFTING}test_a_total_that_falls_or_differs_from_the_ids_that_were_met_makes_the_run_partial",),
+    ),
+    Mistake(
+        12,
+        "removals after pages have shifted",
+        "etl/pipeline.py",
+        ((", is_whole=content.is_proven, shift=shift)\n", ", is_whole=content.is_proven)\n"),),
+        caught_by=(f"{SHIFTING}test_a_complete_walk_by_number_removes_what_it_lacks_unless_its_pages_have_shifted",),
     ),
     Mistake(
         12,

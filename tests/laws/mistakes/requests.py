@@ -12,7 +12,7 @@ MISTAKES = (
     Mistake(
         1,
         "a walk resumed at the first detail of its page",
-        "etl/readers/walk.py",
+        "etl/readers/walk_reading.py",
         (("        elements = page.items[self.place.index :]\n", "        elements = page.items\n"),),
         caught_by=(f"{CHILDREN}test_resumed_after_any_chunk_it_asks_for_no_detail_before_it",),
     ),
