@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from etl.models import Checkpoint, JudgedRead, UnifiedRecord
+from etl.clock import from_now
+from etl.models import Checkpoint, JudgedRead, Run, RunEvent, UnifiedRecord
 from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank
-from etl.vocabulary import Reason, Status
+from etl.vocabulary import EventKind, Reason, Status
 from sandbox.pages import PagedApi
 from tests import paged_source
 from tests.laws.test_crashes import is_stopped, outlive_the_lease
@@ -132,6 +133,62 @@ def test_a_full_read_walks_from_the_first_page() -> None:
         api.requests.clear()
         ingest_here(make(api), full=True)
         assert api.requests[0] == "/link"
+        assert list_landed() == list_expected(api)
+
+
+# --- walks that start over ------------------------------------------------------------------------
+def list_restarts() -> list[str]:
+    return [*RunEvent.objects.filter(kind=EventKind.RESTARTED).order_by("id").values_list("message", flat=True)]
+
+
+@pytest.mark.parametrize("status", [400, 404, 410])
+def test_a_cursor_that_the_server_refuses_starts_the_walk_over(status: int) -> None:
+    with PagedApi(make_pages([2] * 8)) as api:
+        mend = cut_at(api, "t5")
+        ingest_here(make(api))
+        mend()
+        api.refusals["/link?cursor=t5"] = (status, {})
+        api.requests.clear()
+        whole = ingest_here(make(api))
+        assert api.requests == ["/link?cursor=t5", "/link", *(f"/link?cursor=t{page}" for page in range(1, 8))]
+        assert (whole.status, whole.counters["new"], whole.counters["unchanged"]) == (Status.SUCCESS, 6, 10)
+        assert list_landed() == list_expected(api)
+    (restart,) = list_restarts()
+    assert "the server refuses its cursor" in restart
+    assert str(status) in restart
+
+
+def test_a_walk_starts_over_once_in_a_run() -> None:
+    with PagedApi(make_pages([2] * 8)) as api:
+        mend = cut_at(api, "t5")
+        ingest_here(make(api))
+        mend()
+        api.refused["t5"] = 410
+        api.requests.clear()
+        failed = ingest_here(make(api))
+        assert (failed.status, failed.reason) == (Status.FAILED, Reason.SOURCE_REFUSED)
+        assert (api.requests.count("/link"), len(list_restarts())) == (1, 1)
+
+
+def test_a_page_that_is_missing_in_a_new_walk_fails_the_run() -> None:
+    with PagedApi(make_pages([2] * 8)) as api:
+        api.refused["t5"] = 404
+        failed = ingest_here(make(api))
+        assert (failed.status, failed.reason, list_restarts()) == (Status.FAILED, Reason.SOURCE_REFUSED, [])
+        assert len(list_landed()) == 10
+
+
+@pytest.mark.parametrize(("hours", "starts_over"), [(0.9, False), (1.1, True)])
+def test_a_walk_that_was_interrupted_too_long_ago_starts_over(hours: float, starts_over: bool) -> None:
+    with PagedApi(make_pages([2] * 8)) as api:
+        mend = cut_at(api, "t5")
+        ingest_here(make(api))
+        Run.objects.update(heartbeat_at=from_now(-3600 * hours))
+        mend()
+        api.requests.clear()
+        assert ingest_here(make(api)).status == Status.SUCCESS
+        assert api.requests[0] == ("/link" if starts_over else "/link?cursor=t5")
+        assert len(list_restarts()) == starts_over
         assert list_landed() == list_expected(api)
 
 
