@@ -24,7 +24,7 @@ from etl.readers.content import Content, Opening
 from etl.readers.source import Source
 from etl.reading_process.choice import preparing
 from etl.records import Cursor, Judged, Refusal
-from etl.resumption import may_go_on, start_over
+from etl.resumption import may_continue, start_over
 from etl.runs import ending
 from etl.runs.starting import Started
 from etl.settlement import settle_refused
@@ -52,18 +52,18 @@ def run_source(source: Source, started: Started, context: RunContext, report: Ca
     Returns the closed run's row, or None if it was closed before.
     """
     try:
-        return _run(source, started, context, report, goes_on=may_go_on(source, started, context))
+        return _run(source, started, context, report, continues=may_continue(source, started, context))
     except CursorRefused as refusal:
         start_over(refusal, started, context)
-    return _run(source, started, context, report, goes_on=False)
+    return _run(source, started, context, report, continues=False)
 
 
 def _run(
-    source: Source, started: Started, context: RunContext, report: Callable[[Progress], None], *, goes_on: bool
+    source: Source, started: Started, context: RunContext, report: Callable[[Progress], None], *, continues: bool
 ) -> Run | None:
-    """Read and land the content, and close the run. `goes_on`: an interrupted walk is continued at its cursor."""
+    """Read and land the content, and close the run. `continues`: an interrupted walk is continued at its cursor."""
     checkpoint = started.checkpoint
-    with source.open(_choose_opening(source, started, goes_on=goes_on), context) as content:
+    with source.open(_choose_opening(source, started, continues=continues), context) as content:
         fingerprint = f"{source.digest()}:{content.fingerprint}" if content is not None else checkpoint.fingerprint
         read = choose_read(checkpoint, fingerprint, is_full=started.is_full)
         if content is None or _is_unchanged(checkpoint, read):
@@ -196,11 +196,11 @@ def end_run(
     return context.retry(lambda: ending.end(started.claim, how, read_end=read_end))
 
 
-def _choose_opening(source: Source, started: Started, *, goes_on: bool) -> Opening:
+def _choose_opening(source: Source, started: Started, *, continues: bool) -> Opening:
     """Ask for the content only if it has changed, unless the run is full, a read is open or the contract changed."""
     checkpoint, contract = started.checkpoint, f"{source.digest()}:"
     if checkpoint.is_reading:
-        open_read = checkpoint.read_fingerprint if goes_on else ""
+        open_read = checkpoint.read_fingerprint if continues else ""
         return Opening(open_read=open_read.removeprefix(contract) if open_read.startswith(contract) else "")
     if started.is_full or not checkpoint.fingerprint.startswith(contract):
         return Opening()

@@ -1,4 +1,4 @@
-"""Decides whether an interrupted walk goes on at its cursor, or starts over at its first page."""
+"""Decides whether an interrupted walk continues at its cursor, or starts over at its first page."""
 
 from functools import partial
 
@@ -12,10 +12,10 @@ from etl.supervision.run_context import RunContext
 from etl.vocabulary import EventKind
 
 
-def may_go_on(source: Source, started: Started, context: RunContext) -> bool:
-    """Whether the open read may go on. A walk may not if it was interrupted longer ago than `resume_within`.
+def may_continue(source: Source, started: Started, context: RunContext) -> bool:
+    """Whether the open read may continue. A walk may not if it was interrupted longer ago than `resume_within`.
 
-    A run that was handed over goes on with its own walk: the source may have asked for the wait.
+    A run that was handed over continues its own walk: the source may have asked for the wait.
     """
     checkpoint, limit = started.checkpoint, source.resume_within
     is_walk = checkpoint.is_reading and checkpoint.read_fingerprint.startswith(f"{source.digest()}:{WALK}")
@@ -35,7 +35,7 @@ def may_go_on(source: Source, started: Started, context: RunContext) -> bool:
 
 
 def start_over(refusal: CursorRefused, started: Started, context: RunContext) -> None:
-    """Note that the walk starts over, because the server does not know its cursor any more. Once per run.
+    """Note that the walk starts over, because the server refuses its cursor. Once per run.
 
     Raises the refusal if the run has started over before.
     """

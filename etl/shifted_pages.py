@@ -1,6 +1,6 @@
-"""Decides whether the pages of a finished walk have shifted while they were read, and lands what that has hidden.
+"""Decides whether the pages of a finished walk have shifted while they were read, and lands records that this has hidden.
 
-finished walk ─► ask for page 1 again ─► it has only ids that the walk has met ─► whole
+finished walk ─► ask for page 1 again ─► it has only ids of the walk ─► whole
                         └─► it has others: land them, ask for the next page, ten at most ─► not proven whole
 
 Only pages by number shift. A record that is added before the place that is read comes to light on the first pages. One
@@ -26,7 +26,7 @@ Land = Callable[[Content, Read], Read]
 
 
 def settle_pages(source: Source, content: Content, read: Read, context: RunContext, land: Land) -> tuple[Read, str]:
-    """Return the read with what was found again, and why it is not proven whole; an empty text if it is.
+    """Return the read with the records found again, and why it is not proven whole; an empty text if it is.
 
     `land` lands a content as a part of the read. A read that has removed records was settled before.
     """
@@ -57,7 +57,7 @@ def _describe_total(read: Read, total: int | None, *, has_fewer: bool) -> str:
 
 
 def _find_unmet(source: Source, items: Sequence[Item], read: Read, context: RunContext) -> list[Item]:
-    """Return the items that the read has neither accepted nor refused yet. Records that the source skips are none."""
+    """Return the items that the read has neither accepted nor refused yet, without those that the source skips."""
     judged = Judge(source).judge(items)
     accepted = {item.unified.external_id for item in judged if isinstance(item, Accepted)}
     refused = [item for item in judged if isinstance(item, Refusal)]
@@ -73,7 +73,7 @@ def _find_unmet(source: Source, items: Sequence[Item], read: Read, context: RunC
 
 
 def _find_met(source: str, read: Read, accepted: set[str], refused: Sequence[Refusal]) -> set[str | bytes]:
-    """Return those of the ids that the read has met, and the hashes of originals that it has refused."""
+    """Return the ids that the read has found, and the hashes of originals that it has refused."""
     ids = accepted | {refusal.external_id for refusal in refused if refusal.external_id is not None}
     with bounded_transaction() as cursor:
         met = find_accepted(cursor, source, ids, read_number=read.number, read_sequence=read.first_sequence)

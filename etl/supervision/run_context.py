@@ -66,7 +66,7 @@ class RunContext:
         self.lease.note_progress()
 
     def note_page(self) -> None:
-        """Note that a walk goes on: its next page has the whole batch deadline. Raises what a wait would."""
+        """Note that all pages so far have come: the next one has the whole batch deadline. Raises what a wait would."""
         self.lease.note_progress()
         self.raise_if_over()
 
