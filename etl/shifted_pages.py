@@ -1,4 +1,4 @@
-"""Decides whether the pages of a finished walk have shifted while they were read, and lands records that this has hidden.
+"""Decides whether the pages of a finished walk have shifted while they were read, and lands records that this hid.
 
 finished walk ─► ask for page 1 again ─► it has only ids of the walk ─► whole
                         └─► it has others: land them, ask for the next page, ten at most ─► not proven whole
@@ -7,16 +7,17 @@ Only pages by number shift. A record that is added before the place that is read
 that is removed moves a record up to the page before, which shows there too, and lets the total fall.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from etl.fence.reads import Read
+from etl.judgement import Item as Judgement
 from etl.judgement import Judge
 from etl.readers.content import Content
 from etl.readers.source import Source
-from etl.readers.walk import FoundAgain, WalkContent
+from etl.readers.walk import FoundAgain, PageAgain, WalkContent
 from etl.readers.walk_reading import MOST_ASKED_AGAIN, Item, has_fallen
-from etl.records import Accepted, Refusal
+from etl.records import Accepted, Record, Refusal, Skipped
 from etl.storage.ledger import find_accepted
 from etl.storage.refusals import find_refused
 from etl.storage.transactions import bounded_transaction
@@ -34,7 +35,7 @@ def settle_pages(source: Source, content: Content, read: Read, context: RunConte
         return read, ""
     is_settled, total, has_fewer = True, content.end.total, content.end.fell
     for page in content.ask_again():
-        unmet = _find_unmet(source, page.items, read, context)
+        unmet = _find_unmet(source, content, page, read, context)
         if unmet:
             read = land(FoundAgain(content, unmet), read)
         has_fewer = has_fewer or has_fallen(total, page.total)
@@ -56,25 +57,41 @@ def _describe_total(read: Read, total: int | None, *, has_fewer: bool) -> str:
     return ""
 
 
-def _find_unmet(source: Source, items: Sequence[Item], read: Read, context: RunContext) -> list[Item]:
-    """Return the items that the read has neither accepted nor refused yet, without those that the source skips."""
+def _find_unmet(source: Source, content: WalkContent, page: PageAgain, read: Read, context: RunContext) -> list[Item]:
+    """Return the records of the page that the read has neither accepted nor refused, without those to be skipped."""
+    items = page.items
+    if content.walk.children is not None:
+        items = content.read_details(page, _find_unmet_elements(source, items, read, context))
     judged = Judge(source).judge(items)
-    accepted = {item.unified.external_id for item in judged if isinstance(item, Accepted)}
-    refused = [item for item in judged if isinstance(item, Refusal)]
-    met = context.retry(partial(_find_met, source.name, read, accepted, refused))
+    ids = {_find_id(result) for result in judged}
+    hashes = {result.original.sha256 for result in judged if isinstance(result, Refusal)}
+    met = context.retry(partial(_find_met, source.name, read, ids, hashes))
     unmet = []
     for item, result in zip(items, judged, strict=True):
-        if isinstance(result, Accepted):
-            is_new = result.unified.external_id not in met
-        else:
-            is_new = isinstance(result, Refusal) and not {result.original.sha256, result.external_id} & met
-        unmet += [item] if is_new else []
+        marks = {_find_id(result), result.original.sha256 if isinstance(result, Refusal) else None}
+        unmet += [item] if not isinstance(result, Skipped) and marks.isdisjoint(met) else []
     return unmet
 
 
-def _find_met(source: str, read: Read, accepted: set[str], refused: Sequence[Refusal]) -> set[str | bytes]:
-    """Return the ids that the read has found, and the hashes of originals that it has refused."""
-    ids = accepted | {refusal.external_id for refusal in refused if refusal.external_id is not None}
+def _find_id(result: Judgement) -> str | None:
+    if isinstance(result, Accepted):
+        return result.unified.external_id
+    return result.external_id if isinstance(result, Refusal) else None
+
+
+def _find_unmet_elements(source: Source, elements: Sequence[Item], read: Read, context: RunContext) -> list[Item]:
+    """Return the elements whose details the read has not found. Only the id of an element is compared."""
+    ids = [source.find_external_id(each.values) if isinstance(each, Record) else None for each in elements]
+    hashes = {each.original.sha256 for each in elements if isinstance(each, Refusal)}
+    met = context.retry(partial(_find_met, source.name, read, set(ids), hashes))
+    return [each for each, external_id in zip(elements, ids, strict=True) if external_id not in met]
+
+
+def _find_met(
+    source: str, read: Read, ids: Collection[str | None], hashes: Collection[bytes]
+) -> set[str | bytes | None]:
+    """Return the ids that the read has accepted or refused, and the hashes of the originals that it has refused."""
+    known = {external_id for external_id in ids if external_id is not None}
     with bounded_transaction() as cursor:
-        met = find_accepted(cursor, source, ids, read_number=read.number, read_sequence=read.first_sequence)
-        return met | find_refused(cursor, source, read.number, refused)
+        accepted = find_accepted(cursor, source, known, read_number=read.number, read_sequence=read.first_sequence)
+        return {*accepted, *find_refused(cursor, source, read.number, known, hashes)}

@@ -70,17 +70,16 @@ _DISCARD = """
 """
 
 
-def find_refused(cursor: Any, source: str, read_number: int, refusals: Sequence[Refusal]) -> set[str | bytes]:
-    """Return the hashes of those originals that the read has refused so far, and the ids that it has refused."""
-    hashes = sorted({refusal.original.sha256 for refusal in refusals})
-    if not hashes:
-        return set()
-    cursor.execute(_FIND_BY_ORIGINAL, [hashes, source, ""])
+def find_refused(
+    cursor: Any, source: str, read_number: int, ids: Collection[str], hashes: Collection[bytes]
+) -> set[str | bytes]:
+    """Return those of the ids, and of the hashes of originals, that the read has refused so far."""
+    cursor.execute(_FIND_BY_ORIGINAL, [sorted(hashes), source, ""])
     originals = {row_id: bytes(sha256) for sha256, row_id in cursor.fetchall()}
-    cursor.execute(_FIND_BY_ID, [sorted({refusal.external_id for refusal in refusals if refusal.external_id}), source])
-    ids = dict(cursor.fetchall())
-    met = find_met(cursor, source, read_number, [*originals, *ids])
-    return {originals[row] for row in met & originals.keys()} | {ids[row] for row in met & ids.keys()}
+    cursor.execute(_FIND_BY_ID, [sorted(ids), source])
+    named = dict(cursor.fetchall())
+    met = find_met(cursor, source, read_number, [*originals, *named])
+    return {originals[row] for row in met & originals.keys()} | {named[row] for row in met & named.keys()}
 
 
 def find_late(cursor: Any, refusals: Sequence[Refusal], stamp: Stamp, read_sequence: int) -> set[str]:

@@ -71,6 +71,10 @@ class Totalled(Things):
     complete = True
 
 
+class Detailed(Things):
+    endpoint, records, each = "/number", None, "/items/{id}"
+
+
 @pytest.fixture(autouse=True)
 def small_batches(settings: Settings) -> None:
     settings.ETL_HTTP_RETRIES = 0
@@ -117,6 +121,17 @@ def test_what_moves_to_a_page_that_was_read_lands_and_each_request_is_known(case
         assert api.pages_asked == asked
         assert outcome.status == Status.SUCCESS
         assert set(list_landed()) == {*ids, *api.ids}
+
+
+def test_a_page_asked_for_again_needs_no_detail_that_the_walk_has_found() -> None:
+    with PagedApi([[{"id": each} for each in number(3)], [{"id": each} for each in number(6)[3:]]]) as api:
+        api.details["n02"] = (404, {}, {})
+        source = make(api, Detailed)
+        outcome = ingest_here(source)
+        details = [f"/items/{each}" for each in number(6)]
+        pages = [f"/number?page={page}" for page in (1, 2, 3, 1)]
+        assert api.requests == [pages[0], *details[:3], pages[1], *details[3:], *pages[2:]]
+        assert (outcome.counters["seen"], outcome.counters["quarantined"]) == (6, 1)
 
 
 def test_a_walk_without_change_counts_no_record_twice() -> None:
