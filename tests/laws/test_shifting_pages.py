@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -59,7 +59,8 @@ class Thing(Contract):
 
 class Things(JsonApiSource):
     name, every, contract = "things", timedelta(hours=1), Thing
-    endpoint, pages, records = "/things", Numbered("page"), "items"
+    endpoint, pages = "/things", Numbered("page")
+    records: ClassVar[Any] = "items"
     unified = {"external_id": "id", "name": "id"}
 
     def skips(self, values: Mapping[str, Any]) -> bool:
