@@ -7,13 +7,12 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
-from psycopg2 import sql
+from etl.storage.driver import open_session, sql
 
 ROOT = Path(__file__).resolve().parent.parent
 PRODUCTS = 1_000_000
@@ -71,14 +70,12 @@ class Database:
         self._command_server("DROP DATABASE IF EXISTS {} WITH (FORCE)")
 
     def _command_server(self, statement: str) -> None:
-        with closing(psycopg2.connect(self.server_url)) as session, session.cursor() as cursor:
-            session.autocommit = True
+        with open_session(self.server_url, autocommit=True) as session, session.cursor() as cursor:
             cursor.execute(sql.SQL(statement).format(sql.Identifier(self.name)))
 
     def execute(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Run a statement in a new session and return its rows; without a transaction, which VACUUM does not allow."""
-        with closing(psycopg2.connect(self.url)) as session, session.cursor() as cursor:
-            session.autocommit = True
+        with open_session(self.url, autocommit=True) as session, session.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description is not None else []
 

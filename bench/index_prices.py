@@ -7,7 +7,6 @@ size and the amount of WAL hardly depend on what else the machine does; the serv
 import argparse
 import os
 import tempfile
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,11 @@ import django
 
 django.setup()
 
-import psycopg2
 from django.conf import settings
 
 from bench.database import PRODUCTS, ROOT, Database, write_products
 from bench.report import describe_machine, make_table, replace_section
+from etl.storage.driver import open_session
 
 SOURCE = "products_csv"
 TABLES = ("raw_csv_data", "unified_records")
@@ -96,8 +95,7 @@ def price_table(database: Database, table: str) -> list[tuple[str, ...]]:
 
 def insert_copy(database: Database, table: str, index: str) -> Price:
     """Insert the table's rows into a copy that has at most this index."""
-    with closing(psycopg2.connect(database.url)) as session, session.cursor() as cursor:
-        session.autocommit = True
+    with open_session(database.url, autocommit=True) as session, session.cursor() as cursor:
         cursor.execute("CREATE SCHEMA priced; SET search_path = priced, public")
         cursor.execute(f"CREATE TABLE priced (LIKE public.{table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
         cursor.execute(index or "SELECT 1")

@@ -9,6 +9,7 @@ from zoneinfo import available_timezones
 from celery.schedules import crontab
 from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 from django.core.files.storage import storages
+from django.db import connection
 
 from etl.conf import conf, list_settings
 from etl.contracts.amounts import IntegerType
@@ -44,6 +45,7 @@ from etl.readers.source import Source
 from etl.records import UnifiedFields
 from etl.runs.schedule import LONGEST_NAME
 from etl.sources.registry import NotListed, list_entry
+from etl.storage import driver
 
 TAG = "etl"
 """`manage.py check --tag etl` runs these checks alone, and so does every command of the pipeline."""
@@ -56,6 +58,15 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
     """etl.E007: a setting of etl/conf.py has a value that can't be used."""
     problems = [(setting, setting.find_problem()) for setting in list_settings()]
     return [Error(problem, hint=setting.hint, id="etl.E007") for setting, problem in problems if problem is not None]
+
+
+@register(TAG)
+def check_database(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E016: the server binds the parameters of statements. Then a text can't hold several statements."""
+    if not (driver.IS_PSYCOPG3 and connection.settings_dict["OPTIONS"].get("server_side_binding")):
+        return []
+    hint = "Remove server_side_binding from the OPTIONS of DATABASES, or set it to False."
+    return [Error("Kasparro needs parameters that the client binds.", hint=hint, id="etl.E016")]
 
 
 @register(TAG)

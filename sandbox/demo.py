@@ -11,16 +11,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import django
-import psycopg2
 from django.conf import settings
 from django.core.management.base import CommandError
-from psycopg2 import sql
 
+from etl.storage.driver import Error, open_session, sql
 from sandbox.markets import CoinMarkets
 from sandbox.server import Sandbox
 
@@ -41,7 +40,7 @@ def main() -> None:
     try:
         settings.EMBEDDED_SERVERS.start()
         url = make_database()
-    except (CommandError, psycopg2.Error) as error:
+    except (CommandError, Error) as error:
         sys.exit(f"make demo: {error}")
     with Sandbox(plan="429:2") as sandbox:
         run_steps(url, {"DATABASE_URL": url, "COINGECKO_BASE_URL": sandbox.url})
@@ -145,7 +144,7 @@ def describe_pages(pages: Sequence[int]) -> str:
 
 def count_markets(url: str) -> int:
     """Count the records of the API that have landed."""
-    with psycopg2.connect(url) as session, session.cursor() as cursor:
+    with open_session(url) as session, session.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM unified_records WHERE source = 'coingecko_markets'")
         (count,) = cursor.fetchone() or (0,)
         return int(count)
@@ -202,8 +201,7 @@ def start_worker(environment: dict[str, str]) -> Iterator[None]:
 def show_until_done(url: str) -> None:
     """Print the events of the runs, one per line, until no run is queued or running."""
     deadline, shown = time.monotonic() + PATIENCE_SECONDS, 0
-    with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
-        session.autocommit = True
+    with open_session(url, autocommit=True) as session, session.cursor() as cursor:
         while True:
             cursor.execute("SELECT count(*) FROM etl_runs WHERE status IN ('queued', 'running')")
             (open_runs,) = cursor.fetchone() or (0,)
@@ -224,23 +222,18 @@ def show_until_done(url: str) -> None:
 
 
 def make_database() -> str:
-    """Create an empty database for the demo on the project's server and return its URL. Raise psycopg2.Error."""
+    """Create an empty database for the demo on the project's server and return its URL. Raise the driver's Error."""
     project_url = os.environ.get("DATABASE_URL") or settings.EMBEDDED_SERVERS.database_url()
-    session = psycopg2.connect(project_url)
-    try:
-        session.autocommit = True
-        with session.cursor() as cursor:
-            name = sql.Identifier(DATABASE)
-            cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
-            cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
-    finally:
-        session.close()
+    with open_session(project_url, autocommit=True) as session, session.cursor() as cursor:
+        name = sql.Identifier(DATABASE)
+        cursor.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+        cursor.execute(sql.SQL("CREATE DATABASE {}").format(name))
     return urlunsplit(urlsplit(project_url)._replace(path=f"/{DATABASE}"))
 
 
 def count_rows(url: str) -> dict[str, int]:
     """Count the rows of each table that stores records."""
-    with psycopg2.connect(url) as session, session.cursor() as cursor:
+    with open_session(url) as session, session.cursor() as cursor:
         counts = {}
         for table in TABLES:
             cursor.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(table)))
@@ -250,7 +243,7 @@ def count_rows(url: str) -> dict[str, int]:
 
 def show_unified(url: str) -> None:
     """Print each source's number of records and its first two."""
-    with psycopg2.connect(url) as session, session.cursor() as cursor:
+    with open_session(url) as session, session.cursor() as cursor:
         query = "SELECT source, COUNT(*) FROM unified_records GROUP BY source ORDER BY source"
         print(f"   {query};")
         cursor.execute(query)

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import types
+from collections.abc import Iterator
 
 import django
 
@@ -33,12 +34,14 @@ def freeze_once() -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
-class FreezingLines(copy._Lines):
-    """Lines that stop the process when COPY has read some of them."""
+join_blocks = copy._join_blocks
 
-    def read(self, size: int) -> bytes:
+
+def freeze_in_blocks(lines: Iterator[str]) -> Iterator[bytes]:
+    """Blocks that stop the process when COPY has read some of them."""
+    for block in join_blocks(lines):
         freeze_once()
-        return super().read(size)
+        yield block
 
 
 def freeze_before(module: types.ModuleType, name: str) -> None:
@@ -53,7 +56,7 @@ def freeze_before(module: types.ModuleType, name: str) -> None:
 
 
 if place == "inside_copy":
-    copy._Lines, copy.BLOCK_LINES = FreezingLines, 1  # type: ignore[misc]
+    copy._join_blocks, copy.BLOCK_LINES = freeze_in_blocks, 1
 elif place == "between_batches":
     freeze_before(pipeline, "_compare")
 else:

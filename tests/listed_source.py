@@ -21,6 +21,7 @@ from etl.readers.source import Source
 from etl.records import Chunk, Cursor, Judged, Record, Refusal, StoredRefusal
 from etl.runs.options import Options
 from etl.sources import Contract, NonBlank, PositiveDecimal, ZonedTime
+from etl.storage.driver import use_last_result
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import SourceKind
 
@@ -119,6 +120,7 @@ def list_chunk(records: Sequence[Mapping[str, Any]], *, first: int = 1) -> Chunk
 def fetch(statement: str, *parameters: Any) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
+        use_last_result(cursor)
         return list(cursor.fetchall())
 
 

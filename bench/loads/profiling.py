@@ -61,7 +61,7 @@ def _read(output: Path) -> tuple[list[Cost], list[Cost]]:
 def _name_part(file: str, name: str) -> str | None:
     """Return a module of the pipeline by its path, or what all else counts as; None for a built-in function."""
     if file == BUILT_IN:
-        return DATABASE if "psycopg2" in name else None
+        return DATABASE if "psycopg" in name else None
     path = Path(file)
     return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT / "etl") else ELSEWHERE
 

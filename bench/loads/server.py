@@ -3,15 +3,13 @@
 import os
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import Any
-
-import psycopg2
 
 from bench.database import Database
 from bench.loads.processes import list_tree, read_cpu
 from bench.loads.sources import SOURCES
+from etl.storage.driver import open_session
 
 TEMPLATE, NAME = "kasparro_bench_loads_template", "kasparro_bench_loads"
 SETTLE_SECONDS, POLL_SECONDS = 30, 0.1
@@ -37,8 +35,7 @@ class LoadDatabase(Database):
     def renew(self) -> None:
         """Recreate the database from the template, and write everything that waits in the server's memory."""
         self.drop()
-        with closing(psycopg2.connect(self.server_url)) as session, session.cursor() as cursor:
-            session.autocommit = True
+        with open_session(self.server_url, autocommit=True) as session, session.cursor() as cursor:
             cursor.execute(f"CREATE DATABASE {NAME} TEMPLATE {TEMPLATE}")
         self.settle()
 
@@ -66,7 +63,7 @@ class LoadDatabase(Database):
         return int(count)
 
     def _find_postmaster(self) -> int:
-        with closing(psycopg2.connect(self.server_url)) as session:
+        with open_session(self.server_url) as session:
             stat = Path(f"/proc/{session.info.backend_pid}/stat")
             if not stat.exists():
                 sys.exit("The benchmark needs a PostgreSQL on this machine: /proc does not show its processes.")
@@ -75,8 +72,7 @@ class LoadDatabase(Database):
     def wait_for(self, condition: str, seconds: float) -> None:
         """Wait in one session until the condition, an SQL expression, is true; end the benchmark if it stays false."""
         deadline = time.monotonic() + seconds
-        with closing(psycopg2.connect(self.url)) as session, session.cursor() as cursor:
-            session.autocommit = True
+        with open_session(self.url, autocommit=True) as session, session.cursor() as cursor:
             while True:
                 cursor.execute(f"SELECT {condition}")
                 if cursor.fetchone() == (True,):

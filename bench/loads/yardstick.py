@@ -1,12 +1,10 @@
 """The yardstick: two bare COPYs, in one session, of the rows of our run into empty copies of our tables."""
 
 import sys
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
-
 from bench.loads.measuring import Bench, Case
+from etl.storage.driver import copy_out, open_session
 
 WHO = "yardstick"
 PROCESS = Path(__file__).parent / "copy_process.py"
@@ -20,10 +18,10 @@ def _list_files(bench: Bench, source: str) -> dict[str, Path]:
 
 def keep_rows(bench: Bench, source: str) -> None:
     """Copy the rows that our run has just written into files, for `time_copies`."""
-    with closing(psycopg2.connect(bench.database.url)) as session, session.cursor() as cursor:
+    with open_session(bench.database.url) as session, session.cursor() as cursor:
         for table, path in _list_files(bench, source).items():
             with path.open("wb") as file:
-                cursor.copy_expert(f"COPY {table} TO STDOUT", file)
+                copy_out(cursor, f"COPY {table} TO STDOUT", file)
 
 
 def time_copies(bench: Bench, source: str) -> None:

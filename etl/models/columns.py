@@ -20,7 +20,7 @@ def known_words(column: str, words: Iterable[StrEnum], table: str) -> models.Che
 
 
 class JsonTextField(models.TextField):  # type: ignore[type-arg]
-    """PostgreSQL `json`, which keeps the text as received. Returns that text, which psycopg2 would parse.
+    """PostgreSQL `json`, which keeps the text as received. Returns that text, which the driver would parse.
 
     A record with words such as NaN, which PostgreSQL refuses, is stored as a JSON string of its text.
     """

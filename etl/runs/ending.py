@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from etl.clock import read_clock
 from etl.drift import Change, Shape, describe_changes
@@ -29,7 +29,7 @@ from etl.storage.reads import EndedRead, write_read
 from etl.storage.refusals import write_refusals
 from etl.storage.snapshots import find_changes, write_snapshot
 from etl.storage.texts import make_storable
-from etl.storage.transactions import bounded_transaction
+from etl.storage.transactions import bounded_transaction, take_last_result
 from etl.vocabulary import EventKind, Reason, Status
 
 logger = logging.getLogger(__name__)
@@ -269,7 +269,8 @@ def write_ending(
         "event": ending.event,
         "message": make_storable(ending.message),
     }
-    ended = next(iter(Run.objects.raw(_CLOSE if ending.closes else _HAND_OVER, values)), None)
+    with connection.execute_wrapper(take_last_result):
+        ended = next(iter(Run.objects.raw(_CLOSE if ending.closes else _HAND_OVER, values)), None)
     if ended is not None and ending.closes:
         note_closed_run(cursor, ended, changes)
         transaction.on_commit(lambda: announce(ended))

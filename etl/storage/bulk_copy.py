@@ -1,12 +1,13 @@
-"""Sends rows to PostgreSQL with COPY, in one stream and in its text format. Nothing else knows the driver's COPY."""
+"""Sends rows to PostgreSQL with COPY, in one stream and in its text format."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 from django.db import connection
 
 from etl.copy_text import join_values
+from etl.storage import driver
 
 BLOCK_LINES = 1000
 """How many lines the driver takes at a time."""
@@ -24,14 +25,10 @@ def copy_lines(cursor: Any, table: str, columns: Sequence[str], lines: Iterable[
     """
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
     with connection.wrap_database_errors:  # Django wraps execute(), but not this
-        cursor.copy_expert(statement, _Lines(lines))
+        driver.copy_in(cursor, statement, _join_blocks(iter(lines)))
 
 
-class _Lines:
-    """Lines as a file that the driver reads: it takes blocks of any size, so the whole text is never in memory."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self.lines = iter(lines)
-
-    def read(self, size: int) -> bytes:
-        return "\n".join([*islice(self.lines, BLOCK_LINES), ""]).encode()
+def _join_blocks(lines: Iterator[str]) -> Iterator[bytes]:
+    """Yield the text in blocks, so that it is never in memory as a whole."""
+    while block := "\n".join([*islice(lines, BLOCK_LINES), ""]).encode():
+        yield block

@@ -10,6 +10,8 @@ from typing import Any
 
 from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
 
+from etl.storage import driver
+
 logger = logging.getLogger(__name__)
 
 STATEMENT_TIMEOUT_SECONDS = 60
@@ -46,6 +48,13 @@ _BY_KEY = {
 _SAVEPOINT = "expendable"
 
 
+def take_last_result(execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any) -> Any:
+    """An `execute_wrapper` for several statements in one text: the cursor returns the rows of the last."""
+    result = execute(sql, params, many, context)
+    driver.use_last_result(context["cursor"].cursor)
+    return result
+
+
 class Preface:
     """An `execute_wrapper` that sends its text in one message with the next statement, which saves a round trip."""
 
@@ -57,9 +66,9 @@ class Preface:
         if self.is_sent:
             return execute(sql, params, many, context)
         self.is_sent = True
-        if isinstance(sql, str) and not many and not getattr(context["cursor"].cursor, "name", None):
-            return execute(f"{self.text}; {sql}", params, many, context)
-        with context["connection"].cursor() as cursor:  # composed SQL, and the server's cursors, take no other text
+        if isinstance(sql, str) and not many and driver.takes_statements(context["cursor"].cursor):
+            return take_last_result(execute, f"{self.text}; {sql}", params, many, context)
+        with context["connection"].cursor() as cursor:  # composed SQL takes no other text
             cursor.execute(self.text)
         return execute(sql, params, many, context)
 
@@ -134,7 +143,7 @@ def is_transient(error: Exception) -> bool:
 
 def is_silent(error: Exception) -> bool:
     """Whether no server has responded: the connection is lost, or can't be established."""
-    # In some places, such as COPY, psycopg2 raises a bare DatabaseError then.
+    # In some places, such as COPY, a driver raises a bare DatabaseError then.
     is_connection_error = isinstance(error, (OperationalError, InterfaceError)) or type(error) is DatabaseError
     return is_connection_error and find_code(error) is None
 
@@ -187,7 +196,7 @@ def describe(error: Exception) -> str:
 
 def find_code(error: Exception) -> str | None:
     """Return PostgreSQL's error code, or None if no server has responded."""
-    return getattr(error.__cause__, "pgcode", None) or getattr(error, "pgcode", None)
+    return driver.find_code(error.__cause__) or driver.find_code(error)
 
 
 def _drop_broken_connection(error: Exception) -> None:

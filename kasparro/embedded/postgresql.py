@@ -4,10 +4,8 @@ import os
 import shutil
 import signal
 import subprocess
-from contextlib import closing
 
-import psycopg2
-
+from etl.storage.driver import OperationalError, open_session
 from kasparro.embedded.errors import EmbeddedError, pick_reason
 from kasparro.embedded.owner import run_as_owner
 from kasparro.embedded.paths import POSTGRESQL_SOCKET
@@ -33,7 +31,7 @@ class PostgreSQL(Server):
     pid_name = "postmaster.pid"
     stop_signal = signal.SIGINT  # "fast": open transactions are rolled back
     is_required = True
-    unready = psycopg2.OperationalError
+    unready = OperationalError
 
     def prepare(self) -> None:
         if not self.folder.exists():
@@ -73,9 +71,8 @@ class PostgreSQL(Server):
 
     def ping(self) -> None:
         """Connect, and create the database if it does not exist yet."""
-        connection = psycopg2.connect(dbname="postgres", user=DATABASE_NAME, host=str(self.socket.parent))
-        with closing(connection), connection.cursor() as cursor:
-            connection.autocommit = True
+        server = {"dbname": "postgres", "user": DATABASE_NAME, "host": str(self.socket.parent)}
+        with open_session(**server, autocommit=True) as session, session.cursor() as cursor:
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE_NAME])
             if cursor.fetchone() is None:
                 cursor.execute(f'CREATE DATABASE "{DATABASE_NAME}"')

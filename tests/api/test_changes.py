@@ -7,10 +7,10 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
-import psycopg2
 import pytest
 
 from etl.models import Run
+from etl.storage.driver import open_session
 from tests.api.landed import SOURCE, land
 from tests.api.people import People
 from tests.api.web import Web
@@ -121,7 +121,7 @@ def test_a_change_that_is_committed_late_is_not_missed(web: Web, people: People,
     )
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": "20"}
     mirror = Mirror(web, people.viewer, "products_csv")
-    with psycopg2.connect(test_database_url()) as session, session.cursor() as cursor:
+    with open_session(test_database_url()) as session, session.cursor() as cursor:
         cursor.execute("LOCK TABLE etl_quarantine IN ACCESS EXCLUSIVE MODE")
         process = project.start("ingest", "products_csv")
         wait_until(lambda: fetch("SELECT FROM pg_locks WHERE NOT granted AND relation = 'etl_quarantine'::regclass"))

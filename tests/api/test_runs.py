@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg2
 from django.contrib.auth.models import User
 
 from etl.execution.executor import execute_queued as work
@@ -14,6 +13,7 @@ from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, SchemaChang
 from etl.reports.verification import verify
 from etl.runs import orders
 from etl.runs.options import Options
+from etl.storage.driver import open_session
 from etl.vocabulary import Trigger
 from tests.api.landed import SOURCE, land
 from tests.api.people import People, make_token
@@ -146,7 +146,7 @@ def test_a_cancel_waits_for_the_current_batch_and_blocks_no_other_request(
     write_products(project.folder / "products.csv", list(make_products(3)))
     project.ingest("products_csv", PRODUCTS_CSV=str(project.folder / "products.csv"))
     run_id = order(web, people).json()["id"]
-    with psycopg2.connect(test_database_url()) as session, session.cursor() as cursor, ThreadPoolExecutor(1) as pool:
+    with open_session(test_database_url()) as session, session.cursor() as cursor, ThreadPoolExecutor(1) as pool:
         cursor.execute("SELECT FROM ingestion_checkpoints FOR UPDATE")
         cancelling = pool.submit(post, web, people, f"runs/{run_id}/cancel")
         time.sleep(0.8)

@@ -9,10 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg2
 import pytest
+from django.db import OperationalError
+from django.db import connection as configured
+from django.db.backends.postgresql import base
 
-from api.database_deadlines import Cursor, Session
+from api.database_deadlines import Sessions
+from etl.storage.driver import open_session
 from kasparro.embedded import Servers
 from tests.api.landed import land
 from tests.api.people import People, make_session
@@ -81,7 +84,7 @@ def test_a_slow_query_ends_with_advice_and_blocks_no_other_request(impatient: We
 
 def test_a_locked_table_is_not_waited_for(impatient: Web, people: People) -> None:
     landed = land()
-    with psycopg2.connect(test_database_url()) as session, session.cursor() as cursor:
+    with open_session(test_database_url()) as session, session.cursor() as cursor:
         cursor.execute("LOCK TABLE unified_records, etl_runs, schema_changes IN ACCESS EXCLUSIVE MODE")
         for path in ("/data", f"/api/v1/data/{landed.record}", "/stats"):
             answer = ask_in_time(impatient, path, SECONDS + 2, people.viewer)
@@ -230,9 +233,15 @@ def test_live_needs_neither_database_nor_redis(people: People, tmp_path: Path) -
         assert web.ask("/api/v1/nowhere", headers={"Cookie": f"sessionid={SESSION}"}).status == 404
 
 
-def open_session(servers: Servers) -> Session:
-    session = psycopg2.connect(servers.database_url(), connection_factory=Session, cursor_factory=Cursor)
-    assert isinstance(session, Session)
+class Session(Sessions, base.DatabaseWrapper):
+    """A connection of the web process."""
+
+
+def connect(servers: Servers) -> Session:
+    """A connection in a transaction that has begun."""
+    session = Session({**configured.settings_dict, **servers.database_settings()}, "own")
+    session.set_autocommit(False)
+    ask_for_one(session)
     return session
 
 
@@ -253,31 +262,30 @@ def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: A
         "commit": lambda session: session.commit(),
         "rollback": lambda session: session.rollback(),
     }
-    sessions = {name: open_session(own_servers) for name in waits}
-    for session in sessions.values():
-        ask_for_one(session)
+    sessions = {name: connect(own_servers) for name in waits}
     with frozen(postmaster):
         for name, wait in waits.items():
             began = time.monotonic()
-            with pytest.raises(psycopg2.OperationalError):
+            with pytest.raises(OperationalError):
                 wait(sessions[name])
             assert time.monotonic() - began < 3, name
-            assert sessions[name].closed, name
-    ask_for_one(open_session(own_servers))
+            assert sessions[name].connection.closed, name
+    connect(own_servers)
 
 
 def test_one_lost_session_does_not_make_the_server_count_as_silent(own_servers: Servers, settings: Any) -> None:
     settings.API_STATEMENT_SECONDS = 0.5
-    lost, other = open_session(own_servers), open_session(own_servers)
-    backend = lost.info.backend_pid
+    lost, other = connect(own_servers), connect(own_servers)
+    backend = lost.connection.info.backend_pid
     os.kill(backend, signal.SIGSTOP)
     try:
         with ThreadPoolExecutor() as pool:
+            lost.inc_thread_sharing()
             waiting = pool.submit(ask_for_one, lost)
             while not waiting.done():
                 ask_for_one(other)
                 time.sleep(0.05)
-            with pytest.raises(psycopg2.OperationalError):
+            with pytest.raises(OperationalError):
                 waiting.result()
         other.cursor().execute("SELECT pg_sleep(0.8)")  # would fail if the server counted as silent
     finally:

@@ -7,7 +7,6 @@ import time
 from datetime import datetime
 from typing import Any
 
-import psycopg2
 import pytest
 import redis
 from celery import Celery
@@ -17,6 +16,7 @@ from django.db import connection
 from etl.clock import read_clock
 from etl.models import Checkpoint, Run
 from etl.operations.runs import cancel
+from etl.storage.driver import OperationalError, open_session
 from kasparro.embedded import Servers
 from sandbox.pages import PagedApi
 from sandbox.server import Sandbox
@@ -285,10 +285,10 @@ def test_a_worker_survives_a_restart_of_postgresql(workers: Project) -> None:
 
         def ask(statement: str) -> Any:
             try:
-                with psycopg2.connect(servers.database_url()) as session, session.cursor() as cursor:
+                with open_session(servers.database_url()) as session, session.cursor() as cursor:
                     cursor.execute(statement)
                     return (cursor.fetchone() or (None,))[0]
-            except psycopg2.OperationalError:
+            except OperationalError:
                 return None
 
         wait_until(lambda: (ask("SELECT batch_number FROM ingestion_checkpoints") or 0) >= 5)

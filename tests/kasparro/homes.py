@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg2
 import pytest
 
+from etl.storage.driver import open_session, use_last_result
 from kasparro.embedded import Server, Servers
 from tests.processes import ROOT, end_processes
 from tests.settings import RUN_FOLDER
@@ -79,14 +79,11 @@ def manage(
 
 
 def run_sql(servers: Servers, sql: str) -> object:
-    connection = psycopg2.connect(servers.database_url())
-    try:
-        with connection, connection.cursor() as cursor:
-            cursor.execute(sql)
-            row = cursor.fetchone() if cursor.description else None
-            return row[0] if row else None
-    finally:
-        connection.close()
+    with open_session(servers.database_url()) as session, session.cursor() as cursor:
+        cursor.execute(sql)
+        use_last_result(cursor)
+        row = cursor.fetchone() if cursor.description else None
+        return row[0] if row else None
 
 
 def list_servers(folder: Path) -> list[str]:

@@ -23,17 +23,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import django
 
+from etl.storage import driver
 from kasparro.embedded import Servers
 from sandbox.pages import PagedApi
 
 RECORDS, BATCH, REFUSED_EVERY, LACKED_EVERY = 300, 20, 25, 4
 BETWEEN, RANDOM = "between two steps", "at any moment"
-CALLS = {"execute", "copy_expert", "commit", "rollback", "close"}
+CALLS = {"execute", "copy_expert", "write", "finish", "commit", "rollback", "close"}
+"""The names of the methods of a driver's cursors, COPYs and connections that send something to the server."""
+
+DRIVER = str(Path(str(sys.modules[driver.Error.__module__].__file__)).parent)
 TRIES = 1_000
 """If this many processes can't finish a run, none will."""
 
@@ -61,8 +65,8 @@ class Killer:
             else:
                 self.stack.pop()
             self._show(self.stack[-1])
-        elif event in ("c_call", "c_return") and is_call_of_postgresql(argument):
-            self._meet("before" if event == "c_call" else "after")
+        elif is_call_of_postgresql(argument if event in ("c_call", "c_return") else frame.f_code):
+            self._meet("before" if event.endswith("call") else "after")
 
     def _meet(self, moment: str) -> None:
         if (self.stack[-1], moment) == (self.step, self.moment):
@@ -211,7 +215,9 @@ class Crashes:
 
 
 def is_call_of_postgresql(function: Any) -> bool:
-    """Whether this is a method of a psycopg2 cursor or connection that sends something to the server."""
+    """Whether this is one of CALLS: the code of a method of psycopg 3, or psycopg2's method, which is written in C."""
+    if isinstance(function, CodeType):
+        return function.co_name in CALLS and function.co_filename.startswith(DRIVER)
     owner = type(getattr(function, "__self__", None))
     return getattr(function, "__name__", "") in CALLS and owner.__module__.startswith(("psycopg2", "django.db"))
 

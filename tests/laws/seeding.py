@@ -12,9 +12,9 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg2
 import redis
 
+from etl.storage.driver import open_session
 from kasparro.embedded import Servers
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -146,13 +146,10 @@ class Proof:
 
     def _execute(self, statement: str) -> int:
         """Run the statement and return the number of its rows."""
-        session = psycopg2.connect(self.servers.database_url())
-        session.autocommit = True  # CREATE DATABASE can't run in a transaction
-        with session.cursor() as cursor:
+        # CREATE DATABASE can't run in a transaction.
+        with open_session(self.servers.database_url(), autocommit=True) as session, session.cursor() as cursor:
             cursor.execute(statement)
-            count = cursor.rowcount
-        session.close()
-        return count
+            return int(cursor.rowcount)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from django.db import connection
 
 from etl.models import Checkpoint, Run
 from etl.reports.verification import verify
+from etl.storage.driver import OperationalError, open_session
 from kasparro.embedded import Servers
 from tests.factories import make_products, write_products
 from tests.listed_source import dump_quarantine, dump_raw, dump_unified, fetch
@@ -205,8 +206,6 @@ def test_sessions_ended_in_the_middle_of_batches_lose_nothing(project: Project) 
 
 
 def test_postgresql_killed_in_mid_batch_is_survived_by_the_run(own_servers: Servers, project: Project) -> None:
-    import psycopg2
-
     products_file(project)
     project.environment |= {"DATABASE_URL": "", "REDIS_URL": "", "KASPARRO_HOME": str(own_servers.home)}
     assert project.run("migrate", "-v0").returncode == 0
@@ -214,10 +213,10 @@ def test_postgresql_killed_in_mid_batch_is_survived_by_the_run(own_servers: Serv
 
     def count_landed() -> int:
         try:
-            with psycopg2.connect(own_servers.database_url()) as session, session.cursor() as cursor:
+            with open_session(own_servers.database_url()) as session, session.cursor() as cursor:
                 cursor.execute("SELECT batch_number FROM ingestion_checkpoints")
                 return int((cursor.fetchone() or [0])[0])
-        except psycopg2.OperationalError:
+        except OperationalError:
             return 0
 
     wait_until(lambda: count_landed() >= 10)

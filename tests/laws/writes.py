@@ -17,7 +17,7 @@ SQL = re.compile(
     r"(?: ONLY| TABLE)?\s+(?P<table>\{.*?\}|\w+)"
 )
 UPSERT = re.compile(r"\bDO UPDATE SET\b")
-EXECUTING = {"execute", "executemany", "copy_expert", "mogrify"}
+EXECUTING = {"execute", "executemany", "copy", "copy_expert", "mogrify"}
 OF_MODELS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("create", "bulk_create", "get_or_create"), ("INSERT",)),
     "update_or_create": ("INSERT", "UPDATE"),

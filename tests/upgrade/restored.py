@@ -1,14 +1,14 @@
 """Databases of release 0.1.0 on the server of the tests: loaded from the dump, multiplied, dropped at the end."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-import psycopg2
 from django.db import connection
 
+from etl.storage.driver import open_session
 from tests.processes import test_database_url
 
 FOLDER = Path(__file__).resolve().parent
@@ -39,13 +39,13 @@ def multiply(url: str, source: str, times: int) -> None:
 
 
 def fetch(url: str, statement: str) -> list[tuple[Any, ...]]:
-    with closing(psycopg2.connect(url)) as session, session.cursor() as cursor:
+    with open_session(url) as session, session.cursor() as cursor:
         cursor.execute(statement)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def _send(url: str, script: str, **parameters: str) -> None:
-    with closing(psycopg2.connect(url)) as session, session, session.cursor() as cursor:
+    with open_session(url) as session, session.cursor() as cursor:
         for name, value in parameters.items():
             cursor.execute("SELECT set_config(%s, %s, false)", [f"multiply.{name}", value])
         cursor.execute((FOLDER / script).read_text())

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-import psycopg2
 import pytest
 
+from etl.storage.driver import open_session
 from sandbox.server import Sandbox
 from tests.processes import Project
 from tests.upgrade.inputs import write_inputs
@@ -140,9 +140,8 @@ def test_an_interrupted_migration_goes_on(project: Project, monkeypatch: pytest.
         use(project, url)
         run(project, "migrate", "etl", "0020", "-v0")
         monkeypatch.setattr(migration, "PAGE", 700)
-        with psycopg2.connect(url) as session, session.cursor() as cursor:
+        with open_session(url) as session, session.cursor() as cursor:
             migration.change_page(cursor, 0)
-        session.close()
         assert fetch(url, "SELECT count(*) FROM unified_records WHERE length(content_hash) = 16") == [(700,)]
         run(project, "migrate", "-v0")
         assert fetch(url, result) == expected

@@ -14,14 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg2
 from django.conf import settings
 from django.core.signals import request_started
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.signals import connection_created
-from psycopg2 import extensions
 
 from etl.socket_deadlines import set_deadline
+from etl.storage import driver
+from etl.storage.transactions import find_code
 
 SESSION_SECONDS = 600
 CONNECT_SECONDS = 2
@@ -47,16 +47,16 @@ class _Server:
         """Wait for the server inside this context. Raises OperationalError if it does not respond in time."""
         is_trial, began = self.is_silent, time.monotonic()
         if is_trial and not self.trial.acquire(blocking=False):
-            raise psycopg2.OperationalError("the database does not respond")
+            raise driver.OperationalError("the database does not respond")
         try:
             with set_deadline(PATIENCE_SECONDS if is_trial else settings.API_STATEMENT_SECONDS + GRACE_SECONDS) as end:
                 if descriptor is not None:
                     end.cover(descriptor)
                 yield
             self.is_silent, self.answered_at = False, time.monotonic()
-        except psycopg2.OperationalError as error:
+        except (driver.OperationalError, OperationalError) as error:
             # An error code is a response. If another session got one in the meantime, only this connection is lost.
-            if error.pgcode is None and time.monotonic() - began > PATIENCE_SECONDS and self.answered_at < began:
+            if find_code(error) is None and time.monotonic() - began > PATIENCE_SECONDS and self.answered_at < began:
                 self.is_silent = True
             raise
         finally:
@@ -67,45 +67,54 @@ class _Server:
 _server = _Server()
 
 
-class Session(extensions.connection):
-    """A session whose waits have deadlines."""
+class Sessions:
+    """A mixin for one of Django's PostgreSQL backends: the waits of its sessions have deadlines."""
 
-    def __init__(self, dsn: str, **kwargs: Any) -> None:
+    connection: Any
+    wrap_database_errors: Any
+
+    def get_connection_params(self) -> dict[str, Any]:
+        parameters: dict[str, Any] = super().get_connection_params()  # type: ignore[misc]
+        return {**parameters, "connect_timeout": CONNECT_SECONDS, "cursor_factory": Cursor}
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         with _server.wait():  # ended by CONNECT_SECONDS
-            super().__init__(dsn, **kwargs)
+            return super().get_new_connection(conn_params)  # type: ignore[misc]
 
     def commit(self) -> None:
-        with _server.wait(self.fileno()):
-            super().commit()
+        with self._wait():
+            super().commit()  # type: ignore[misc]
 
     def rollback(self) -> None:
-        with _server.wait(self.fileno()):
-            super().rollback()
+        with self._wait():
+            super().rollback()  # type: ignore[misc]
+
+    @contextmanager
+    def _wait(self) -> Iterator[None]:
+        with self.wrap_database_errors, _server.wait(self.connection.fileno() if self.connection else None):
+            yield
 
 
-class Cursor(extensions.cursor):
+class Cursor(driver.Cursor):  # type: ignore[misc]  # of one of two libraries
     """A cursor whose waits have deadlines."""
 
-    def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
+    def execute(self, *arguments: Any, **options: Any) -> Any:
         with _server.wait(self.connection.fileno()):
-            super().execute(query, vars)
+            return super().execute(*arguments, **options)
 
-    def executemany(self, query: Any, vars_list: Any) -> None:
+    def executemany(self, *arguments: Any, **options: Any) -> Any:
         with _server.wait(self.connection.fileno()):
-            super().executemany(query, vars_list)
+            return super().executemany(*arguments, **options)
 
 
 def install() -> None:
     """Give every statement of this process a deadline, and keep its sessions, with their timeouts, across requests."""
     database = connections.databases[DEFAULT_DB_ALIAS]
+    connections[DEFAULT_DB_ALIAS].close()
+    del connections[DEFAULT_DB_ALIAS]  # the next one has this engine
+    database["CONFIGURED_ENGINE"], database["ENGINE"] = database["ENGINE"], __name__
     database["CONN_MAX_AGE"] = SESSION_SECONDS
     database["DISABLE_SERVER_SIDE_CURSORS"] = True  # their fetches would have no deadline
-    database["OPTIONS"] = {
-        **database["OPTIONS"],
-        "connect_timeout": CONNECT_SECONDS,
-        "connection_factory": Session,
-        "cursor_factory": Cursor,
-    }
     request_started.connect(drop_ended_session)
     connection_created.connect(_bound_session)
 
