@@ -27,6 +27,7 @@ from etl.readers.file_source import FileSource
 from etl.readers.http_content import Whole
 from etl.readers.http_source import HttpSource, list_misuses
 from etl.readers.json_api import ApiSource
+from etl.readers.json_dialect import Json
 from etl.readers.mapping import (
     FILE_NAME,
     ROW_NUMBER,
@@ -172,7 +173,11 @@ def _check_api(path: str, source: Source) -> Iterator[CheckMessage]:
         choose_credentials(getattr(source, "auth", None))
     except TypeError as error:
         yield Error(f"{path} has no usable auth.", hint=str(error), id="etl.E004")
-    if hint := find_misuse(getattr(source, "each", "")):
+    each = getattr(source, "each", "")
+    if each and not isinstance(getattr(source, "dialect", None), Json):
+        hint = "Details are JSON, so their list must be JSON too: derive the class from JsonApiSource."
+        yield Error(f"{path} has each, but its list is not JSON.", hint=hint, id="etl.E004")
+    if hint := find_misuse(each):
         yield Error(f"{path} has no usable each.", hint=hint, id="etl.E004")
     pages = getattr(source, "pages", None)
     if pages is not None and (isinstance(pages, type) or not hasattr(pages, "find_next")):

@@ -4,8 +4,10 @@ from datetime import timedelta
 from typing import Any, ClassVar
 
 from etl.sources import (
+    ApiSource,
     Bearer,
     Contract,
+    Csv,
     CsvSource,
     Date,
     JsonApiSource,
@@ -108,3 +110,17 @@ class Shifting(Api):
 
 class Bare(Api):
     pages = NextUrl("links.next")  # without records: a bare array has no place for a link
+
+
+class Undetailed(Api):
+    each = "/products"  # without the name of a value
+
+
+class Tabled(ApiSource):
+    name = "tabled"
+    base_url = "https://api.example.com"
+    every = timedelta(hours=1)
+    contract: ClassVar[type[Contract]] = Product
+    unified = {"external_id": "product_id", "name": "name"}
+    dialect = Csv()
+    each = "/products/{product_id}"

@@ -29,6 +29,7 @@ class RunContext:
     def __init__(self, lease: Lease, interruption: Interruption) -> None:
         self.lease = lease
         self.interruption = interruption
+        self.noted_wait = 0.0
 
     @property
     def seconds_left(self) -> float:
@@ -74,9 +75,13 @@ class RunContext:
         """A run in a terminal is no task."""
 
     def find_pace(self, host: str, limit: str) -> float:
-        """Return the wait that http/rate_limits.py finds, and store it as an event of the run."""
+        """Return the wait that http/rate_limits.py finds.
+
+        It is stored as an event of the run if it is twice as long as those before: a walk may wait for each request.
+        """
         seconds = rate_limits.find_wait(host, limit)
-        if seconds:
+        if seconds > 2 * self.noted_wait:
+            self.noted_wait = seconds
             self._add_event(EventKind.WAIT, f"Waiting {seconds:.1f} s for the next request to {host} ({limit}).")
         return seconds
 

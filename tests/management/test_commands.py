@@ -365,6 +365,8 @@ def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Proj
         ("tests.broken_sources.Guessed", "etl.E004"),
         ("tests.broken_sources.Contradictory", "etl.E009"),
         ("tests.broken_sources.Unsigned", "etl.E004"),
+        ("tests.broken_sources.Undetailed", "etl.E004"),
+        ("tests.broken_sources.Tabled", "etl.E004"),
         ("tests.broken_sources.Unopened", "etl.E004"),
         ("tests.broken_sources.Shifting", "etl.E009"),
         ("tests.broken_sources.Bare", "etl.E004"),

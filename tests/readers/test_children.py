@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from etl.exceptions import RateLimited, SourceError
+import etl.preview
+from etl import first_records
+from etl.exceptions import HandedOver, RateLimited, SourceError
 from etl.preview import preview
 from etl.readers import walk_reading
 from etl.readers.children import find_misuse
@@ -98,6 +100,15 @@ def test_the_first_details_are_judged_without_a_second_request(api: PagedApi) ->
     found = preview(make(api), 2)
     assert (found.accepted, len(found.shown)) == (6, 2)
     assert len(list_details(api)) == 6
+
+
+def test_a_preview_of_slow_details_asks_for_few(api: PagedApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (first_records, etl.preview):
+        monkeypatch.setattr(module, "START_SECONDS", 0)
+    monkeypatch.setattr(walk_reading, "COMMIT_SECONDS", 0)
+    found = preview(make(api), 2)
+    assert (found.seen, found.is_all) == (2, False)
+    assert len(list_details(api)) == 3
 
 
 def test_a_finished_walk_has_details_that_may_have_changed(api: PagedApi) -> None:
@@ -228,6 +239,16 @@ def test_a_long_wait_ends_the_walk_with_the_time_to_go_on(api: PagedApi) -> None
     assert list_ids([next(steps)]) == ["n1", "n2", "n3", "n4"]
     with pytest.raises(RateLimited, match="requires a wait of 3600 s"):
         next(steps)
+
+
+def test_a_worker_that_stops_in_a_wait_gives_what_it_has_read_first(api: PagedApi) -> None:
+    api.details["n5"] = (429, {}, {"Retry-After": "3"})
+    context = RecordingContext(ends_with=HandedOver("The worker stops."))
+    with make(api).open(Opening(), context) as content:
+        steps = content.read(None, 100)
+        assert list_ids([next(steps)]) == ["n1", "n2", "n3", "n4"]
+        with pytest.raises(HandedOver):
+            next(steps)
 
 
 @pytest.mark.parametrize("document", [[], ["x"], "x", 12, None])
