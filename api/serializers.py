@@ -1,5 +1,6 @@
 """The shapes of requests and responses, for the views and the schema."""
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, TypeVar
 
@@ -10,7 +11,9 @@ from rest_framework.fields import empty
 
 from etl.clock import write_time
 from etl.models import Checkpoint, JudgedRead, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
-from etl.sources.registry import list_sources
+from etl.operations.windows import WindowRefused, choose_window
+from etl.runs.options import Options
+from etl.sources.registry import find_source, list_sources
 from etl.vocabulary import COUNTERS
 
 Row = TypeVar("Row", bound=models.Model)
@@ -123,10 +126,15 @@ class StrictBoolean(serializers.BooleanField):
 
 
 class OrderSerializer(serializers.Serializer[Any]):
-    """A request for a run. `full` reads all content, even if it seems unchanged."""
+    """A request for a run. `full` reads all content, even if it seems unchanged.
+
+    `since`, and with it `until`, fetch again what has changed between two times.
+    """
 
     source = StrictText(max_length=255)  # type: ignore[assignment]
     full = StrictBoolean(default=False)
+    since = StrictText(default="", max_length=100)
+    until = StrictText(default="", max_length=100)
 
     def run_validation(self, data: Any = empty) -> Any:
         """Refuse a body that is no object, by a name that does not depend on NON_FIELD_ERRORS_KEY."""
@@ -147,7 +155,21 @@ class OrderSerializer(serializers.Serializer[Any]):
         if unknown:
             message = f"There is no such field. Known fields: {', '.join(self.fields)}."
             raise serializers.ValidationError(dict.fromkeys(unknown, message))
-        return attributes
+        return {**attributes, "options": _choose_options(attributes)}
+
+
+def _choose_options(order: Mapping[str, Any]) -> Options:
+    """Return the options of the run. Raises ValidationError."""
+    if not order["since"] and not order["until"]:
+        return Options(full=order["full"])
+    if order["full"]:
+        raise serializers.ValidationError({"full": "A full read has no since and no until."})
+    source = find_source(order["source"])
+    assert source is not None  # its name has been validated
+    try:
+        return choose_window(source, order["since"], order["until"])
+    except WindowRefused as error:
+        raise serializers.ValidationError({error.field: str(error)}) from error
 
 
 class CheckpointSerializer(RowSerializer[Checkpoint]):
@@ -156,7 +178,7 @@ class CheckpointSerializer(RowSerializer[Checkpoint]):
         fields = (
             *("source", "epoch", "owner", "owner_run_id", "lease_expires_at", "fingerprint", "cursor", "is_reading"),
             *("is_full_read", "read_number", "batch_number", "sequence", "record_count", "raw_count"),
-            *("removed_count", "open_quarantine_count", "accepted_read", "judged_read", "updated_at"),
+            *("removed_count", "open_quarantine_count", "accepted_read", "judged_read", "watermark", "updated_at"),
         )
 
 

@@ -1,7 +1,7 @@
 """System checks of the settings and the sources: each mistake is an error with an id and a hint."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any, get_args
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -21,6 +21,7 @@ from etl.contracts.times import DateType
 from etl.contracts.unified import find_misfit
 from etl.http.credentials import choose_credentials
 from etl.http.pages import Numbered
+from etl.http.since import Since
 from etl.http.webhooks import parse_webhook
 from etl.readers.children import find_misuse
 from etl.readers.file_source import FileSource
@@ -84,7 +85,7 @@ def check_webhooks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
 
 @register(TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """etl.E001 … etl.E015, see below and in the registry. etl.W002: the database keeps a callable from listing."""
+    """etl.E001 … etl.E016, see below and in the registry. etl.W002: the database keeps a callable from listing."""
     messages: list[CheckMessage] = []
     labels: dict[str, str] = {}
     for path in conf.ETL_SOURCES:
@@ -129,6 +130,7 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
         hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
         yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
     yield from _check_api(path, source)
+    yield from _check_since(path, source)
     yield from _check_whole(path, source)
     yield from _check_keep(path, source)
     if isinstance(source.ignore, str) or not all(isinstance(name, str) for name in source.ignore):
@@ -189,6 +191,34 @@ def _check_api(path: str, source: Source) -> Iterator[CheckMessage]:
         hint = 'Declare the path of the array, such as records = "data", or take the next page from a header.'
         cause = f"its pages look for {names[0]!r} next to the records, where it has nothing"
         yield Error(f"{path} has no usable pages: {cause}.", hint=hint, id="etl.E004")
+
+
+def _check_since(path: str, source: Source) -> Iterator[CheckMessage]:
+    """etl.E004: `since` is of another kind. etl.E009: what has changed is not complete. etl.E016: its field."""
+    since = source.since
+    if since is None:
+        return
+    if not isinstance(since, Since) or not hasattr(source, "pages"):
+        hint = 'Use Since("updated_since", of="updated_at") in a source of an API.'
+        yield Error(f"{path} has no usable since.", hint=hint, id="etl.E004")
+        return
+    if source.complete:
+        hint = "A record that has not changed is not sent, and would be removed: remove complete = True or since."
+        yield Error(f"{path} is complete, but asks only for what has changed.", hint=hint, id="etl.E009")
+    if since.into and getattr(source, "body", None) is None:
+        hint = "Declare the body of the POST, or give Since a parameter."
+        yield Error(f"{path} puts since into a body, but has none.", hint=hint, id="etl.E016")
+    fields = getattr(source.contract, "fields", None) and source.contract.list_fields()
+    if fields and since.of not in fields:
+        hint = f"The contract has {', '.join(fields)}."
+        yield Error(f"{path}.since takes {since.of!r}, which is not in the contract.", hint=hint, id="etl.E016")
+    elif fields and not _holds_time(fields[since.of]):
+        hint = "Take a field of the type Time, ZonedTime or Date."
+        yield Error(f"{path}.since takes {_name(fields, since.of)}, which is not a time.", hint=hint, id="etl.E016")
+
+
+def _holds_time(field: Field) -> bool:
+    return not is_class(field.parsed) or issubclass(field.parsed, date)
 
 
 def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:

@@ -328,11 +328,12 @@ def describe_changes(changes: Sequence[Change]) -> str:
     return "; ".join(shown)
 
 
-def compare(shape: Shape, former: Snapshot | None) -> tuple[Snapshot, list[Change]]:
-    """Return the snapshot that a whole read's shape gives after the former one, and the changes, sorted by path.
+def compare(shape: Shape, former: Snapshot | None, *, is_delta: bool = False) -> tuple[Snapshot, list[Change]]:
+    """Return the snapshot that a read's shape gives after the former one, and the changes, sorted by path.
 
     A field that still fits the former snapshot stays as it was there. If one of the two is truncated (`is_cut`), only
-    certain changes are reported: a path added to a complete snapshot, or removed from a complete shape.
+    certain changes are reported: a path added to a complete snapshot, or removed from a complete shape. A delta says
+    nothing of the records that it lacks, so it only adds to what is known: paths, other types, null and absence.
     """
     kept = former.fields if former is not None else {}
     fields: dict[str, Field] = {}
@@ -342,17 +343,27 @@ def compare(shape: Shape, former: Snapshot | None) -> tuple[Snapshot, list[Chang
         if before is None and not _is_established(shape, former, path):
             continue
         after = fields[path] = _judge(shape, path, before)
+        if is_delta and before is not None:
+            after = fields[path] = _widen(before, after)
         if former is not None:
             changes += _list_changes(path, before, after, is_reported=not former.is_cut)
     for path, before in kept.items():
         if path not in shape.tallies:
             if _is_in_map(shape, path):
                 continue
-            if _is_gone(shape, fields, path):
+            if not is_delta and _is_gone(shape, fields, path):
                 changes.append(Change(path, ChangeKind.REMOVED, before=str(before)))
             else:
                 fields[path] = before
-    return Snapshot(shape.records, fields, shape.is_cut), sorted(changes, key=lambda change: (change.path, change.kind))
+    is_cut = shape.is_cut or (is_delta and former is not None and former.is_cut)
+    return Snapshot(shape.records, fields, is_cut), sorted(changes, key=lambda change: (change.path, change.kind))
+
+
+def _widen(before: Field, after: Field) -> Field:
+    """Return the field that fits what was known of it before, and what a delta says."""
+    kind = before.type if after.type in (before.type, NULL) else MIXED if before.type != NULL else after.type
+    is_nullable, is_optional = before.is_nullable or after.is_nullable, before.is_optional or after.is_optional
+    return Field(kind, is_nullable, is_optional)
 
 
 def _is_in_map(shape: Shape, path: str) -> bool:

@@ -41,12 +41,12 @@ class Start:
     seen: int = 0
 
 
-def judge_start(source: Source, content: Content, former: Former) -> Start:
+def judge_start(source: Source, content: Content, former: Former, *, is_delta: bool = False) -> Start:
     """Judge the columns and the first records. `former` is the source's last accepted read.
 
-    An error of the content is not raised here: the records before it may land.
+    A delta (`is_delta`) may be empty. An error of the content is not raised here: the records before it may land.
     """
-    baseline = former.baseline if content.is_proven else None
+    baseline = former.baseline if content.is_proven and not is_delta else None
     is_overruled = former.baseline is not None and former.baseline.overrules(content.fingerprint)
     if baseline is not None and baseline.seen and not is_overruled and _is_blank(content):
         return Start((describe_empty(baseline),))

@@ -100,7 +100,8 @@ class Former:
 class Figures:
     """What a finished read has counted. `is_whole`: only a whole read can be compared with the one before.
 
-    `shift` says why its pages may have shifted while they were read; empty if they have not.
+    `shift` says why its pages may have shifted while they were read; empty if they have not. `is_delta`: it has only
+    what has changed, which may be nothing.
     """
 
     content: str
@@ -108,6 +109,7 @@ class Figures:
     quarantined: int
     is_whole: bool
     shift: str = ""
+    is_delta: bool = False
 
 
 def judge_read(gates: Gates, figures: Figures, baseline: Baseline | None) -> Verdict:
@@ -124,7 +126,7 @@ def _find_failures(gates: Gates, figures: Figures, baseline: Baseline | None) ->
         failures.append(describe_refused(gates, figures.quarantined, figures.seen))
     if baseline is not None and baseline.seen and not figures.seen:
         failures.append(describe_empty(baseline))
-    if figures.seen < gates.min_records:
+    if figures.seen < gates.min_records and not figures.is_delta:
         text = f"The source sent {_count(figures.seen)}, at least {gates.min_records:,} are required (min_records)."
         failures.append(GateFailure(Reason.TOO_FEW_RECORDS, figures.seen, gates.min_records, text))
     if baseline is not None and 0 < figures.seen < gates.min_kept * baseline.seen:

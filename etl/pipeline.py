@@ -11,6 +11,7 @@ order ─► claim (epoch) ─► judge the columns and the first records
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from functools import partial
 
 from etl import landing, removal
@@ -19,6 +20,7 @@ from etl.exceptions import CursorRefused
 from etl.fence.reads import FILE, REPEATED, FilesEnd, Read, ReadEnd, UnchangedEnd, choose_read
 from etl.first_records import Start, judge_start
 from etl.gates import Baseline, Figures, Verdict, choose_outcome, has_shifted, judge_age, judge_read, judge_removals
+from etl.increments import Increment, choose_increment, find_beginning, note_newest
 from etl.models import Checkpoint, Run
 from etl.readers.content import Content, Opening
 from etl.readers.source import Source
@@ -62,23 +64,31 @@ def _run(
     source: Source, started: Started, context: RunContext, report: Callable[[Progress], None], *, continues: bool
 ) -> Run | None:
     """Read and land the content, and close the run. `continues`: an interrupted walk is continued at its cursor."""
-    checkpoint = started.checkpoint
-    with source.open(_choose_opening(source, started, continues=continues), context) as content:
+    checkpoint, increment = started.checkpoint, choose_increment(source, started)
+    with source.open(_choose_opening(source, started, increment, continues=continues), context) as content:
         fingerprint = f"{source.digest()}:{content.fingerprint}" if content is not None else checkpoint.fingerprint
         read = choose_read(checkpoint, fingerprint, is_full=started.is_full)
-        if content is None or _is_unchanged(checkpoint, read):
-            validators = content.validators if content is not None else checkpoint.validators
+        if content is None or _is_unchanged(checkpoint, read, increment):
+            validators = checkpoint.validators
+            if content is not None and not increment.is_window:
+                validators = content.validators
             return _end_unchanged(source, started, fingerprint, validators, context)
         context.note_read(read)
         former = context.retry(lambda: find_former(source.name, checkpoint.accepted_read))
-        start = judge_start(source, content, former) if not read.is_begun else Start()
+        start = Start()
+        if not read.is_begun:
+            start = judge_start(source, content, former, is_delta=increment.is_delta)
         if start.verdict:
             read = replace(read, seen=start.seen)
-            return _end_read(source, started, content, read, start.verdict, context, start.refusals)
-        read = land_all(source, started, content, read, context, report)
-        read, shift = settle_pages(source, content, read, context, partial(_land_found, source, started, context))
-        read, verdict = conclude(source, started, content, read, former.baseline, context, shift)
-        return _end_read(source, started, content, read, verdict, context)
+            return _end_read(source, started, content, read, start.verdict, increment, context, start.refusals)
+        begun = find_beginning(read, started) if increment.digest else None
+        read = land_all(source, started, content, read, context, report, begun=begun)
+        land_found = partial(_land_found, source, started, context, begun)
+        read, shift = settle_pages(source, content, read, context, land_found)
+        read, verdict = conclude(
+            source, started, content, read, former.baseline, context, shift, is_delta=increment.is_delta
+        )
+        return _end_read(source, started, content, read, verdict, increment, context)
 
 
 def land_all(
@@ -89,11 +99,18 @@ def land_all(
     context: RunContext,
     report: Callable[[Progress], None],
     later_files: Spans = NO_SPANS,
+    *,
+    begun: datetime | None = None,
 ) -> Read:
-    """Land the content batch by batch, and return the read at its end. `later_files`: see `Lookup`."""
+    """Land the content batch by batch, and return the read at its end.
+
+    `later_files`: see `Lookup`. `begun`: when the read began, if the source has `since`.
+    """
     lookup = _begin_lookup(source, started.checkpoint, read, later_files)
     seen = 0
-    with preparing(source, content, read.cursor, read.shape, run=context, finds_repeats=lookup.is_first) as batches:
+    with preparing(
+        source, content, read.cursor, read.shape, run=context, finds_repeats=lookup.is_first, begun=begun
+    ) as batches:
         for prepared in batches:
             read = replace(read, shape=prepared.shape)
             batch = _compare(lookup, prepared.judged, context)
@@ -101,6 +118,7 @@ def land_all(
                 reached = {**prepared.cursor, "size": content.size}  # for progress bars
                 reached |= {FILE: read.file} if read.file else {}
                 reached |= {REPEATED: repeated} if (repeated := read.repeated + batch.repeated) else {}
+                reached |= note_newest(read, prepared.newest, begun) if begun is not None else {}
                 read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
             context.note_batch()
             del batch  # with its lines, before the next one arrives
@@ -109,9 +127,11 @@ def land_all(
     return read
 
 
-def _land_found(source: Source, started: Started, context: RunContext, found: Content, read: Read) -> Read:
+def _land_found(
+    source: Source, started: Started, context: RunContext, begun: datetime | None, found: Content, read: Read
+) -> Read:
     """Land the records that a finished walk has found on its pages when it asked for them again."""
-    return land_all(source, started, found, read, context, lambda _: None)
+    return land_all(source, started, found, read, context, lambda _: None, begun=begun)
 
 
 def _describe_progress(seen: int, reached: Cursor, content: Content) -> Progress:
@@ -129,21 +149,24 @@ def conclude(
     baseline: Baseline | None,
     context: RunContext,
     shift: str = "",
+    *,
+    is_delta: bool = False,
 ) -> tuple[Read, Verdict]:
     """Judge the finished read. If it is accepted, settle refused records, and remove what a complete read lacked.
 
-    `shift`: why its pages may have shifted, see shifted_pages.py.
+    `shift`: why its pages may have shifted, see shifted_pages.py. A delta lacks everything that has not changed.
     """
-    figures = Figures(read.content, read.seen, read.quarantined, is_whole=content.is_proven, shift=shift)
+    is_whole = content.is_proven and not is_delta
+    figures = Figures(read.content, read.seen, read.quarantined, is_whole=is_whole, shift=shift, is_delta=is_delta)
     verdict = judge_read(source.gates, figures, baseline)
     vanished = None
-    if not verdict and content.is_proven and source.complete and not read.file:
+    if not verdict and is_whole and source.complete and not read.file:
         vanished = removal.count_vanished(source, read, context)
         if baseline is None or not baseline.overrules(read.content):
             verdict = judge_removals(source.gates, baseline, kept=vanished.kept, vanished=vanished.count)
     if verdict:
         return read, verdict
-    read = settle_refused(started, source, read, context, is_whole=content.is_proven)
+    read = settle_refused(started, source, read, context, is_whole=is_whole)
     if vanished is not None:
         read = removal.remove_vanished(started, source, read, vanished, context)
     return read, ()
@@ -155,11 +178,12 @@ def _end_read(
     content: Content,
     read: Read,
     verdict: Verdict,
+    increment: Increment,
     context: RunContext,
     refusals: Sequence[Refusal] = (),
 ) -> Run | None:
     """Close the run with the verdict on its read. Without a batch, the `refusals` are all that is kept of it."""
-    is_whole = content.is_proven and not has_shifted(verdict)
+    is_whole = content.is_proven and not increment.is_delta and not has_shifted(verdict)
     read_end = ReadEnd(
         read=read,
         kind=source.kind,
@@ -170,6 +194,9 @@ def _end_read(
         outcome=choose_outcome(verdict),
         verdict=verdict,
         refusals=refusals,
+        is_delta=increment.is_delta,
+        is_window=increment.is_window,
+        watermark=increment.end(read),
     )
     return end_run(started, context, ending.judged(verdict, read.quarantined), read_end)
 
@@ -182,7 +209,8 @@ def _end_unchanged(
     is_stored = fingerprint == checkpoint.fingerprint
     number = checkpoint.accepted_read if is_stored else checkpoint.judged_read
     verdict: Verdict = ()
-    if not is_stored or source.gates.fresh_within is not None:
+    has_age = source.gates.fresh_within is not None and source.since is None  # the age of a delta says nothing
+    if not is_stored or has_age:
         passed = context.retry(lambda: find_verdict(source.name, number))
         verdict = judge_age(source.gates, passed.age) if is_stored else passed.verdict
     end = UnchangedEnd(fingerprint, validators if is_stored else checkpoint.validators, is_stored=is_stored)
@@ -196,20 +224,27 @@ def end_run(
     return context.retry(lambda: ending.end(started.claim, how, read_end=read_end))
 
 
-def _choose_opening(source: Source, started: Started, *, continues: bool) -> Opening:
+def _choose_opening(source: Source, started: Started, increment: Increment, *, continues: bool) -> Opening:
     """Ask for the content only if it has changed, unless the run is full, a read is open or the contract changed."""
-    checkpoint, contract = started.checkpoint, f"{source.digest()}:"
+    checkpoint, contract, bounds = started.checkpoint, f"{source.digest()}:", increment.bounds
     if checkpoint.is_reading:
         open_read = checkpoint.read_fingerprint if continues else ""
-        return Opening(open_read=open_read.removeprefix(contract) if open_read.startswith(contract) else "")
-    if started.is_full or not checkpoint.fingerprint.startswith(contract):
-        return Opening()
-    return Opening(checkpoint.validators)
+        open_read = open_read.removeprefix(contract) if open_read.startswith(contract) else ""
+        return Opening(open_read=open_read, bounds=bounds)
+    is_forced = started.is_full or increment.is_window or not increment.is_known
+    if is_forced or not checkpoint.fingerprint.startswith(contract):
+        return Opening(bounds=bounds)
+    return Opening(checkpoint.validators, bounds=bounds)
 
 
-def _is_unchanged(checkpoint: Checkpoint, read: Read) -> bool:
-    """Whether this content has a verdict, of the last accepted read or the last one, and no other read is open."""
+def _is_unchanged(checkpoint: Checkpoint, read: Read, increment: Increment) -> bool:
+    """Whether this content has a verdict, of the last accepted read or the last one, and no other read is open.
+
+    Without a watermark of its own, even the same content has to be read for one.
+    """
     known = {checkpoint.fingerprint, checkpoint.judged_fingerprint}
+    if not increment.is_known:
+        return False
     return not read.is_full and not checkpoint.is_reading and read.fingerprint in known
 
 

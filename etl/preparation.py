@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 
 from etl.drift import Shape, find_maps
@@ -18,13 +19,14 @@ class Prepared:
     """A batch before it is compared with the stored records.
 
     `seen` is the number of its records. `shape` also counts all earlier records of the read, and `cursor` is the place
-    after the batch.
+    after the batch. `newest` is the latest change among its records, refused ones included.
     """
 
     judged: Judged
     seen: int
     shape: Shape
     cursor: Cursor
+    newest: datetime | None = None
 
 
 def prepare(
@@ -35,20 +37,25 @@ def prepare(
     batch_size: int,
     *,
     finds_repeats: bool = False,
+    begun: datetime | None = None,
 ) -> Iterator[Prepared]:
     """Yield the batches of the content from the cursor on; `shape` counts the records before it. Raises SourceError.
 
     `finds_repeats`: find the ids that the read meets again, which takes 16 MiB. In a resumed read, only the database
-    knows all ids.
+    knows all ids. `begun`: find the latest change that is not later than this time; None if the source has no `since`.
     """
-    preparation = _Preparation(source, content.file, shape, SeenIds() if finds_repeats and cursor is None else None)
+    seen_ids = SeenIds() if finds_repeats and cursor is None else None
+    preparation = _Preparation(source, content.file, shape, seen_ids, begun)
     # A loop would keep each chunk until the next one is read.
     read = content.read if source.keep == "first" else partial(read_backward, content)
     yield from map(preparation.prepare, read(cursor, batch_size))
 
 
 class _Preparation:
-    def __init__(self, source: Source, file: str, shape: Shape, seen_ids: SeenIds | None) -> None:
+    def __init__(
+        self, source: Source, file: str, shape: Shape, seen_ids: SeenIds | None, begun: datetime | None
+    ) -> None:
+        self.source, self.begun = source, begun
         self.judge, self.is_lexical = Judge(source, file), source.form.is_file
         self.maps = find_maps(source.contract)
         self.shape, self.seen_ids = shape, seen_ids
@@ -59,4 +66,13 @@ class _Preparation:
         judged = self.judge.judge_chunk(chunk)
         if self.seen_ids is not None:
             judged.repeats = self.seen_ids.add(judged.external_ids)
-        return Prepared(judged, sum(map(len, chunk.slices)) + len(chunk.refusals), self.shape, chunk.cursor)
+        seen = sum(map(len, chunk.slices)) + len(chunk.refusals)
+        return Prepared(judged, seen, self.shape, chunk.cursor, self._find_newest(chunk))
+
+    def _find_newest(self, chunk: Chunk) -> datetime | None:
+        begun = self.begun
+        if begun is None:
+            return None
+        records = (part.make_record(index) for part in chunk.slices for index in range(len(part)))
+        times = (self.source.find_change_time(record.values) for record in records)
+        return max((time for time in times if time is not None and time <= begun), default=None)

@@ -162,6 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, document: Any, headers: Mapping[str, str]) -> None:
         content = self.api.encode(document)
+        if "ETag" in headers and self.headers.get("If-None-Match") == headers["ETag"]:
+            status, content = 304, b""
         self.send_response(status)
         for name, text in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
             self.send_header(name, text)

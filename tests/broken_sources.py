@@ -15,6 +15,7 @@ from etl.sources import (
     LinkHeader,
     NextUrl,
     Numbered,
+    Since,
     Text,
 )
 from etl.sources.products import Product
@@ -124,3 +125,25 @@ class Tabled(ApiSource):
     unified = {"external_id": "product_id", "name": "name"}
     dialect = Csv()
     each = "/products/{product_id}"
+
+
+class Halved(Api):
+    since = Since("since", of="day")
+    complete = True
+
+
+class Timeless(Api):
+    since = Since("since", of="number")
+
+
+class Unread(Api):
+    since = Since("since", of="updated_at")
+
+
+class Bodiless(Api):
+    since = Since(into="variables.since", of="day")
+
+
+class Sinceless(Nameless):
+    name = "sinceless"
+    since = Since("since", of="day")

@@ -1,8 +1,9 @@
 """A source whose records come in pages, for commands of other processes."""
 
 import os
+from typing import ClassVar
 
-from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank, timedelta
+from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank, Since, ZonedTime, timedelta
 
 PATH = "tests.paged_source.Paged"
 """For ETL_SOURCES."""
@@ -15,6 +16,17 @@ class Thing(Contract):
 
 
 class Paged(JsonApiSource):
-    name, every, contract = "paged", timedelta(hours=1), Thing
+    name, every = "paged", timedelta(hours=1)
+    contract: ClassVar[type[Contract]] = Thing
     base_url, endpoint, pages = os.environ.get(VARIABLE, "http://127.0.0.1:1"), "/link", LinkHeader()
     unified = {"external_id": "id", "name": "id"}
+
+
+class Change(Contract):
+    id: NonBlank
+    updated_at: ZonedTime
+
+
+class Changing(Paged):
+    name, contract = "changing", Change
+    since = Since("since", of="updated_at", overlap=timedelta(minutes=5))

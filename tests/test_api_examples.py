@@ -94,7 +94,8 @@ def make_product(number: int) -> dict[str, Any]:
 
 
 def make_customer(number: int) -> dict[str, Any]:
-    return {"CustomerID": f"C{number}", "CompanyName": "Alfreds Futterkiste", "Country": "Germany", "Fax": None}
+    return {"CustomerID": f"C{number}", "CompanyName": "Alfreds Futterkiste", "Country": "Germany", "Fax": None,
+            "ModifiedDate": "2026-11-26T12:00:00Z"}  # fmt: skip
 
 
 PLAYED = {

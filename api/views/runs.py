@@ -63,18 +63,22 @@ class RunViewSet(ApiViewSet):
 
     @describe(request=OrderSerializer, responses={202: RunSerializer})
     def create(self, request: Request) -> Response:
-        """Queue a run. A plain request returns a plain run that is already waiting; a full request gets a new run.
+        """Queue a run. A plain request returns a plain run that is already waiting; any other request gets a new run.
+
+        `full` reads everything again. `since`, and `until` where the source takes an end, fetch again what has changed
+        between two times.
 
         With the same `Idempotency-Key`, a repeated request returns the same run, and a different body is a 409.
         """
         order = OrderSerializer(data=request.data)
         order.is_valid(raise_exception=True)
-        source, is_full = order.validated_data["source"], order.validated_data["full"]
+        source, options = order.validated_data["source"], order.validated_data["options"]
         by, key = f"{request.user} through the API", _read_key(request)
         run = _find_former_answer(request, by) or orders.queue(
-            source, key=key, trigger=Trigger.API, by=by, options=Options(full=is_full)
+            source, key=key, trigger=Trigger.API, by=by, options=options
         )
-        if (run.source, Options.from_json(run.options).full) != (source, is_full):
+        former = Options.from_json(run.options)
+        if (run.source, former.full, former.window) != (source, options.full, options.window):
             raise Conflict("This Idempotency-Key was used for a different request. Send a new key.")
         return answer_run(request, run)
 

@@ -44,13 +44,26 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Input:
+    """A text that an action needs from the operator."""
+
+    name: str
+    label: str
+    is_required: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Button:
-    """An action on one row. If it has a `question`, which says what it does, a page asks for confirmation."""
+    """An action on one row. If it has a `question`, which says what it does, a page asks for confirmation.
+
+    That page also asks for the `inputs`.
+    """
 
     name: str
     label: str
     act: Callable[[], Done]
     question: str = ""
+    inputs: Sequence[Input] = ()
 
 
 class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]

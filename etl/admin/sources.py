@@ -8,12 +8,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django_celery_beat.models import PeriodicTask
 
-from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_seconds
+from etl.admin.base import Button, Done, Input, ReadOnlyAdmin, describe_seconds
 from etl.admin.formatting import make_visible
 from etl.admin.runs import describe_duration, describe_rate
 from etl.clock import as_utc, read_clock
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
 from etl.operations import sources as operations
+from etl.operations.windows import choose_window
 from etl.readers.mapping import describe_mapped
 from etl.readers.source import Source
 from etl.reports.known_sources import list_known
@@ -114,6 +115,7 @@ class SourceAdmin(ReadOnlyAdmin):
                     " are already stored are not written again, but the run takes as long and sends as many requests"
                     " as a first read.",
                 ),
+                *self._offer_window(request, row, source),
                 Button(
                     "reread",
                     "Judge stored records again",
@@ -135,6 +137,24 @@ class SourceAdmin(ReadOnlyAdmin):
         by, options = f"{request.user} in the admin", Options(full=is_full)
         run = orders.queue(row.source, trigger=Trigger.ADMIN, by=by, options=options)
         return Done(f"Source {row.source} will be read{' in full' if is_full else ''}:", [run])
+
+    def _offer_window(self, request: HttpRequest, row: Checkpoint, source: Source) -> list[Button]:
+        if source.since is None:
+            return []
+        question = (
+            f"This asks {row.source} again for what has changed since a day or a time, in UTC unless you name another"
+            " zone. Records that are stored and equal are not written again, nothing is removed, and the watermark"
+            " stays."
+        )
+        inputs = [Input("since", "Since")] + (
+            [Input("until", "Until", is_required=False)] if source.since.until else []
+        )
+        return [Button("window", "Fetch a window again", lambda: self._fetch(request, source), question, inputs)]
+
+    def _fetch(self, request: HttpRequest, source: Source) -> Done:
+        options = choose_window(source, request.POST.get("since", ""), request.POST.get("until", ""))
+        run = orders.queue(source.name, trigger=Trigger.ADMIN, by=f"{request.user} in the admin", options=options)
+        return Done(f"A window of {source.name} will be fetched again:", [run])
 
     def _reread(self, request: HttpRequest, row: Checkpoint) -> Done:
         run = operations.reread(row.source, by=f"{request.user} in the admin", user_id=request.user.pk)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from etl.drift import Shape
@@ -24,7 +25,13 @@ _END_READ = f"""
         fingerprint = CASE WHEN %(is_stored)s THEN %(stored)s ELSE fingerprint END,
         validators = CASE WHEN %(is_stored)s THEN %(validators)s::jsonb ELSE validators END,
         judged_read = %(number)s, judged_fingerprint = %(judged)s,
-        accepted_read = CASE WHEN %(is_baseline)s THEN %(number)s ELSE accepted_read END
+        accepted_read = CASE WHEN %(is_baseline)s THEN %(number)s ELSE accepted_read END,
+        watermark = CASE
+            WHEN NOT %(moves)s THEN watermark
+            WHEN %(is_kept)s THEN greatest(watermark, %(newest)s::timestamptz)
+            ELSE %(newest)s::timestamptz
+        END,
+        watermark_of = CASE WHEN %(moves)s THEN %(watermark_of)s ELSE watermark_of END
     WHERE source = %(source)s AND epoch = %(epoch)s
 """
 _FOUND_UNCHANGED = """,
@@ -40,6 +47,25 @@ REMOVED = "removed"
 
 REPEATED = "repeated"
 """The key in the cursor that counts the accepted records whose id the read had accepted before."""
+
+
+NEWEST = "newest"
+"""The key in the cursor for the latest change among the records of an open read: the watermark after its end."""
+
+BEGUN = "begun"
+"""The key in the cursor for the time at which the read of a source with `since` began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Up to which change a source is read: the latest that the read has met. `of` is what it belongs to.
+
+    `is_kept`: a watermark that is later stays, because the read began at it.
+    """
+
+    of: str
+    newest: datetime | None
+    is_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +107,20 @@ class Read:
     def removed(self) -> int:
         """How many records it has removed so far, in any run."""
         return int((self.cursor or {}).get(REMOVED, 0))
+
+    @property
+    def newest(self) -> datetime | None:
+        """The latest change among its records so far, in any run, that is not later than its beginning."""
+        return self._find_time(NEWEST)
+
+    @property
+    def begun(self) -> datetime | None:
+        """When it began to ask a source with `since`; None before its first batch."""
+        return self._find_time(BEGUN)
+
+    def _find_time(self, key: str) -> datetime | None:
+        text = (self.cursor or {}).get(key)
+        return datetime.fromisoformat(text) if text else None
 
 
 def find_open_file(checkpoint: Checkpoint) -> str | None:
@@ -125,7 +165,8 @@ class ReadEnd:
     """How a read has ended. All of it is stored in the transaction that closes the run.
 
     `refusals` are refused records of a read that failed before its first batch. `is_whole`: its end is proven, and it
-    has all of one content.
+    has all of one content. `is_delta`: it has only what has changed. `is_window`: only what an operator asked for,
+    with which no later read is compared. `watermark` is moved if the read is accepted.
     """
 
     read: Read
@@ -137,6 +178,9 @@ class ReadEnd:
     outcome: ReadOutcome
     verdict: Verdict = ()
     refusals: Sequence[Refusal] = ()
+    is_delta: bool = False
+    is_window: bool = False
+    watermark: Watermark | None = None
 
     @property
     def is_accepted(self) -> bool:
@@ -169,16 +213,21 @@ def end_read(cursor: Any, claim: Claim, end: ReadEnd) -> None:
     After an accepted read the stored records are those of its content. After another read that landed batches, they
     are of no single content; if it landed no batch, they are those of the former content.
     """
-    read = end.read
+    read, watermark = end.read, end.watermark
+    is_kept_content = end.is_accepted and not end.is_window
     values = {
         "number": read.number,
-        "is_stored": end.is_accepted or read.is_begun or read.replaces_open,
+        "is_stored": is_kept_content or read.is_begun or read.replaces_open,
         "first_sequence": read.first_sequence,
         "met": read.met,
-        "stored": read.fingerprint if end.is_accepted and end.is_proven else "",
-        "validators": json.dumps(dict(end.validators) if end.is_accepted and end.is_proven else {}),
-        "judged": read.fingerprint if end.is_proven else "",
+        "stored": read.fingerprint if is_kept_content and end.is_proven else "",
+        "validators": json.dumps(dict(end.validators) if is_kept_content and end.is_proven else {}),
+        "judged": read.fingerprint if end.is_proven and not end.is_window else "",
         "is_baseline": end.is_accepted and end.is_whole,
+        "moves": watermark is not None and end.is_accepted and end.is_proven,
+        "newest": watermark.newest if watermark is not None else None,
+        "is_kept": watermark is not None and watermark.is_kept,
+        "watermark_of": watermark.of if watermark is not None else "",
     }
     cursor.execute(_END_READ, {"source": claim.source, "epoch": claim.epoch, **values})
 

@@ -125,7 +125,7 @@ class Token:
         return [path for path in (self.at, self.more) if path]
 
     def ask(self, request: Request, state: State) -> Request:
-        return _put(request, self.parameter, self.into, state["token"]) if state else request
+        return put(request, self.parameter, self.into, state["token"]) if state else request
 
     def find_next(self, page: Page, state: State) -> State | None:
         token = page.headers.get(self.header) if self.header else page.find(self.at)
@@ -152,7 +152,7 @@ class Numbered:
         return [self.total] if self.total else []
 
     def ask(self, request: Request, state: State) -> Request:
-        return _put(request, self.parameter, "", state.get("number", self.first))
+        return put(request, self.parameter, "", state.get("number", self.first))
 
     def find_next(self, page: Page, state: State) -> State | None:
         most = find_total(self, page)
@@ -187,7 +187,7 @@ class After:
         return [self.more] if self.more else []
 
     def ask(self, request: Request, state: State) -> Request:
-        return _put(request, self.parameter, "", state["after"]) if state else request
+        return put(request, self.parameter, "", state["after"]) if state else request
 
     def find_next(self, page: Page, state: State) -> State | None:
         has_more = bool(page.find(self.more)) if self.more else page.count > 0
@@ -234,7 +234,8 @@ def _follow(request: Request, state: State) -> Request:
     return replace(request, url=state["url"]) if state else request
 
 
-def _put(request: Request, parameter: str, into: str, value: Any) -> Request:
+def put(request: Request, parameter: str, into: str, value: Any) -> Request:
+    """Return the request with this value as a parameter of its query, or `into` its body at this path."""
     if not into:
         return replace(request, url=add_to_query(request.url, {parameter: _text(value)}))
     body = json.loads(request.body or b"{}")

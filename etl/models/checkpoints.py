@@ -30,6 +30,12 @@ class Checkpoint(models.Model):
     )
     judged_read = models.BigIntegerField(null=True, help_text="The last read that has a verdict.")
     judged_fingerprint = models.TextField(blank=True, default="", db_default="")
+    watermark = models.DateTimeField(
+        null=True, help_text="The latest change that the finished reads of a source with `since` have met."
+    )
+    watermark_of = models.TextField(
+        blank=True, default="", db_default="", help_text="What the watermark belongs to; empty without `since`."
+    )
     # the open read
     cursor = models.JSONField(null=True)
     is_reading = models.BooleanField(default=False)

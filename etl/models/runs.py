@@ -20,7 +20,7 @@ class Run(models.Model):
     key = models.TextField(unique=True)
     trigger = models.TextField(choices=choices_of(Trigger))
     at_terminal = models.BooleanField(default=False, help_text="A terminal runs it, not a worker.")
-    options = models.JSONField(default=dict, help_text="full, selection; empty for a plain run.")
+    options = models.JSONField(default=dict, help_text="full, since and until, selection; empty for a plain run.")
     # lifecycle
     status = models.TextField(choices=choices_of(Status))
     reason = models.TextField(blank=True, default="", help_text="One of vocabulary.Reason.")

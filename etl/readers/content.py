@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from etl.exceptions import SourceError
+from etl.http.since import ALL, Bounds
 from etl.readers.single_records import make_chunk
 from etl.records import Chunk, Cursor, Record, Refusal
 
@@ -18,10 +19,12 @@ class Opening:
     """The server's validators from the last finished read, for a conditional request; empty to force a body.
 
     `open_read`: the fingerprint of an interrupted read of this source, which may be resumed; otherwise empty.
+    `bounds`: the times between which the records have changed that are asked for.
     """
 
     validators: Mapping[str, str] = field(default_factory=dict)
     open_read: str = ""
+    bounds: Bounds = ALL
 
 
 FIRST_RECORDS = 1000

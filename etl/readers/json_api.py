@@ -10,8 +10,10 @@ from typing import Any, ClassVar
 
 from etl.http.addresses import hide_secrets
 from etl.http.credentials import add_to_query, choose_credentials
+from etl.http.masking import mask
 from etl.http.pages import OnePage, Pages
 from etl.http.request import Request
+from etl.http.since import ALL, Bounds
 from etl.read_context import ReadContext
 from etl.readers.children import Children
 from etl.readers.content import Content, Opening
@@ -61,18 +63,23 @@ class ApiSource(HttpSource):
     def location(self) -> str:
         return hide_secrets(self.url, self.secrets)
 
-    def _request(self) -> Request:
+    def describe_query(self) -> str:
+        request = self._request()
+        return json.dumps([self.location, mask(request.url, self.secrets), (request.body or b"").decode(), self.each])
+
+    def _request(self, bounds: Bounds = ALL) -> Request:
         url = add_to_query(self.url, self.params) if self.params else self.url
         body = None if self.body is None else json.dumps(self.body).encode()
         headers = self.headers if body is None else {"Content-Type": "application/json", **self.headers}
-        return self.make_request(url, headers, body)
+        request = self.make_request(url, headers, body)
+        return self.since.ask(request, bounds) if self.since is not None else request
 
     @contextmanager
     def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
         if self.pages is not None or self.each:
             yield self._walk(self.pages or OnePage(), opening, context)
             return
-        with self._ask(self._request(), opening, context) as response:
+        with self._ask(self._request(opening.bounds), opening, context) as response:
             yield response.content if response is not None else None
 
     def _ask(
@@ -93,7 +100,7 @@ class ApiSource(HttpSource):
 
         root, open_child = self.base_url.rstrip("/"), partial(open_page, dialect=JsonObject())
         children = Children(self.each, root, self, open_child) if self.each else None
-        request = replace(self._request(), is_page=self.pages is not None)
+        request = replace(self._request(opening.bounds), is_page=self.pages is not None)
         has_siblings = self.dialect.has_siblings
         walk = Walk(request, pages, open_page, self._identify, context.end_task_if_due, children, has_siblings)
         return WalkContent(walk, name_walk(walk, opening.open_read))

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, overload
 
@@ -21,6 +21,7 @@ from etl.contracts.own_code import ends_run, refuse_raised
 from etl.contracts.texts import NON_BLANK
 from etl.contracts.unified import check_result
 from etl.gates import Gates
+from etl.http.since import Since, begin_day
 from etl.read_context import ReadContext
 from etl.readers.content import Content, OpenedFile, Opening
 from etl.readers.mapping import (
@@ -88,6 +89,8 @@ class Source:
     gates: ClassVar[Gates] = Gates()
     resume_within: timedelta | None = None
     """A walk through pages that was interrupted longer ago starts over; None for no limit."""
+    since: ClassVar[Since | None] = None
+    """How the source is asked only for the records that have changed since the last read; None if it can't be."""
 
     def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:
         """Open the content; None if the server says that it is not modified. Raises SourceError."""
@@ -252,6 +255,24 @@ class Source:
         if self.keep != "first":
             described.append(f"keep {self.keep}")
         return hashlib.sha256(json.dumps(described).encode()).hexdigest()[:16]
+
+    def describe_query(self) -> str:
+        """Return what decides which records the source gives, apart from `since` and from credentials."""
+        return self.location
+
+    def find_change_time(self, values: Mapping[str, Any]) -> datetime | None:
+        """Return when this record was changed last, in UTC; None if its time is missing or can't be read."""
+        if self.since is None:
+            return None
+        try:
+            parsed = self.contract.parse_field(self.since.of, values, self.local_form)
+        except Exception as error:
+            if ends_run(error):
+                raise
+            return None
+        if not isinstance(parsed, date) or (isinstance(parsed, datetime) and parsed.utcoffset() is None):
+            return None
+        return begin_day(parsed)
 
     def time_digest(self) -> str:
         """Return four bytes as hex text for the event time's mapping: times of different mappings can't be compared."""

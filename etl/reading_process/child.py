@@ -190,8 +190,15 @@ def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
 
 def encode_batches(order: Order) -> Iterator[tuple[Lines | None, bytes]]:
     """Yield each batch as a frame, and its lines if they are withheld."""
-    source, finds_repeats = order.make_source(), order.finds_repeats
-    batches = prepare(source, order.content, order.cursor, order.shape, order.batch_size, finds_repeats=finds_repeats)
+    batches = prepare(
+        order.make_source(),
+        order.content,
+        order.cursor,
+        order.shape,
+        order.batch_size,
+        finds_repeats=order.finds_repeats,
+        begun=order.begun,
+    )
     # A loop would keep each batch until the next one is prepared.
     yield from map(encode_whole if order.finds_repeats else encode_without_lines, batches)
 

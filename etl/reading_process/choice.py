@@ -5,6 +5,7 @@ import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from etl.conf import conf
@@ -34,26 +35,40 @@ class Run(Protocol):
 
 @contextmanager
 def preparing(
-    source: Source, content: Content, cursor: Cursor | None, shape: Shape, *, run: Run, finds_repeats: bool = False
+    source: Source,
+    content: Content,
+    cursor: Cursor | None,
+    shape: Shape,
+    *,
+    run: Run,
+    finds_repeats: bool = False,
+    begun: datetime | None = None,
 ) -> Iterator[Iterator[Prepared]]:
     """Provide what `prepare` yields, in batches of ETL_BATCH_SIZE. After the block no reading process is left.
 
     At most two batches are in memory: the one yielded last, and the next one in the reading process. A batch that is
     yielded is one that has landed when the next is asked for, so its cursor is enough to continue in another process.
     """
-    with closing(_prepare(source, content, cursor, shape, run, finds_repeats=finds_repeats)) as batches:
+    with closing(_prepare(source, content, cursor, shape, run, finds_repeats=finds_repeats, begun=begun)) as batches:
         yield batches
 
 
 def _prepare(
-    source: Source, content: Content, cursor: Cursor | None, shape: Shape, run: Run, *, finds_repeats: bool
+    source: Source,
+    content: Content,
+    cursor: Cursor | None,
+    shape: Shape,
+    run: Run,
+    *,
+    finds_repeats: bool,
+    begun: datetime | None,
 ) -> Generator[Prepared, None, None]:
     while _is_long(content, cursor):
         has_progressed = False
         process = None
         try:
             with run.shield():
-                process = _start(source, content, cursor, shape, finds_repeats=finds_repeats)
+                process = _start(source, content, cursor, shape, finds_repeats=finds_repeats, begun=begun)
             if process is None:
                 break
             for prepared in process.receive(run.raise_if_over):
@@ -72,7 +87,7 @@ def _prepare(
             if process is not None:
                 with run.shield():
                     process.end()
-    yield from prepare(source, content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats=finds_repeats)
+    yield from prepare(source, content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats=finds_repeats, begun=begun)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,14 +114,20 @@ def _is_long(content: Content, cursor: Cursor | None) -> bool:
 
 
 def _start(
-    source: Source, content: Content, cursor: Cursor | None, shape: Shape, *, finds_repeats: bool
+    source: Source,
+    content: Content,
+    cursor: Cursor | None,
+    shape: Shape,
+    *,
+    finds_repeats: bool,
+    begun: datetime | None,
 ) -> ReadingProcess | None:
     """Start a reading process. Returns None if it can't be started, or can't be given this source or content."""
     made_of = _choose_origin(source)
     if made_of is None:
         return None
     level = logging.getLogger().getEffectiveLevel()
-    order = Order(made_of, source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats, level)
+    order = Order(made_of, source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats, level, begun)
     try:
         return ReadingProcess(order, conf.ETL_LEASE_SECONDS)
     except OSError as error:

@@ -7,6 +7,7 @@ import pickle
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, BinaryIO
 
 from etl.drift import Shape
@@ -29,6 +30,7 @@ class Order:
     The source is given by its class, or as itself if another process could not make the same from the class.
     `digest` is the source's, and `log_level` the level from which log records are sent. If it `finds_repeats`, most
     records are new and their lines travel with their batch; otherwise most are stored, and their lines are withheld.
+    `begun`: see `prepare`.
     """
 
     source: type[Source] | Source
@@ -39,6 +41,7 @@ class Order:
     batch_size: int
     finds_repeats: bool
     log_level: int
+    begun: datetime | None = None
 
     def make_source(self) -> Source:
         """Return the source that the process reads."""

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 
-from etl.clock import read_clock
+from etl.clock import as_utc, read_clock
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
 from etl.models import JudgedRead
@@ -60,6 +60,8 @@ def _describe_declared(source: Source) -> Iterator[tuple[str, str]]:
     if source.zone is not None:
         yield "zone", source.zone
     yield "complete", "yes: what a whole read lacks is removed" if source.complete else "no"
+    if source.since is not None:
+        yield "since", show_options(source.since)
     for name in ("keep", "ignore"):
         if value := getattr(source, name, None):
             yield name, value if isinstance(value, str) else ", ".join(map(str, value))
@@ -118,6 +120,8 @@ def _describe_state(source: Source) -> Iterator[tuple[str, str]]:
         return
     yield "records", f"{checkpoint.record_count:,} present, {checkpoint.removed_count:,} removed"
     yield "open quarantine", f"{checkpoint.open_quarantine_count:,}"
+    if checkpoint.watermark is not None:
+        yield "watermark", f"{as_utc(checkpoint.watermark):%Y-%m-%d %H:%M:%S} UTC"
     number = checkpoint.accepted_read
     accepted = JudgedRead.objects.filter(source=source.name, number=number).first() if number is not None else None
     if accepted is not None:

@@ -20,16 +20,18 @@ TERMINAL_KEY = "terminal:"
 """Begins the key of a run that a terminal did not find queued."""
 
 
-def end_predecessor(cursor: Any, source: str, trigger: Trigger) -> bool:
+def end_predecessor(cursor: Any, source: str, trigger: Trigger, options: Options) -> bool:
     """Close the run that a new claim found running, in the claim's transaction.
 
-    Queues its successor if the new run does not resume it: a read does not resume a replay, nor a replay a read.
+    Queues its successor if the new run does not resume it: a read does not resume a replay, nor a replay a read, and a
+    read of a window only one of the same window.
     Returns whether it was a full read that the new run resumes, even if no batch of it has landed.
     """
     former = Run.objects.filter(source=source, status=Status.RUNNING).first()
     if former is None:
         return False
-    if Trigger.REPLAY in (trigger, former.trigger):
+    has_other_window = Options.from_json(former.options).window != options.window
+    if Trigger.REPLAY in (trigger, former.trigger) or has_other_window:
         _abandon(cursor, former, f"{describe_process()}, which had other work")
         return False
     text = "Its process had died or stalled; the next run resumed it."

@@ -10,7 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from etl.clock import read_clock
-from etl.drift import Change, Shape, describe_changes
+from etl.drift import Change, describe_changes
 from etl.fence import claims
 from etl.fence.batches import pass_fence_of_replay, require_landed
 from etl.fence.claims import Claim
@@ -288,7 +288,7 @@ def _end_read(cursor: Any, claim: Claim, read_end: ReadEnd) -> Sequence[Change]:
     if read_end.refusals:
         _write_refusals(cursor, claim, read_end)
     end_read(cursor, claim, read_end)
-    return _note_drift(claim, read.shape) if read_end.is_accepted else []
+    return _note_drift(claim, read_end) if read_end.is_accepted else []
 
 
 def _describe_read(end: ReadEnd) -> EndedRead:
@@ -319,9 +319,9 @@ def _write_refusals(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
     add_batch(cursor, claim, Counters(quarantined=len(read_end.refusals)), 0, {})
 
 
-def _note_drift(claim: Claim, shape: Shape) -> Sequence[Change]:
+def _note_drift(claim: Claim, end: ReadEnd) -> Sequence[Change]:
     """Store the changes of the read's shape, and report them: an event of the run, and a warning after the commit."""
-    changes = write_snapshot(claim.source, claim.run_id, shape)
+    changes = write_snapshot(claim.source, claim.run_id, end.read.shape, is_delta=end.is_delta)
     if changes:
         message = f"The source's shape has changed: {describe_changes(changes)}."
         add_event(claim.run_id, EventKind.DRIFT, message)

@@ -11,6 +11,7 @@ from etl.conf import conf
 from etl.fence import claims
 from etl.fence.claims import Claim, Holder, SourceHeld
 from etl.fence.locking import lock_checkpoint
+from etl.http.since import Bounds
 from etl.models import Checkpoint, Run
 from etl.runs.attempts import TERMINAL_KEY, end_predecessor
 from etl.runs.events import add_event, describe_process
@@ -27,6 +28,7 @@ class Started:
     run: Run
     checkpoint: Checkpoint
     is_full: bool
+    window: Bounds | None = None
 
 
 class NotWaiting(Exception):
@@ -41,7 +43,7 @@ def start_at_terminal(source: str, options: Options = PLAIN) -> Started | Holder
     trigger = Trigger.REPLAY if options.selection is not None else Trigger.TERMINAL
     try:
         with lock_checkpoint(source, for_claim=True) as cursor:
-            claimed = _claim(cursor, source, trigger)
+            claimed = _claim(cursor, source, trigger, options)
             columns = claimed.describe_run(at_terminal=True)
             run_id = _take_queued(source, options, columns) or _insert(source, trigger, options, columns)
             return _begin(cursor, claimed, run_id, "in a terminal")
@@ -53,7 +55,7 @@ def start_queued(run: Run) -> Started | Holder:
     """Start a queued run in a worker, or return the holder of its source. Raises NotWaiting."""
     try:
         with lock_checkpoint(run.source, for_claim=True) as cursor:
-            claimed = _claim(cursor, run.source, Trigger(run.trigger))
+            claimed = _claim(cursor, run.source, Trigger(run.trigger), Options.from_json(run.options))
             waiting = Run.objects.filter(IS_DUE, pk=run.pk, status=Status.QUEUED)
             if not waiting.update(**claimed.describe_run(at_terminal=False)):
                 raise NotWaiting
@@ -89,9 +91,9 @@ class _Claimed:
         }
 
 
-def _claim(cursor: Any, source: str, trigger: Trigger) -> _Claimed:
+def _claim(cursor: Any, source: str, trigger: Trigger, options: Options) -> _Claimed:
     epoch = claims.take(cursor, source=source, owner=describe_process(), lease_seconds=conf.ETL_LEASE_SECONDS)
-    resumes_full = end_predecessor(cursor, source, trigger)
+    resumes_full = end_predecessor(cursor, source, trigger, options)
     return _Claimed(source, epoch, Checkpoint.objects.get(source=source), resumes_full)
 
 
@@ -100,7 +102,8 @@ def _begin(cursor: Any, claimed: _Claimed, run_id: int, where: str) -> Started:
     claims.name_owner_run(cursor, claim)
     add_event(run_id, EventKind.STARTED, f"Started {where} on {describe_process()}, epoch {claimed.epoch}.")
     run = Run.objects.get(pk=run_id)
-    return Started(claim, run, claimed.checkpoint, claimed.resumes_full or Options.from_json(run.options).full)
+    options = Options.from_json(run.options)
+    return Started(claim, run, claimed.checkpoint, claimed.resumes_full or options.full, options.window)
 
 
 def _note_refusal(holder: Holder) -> Holder:

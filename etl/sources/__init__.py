@@ -17,6 +17,7 @@ from etl.contracts.words import Boolean, Choice
 from etl.gates import Gates
 from etl.http.credentials import Basic, Bearer, ClientCredentials, Key
 from etl.http.pages import After, LinkHeader, NextUrl, Numbered, Token
+from etl.http.since import Since
 from etl.readers.csv_dialect import Csv, CsvSource
 from etl.readers.excel_dialect import Excel, ExcelSource
 from etl.readers.file_source import FileSource
@@ -65,6 +66,7 @@ __all__ = [
     "Numbered",
     "PositiveDecimal",
     "PositiveInt",
+    "Since",
     "Source",
     "Text",
     "Time",

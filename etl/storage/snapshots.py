@@ -7,15 +7,15 @@ from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import ChangeKind
 
 
-def write_snapshot(source: str, run_id: int, shape: Shape) -> list[Change]:
-    """Judge a whole read's shape. Returns the changes since the last snapshot, and stores them with the next one.
+def write_snapshot(source: str, run_id: int, shape: Shape, *, is_delta: bool = False) -> list[Change]:
+    """Judge a read's shape. Returns the changes since the last snapshot, and stores them with the next one.
 
     Without changes nothing is written, and a read without records is not judged. The first read writes snapshot 1.
     """
     if not shape.records:
         return []
     last = SchemaSnapshot.objects.filter(source=source).order_by("-number").first()
-    snapshot, changes = compare(shape, Snapshot.from_json(last.shape) if last is not None else None)
+    snapshot, changes = compare(shape, Snapshot.from_json(last.shape) if last is not None else None, is_delta=is_delta)
     if last is None:
         SchemaSnapshot.objects.create(source=source, number=1, run_id=run_id, shape=snapshot.as_json())
     elif changes:

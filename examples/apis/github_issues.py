@@ -1,6 +1,7 @@
 """The issues of a GitHub repository: pages by Link header."""
 
-from etl.sources import Bearer, Contract, JsonApiSource, LinkHeader, NonBlank, PositiveInt, Text, ZonedTime, setting
+from etl.sources import (Bearer, Contract, JsonApiSource, LinkHeader, NonBlank, PositiveInt, Since, Text,  # noqa: I001
+    ZonedTime, setting, timedelta)  # fmt: skip
 
 
 class Author(Contract):
@@ -20,4 +21,5 @@ class GitHubIssues(JsonApiSource):
     base_url, endpoint = "https://api.github.com", "/repos/django/django/issues"
     params = {"state": "all", "per_page": "100"}
     auth, rate_limit, pages = Bearer(setting("GITHUB_TOKEN")), "5000/hour", LinkHeader()
+    since = Since("since", of="updated_at", overlap=timedelta(minutes=5))
     unified = {"external_id": "number", "name": "title", "category": "state", "event_timestamp": "updated_at"}

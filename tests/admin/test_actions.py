@@ -21,7 +21,7 @@ from etl.operations import sources as source_operations
 from etl.runs import ending, schedule, starting
 from etl.storage.refusal_selection import Selection
 from etl.vocabulary import Status
-from tests.admin.rows import Idle, Wares, count, make_refused, make_run, make_snapshots
+from tests.admin.rows import HOSTILE, Idle, Wares, count, make_refused, make_run, make_snapshots
 from tests.listed_source import ingest_here
 
 RUNS = "/admin/etl/run/"
@@ -340,3 +340,22 @@ def test_the_actions_on_a_row_are_on_its_page(operator: Client, viewer: Client) 
     text = viewer.get("/admin/etl/checkpoint/idle/history/").content.decode()
     assert "<strong>operator</strong>" in text
     assert "Source idle is paused" in text
+
+
+def fetch_window(client: Client, source: str, **given: str) -> str:
+    address = reverse("admin:etl_checkpoint_press", args=[source, "window"])
+    return client.post(address, given, follow=True).content.decode()
+
+
+def test_a_window_is_fetched_again_from_a_form(operator: Client, settings: Any) -> None:
+    settings.ETL_SOURCES = ["tests.paged_source.Changing", "tests.admin.rows.Idle"]
+    form = operator.get(reverse("admin:etl_checkpoint_press", args=["changing", "window"])).content.decode()
+    assert ('name="since"' in form, 'name="until"' in form) == (True, False)
+    assert "Since must be a day or a time" in fetch_window(operator, "changing", since="soon")
+    assert HOSTILE not in fetch_window(operator, "changing", since=HOSTILE)
+    assert not Run.objects.exists()
+    fetch_window(operator, "changing", since="2024-01-01")
+    run = Run.objects.get()
+    assert run.options == {"since": "2024-01-01T00:00:00+00:00"}
+    assert "what has changed since 2024-01-01" in operator.get(f"{RUNS}{run.pk}/change/").content.decode()
+    assert "That is no longer possible" in fetch_window(operator, "idle", since="2024-01-01")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from django.contrib.auth.models import User
 
 from etl.execution.executor import execute_queued as work
@@ -242,3 +243,29 @@ def test_runs_are_compared_side_by_side(web: Web, people: People) -> None:
     assert (compared["run_a"]["new"], compared["run_b"]["updated"]) == (2, 2)
     assert compared["differences"]["new"] == {"a": 2, "b": 0, "difference": -2, "ratio": 0.0}
     assert "colour" in compared["differences"]["shape"]
+
+
+def test_a_window_is_requested_and_shown_on_its_run(web: Web, people: People) -> None:
+    content = {"source": "changing", "since": "2024-01-01T02:00:00+02:00"}
+    answers = [order(web, people, content, "a-window") for _ in range(2)]
+    assert [answer.json()["options"] for answer in answers] == [{"since": "2024-01-01T00:00:00+00:00"}] * 2
+    assert order(web, people, {"source": "changing"}, "a-window").status == 409
+    assert Run.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "field"),
+    [
+        ({"source": "products_csv", "since": "2024-01-01"}, "since"),
+        ({"source": "changing", "since": "soon"}, "since"),
+        ({"source": "changing", "since": 2024}, "since"),
+        ({"source": "changing", "since": "2024-01-01", "until": "2024-02-01"}, "until"),
+        ({"source": "changing", "since": "2024-01-01", "full": True}, "full"),
+    ],
+)
+def test_a_window_that_can_not_be_fetched_is_refused_by_field(
+    web: Web, people: People, content: dict[str, Any], field: str
+) -> None:
+    answer = order(web, people, content)
+    assert (answer.status, field in answer.text) == (400, True), answer.text
+    assert not Run.objects.exists()

@@ -24,7 +24,8 @@ DEFAULT_VARIABLES = {
     "ALLOWED_HOSTS": "127.0.0.1,kasparro.test",
     "LOG_FORMAT": "json",
     "WEB_PROCESSES": "1",
-    "ETL_SOURCES": "etl.sources.products.ProductsCsv,etl.sources.vendors.VendorsCsv,tests.listed_source.Listed",
+    "ETL_SOURCES": "etl.sources.products.ProductsCsv,etl.sources.vendors.VendorsCsv,tests.listed_source.Listed"
+    ",tests.paged_source.Changing",
     "API_THROTTLE_TOKEN": "1000000/minute",
     "API_THROTTLE_ADDRESS": "1000000/minute",
     "API_STATS_SECONDS": "0",

@@ -370,6 +370,11 @@ def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Proj
         ("tests.broken_sources.Unopened", "etl.E004"),
         ("tests.broken_sources.Shifting", "etl.E009"),
         ("tests.broken_sources.Bare", "etl.E004"),
+        ("tests.broken_sources.Halved", "etl.E009"),
+        ("tests.broken_sources.Timeless", "etl.E016"),
+        ("tests.broken_sources.Unread", "etl.E016"),
+        ("tests.broken_sources.Bodiless", "etl.E016"),
+        ("tests.broken_sources.Sinceless", "etl.E004"),
     ],
 )
 def test_a_wrong_source_fails_check_with_an_id_and_a_hint(
@@ -380,3 +385,30 @@ def test_a_wrong_source_fails_check_with_an_id_and_a_hint(
     assert done.returncode == 1
     assert f"({found})" in done.stderr
     assert "HINT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["products_csv", "--since", "2024-01-01"], "products_csv declares no `since`"),
+        (["changing", "--since", "2024-13-01"], "since must be a day or a time"),
+        (["changing", "--since", "2024-01-01", "--until", "2024-02-01"], "takes no end of a window"),
+        (["changing", "--until", "2024-02-01"], "takes no end of a window"),
+        (["changing", "--since", "2024-01-01", "--full"], "either --full or --since"),
+    ],
+)
+@pytest.mark.django_db(transaction=True)
+def test_a_window_that_can_not_be_fetched_is_wrong_usage(
+    settings: Any, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+) -> None:
+    settings.ETL_SOURCES = ["etl.sources.products.ProductsCsv", "tests.paged_source.Changing"]
+    done = manage_here(capsys, "ingest", *arguments)
+    assert (done.returncode, complaint in done.stderr) == (2, True), done.stderr
+    assert not Run.objects.exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_window_is_queued_with_its_bounds(settings: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    settings.ETL_SOURCES = ["tests.paged_source.Changing"]
+    assert manage_here(capsys, "ingest", "changing", "--since", "2024-01-01", "--queue").returncode == 0
+    assert Run.objects.get().options == {"since": "2024-01-01T00:00:00+00:00"}

@@ -3,12 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from etl.execution.executor import execute_here
 from etl.execution.outcomes import Outcome, describe_queued
 from etl.management.command_line import PipelineCommand, choose_sources, clear_database_errors
+from etl.management.exit_status import ExitStatus
 from etl.management.foreground_runs import finish, run_here, show_queued
+from etl.operations.windows import WindowRefused, choose_window
 from etl.pipeline import Progress
 from etl.readers.source import Source
 from etl.runs import orders
@@ -28,6 +30,10 @@ class Command(PipelineCommand):
         parser.add_argument("names", nargs="*", metavar="NAME", help="a source; `manage.py sources` lists them")
         parser.add_argument("--all", action="store_true", dest="all_of_them", help="all sources of ETL_SOURCES")
         parser.add_argument("--full", action="store_true", help="read everything again; still writes only differences")
+        parser.add_argument("--since", metavar="TIME", help="fetch again what has changed since this day or time (UTC)")
+        parser.add_argument(
+            "--until", metavar="TIME", help="with --since: only what has changed until this day or time"
+        )
         parser.add_argument("--queue", action="store_true", help="only queue the runs, for a worker to execute")
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one line of JSON per run")
 
@@ -38,20 +44,37 @@ class Command(PipelineCommand):
         all_of_them: bool,
         queue: bool,
         full: bool,
+        since: str | None,
+        until: str | None,
         as_json: bool,
         verbosity: int,
         **options: Any,
     ) -> None:
-        sources, wanted = choose_sources(names, all_of_them=all_of_them), Options(full=full)
+        sources = choose_sources(names, all_of_them=all_of_them)
         by = f"a command on {describe_process()}"
 
         def work(source: Source, interruption: Interruption, report: Callable[[Progress], None]) -> Outcome:
-            return execute_here(source, wanted, interruption=interruption, report=report)
+            return execute_here(source, wanted[source.name], interruption=interruption, report=report)
 
         with clear_database_errors():
+            wanted = {source.name: _choose_options(source, full=full, since=since, until=until) for source in sources}
             if queue:
-                runs = [orders.queue(source.name, trigger=Trigger.COMMAND, by=by, options=wanted) for source in sources]
+                runs = [
+                    orders.queue(name, trigger=Trigger.COMMAND, by=by, options=each) for name, each in wanted.items()
+                ]
                 outcomes = show_queued([describe_queued(run) for run in runs], as_json=as_json)
             else:
                 outcomes = run_here(sources, work, as_json=as_json, verbosity=verbosity)
         finish(sources, outcomes, as_json=as_json)
+
+
+def _choose_options(source: Source, *, full: bool, since: str | None, until: str | None) -> Options:
+    """Return the options of the source's run. Raises CommandError with the usage status."""
+    if since is None and until is None:
+        return Options(full=full)
+    if full:
+        raise CommandError("Give either --full or --since.", returncode=ExitStatus.USAGE)
+    try:
+        return choose_window(source, since or "", until or "")
+    except WindowRefused as error:
+        raise CommandError(str(error), returncode=ExitStatus.USAGE) from error

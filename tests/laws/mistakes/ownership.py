@@ -105,7 +105,7 @@ MISTAKES = (
         2,
         "a claim that does not close the older run",
         "etl/runs/starting.py",
-        (("    resumes_full = end_predecessor(cursor, source, trigger)\n", "    resumes_full = False\n"),),
+        (("    resumes_full = end_predecessor(cursor, source, trigger, options)\n", "    resumes_full = False\n"),),
         caught_by=(f"{DELIVERY}test_a_claim_closes_the_older_run_and_raises_the_epoch",),
     ),
     Mistake(
@@ -113,10 +113,10 @@ MISTAKES = (
         "drift written outside the fence",
         "etl/runs/ending.py",
         (
-            ("    return _note_drift(claim, read.shape) if read_end.is_accepted else []\n", "    return []\n"),
+            ("    return _note_drift(claim, read_end) if read_end.is_accepted else []\n", "    return []\n"),
             before(
                 f"{TRANSACTION}        if not claims.release(",
-                "    if isinstance(read_end, ReadEnd):\n        _note_drift(claim, read_end.read.shape)\n",
+                "    if isinstance(read_end, ReadEnd):\n        _note_drift(claim, read_end)\n",
             ),
         ),
         caught_by=(

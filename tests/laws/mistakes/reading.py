@@ -7,6 +7,7 @@ CLIENT = "tests/http/test_client.py::"
 CSV = "tests/readers/test_csv_file.py::"
 DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
+INCREMENTS = "tests/laws/test_increments.py::"
 JSON = "tests/readers/test_json_records.py::"
 JSON_PATH = "tests/readers/test_json_path.py::"
 MEMORY = "tests/laws/test_memory.py::"
@@ -47,7 +48,7 @@ MISTAKES = (
         9,
         "the content of a held read taken for what is stored",
         "etl/fence/reads.py",
-        (("read.fingerprint if end.is_accepted and end.is_proven else", "read.fingerprint if end.is_proven else"),),
+        (("is_kept_content = end.is_accepted and not", "is_kept_content = not"),),
         caught_by=(f"{VERDICTS}test_far_fewer_records_are_partial_and_stay_partial",),
     ),
     Mistake(
@@ -317,7 +318,7 @@ MISTAKES = (
         12,
         "a body without proof of its end keeps its validators",
         "etl/fence/reads.py",
-        (("if end.is_accepted and end.is_proven else {}", "if end.is_accepted else {}"),),
+        (("if is_kept_content and end.is_proven else {}", "if is_kept_content else {}"),),
         caught_by=(f"{PROOF}test_of_a_body_whose_end_nothing_proves_no_validator_is_kept",),
     ),
     Mistake(
@@ -426,8 +427,44 @@ MISTAKES = (
         12,
         "removals after pages have shifted",
         "etl/pipeline.py",
-        ((", is_whole=content.is_proven, shift=shift)\n", ", is_whole=content.is_proven)\n"),),
+        ((", shift=shift, is_delta=is_delta)\n", ", is_delta=is_delta)\n"),),
         caught_by=(f"{SHIFTING}test_a_complete_walk_by_number_removes_what_it_lacks_unless_its_pages_have_shifted",),
+    ),
+    Mistake(
+        12,
+        "a watermark saved per page",
+        "etl/fence/batches.py",
+        (
+            (
+                "cursor = %(cursor)s,\n",
+                "cursor = %(cursor)s,\n        watermark = (%(cursor)s::jsonb ->> 'newest')::timestamptz,\n",
+            ),
+        ),
+        caught_by=(f"{INCREMENTS}test_a_delta_that_was_cut_goes_on_with_its_since_and_the_latest_change_met_before",),
+    ),
+    Mistake(
+        12,
+        "a delta taken for a whole read",
+        "etl/increments.py",
+        (("        return self.bounds != ALL\n", "        return False\n"),),
+        caught_by=(
+            f"{INCREMENTS}test_a_delta_without_a_record_is_a_success_and_removes_nothing",
+            f"{INCREMENTS}test_a_delta_reports_a_new_field_and_never_a_removed_or_a_narrower_one",
+        ),
+    ),
+    Mistake(
+        12,
+        "a window that moves the watermark",
+        "etl/increments.py",
+        (("        if self.is_window:\n", "        if self.is_window and self.follows:\n"),),
+        caught_by=(f"{INCREMENTS}test_an_empty_window_changes_nothing_that_later_reads_need",),
+    ),
+    Mistake(
+        12,
+        "a watermark in the future",
+        "etl/preparation.py",
+        (("if time is not None and time <= begun)", "if time is not None)"),),
+        caught_by=(f"{INCREMENTS}test_a_time_in_the_future_moves_nothing",),
     ),
     Mistake(
         12,
