@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.auth import get_user_model
 from django.http import HttpRequest
 
 from api.access import tokens
@@ -15,9 +16,13 @@ class TokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
 
     list_display = ("prefix", "user", "scope", "created_at", "expires_at", "last_used_at")
     list_filter = ("scope",)
-    search_fields = ("prefix", "user__username")
+    search_fields = ("prefix",)
     list_select_related = ("user",)
     fields = ("user", "scope", "expires_at")
+
+    def get_search_fields(self, request: HttpRequest) -> tuple[str, ...]:
+        """Search user names too, as the project's user model calls them."""
+        return (*self.search_fields, f"user__{get_user_model().USERNAME_FIELD}")
 
     def has_change_permission(self, request: HttpRequest, obj: Token | None = None) -> bool:
         return False

@@ -32,7 +32,12 @@ class Json(JSONRenderer):
 
 
 class Browsable(BrowsableAPIRenderer):
-    """DRF's pages, with a form only for POST, and only if the user may send it."""
+    """DRF's pages, with a form only for POST, and only if the user may send it.
+
+    Their template is not DRF's own, so that the project's other pages keep theirs.
+    """
+
+    template = "kasparro_api/browsable.html"
 
     def show_form_for_method(self, view: Any, method: str, request: Any, obj: Any) -> bool:
         return method == "POST" and bool(super().show_form_for_method(view, method, request, obj))

@@ -57,8 +57,12 @@ def describe(**how: Any) -> Callable[[Any], Any]:
 
 
 def keep_versioned(endpoints: list[tuple[str, str, str, Any]]) -> list[tuple[str, str, str, Any]]:
-    """Leave out the copies at the root."""
-    return [endpoint for endpoint in endpoints if endpoint[0].startswith("/api/v1/")]
+    """Leave out the copies at the root, and what else the project serves."""
+    return [each for each in endpoints if "/api/v1/" in each[0] and isinstance(_find_schema(each[3]), Schema)]
+
+
+def _find_schema(callback: Any) -> Any:
+    return getattr(getattr(callback, "cls", None), "schema", None)
 
 
 def add_problems(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:  # noqa: FBT001

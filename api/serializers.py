@@ -185,7 +185,9 @@ class CheckpointSerializer(RowSerializer[Checkpoint]):
 class ReadSerializer(RowSerializer[JudgedRead]):
     """A read that has ended. `verdict` lists the gates that it missed, each with figure, limit and message."""
 
-    accepted_by = serializers.CharField(source="accepted_by.username", default=None, allow_null=True, read_only=True)
+    accepted_by = serializers.CharField(
+        source="accepted_by.get_username", default=None, allow_null=True, read_only=True
+    )
 
     class Meta:
         model = JudgedRead
@@ -203,7 +205,7 @@ class SnapshotSerializer(RowSerializer[SchemaSnapshot]):
 
 class ChangeSerializer(RowSerializer[SchemaChange]):
     acknowledged_by = serializers.CharField(
-        source="acknowledged_by.username", default=None, allow_null=True, read_only=True
+        source="acknowledged_by.get_username", default=None, allow_null=True, read_only=True
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The addresses of the API."""
+"""The addresses of the API. A project includes them below any prefix: their names are in a namespace."""
 
 from typing import Any
 
@@ -14,6 +14,8 @@ from api.views.quarantine import QuarantineViewSet
 from api.views.reads import ReadViewSet
 from api.views.runs import ComparisonViewSet, RunViewSet
 from api.views.sources import ChangeViewSet, CheckpointViewSet, SnapshotViewSet, SourceViewSet
+
+app_name = "kasparro_api"
 
 router = DefaultRouter(trailing_slash=False)
 router.include_format_suffixes = False
@@ -39,8 +41,7 @@ monitoring: list[Any] = [
 urlpatterns = [
     path("api/v1/", include([*monitoring, *router.urls])),
     path("api/schema", SchemaView.as_view(), name="schema"),
-    path("api/docs/", DocsView.as_view(url_name="schema"), name="docs"),
-    path("api/session/", include("rest_framework.urls")),
+    path("api/docs/", DocsView.as_view(url_name="kasparro_api:schema"), name="docs"),
     re_path("^api(/|$)", csrf_exempt(not_found)),
     # The same views at the root, for monitors and old clients.
     *monitoring,

@@ -1,15 +1,15 @@
 """System checks of the settings and the sources: each mistake is an error with an id and a hint."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, get_args
 from uuid import UUID
 from zoneinfo import available_timezones
 
 from celery.schedules import crontab
-from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
+from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.files.storage import storages
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from etl.conf import conf, list_settings
 from etl.contracts.amounts import IntegerType
@@ -23,6 +23,7 @@ from etl.http.credentials import choose_credentials
 from etl.http.pages import Numbered
 from etl.http.since import Since
 from etl.http.webhooks import parse_webhook
+from etl.installation import TAG
 from etl.readers.children import find_misuse
 from etl.readers.file_source import FileSource
 from etl.readers.http_content import Whole
@@ -45,12 +46,9 @@ from etl.readers.mapping import (
 from etl.readers.places import STORAGE, StoragePlace
 from etl.readers.source import Source
 from etl.records import UnifiedFields
-from etl.runs.schedule import LONGEST_NAME
+from etl.runs.schedule import LONGEST_NAME, has_sweep
 from etl.sources.registry import NotListed, list_entry
 from etl.storage import driver
-
-TAG = "etl"
-"""`manage.py check --tag etl` runs these checks alone, and so does every command of the pipeline."""
 
 REQUIRED_FIELDS = ("external_id", "name")
 
@@ -81,6 +79,22 @@ def check_webhooks(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
         return []
     hint = "Set ALERT_WEBHOOK_SECRET to a long random string, and let the receiver check the signature."
     return [Warning("Alerts to ALERT_WEBHOOKS are not signed.", hint=hint, id="etl.W001")]
+
+
+@register(Tags.database)
+def check_sweep(
+    app_configs: Sequence[Any] | None, databases: Collection[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """etl.W003: no enabled entry of the schedule runs the sweep. It runs with `check --database default` only."""
+    try:
+        is_fine = not databases or has_sweep()
+    except DatabaseError:  # the tables are not there yet
+        return []
+    if is_fine:
+        return []
+    hint = "Run `manage.py sweep`, which creates a missing entry, or enable the entry in the admin."
+    message = "The schedule has no enabled entry for etl.tasks.sweep: only workers that start or wait would queue runs."
+    return [Warning(message, hint=hint, id="etl.W003")]
 
 
 @register(TAG)

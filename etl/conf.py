@@ -66,6 +66,8 @@ def _at_least(least: float) -> Callable[[Any], None]:
 
 
 def _checked(parse: Callable[[str], Value], fits: Callable[[Any], object]) -> Callable[[str], Value]:
+    """Return a parser that refuses what does not fit."""
+
     def parse_and_check(text: str) -> Value:
         value = parse(text)
         fits(value)
@@ -152,6 +154,44 @@ def _is_rate(value: str) -> None:
         limits.parse(value)
 
 
+def parse_boolean(word: str) -> bool:
+    """Return what a word such as on or off says."""
+    words = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(("false", "off", "no", "0"), False)
+    if word.lower() not in words:
+        raise ValueError(word)
+    return words[word.lower()]
+
+
+def boolean(meaning: str, *, default: bool) -> Setting[bool]:
+    """True or False; in the environment on or off."""
+
+    def fits(value: Any) -> None:
+        if not isinstance(value, bool):
+            raise TypeError(value)
+
+    return Setting(default, meaning, "Use on or off.", parse_boolean, fits)
+
+
+def choice(default: str, choices: Sequence[str], meaning: str) -> Setting[str]:
+    """One of these words."""
+
+    def fits(value: Any) -> None:
+        if value not in choices:
+            raise ValueError(value)
+
+    return Setting(default, meaning, f"Use {' or '.join(choices)}.", _checked(str, fits), fits)
+
+
+def _is_redis(value: str) -> None:
+    if value:
+        parse_url(value)  # type: ignore[no-untyped-call]
+
+
+def rate(default: str, meaning: str) -> Setting[str]:
+    """A rate such as 10/minute; an empty one sets no limit."""
+    return Setting(default, meaning, f"Use a rate such as {default}.", _checked(str, _is_rate), _is_rate)
+
+
 def _is_peer(value: str) -> None:
     """Raise ValueError unless the value is a host name, an address or a network."""
     looks_like_numbers = re.fullmatch(r"[0-9.]+", value) is not None
@@ -204,19 +244,16 @@ class Settings:
 
     REDIS_URL = text(
         "redis://localhost:6379/0",
-        "The Redis server for locks, rate limits and liveness.",
-        fits=parse_url,
-        hint="Use redis://HOST:PORT/0.",
+        "The Redis server for locks, rate limits and liveness; empty for none.",
+        fits=_is_redis,
+        hint="Use redis://HOST:PORT/0, or an empty string for none.",
     )
     REDIS_KEY_PREFIX = text("kasparro:", "Prefix of every key in Redis. Each database needs its own.")
 
     COINGECKO_BASE_URL = text("https://api.coingecko.com/api/v3", "The address of CoinGecko's API.")
     COINGECKO_API_KEY = text("", "CoinGecko's demo key, sent to that address only.")
-    ETL_RATE_LIMIT_COINGECKO = text(
-        "10/minute",
-        "Rate limit of requests to CoinGecko's public address, for all workers together.",
-        fits=_is_rate,
-        hint="Use a rate such as 10/minute.",
+    ETL_RATE_LIMIT_COINGECKO = rate(
+        "10/minute", "Rate limit of requests to CoinGecko's public address, for all workers together."
     )
     COINPAPRIKA_BASE_URL = text("https://api.coinpaprika.com/v1", "The address of CoinPaprika's API.")
     ETL_RATE_LIMIT_COINPAPRIKA = text(
@@ -235,7 +272,12 @@ conf = Settings()
 
 def list_settings() -> Iterator[Setting[Any]]:
     """Return every setting, in the order of definition."""
-    return (value for value in vars(Settings).values() if isinstance(value, Setting))
+    return list_settings_of(Settings)
+
+
+def list_settings_of(table: type) -> Iterator[Setting[Any]]:
+    """Return every setting of a class like `Settings`, in the order of definition."""
+    return (value for value in vars(table).values() if isinstance(value, Setting))
 
 
 def find_base() -> Path:

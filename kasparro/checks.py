@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
-from etl.checks import TAG
+from etl.installation import TAG
 
 
 @register(TAG)

@@ -7,14 +7,13 @@ Only settings.py uses it. A wrong value is replaced by the default and recorded 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import TypeVar
 
 import environ
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from etl.conf import Setting
+from etl.conf import Setting, parse_boolean
 
 Value = TypeVar("Value")
 
@@ -41,8 +40,7 @@ class Environment:
         return str(self.variables.ENVIRON.get(name, "")).strip() or default
 
     def boolean(self, name: str, *, default: bool) -> bool:
-        words = dict.fromkeys(("true", "on", "yes", "1"), True) | dict.fromkeys(("false", "off", "no", "0"), False)
-        return self._parsed(name, default, lambda text: words[text.lower()], "Use on or off.")
+        return self._parsed(name, default, parse_boolean, "Use on or off.")
 
     def whole(self, name: str, default: int, *, least: int) -> int:
         def parse(text: str) -> int:
@@ -50,14 +48,8 @@ class Environment:
 
         return self._parsed(name, default, parse, f"Use a whole number, {least} or more.")
 
-    def seconds(self, name: str, default: float, *, least: float) -> float:
-        def parse(text: str) -> float:
-            return _at_least(least, float(text))
-
-        return self._parsed(name, default, parse, f"Use a number of seconds, {least:g} or more.")
-
     def read(self, setting: Setting[Value]) -> Value:
-        """Return a setting of the pipeline: the variable of that name, or the setting's default."""
+        """Return a setting of the pipeline or the API: the variable of that name, or the setting's default."""
         return self._parsed(
             setting.name, setting.default, setting.parse, setting.hint, may_be_secret=setting.may_be_secret
         )
@@ -71,14 +63,6 @@ class Environment:
             name, default, dict(zip(choices, choices, strict=True)).__getitem__, f"Use {' or '.join(choices)}."
         )
 
-    def networks(self, name: str) -> list[IPv4Network | IPv6Network]:
-        """Parse a comma-separated list of addresses and networks; empty if the variable is unset."""
-
-        def parse(text: str) -> list[IPv4Network | IPv6Network]:
-            return [ip_network(item.strip()) for item in text.split(",") if item.strip()]
-
-        return self._parsed(name, [], parse, "Use addresses or networks such as 10.0.0.0/8, separated by commas.")
-
     def people(self, name: str) -> list[tuple[str, str]]:
         """Parse names with mail addresses, `Ann <ann@example.org>, bob@example.org`; empty if unset."""
 
@@ -86,15 +70,6 @@ class Environment:
             return [_parse_person(item.strip()) for item in text.split(",") if item.strip()]
 
         return self._parsed(name, [], parse, "Use, for example, Ann <ann@example.org>, bob@example.org.")
-
-    def checked(self, name: str, default: str, check: Callable[[str], object], hint: str) -> str:
-        """Return a string that `check` accepts without a ValueError."""
-
-        def parse(text: str) -> str:
-            check(text)
-            return text
-
-        return self._parsed(name, default, parse, hint)
 
     def _parsed(
         self, name: str, default: Value, parse: Callable[[str], Value], hint: str, *, may_be_secret: bool = False

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import environ
-import limits
 import redis
 from django.core.exceptions import ImproperlyConfigured
 
+from api import conf as api_conf
+from api import openapi
 from etl.conf import list_settings
-from etl.vocabulary import QuarantineStatus, Status
 from kasparro import embedded, logs
 from kasparro.environment import Environment, Problem
 
@@ -30,7 +30,6 @@ _DEVELOPMENT_KEY = "development-only-key-that-signs-nothing-of-value-and-is-refu
 SECRET_KEY = env.text("SECRET_KEY", _DEVELOPMENT_KEY if DEBUG else "")
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"] if DEBUG else [])
 HTTPS = env.boolean("HTTPS", default=not DEBUG)
-TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 
 # --- servers ------------------------------------------------------------------------------------
 _DATABASE_URL = env.text("DATABASE_URL")
@@ -130,39 +129,19 @@ def _mail() -> dict[str, Any]:
 
 globals().update(_mail())
 
-# --- the API ------------------------------------------------------------------------------------
-API_THROTTLE_TOKEN = env.checked("API_THROTTLE_TOKEN", "1200/minute", limits.parse, "Use, for example, 1200/minute.")
-API_THROTTLE_ADDRESS = env.checked("API_THROTTLE_ADDRESS", "120/minute", limits.parse, "Use, for example, 120/minute.")
-API_THROTTLE_LOGIN = env.checked("API_THROTTLE_LOGIN", "10/5 minutes", limits.parse, "Use, for example, 10/5 minutes.")
-API_THROTTLE_LOGIN_ADDRESS = env.checked(
-    "API_THROTTLE_LOGIN_ADDRESS", "50/5 minutes", limits.parse, "Use, for example, 50/5 minutes."
-)
-API_STATEMENT_SECONDS = env.seconds("API_STATEMENT_SECONDS", 5, least=0.1)
-API_STATS_SECONDS = env.seconds("API_STATS_SECONDS", 1, least=0)
-API_DOCS_OPEN = env.boolean("API_DOCS_OPEN", default=DEBUG)
-METRICS_ACCESS = env.choice("METRICS_ACCESS", "private" if DEBUG else "token", ("token", "private"))
+# --- the API: api/conf.py defines each setting with its default ------------------------------------
+for _setting in api_conf.list_settings():
+    globals()[_setting.name] = env.read(_setting)
+if DEBUG and not env.text("API_DOCS_OPEN"):
+    API_DOCS_OPEN = True
+if DEBUG and not env.text("METRICS_ACCESS"):
+    METRICS_ACCESS = "private"
 WEB_PROCESSES = env.whole("WEB_PROCESSES", 2, least=1)
 WEB_THREADS = env.whole("WEB_THREADS", 4, least=1)
 
-# Only what drf-spectacular reads: the views have everything else themselves (api/views/base.py).
+# Only what the command `spectacular` reads: the views have everything themselves (api/views/base.py, docs.py).
 REST_FRAMEWORK = {"DEFAULT_SCHEMA_CLASS": "api.schema.Schema", "URL_FORMAT_OVERRIDE": None}
-SPECTACULAR_SETTINGS = {
-    "TITLE": "Kasparro",
-    "DESCRIPTION": (
-        "The data collected from outside sources, and the runs that collected it.\n\n"
-        "**Credentials**: a token from `manage.py token create`, as `Authorization: Token …` or `X-API-Key: …`.\n\n"
-        "**Lists** are paged: follow `next`, and don't build cursors yourself.\n\n"
-        "**Errors** are RFC 9457 problem details with the request's id. Unknown parameters are errors."
-    ),
-    "VERSION": "1",
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SCHEMA_PATH_PREFIX": "/api/v1",
-    "PREPROCESSING_HOOKS": ["api.schema.keep_versioned"],
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "api.schema.add_problems"],
-    "ENUM_NAME_OVERRIDES": {"RunStatus": [*Status], "QuarantineStatus": [*QuarantineStatus]},
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-}
+SPECTACULAR_SETTINGS = openapi.DOCUMENT
 
 # --- Celery -------------------------------------------------------------------------------------
 CELERY_BROKER_URL = (

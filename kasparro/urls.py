@@ -8,6 +8,7 @@ from django.views.generic import RedirectView
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}etl/icon.svg")),
+    path("api/session/", include("rest_framework.urls")),
     path("", include("api.urls")),
 ]
 

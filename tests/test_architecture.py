@@ -61,7 +61,7 @@ def test_every_layer_of_the_import_law_is_described() -> None:
 
 
 def test_every_table_has_its_sentence() -> None:
-    models = [model for name in ("etl", "api") for model in apps.get_app_config(name).get_models()]
+    models = [model for name in ("etl", "kasparro_api") for model in apps.get_app_config(name).get_models()]
     (rows,) = read_tables("Tables")
     assert sorted(name for row in rows for name in find_code(row[0])) == sorted(m._meta.db_table for m in models)
 

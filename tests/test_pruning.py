@@ -458,7 +458,7 @@ def test_a_records_history_starts_later(client: Any, admin_user: Any) -> None:
     prune(EVERYTHING_OLD)
     client.force_login(admin_user)
     (row,) = fetch("SELECT id FROM unified_records WHERE external_id = '1'")
-    versions = client.get(reverse("data-history", args=row)).json()["data"]
+    versions = client.get(reverse("kasparro_api:data-history", args=row)).json()["data"]
     assert [version["is_current"] for version in versions] == [True]
     assert versions[0]["run"]["status"] == "success"
 

@@ -5,6 +5,7 @@ import re
 import pytest
 from django.core.management import get_commands
 
+from api import conf as api_conf
 from etl.conf import list_settings
 from tests.processes import ROOT, Project
 
@@ -29,30 +30,31 @@ def test_every_file_that_the_readme_links_exists() -> None:
 
 
 SET_BY_THE_SERVICE = {"REDIS_KEY_PREFIX"}
-OF_THE_PIPELINE = {setting.name: setting for setting in list_settings() if setting.name not in SET_BY_THE_SERVICE}
+SETTINGS = [*list_settings(), *api_conf.list_settings()]
+OF_THE_APPS = {setting.name: setting for setting in SETTINGS if setting.name not in SET_BY_THE_SERVICE}
 
 
 def read_variables() -> set[str]:
     settings = (ROOT / "kasparro" / "settings.py").read_text()
-    return set(re.findall(r'\benv\.[a-z]+\(\s*"([A-Z_]+)"', settings)) | OF_THE_PIPELINE.keys()
+    return set(re.findall(r'\benv\.[a-z]+\(\s*"([A-Z_]+)"', settings)) | OF_THE_APPS.keys()
 
 
 def read_examples() -> dict[str, str]:
     return dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", sorted(OF_THE_PIPELINE.keys() - {"ALERT_WEBHOOKS", "ETL_SOURCES", "REDIS_URL"}))
+@pytest.mark.parametrize("name", sorted(OF_THE_APPS.keys() - {"ALERT_WEBHOOKS", "ETL_SOURCES", "REDIS_URL"}))
 def test_env_example_gives_the_default_of_each_setting(name: str) -> None:
-    setting, example = OF_THE_PIPELINE[name], read_examples()[name]
+    setting, example = OF_THE_APPS[name], read_examples()[name]
     assert (setting.parse(example) if example else type(setting.default)()) == setting.default
 
 
 @pytest.mark.parametrize(
     ("name", "default"),
-    re.findall(r"^\| `((?:ETL_)\w+)` \| (\d+) \|", README, re.MULTILINE),
+    re.findall(r"^\| `((?:ETL_|API_)\w+)` \| (\d+) \|", README, re.MULTILINE),
 )
 def test_the_readme_gives_the_default_of_each_setting(name: str, default: str) -> None:
-    assert OF_THE_PIPELINE[name].parse(default) == OF_THE_PIPELINE[name].default
+    assert OF_THE_APPS[name].parse(default) == OF_THE_APPS[name].default
 
 
 def test_env_example_names_every_variable() -> None:

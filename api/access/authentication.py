@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.contrib.auth.models import User
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import HttpRequest
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from rest_framework.authentication import BaseAuthentication
@@ -19,7 +19,7 @@ KEYWORD = "token"
 class TokenAuthentication(BaseAuthentication):
     """Authenticates by a token of api/access/tokens.py, whose key becomes `request.auth`."""
 
-    def authenticate(self, request: Request) -> tuple[User, Key] | None:
+    def authenticate(self, request: Request) -> tuple[AbstractBaseUser, Key] | None:
         secret = find_secret(request)
         if secret is None:
             return None

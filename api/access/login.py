@@ -11,15 +11,16 @@ import logging
 import math
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.loader import render_to_string
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from limits.errors import StorageError
 
 from api.access import throttling
 from api.caching import keep_from_caches
+from api.conf import conf
 from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def throttle_logins(get_response: Answer) -> Answer:
     """
 
     def middleware(request: HttpRequest) -> HttpResponseBase:
-        if request.method != "POST" or request.path not in [reverse(view) for view in LOGIN_VIEWS]:
+        if request.method != "POST" or request.path not in _list_login_pages():
             return get_response(request)
         windows = _list_windows(request)
         wait_seconds = _count(windows)
@@ -51,6 +52,15 @@ def throttle_logins(get_response: Answer) -> Answer:
     return middleware
 
 
+def _list_login_pages() -> list[str]:
+    """Return the addresses of the login pages that the project has."""
+    pages = []
+    for view in LOGIN_VIEWS:
+        with suppress(NoReverseMatch):
+            pages.append(reverse(view))
+    return pages
+
+
 def _list_windows(request: HttpRequest) -> list[tuple[str, str]]:
     """Return the windows as limit and name, without those that have no limit.
 
@@ -60,8 +70,8 @@ def _list_windows(request: HttpRequest) -> list[tuple[str, str]]:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
     address = request.META.get("REMOTE_ADDR", "")
     windows = [
-        (settings.API_THROTTLE_LOGIN, f"login:user:{digest}:{address}"),
-        (settings.API_THROTTLE_LOGIN_ADDRESS, f"login:address:{address}"),
+        (conf.API_THROTTLE_LOGIN, f"login:user:{digest}:{address}"),
+        (conf.API_THROTTLE_LOGIN_ADDRESS, f"login:address:{address}"),
     ]
     return [(limit, name) for limit, name in windows if limit]
 
@@ -91,7 +101,7 @@ def _uncount(windows: list[tuple[str, str]]) -> None:
 def _refuse(request: HttpRequest, wait_seconds: float) -> HttpResponse:
     logger.warning("A login was refused after too many failures.")
     minutes = math.ceil(wait_seconds / 60)
-    page = render_to_string("api/login_refused.html", {"minutes": minutes, "address": request.path}, request)
+    page = render_to_string("kasparro_api/login_refused.html", {"minutes": minutes, "address": request.path}, request)
     response = HttpResponse(page, status=429, headers={"Retry-After": str(math.ceil(wait_seconds))})
     keep_from_caches(response)
     return response

@@ -7,13 +7,14 @@ import logging
 from functools import cache
 from typing import Any
 
-from django.conf import settings
 from limits.errors import StorageError
 from limits.strategies import FixedWindowRateLimiter
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from api.access.tokens import Key
+from api.conf import conf
+from etl.conf import conf as pipeline_conf
 from etl.http import rate_limits
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,10 @@ class Throttle(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         if isinstance(request.auth, Key):
-            return self._is_free(settings.API_THROTTLE_TOKEN, f"token:{request.auth.id}")
+            return self._is_free(conf.API_THROTTLE_TOKEN, f"token:{request.auth.id}")
         if request.user.is_authenticated:
-            return self._is_free(settings.API_THROTTLE_TOKEN, f"user:{request.user.pk}")
-        return self._is_free(settings.API_THROTTLE_ADDRESS, f"address:{request.META.get('REMOTE_ADDR', '')}")
+            return self._is_free(conf.API_THROTTLE_TOKEN, f"user:{request.user.pk}")
+        return self._is_free(conf.API_THROTTLE_ADDRESS, f"address:{request.META.get('REMOTE_ADDR', '')}")
 
     def wait(self) -> float:
         """Return the seconds until the window ends, for Retry-After."""
@@ -57,7 +58,7 @@ def find_wait(limit: str, client: str) -> float:
 
 def make_limiter() -> FixedWindowRateLimiter:
     """Return the API's limiter, which counts in the Redis of the settings."""
-    return _make_limiter(settings.REDIS_URL, settings.REDIS_KEY_PREFIX)
+    return _make_limiter(pipeline_conf.REDIS_URL, pipeline_conf.REDIS_KEY_PREFIX)
 
 
 @cache

@@ -1,20 +1,25 @@
-"""Tokens: created, found by their keyed hash, revoked. One query per request finds a token and its permissions."""
+"""Tokens: created, found by their keyed hash, revoked. One query per request finds a token and its permissions.
+
+In a project with its own user model it takes a few, which ask that model and the project's authentication backends.
+"""
 
 import hashlib
 import hmac
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.models import Group, User
-from django.db import DEFAULT_DB_ALIAS, connection, transaction
-from django.utils import timezone
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser, Group
+from django.db import connection, transaction
+from django.db.models import Q
 
 from api.access.groups import GROUPS, OPERATE
 from api.models import Scope, Token
-from etl.clock import NOW
+from etl.clock import NOW, as_utc
 
 PREFIX = "kasparro_"
 SHOWN_CHARACTERS = len(PREFIX) + 6
@@ -27,6 +32,8 @@ _USER_COLUMNS = ("id", "is_superuser", "username", "is_staff", "is_active")
 _USER_NAME = re.compile(r"[\w.@+-]{1,150}")
 _FIND = "SELECT * FROM api_find_token(%s)"
 """The columns are listed in the migration 0003_find_token."""
+
+_LABEL = "etl."
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +55,8 @@ class Key:
 def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, Token]:
     """Create a token for the user and return it with its row, which has only its hash.
 
-    The user is created if missing, and joins the scope's group. Raises ValueError for an invalid user name or number of
-    days.
+    A missing user is created, but not one of a project's own model, which may need more than a name. The user joins the
+    scope's group, if the model has groups. Raises ValueError for an invalid or unknown user name or number of days.
     """
     if days is not None and not 1 <= days <= LONGEST_LIFE_DAYS:
         raise ValueError(f"A token is valid for 1 to {LONGEST_LIFE_DAYS} days.")
@@ -57,19 +64,37 @@ def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, 
         raise ValueError("A user name has 1 to 150 letters, digits and @ . + - _ .")
     secret = PREFIX + secrets.token_urlsafe(32)
     with transaction.atomic():
-        user, is_new = User.objects.get_or_create(username=username)
-        if is_new:
-            user.set_unusable_password()
-            user.save(update_fields=["password"])
-        user.groups.add(Group.objects.get(name=GROUPS[scope]))
+        user = _find_or_make_user(username)
+        if hasattr(user, "groups"):
+            user.groups.add(Group.objects.get(name=GROUPS[scope]))
         token = Token.objects.create(
             user=user,
             prefix=secret[:SHOWN_CHARACTERS],
             digest=hash_token(secret),
             scope=scope,
-            expires_at=timezone.now() + timedelta(days=days) if days is not None else None,
+            expires_at=datetime.now(UTC) + timedelta(days=days) if days is not None else None,
         )
     return secret, token
+
+
+def _find_or_make_user(username: str) -> Any:
+    model: Any = get_user_model()
+    users = model._default_manager  # noqa: SLF001  (Django's documented name)
+    named = {model.USERNAME_FIELD: username}
+    if not _is_djangos_own():
+        user = users.filter(**named).first()
+        if user is None:
+            raise ValueError(f"There is no user {username}. Create it first, as your project does.")
+        return user
+    user, is_new = users.get_or_create(**named)
+    if is_new:
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+    return user
+
+
+def _is_djangos_own() -> bool:
+    return bool(settings.AUTH_USER_MODEL == "auth.User")
 
 
 def hash_token(secret: str) -> bytes:
@@ -77,10 +102,14 @@ def hash_token(secret: str) -> bytes:
     return hmac.digest(settings.SECRET_KEY.encode(), b"api token " + secret.encode(), hashlib.sha256)
 
 
-def find(secret: str) -> tuple[Key, User] | None:
+def find(secret: str) -> tuple[Key, AbstractBaseUser] | None:
     """Return the token's key and user, or None if it is unknown or expired, or its user is not active."""
     if not (secret.startswith(PREFIX) and secret.isascii() and len(secret) <= LONGEST_TOKEN):
         return None
+    return _find_in_one_query(secret) if _is_djangos_own() else _find_by_model(secret)
+
+
+def _find_in_one_query(secret: str) -> tuple[Key, AbstractBaseUser] | None:
     with connection.cursor() as cursor:
         cursor.execute(_FIND, [hash_token(secret)])
         row = cursor.fetchone()
@@ -88,9 +117,26 @@ def find(secret: str) -> tuple[Key, User] | None:
         return None
     token_id, scope, is_to_be_noted, permissions, *values = row
     if is_to_be_noted:
-        Token.objects.filter(pk=token_id).update(last_used_at=NOW)
-    user = User.from_db(DEFAULT_DB_ALIAS, _USER_COLUMNS, values)
+        _note_use(token_id)
+    user: Any = get_user_model().from_db(connection.alias, _USER_COLUMNS, values)
     return Key(token_id, scope, frozenset(permissions), user.is_superuser), user
+
+
+def _find_by_model(secret: str) -> tuple[Key, AbstractBaseUser] | None:
+    valid = Q(expires_at=None) | Q(expires_at__gt=NOW)
+    token = Token.objects.select_related("user").filter(valid, digest=hash_token(secret)).first()
+    user: Any = token.user if token is not None else None
+    if token is None or not user.is_active:
+        return None
+    if token.last_used_at is None or as_utc(token.last_used_at) < datetime.now(UTC) - timedelta(minutes=1):
+        _note_use(token.pk)
+    granted = user.get_all_permissions() if hasattr(user, "get_all_permissions") else ()
+    permissions = frozenset(name.removeprefix(_LABEL) for name in granted if name.startswith(_LABEL))
+    return Key(token.pk, token.scope, permissions, getattr(user, "is_superuser", False)), user
+
+
+def _note_use(token_id: int) -> None:
+    Token.objects.filter(pk=token_id).update(last_used_at=NOW)
 
 
 def revoke(named: str) -> int:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.conf import settings
 from django.core.signals import request_started
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.backends.signals import connection_created
 
+from api.conf import conf
 from etl.socket_deadlines import set_deadline
 from etl.storage import driver
 from etl.storage.transactions import find_code
@@ -49,7 +49,7 @@ class _Server:
         if is_trial and not self.trial.acquire(blocking=False):
             raise driver.OperationalError("the database does not respond")
         try:
-            with set_deadline(PATIENCE_SECONDS if is_trial else settings.API_STATEMENT_SECONDS + GRACE_SECONDS) as end:
+            with set_deadline(PATIENCE_SECONDS if is_trial else conf.API_STATEMENT_SECONDS + GRACE_SECONDS) as end:
                 if descriptor is not None:
                     end.cover(descriptor)
                 yield
@@ -128,7 +128,7 @@ def drop_ended_session(**kwargs: Any) -> None:
 
 
 def _bound_session(connection: Any, **kwargs: Any) -> None:
-    milliseconds = round(settings.API_STATEMENT_SECONDS * 1000)
+    milliseconds = round(conf.API_STATEMENT_SECONDS * 1000)
     with connection.cursor() as cursor:
         cursor.execute(
             f"SET statement_timeout = {milliseconds}; SET lock_timeout = {milliseconds};"

@@ -4,6 +4,26 @@ import django.db.models.deletion
 import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
+from django.db.migrations.recorder import MigrationRecorder
+
+
+class CreateUnlessRenamed(migrations.CreateModel):
+    """Creates the table. Until release 0.2.0 the app's label was `api`: a database of that time has the table already."""
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state):
+        if not had_label_api(schema_editor.connection):
+            super().database_forwards(app_label, schema_editor, from_state, to_state)
+
+
+def had_label_api(connection):
+    """Whether these migrations were applied under the label `api`; another app of that label has another table."""
+    if ("api", "0001_tokens") not in MigrationRecorder(connection).applied_migrations():
+        return False
+    with connection.cursor() as cursor:
+        if "api_tokens" not in connection.introspection.table_names(cursor):
+            return False
+        columns = connection.introspection.get_table_description(cursor, "api_tokens")
+    return {"digest", "prefix", "scope"} <= {column.name for column in columns}
 
 
 class Migration(migrations.Migration):
@@ -14,7 +34,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.CreateModel(
+        CreateUnlessRenamed(
             name="Token",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

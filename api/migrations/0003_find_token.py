@@ -1,12 +1,14 @@
 """The query of api/access/tokens.py as a function, because PostgreSQL keeps the plan of a function's query.
 
-Planning the query took most of its time, and every request needs it.
+Planning the query took most of its time, and every request needs it. The function is for Django's own user model; a
+project's own model is asked by Django. A database in which the app's label was `api` has the function already.
 """
 
+from django.conf import settings
 from django.db import migrations
 
 CREATE = """
-CREATE FUNCTION api_find_token(sent bytea) RETURNS TABLE (
+CREATE OR REPLACE FUNCTION api_find_token(sent bytea) RETURNS TABLE (
     id bigint, scope text, is_to_be_noted boolean, permissions varchar[],
     user_id bigint, is_superuser boolean, username varchar, is_staff boolean, is_active boolean
 ) LANGUAGE plpgsql STABLE AS $$
@@ -31,6 +33,16 @@ END $$
 """
 
 
+
+def create(apps, schema_editor):
+    if settings.AUTH_USER_MODEL == "auth.User":
+        schema_editor.execute(CREATE, params=None)
+
+
+def drop(apps, schema_editor):
+    schema_editor.execute("DROP FUNCTION IF EXISTS api_find_token(bytea)")
+
+
 class Migration(migrations.Migration):
-    dependencies = [("api", "0002_groups")]
-    operations = [migrations.RunSQL(CREATE, "DROP FUNCTION api_find_token(bytea)")]
+    dependencies = [("kasparro_api", "0002_groups")]
+    operations = [migrations.RunPython(create, drop)]

@@ -5,7 +5,9 @@ from functools import cache
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.db import connections
 from django.db.models import QuerySet
+from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest
 from django_filters import FilterSet
 from drf_spectacular.utils import OpenApiParameter
@@ -71,6 +73,10 @@ class ClosedView(APIView):
     versioning_class = None
     schema: Schema | None = Schema()
 
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        return keep_out_of_transactions(super().as_view(**initkwargs))
+
     def get_exception_handler(self) -> Any:
         return errors.handle
 
@@ -109,6 +115,13 @@ class ClosedView(APIView):
         return finished
 
 
+def keep_out_of_transactions(view: Any) -> Any:
+    """Keep ATOMIC_REQUESTS from the view: what it does commits by itself, with bounded waits."""
+    for alias in connections:
+        view = non_atomic_requests(alias)(view)
+    return view
+
+
 def _render_problem(response: Any) -> None:
     if isinstance(response.accepted_renderer, Browsable):
         response.content_type = None  # the page's own
@@ -125,6 +138,10 @@ class ApiViewSet(ViewSetMixin, ClosedView):
     parameters: ClassVar[Mapping[str, Sequence[OpenApiParameter]]] = {}
     filters: ClassVar[type[FilterSet] | None] = None
     lookup_value_regex = "[0-9]+"
+
+    @classmethod
+    def as_view(cls, actions: Any = None, **initkwargs: Any) -> Any:
+        return keep_out_of_transactions(super().as_view(actions, **initkwargs))
 
     def list_parameters(self) -> list[OpenApiParameter]:
         """Return the parameters of the current action."""

@@ -8,7 +8,6 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
-from django.conf import settings
 from django.db import Error, connection
 from drf_spectacular.types import OpenApiTypes
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
@@ -23,6 +22,7 @@ from rest_framework.views import APIView
 from api.access import tokens
 from api.access.authentication import TokenAuthentication, find_secret
 from api.access.permissions import MayUse
+from api.conf import conf
 from api.database_deadlines import drop_ended_session
 from api.renderers import Json, JsonText
 from api.schema import describe
@@ -152,7 +152,7 @@ class StatsViewSet(ApiViewSet):
 
 def _read_recent_statistics() -> str:
     """Return the statistics. However many clients ask, each process reads them once per API_STATS_SECONDS."""
-    seconds = settings.API_STATS_SECONDS
+    seconds = conf.API_STATS_SECONDS
     return _read_statistics_of(time.monotonic() // seconds) if seconds else _read_statistics()
 
 
@@ -180,7 +180,7 @@ class MayScrape(MayUse):
     """Permits tokens and, if METRICS_ACCESS is `private`, private addresses."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        is_open = settings.METRICS_ACCESS == "private" and _is_private(request.META.get("REMOTE_ADDR", ""))
+        is_open = conf.METRICS_ACCESS == "private" and _is_private(request.META.get("REMOTE_ADDR", ""))
         return is_open or super().has_permission(request, view)
 
 

@@ -122,7 +122,7 @@ def _find_former_answer(request: Request, by: str) -> Run | None:
 def answer_run(request: Request, run: Run, **more: str) -> Response:
     """Return a 202 with the queued run, its address, and more fields."""
     logger.info("%s: run %d is queued", run.source, run.pk, extra={"run_id": run.pk})
-    address = reverse("run-detail", [run.pk], request=request)
+    address = reverse("kasparro_api:run-detail", [run.pk], request=request)
     return Response({**RunSerializer(run).data, **more, "address": address}, status=202, headers={"Location": address})
 
 

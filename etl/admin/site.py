@@ -74,6 +74,10 @@ class PipelineAdminSite(admin.AdminSite):
         for model, page in PAGES.items():
             self.register(model, page)
 
+    def each_context(self, request: HttpRequest) -> dict[str, Any]:
+        """Say that base_site.html loads the pipeline's style, so that its pages need not."""
+        return {**super().each_context(request), "is_pipeline_site": True}
+
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         return super().index(request, {**(extra_context or {}), **describe_overview(request)})
 
@@ -83,6 +87,13 @@ class PipelineAdminSite(admin.AdminSite):
     def show_overview(self, request: HttpRequest) -> HttpResponse:
         """Return only the overview, which the index page fetches to refresh itself."""
         return TemplateResponse(request, "etl/overview.html", describe_overview(request))
+
+
+def register_pages(site: admin.AdminSite) -> None:
+    """Register the pages that the site does not have yet. The log of all users' actions stays the project's own."""
+    for model, page in PAGES.items():
+        if model is not LogEntry and not site.is_registered(model):
+            site.register(model, page)
 
 
 def describe_overview(request: HttpRequest) -> dict[str, Any]:

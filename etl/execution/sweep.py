@@ -46,6 +46,7 @@ def sweep() -> None:
 
 def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
     """Yield the steps of a sweep, each with a name for the log."""
+    yield "the schedule entry of the sweep", schedule.make_missing_sweep
     sources = [source.name for source in list_sources()]
     for name in sources:
         yield f"the schedule entry of {name}", partial(_make_entry, name)

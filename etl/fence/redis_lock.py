@@ -1,6 +1,6 @@
 """The advisory Redis lock of a source. It avoids pointless starts; only the fence guarantees the law.
 
-So nothing here ever fails a run: without Redis, there is only a warning.
+So nothing here ever fails a run: without Redis, there is only a warning, and none if the project has no Redis.
 """
 
 import logging
@@ -22,8 +22,9 @@ class SourceLock:
 
     def __init__(self, source: str, seconds: float) -> None:
         self.source = source
+        self.is_used = bool(conf.REDIS_URL)
         self.client = redis.Redis.from_url(
-            conf.REDIS_URL,
+            conf.REDIS_URL or "redis://",
             socket_timeout=PATIENCE_SECONDS,
             socket_connect_timeout=PATIENCE_SECONDS,
             retry=Retry(NoBackoff(), 0),
@@ -37,13 +38,15 @@ class SourceLock:
     def is_held(self) -> bool:
         """Whether a process holds the lock now; False if Redis can't be asked."""
         try:
-            return bool(self.client.exists(self.lock.name))
+            return self.is_used and bool(self.client.exists(self.lock.name))
         except RedisError as error:
             self._warn(error)
             return False
 
     def hold(self) -> None:
         """Take or renew the lock. Only the owner of the lease calls this, so another token is a leftover."""
+        if not self.is_used:
+            return
         try:
             if not self._renew():
                 self.client.delete(self.lock.name)

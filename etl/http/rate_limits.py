@@ -1,6 +1,7 @@
 """Rate limits, counted in Redis for all processes: requests to a host and requests to the API (api/access).
 
-Like the Redis lock they are best effort: without Redis, requests are sent unpaced, and a 429 of the host is waited out.
+Like the Redis lock they are best effort: while Redis is down, requests are sent unpaced, and a 429 of the host is
+waited out. In a project without Redis each process counts its own requests.
 """
 
 import logging
@@ -54,10 +55,10 @@ def _make_limiter(url: str) -> MovingWindowRateLimiter:
 
 
 def make_limiter(strategy: type[Limiter], url: str, key_prefix: str, patience_seconds: float) -> Limiter:
-    """Return a limiter that counts in this Redis. Its errors are StorageError."""
+    """Return a limiter that counts in this Redis, or in this process if there is none. Its errors are StorageError."""
     address = url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
     storage = storage_from_string(
-        address,
+        address or "memory://",
         socket_connect_timeout=patience_seconds,
         socket_timeout=patience_seconds,
         key_prefix=key_prefix,

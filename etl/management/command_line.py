@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, ProgrammingError
 
-from etl.checks import TAG
 from etl.exceptions import NotFound, NotPossible
+from etl.installation import TAG
 from etl.management.exit_status import ExitStatus
 from etl.readers.source import Source
 from etl.sources.registry import list_sources

@@ -1,4 +1,4 @@
-"""Shows the progress of runs on standard error: bars on a terminal, lines elsewhere."""
+"""Shows the progress of runs on standard error: bars on a terminal if `rich` is installed, lines elsewhere."""
 
 import sys
 from collections.abc import Callable
@@ -6,8 +6,13 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+try:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+except ModuleNotFoundError:  # it is the extra `terminal`
+    HAS_RICH = False
+else:
+    HAS_RICH = True
 
 from etl.pipeline import Progress as RunProgress
 
@@ -16,17 +21,17 @@ class ProgressDisplay(AbstractContextManager["ProgressDisplay"]):
     """Bars on a terminal, otherwise lines (one per batch with `verbosity` 2), always on standard error."""
 
     def __init__(self, *, verbosity: int) -> None:
-        self.console = Console(file=sys.stderr, highlight=False)
         self.verbosity = verbosity
         self.bars: Progress | None = None
-        if self.console.is_terminal and verbosity > 0:
+        console = Console(file=sys.stderr, highlight=False) if HAS_RICH else None
+        if console is not None and console.is_terminal and verbosity > 0:
             self.bars = Progress(
                 SpinnerColumn(finished_text=" "),
                 TextColumn("{task.description:<16}"),
                 BarColumn(bar_width=30),
                 TextColumn("{task.fields[text]}"),
                 TimeElapsedColumn(),
-                console=self.console,
+                console=console,
             )
 
     def __enter__(self) -> Self:

@@ -9,7 +9,10 @@ TASK = "etl.tasks.sweep"
 def make_entry(apps, schema_editor):
     IntervalSchedule = apps.get_model("django_celery_beat", "IntervalSchedule")
     PeriodicTask = apps.get_model("django_celery_beat", "PeriodicTask")
-    interval, _ = IntervalSchedule.objects.get_or_create(every=1, period="minutes")
+    # get_or_create could fail: the table has no unique constraint, so it may contain the same interval twice.
+    every = {"every": 1, "period": "minutes"}
+    interval = IntervalSchedule.objects.filter(**every).first() or IntervalSchedule.objects.create(**every)
+    # A project may have a task of its own of this name. Then the first sweep makes the entry by another name.
     PeriodicTask.objects.get_or_create(name=NAME, defaults={"task": TASK, "interval": interval})
 
 

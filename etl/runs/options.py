@@ -19,7 +19,7 @@ class Options:
 
     full: bool = False
     selection: Selection | None = None
-    user: int | None = None
+    user: Any = None
     from_raw: bool = False
     window: Bounds | None = None
 
@@ -31,11 +31,15 @@ class Options:
     def as_json(self) -> dict[str, Any]:
         """Return only the options that are set; empty for a plain run."""
         selection = self.selection.as_json() if self.selection is not None else None
-        given: dict[str, Any] = {"full": self.full or None, "selection": selection, "user": self.user}
+        given: dict[str, Any] = {"full": self.full or None, "selection": selection, "user": self._write_user()}
         given |= {"from_raw": self.from_raw or None}
         if self.window is not None:
             given |= {"since": _write(self.window.since), "until": _write(self.window.until)}
         return {name: value for name, value in given.items() if value is not None}
+
+    def _write_user(self) -> Any:
+        """Return an id that JSON has: a project's user model may have others, such as UUIDs."""
+        return self.user if self.user is None or isinstance(self.user, int) else str(self.user)
 
     @classmethod
     def from_json(cls, given: Mapping[str, Any]) -> Self:

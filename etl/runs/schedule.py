@@ -17,6 +17,10 @@ from etl.storage import standings
 from etl.storage.transactions import bounded_transaction
 
 QUEUE_TASK = "etl.tasks.queue_due"
+SWEEP_TASK = "etl.tasks.sweep"
+SWEEP_NAMES = ("sweep", "etl sweep", SWEEP_TASK)
+"""The names of the sweep's entry, of which the first that is free is taken."""
+
 CRONTAB_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 LONGEST_LOOK_BACK = timedelta(days=366)
 HOURS = 24
@@ -57,6 +61,21 @@ def make_missing_entry(source: Source) -> None:
         standings.note_schedule(source.name, is_enabled=True)
 
 
+def has_sweep() -> bool:
+    """Whether an enabled entry, of any name, runs the sweep."""
+    return bool(PeriodicTask.objects.filter(task=SWEEP_TASK, enabled=True).exists())
+
+
+def make_missing_sweep() -> None:
+    """Create the sweep's own entry if no entry runs it. A name that the project uses for a task of its own is left."""
+    if PeriodicTask.objects.filter(task=SWEEP_TASK).exists():
+        return
+    with bounded_transaction(by_key=False):
+        name = next(name for name in SWEEP_NAMES if not PeriodicTask.objects.filter(name=name).exists())
+        timing = _find_interval(every=1, period=IntervalSchedule.MINUTES)
+        PeriodicTask.objects.get_or_create({"task": SWEEP_TASK, "interval": timing}, name=name)
+
+
 def note_entry(source: Source) -> None:
     """Store whether the source's schedule is on, and since when; operators edit the entry without telling."""
     enabled = PeriodicTask.objects.filter(name=name_entry(source)).values_list("enabled", flat=True).first()
@@ -84,13 +103,14 @@ def switch(source: Source, *, is_enabled: bool) -> None:
 def _make_timing(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
     if isinstance(source.every, timedelta):
         seconds = max(1, round(source.every.total_seconds()))
-        values = {"every": seconds, "period": IntervalSchedule.SECONDS}
-        # Not get_or_create: the table has no constraint, and may hold the same interval twice.
-        return {
-            "interval": IntervalSchedule.objects.filter(**values).first() or IntervalSchedule.objects.create(**values)
-        }
+        return {"interval": _find_interval(every=seconds, period=IntervalSchedule.SECONDS)}
     words = dict(zip(CRONTAB_FIELDS, source.every.split(), strict=True)) | {"timezone": source.zone or "UTC"}
     return {"crontab": CrontabSchedule.objects.filter(**words).first() or CrontabSchedule.objects.create(**words)}
+
+
+def _find_interval(**values: Any) -> IntervalSchedule:
+    # Not get_or_create: the table has no constraint, and may hold the same interval twice.
+    return IntervalSchedule.objects.filter(**values).first() or IntervalSchedule.objects.create(**values)
 
 
 def find_due(source: Source, now: datetime) -> Due | None:

@@ -51,7 +51,9 @@ def name_worker(hostname: str) -> str:
 
 
 def sign(name: str) -> None:
-    """Report that `name` is alive, at most every five seconds. Never raises."""
+    """Report that `name` is alive, at most every five seconds. Never raises; does nothing without a Redis."""
+    if not conf.REDIS_URL:
+        return
     now = time.monotonic()
     if name in _signed and now - _signed[name] < SIGN_SECONDS:
         return
@@ -64,6 +66,8 @@ def sign(name: str) -> None:
 
 def sign_off(name: str) -> None:
     """Report that `name` has ended. Never raises."""
+    if not conf.REDIS_URL:
+        return
     try:
         _connect(conf.REDIS_URL).zrem(_key(), name)
     except RedisError as error:
@@ -71,7 +75,9 @@ def sign_off(name: str) -> None:
 
 
 def find_alive() -> Alive | None:
-    """Return the processes that are alive, in one round trip; None if Redis does not respond within a second."""
+    """Return the processes that are alive, in one round trip; None if no Redis responds within a second."""
+    if not conf.REDIS_URL:
+        return None
     try:
         with _connect(conf.REDIS_URL).pipeline(transaction=False) as pipeline:
             pipeline.time()

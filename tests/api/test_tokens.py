@@ -109,18 +109,18 @@ def test_the_admin_creates_a_token_shows_it_once_and_revokes_it(tmp_path: Path) 
 
         def post(address: str, fields: str) -> Answer:
             body = f"csrfmiddlewaretoken={CSRF}&{fields}"
-            return web.ask(f"/admin/api/token/{address}", method="POST", headers=form, body=body)
+            return web.ask(f"/admin/kasparro_api/token/{address}", method="POST", headers=form, body=body)
 
         made = post("add/", fields)
         assert made.status == 302, made.text[:2000]
         message = made.headers["set-cookie"].partition(";")[0]
-        shown = web.ask("/admin/api/token/", headers={"Cookie": f"{browser['Cookie']}; {message}"})
+        shown = web.ask("/admin/kasparro_api/token/", headers={"Cookie": f"{browser['Cookie']}; {message}"})
         (secret,) = set(SECRET.findall(shown.text))
         token = Token.objects.get()
         assert (token.scope, str(token.expires_at)) == ("operate", "2099-01-01 00:00:00+00:00")
         assert fetch("SELECT object_id, object_repr FROM django_admin_log") == [(str(token.pk), str(token))]
         assert web.ask("/data", token=secret).status == 200
-        pages = [web.ask(f"/admin/api/token/{page}", headers=browser) for page in ("", f"{token.pk}/change/")]
+        pages = [web.ask(f"/admin/kasparro_api/token/{page}", headers=browser) for page in ("", f"{token.pk}/change/")]
         assert [page.status for page in pages] == [200, 200]
         assert not any(SECRET.search(page.text) or token.digest.hex() in page.text for page in pages)
         assert post(f"{token.pk}/delete/", "post=yes").status == 302
@@ -152,7 +152,7 @@ def test_the_permissions_of_a_token_are_read_for_each_request(django_assert_num_
     assert tokens.find(secret) is not None  # records the use
     with django_assert_num_queries(1):
         key, user = tokens.find(secret) or pytest.fail("The token is not found.")
-    assert (key.id, key.may("view_run"), user.pk, user.username) == (token.pk, True, token.user_id, "vera")
+    assert (key.id, key.may("view_run"), user.pk, user.get_username()) == (token.pk, True, token.user_id, "vera")
     token.user.groups.clear()
     assert not may(secret, "view_run")
     User.objects.update(is_active=False)

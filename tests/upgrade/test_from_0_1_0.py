@@ -54,6 +54,18 @@ def count_by(url: str, columns: str, rows: str) -> dict[Any, int]:
     return {row[:-1]: row[-1] for row in fetch(url, f"SELECT {columns}, count(*) FROM {rows} GROUP BY {columns}")}
 
 
+def test_the_label_api_becomes_kasparro_api(upgraded: str) -> None:
+    labels = {label for (label,) in fetch(upgraded, "SELECT app_label FROM django_content_type")}
+    assert ("api" in labels, "kasparro_api" in labels) == (False, True)
+    of_the_label = "FROM django_content_type AS type WHERE type.app_label = 'kasparro_api'"
+    assert fetch(upgraded, f"SELECT type.id, type.model {of_the_label}") == [(15, "token")]  # the row it always was
+    permissions = "SELECT count(*) FROM auth_permission WHERE content_type_id = 15 AND codename LIKE '%_token'"
+    assert fetch(upgraded, permissions) == [(4,)]
+    migrations = "SELECT DISTINCT app FROM django_migrations WHERE app IN ('api', 'kasparro_api')"
+    assert fetch(upgraded, migrations) == [("kasparro_api",)]
+    assert fetch(upgraded, "SELECT count(*) FROM api_tokens") == fetch(upgraded, "SELECT 1::bigint")
+
+
 def test_the_dump_contains_every_state_that_an_upgrade_must_keep(database: str) -> None:
     assert count_by(database, "source", "unified_records") == {(source,): 1000 for source in SOURCES}
     assert set(count_by(database, "status, reason", "etl_runs")) == {

@@ -1,0 +1,56 @@
+"""System checks of the project that `etl` is installed in. They need no models, because they report missing apps."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from django.apps import apps
+from django.core.checks import CheckMessage, Error, register
+from django.db import connection
+
+TAG = "etl"
+"""`manage.py check --tag etl` runs only the checks of the pipeline, and so does every command of the pipeline."""
+
+BEAT = "django_celery_beat"
+NAMES = ("etl", "api")
+
+
+@register(TAG)
+def check_beat(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E031: the app that holds the schedules of the sources is not installed."""
+    if apps.is_installed(BEAT):
+        return []
+    hint = f'Add "{BEAT}" to INSTALLED_APPS, and install the package django-celery-beat.'
+    return [Error("etl keeps the schedules of its sources in django_celery_beat.", hint=hint, id="etl.E031")]
+
+
+@register(TAG)
+def check_database(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E032: the database is not PostgreSQL."""
+    if connection.vendor == "postgresql":
+        return []
+    hint = 'Use the engine "django.db.backends.postgresql" and PostgreSQL 15 or newer.'
+    return [Error(f"etl needs PostgreSQL, but the database is {connection.vendor}.", hint=hint, id="etl.E032")]
+
+
+@register(TAG)
+def check_names(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E033: Python's path has two modules named `etl` or `api`, so that only the first can be imported."""
+    return [
+        Error(
+            f"Two modules are named {name}: {', '.join(map(str, files))}. Only the first is imported.",
+            hint=f"Rename the project's own module {name}, or move it into a package.",
+            id="etl.E033",
+        )
+        for name in NAMES
+        if len(files := list(dict.fromkeys(_find_modules(name)))) > 1
+    ]
+
+
+def _find_modules(name: str) -> Iterator[Path]:
+    for folder in sys.path:
+        spec = PathFinder.find_spec(name, [folder or "."])
+        if spec is not None and spec.has_location and spec.origin is not None:
+            yield Path(spec.origin).resolve()

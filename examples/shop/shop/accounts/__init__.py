@@ -1,0 +1,1 @@
+"""The shop's customers and staff, by mail address."""

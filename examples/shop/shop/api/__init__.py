@@ -1,0 +1,1 @@
+"""The shop's own API, an app of the label `api`."""

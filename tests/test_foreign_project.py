@@ -1,0 +1,189 @@
+"""Kasparro in a foreign project, examples/shop: everything works and is the same under any settings."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import redis
+from django.conf import settings as django_settings
+from django.db import connection
+
+from etl.storage import driver
+from tests.processes import PATIENCE_SECONDS, ROOT, test_database_url, wait_until
+from tests.settings import RUN_FOLDER
+
+pytestmark = pytest.mark.servers
+
+SHOP = ROOT / "examples/shop"
+
+VARIANTS = {
+    "as it is": "",
+    "etl before all other apps": """
+INSTALLED_APPS = ["api", "etl", *(app for app in INSTALLED_APPS if app not in ("api", "etl"))]
+""",
+    "aware times in UTC, and no transaction around requests": """
+USE_TZ, TIME_ZONE = True, "UTC"
+DATABASES["default"]["ATOMIC_REQUESTS"] = False
+""",
+    "a Redis that is down": """
+REDIS_URL = "redis://127.0.0.1:1/0"
+""",
+    "a Celery app that acknowledges early and runs tasks at once": """
+SHOP_CELERY_TASK_ACKS_LATE, SHOP_CELERY_TASK_ALWAYS_EAGER = False, True
+SHOP_CELERY_TASK_TIME_LIMIT, SHOP_CELERY_TASK_SERIALIZER = 1, "pickle"
+""",
+}
+
+EXPECTED = {
+    "ingest": [3, 3, 1, "partial"],
+    "commands": {"check": 0, "sources": 0, "runs": 0, "reads": 0, "verify": 0, "sweep": 0, "drift": 0},
+    "pages": {"statuses": [200], "home": [True, False], "office on each": True, "styled": True},
+    "addresses": {
+        "the shop's health": {"shop": "open"},
+        "the shop's run": "/api/runs/7",
+        "ours": "/supply/api/v1/runs/7",
+        "anonymous": [401],
+        "health": 200,
+    },
+    "reading": {"statuses": [200], "records": ["A-1", "A-3"], "times are all UTC": True, "may not operate": 403},
+    "documents": {
+        "title": "Kasparro",
+        "only ours": ["/supply"],
+        "errors are described": True,
+        "page": 200,
+        "root": True,
+    },
+    "operating": {
+        "queued": [202, True],
+        "cancelled": [200, "failed"],
+        "again": 409,
+        "discarded": [200, "discarded"],
+        "unknown": 404,
+    },
+    "pressing": 302,
+    "tasks": [6, [[True, True]], "shop"],
+}
+
+
+class Shop:
+    """The shop in a folder of its own, on the server of the tests."""
+
+    def __init__(self, folder: Path, database: str) -> None:
+        self.folder = folder
+        self.url = urlunsplit(urlsplit(test_database_url())._replace(path=f"/{database}"))
+        values = connection.settings_dict
+        self.environment = {
+            **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
+            **{f"SHOP_DB_{name}": str(values[name]) for name in ("USER", "PASSWORD", "PORT")},
+            "SHOP_DB_HOST": str(values["HOST"] or values.get("OPTIONS", {}).get("host", "")),
+            "SHOP_DB_NAME": database,
+            "PYTHONPATH": f"{folder}:{ROOT}",
+            "TEST_FOLDER": str(RUN_FOLDER),
+        }
+
+    def run(self, *arguments: str, settings: str = "") -> "subprocess.CompletedProcess[str]":
+        """Run Python with these arguments, and with these lines after the shop's settings."""
+        process = self.start(*arguments, settings=settings)
+        output, errors = process.communicate(timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def start(self, *arguments: str, settings: str = "") -> "subprocess.Popen[str]":
+        (self.folder / "variant.py").write_text(f"from shop.settings import *\n{settings}")
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            cwd=self.folder,
+            env={**self.environment, "DJANGO_SETTINGS_MODULE": "variant"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def fetch(self, statement: str) -> list[tuple[Any, ...]]:
+        with driver.open_session(self.url) as session, session.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+@pytest.fixture(scope="module")
+def shop(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """The shop, migrated."""
+    folder = tmp_path_factory.mktemp("shop")
+    shutil.copytree(SHOP, folder, dirs_exist_ok=True)
+    with django_db_blocker.unblock():
+        name = f"{connection.settings_dict['NAME']}_shop"
+        with connection.cursor() as cursor:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            cursor.execute(f'CREATE DATABASE "{name}"')
+        try:
+            made = Shop(folder, name)
+            migrated = made.run("manage.py", "migrate", "-v0")
+            assert (migrated.returncode, migrated.stdout) == (0, ""), migrated.stderr
+            yield made
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
+def test_everything_works_in_a_foreign_project(shop: Shop, settings: str) -> None:
+    done = shop.run("-m", "tests.foreign_visit", settings=settings)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    wrong = {name: found[name] for name in EXPECTED if found[name] != EXPECTED[name]}
+    assert wrong == {}, "\n".join(f"{name}: {each}" for name, each in wrong.items())
+
+
+def test_a_foreign_project_needs_no_migration(shop: Shop) -> None:
+    done = shop.run("manage.py", "makemigrations", "--check", "--dry-run")
+    assert (done.returncode, "No changes" in done.stdout or "Keine" in done.stdout) == (0, True), done.stdout
+
+
+def test_check_names_all_that_a_project_lacks(shop: Shop) -> None:
+    (shop.folder / "other").mkdir()
+    (shop.folder / "other/api.py").touch()
+    settings = """
+import sys
+sys.path.append("other")
+INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in ("api", "django_celery_beat")]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+ROOT_URLCONF = "empty"
+"""
+    (shop.folder / "empty.py").write_text("urlpatterns = []\n")
+    done = shop.run("manage.py", "check", settings=settings)
+    assert done.returncode == 1
+    named = ("(etl.E031)", 'HINT: Add "django_celery_beat"', "(etl.E032)", "HINT: Use the engine", "(etl.E033)")
+    files = (str(ROOT / "api/__init__.py"), str(shop.folder / "other/api.py"), "HINT: Rename")
+    assert [text for text in (*named, *files) if text not in done.stderr] == [], done.stderr
+
+
+def test_a_worker_of_the_projects_own_app_sweeps_at_its_start_and_shows_that_it_is_alive(shop: Shop) -> None:
+    own = {"REDIS_URL": django_settings.REDIS_URL, "REDIS_KEY_PREFIX": "shop:"}
+    lines = [f"{name} = {value!r}" for name, value in own.items()]
+    lines += [f"SHOP_CELERY_BROKER_URL = {django_settings.CELERY_BROKER_URL!r}"]
+    lines += ["ETL_RESEND_SECONDS = 0.1"]  # the first message goes to a broker in the memory of its process
+    lines += ['SHOP_CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": "shop:"}']
+    queued = shop.run("manage.py", "ingest", "acme_products", "--queue")
+    assert queued.returncode == 0, queued.stderr
+    worker = shop.start(
+        "-m", "celery", "-A", "shop", "worker", "-c", "1", "--without-gossip", settings="\n".join(lines)
+    )
+    try:
+        wait_until(
+            lambda: shop.fetch("SELECT status FROM etl_runs WHERE trigger = 'command' ORDER BY id")[-1] != ("queued",)
+        )
+        client = redis.Redis.from_url(django_settings.REDIS_URL)
+        wait_until(lambda: client.zrange("shop:alive", 0, -1))
+        worker.terminate()
+        assert worker.wait(PATIENCE_SECONDS) == 0
+        assert client.zrange("shop:alive", 0, -1) == []
+    finally:
+        worker.kill()
+        worker.communicate()
