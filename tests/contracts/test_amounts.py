@@ -132,6 +132,16 @@ def test_integer(form: Form, value: Any, result: int | BreachCode) -> None:
         ({"decimal": ",", "thousands": "."}, "1.234,50", "1234.5"),
         ({"decimal": ",", "thousands": " "}, "1 234,50", "1234.5"),
         ({"decimal": ","}, "1.5", NO),
+        ({"round_to": 18}, "0.0005840811745500313", "0.000584081174550031"),
+        ({"round_to": 18}, "1.50", "1.5"),
+        ({"round_to": 2}, "0.125", "0.12"),
+        ({"round_to": 2}, "-0.135", "-0.14"),
+        ({"round_to": 2}, "0.004", BreachCode.TOO_PRECISE),
+        ({"round_to": 2}, "1e-9999999", BreachCode.TOO_PRECISE),
+        ({"round_to": 2}, "0", "0"),
+        ({"round_to": 0}, "1e3", "1000"),
+        ({"round_to": 18}, "9" * 20 + ".9999999999999999999", BreachCode.OUT_OF_RANGE),
+        ({"round_to": 2}, "1" + "0" * 20, BreachCode.OUT_OF_RANGE),
     ],
 )
 def test_decimal_with_parameters(options: dict[str, Any], value: str, result: str | BreachCode) -> None:
@@ -172,6 +182,7 @@ def test_decimal_is_accepted_exactly_when_numeric_38_18_holds_it(digits: int, ex
     [
         ({"min": 0.1}, "decimal numbers as strings"),
         ({"max": "many"}, "min and max are numbers"),
+        ({"round_to": 19}, "round_to is a number of decimals"),
         ({"currency": " "}, "currency is a sign"),
         ({"currency": 5}, "currency is a sign"),
         ({"decimal": 5}, "one sign each"),

@@ -68,6 +68,15 @@ def few_pages(settings: Settings) -> None:
     settings.ETL_HTTP_MAX_PAGES = 20  # so that a walk that fails ends
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "chunks"), [(10, [10]), (9, [8, 2]), (5, [4, 4, 2]), (4, [4, 4, 2]), (3, [3, 1, 3, 3])]
+)
+def test_a_chunk_is_whole_pages_and_only_a_larger_page_is_split(batch_size: int, chunks: list[int]) -> None:
+    with PagedApi(make_pages([3, 1, 4, 2])) as api:
+        read = open_walk(make_source(api, "/link")).read(None, batch_size)
+        assert [len(chunk.items) for chunk in read] == chunks
+
+
 @pytest.mark.parametrize(("path", "shape", "requests", "records", "end"), CASES)
 def test_each_kind_of_pages_reads_each_shape(path: str, shape: str, requests: int, records: int, end: str) -> None:
     with PagedApi(make_pages(SHAPES[shape].sizes)) as api:

@@ -12,6 +12,7 @@ from tests.laws.mistakes import (
     removals,
     requests,
     tables,
+    walks,
 )
 
 MISTAKES = tuple(
@@ -28,6 +29,7 @@ MISTAKES = tuple(
             *contracts.MISTAKES,
             *files.MISTAKES,
             *requests.MISTAKES,
+            *walks.MISTAKES,
         ),
         key=lambda mistake: mistake.law,
     )

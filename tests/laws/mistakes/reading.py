@@ -385,7 +385,12 @@ MISTAKES = (
         1,
         "a walk's cursor one page ahead",
         "etl/readers/walk_reading.py",
-        (("            pages=place.pages + 1,\n", "            pages=place.pages + 1,\n            index=1,\n"),),
+        (
+            (
+                "            yield self._finish()\n        while",
+                "            yield replace(self._finish(), cursor=self._go_on(page).as_cursor())\n        while",
+            ),
+        ),
         caught_by=(f"{WALK}test_a_walk_resumed_after_any_chunk_gives_the_rest_and_asks_for_no_page_before_it",),
     ),
     Mistake(
