@@ -110,8 +110,8 @@ def show_killed_walk(url: str, environment: dict[str, str]) -> None:
     print(f"\n   {'run':<14}{'pages it asked for':<24}{'records it landed':>17}")
     print(f"   {'killed':<14}{describe_pages(killed):<24}{landed:>17,}")
     print(f"   {'started again':<14}{describe_pages(rest):<24}{all_landed - landed:>17,}")
-    print(f"\n   All {COINS:,} records have landed once. Page {max(rest)} has no records, so the API ends there. Page 1 is asked")
-    print("   for once more: it would show if records had moved from page to page in the meantime.")
+    print(f"\n   All {COINS:,} records have landed once. Page {max(rest)} has no records: there the API ends.")
+    print("   Page 1 is asked for once more: it would show if records had moved to other pages meanwhile.")
     if all_landed != COINS or rest[0] * COINS // 20 <= landed:
         sys.exit("make demo: a page was asked for again, or a record is missing. That is a bug; please report it.")
 
