@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import BinaryIO
 
 from etl.conf import conf
-from etl.exceptions import SourceError
+from etl.exceptions import AddressRefused, SourceError
 from etl.http.attempt import Attempt
 from etl.http.credentials import Credentials
 from etl.http.request import Body, Request
@@ -128,7 +128,7 @@ def _ask_for_token(request: Request, context: ReadContext) -> bytes:
         with open_body(request, {}, context, _is_never_cut) as body:
             assert body is not None  # nothing was asked on a condition
             return body.copy.read_head(MOST_OF_A_TOKEN)
-    except Unauthorized as error:  # the client is refused, not a token that could be renewed
+    except (Unauthorized, AddressRefused) as error:  # neither a token that can be renewed nor a page's address
         raise SourceError(str(error), error.reason) from None
 
 

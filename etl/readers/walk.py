@@ -95,7 +95,7 @@ class WalkContent:
     def __init__(self, walk: Walk, fingerprint: str) -> None:
         self.walk, self.fingerprint = walk, fingerprint
         self.first: PageRead | None = None
-        self.failure: tuple[str, SourceError] | None = None
+        self.failure: tuple[str | tuple[int, int], SourceError] | None = None
         self.kept: dict[str, PageRead] = {}
         self.kept_children: dict[tuple[int, int], Item] = {}
         self.kept_items = self.kept_bytes = 0
@@ -162,11 +162,20 @@ class WalkContent:
         return self.kept[name]
 
     def read_child(self, children: Children, place: Place, element: Item) -> Item:
-        """Ask for the detail of this element, unless it is one of the first, which are kept. Raises SourceError."""
+        """Ask for the detail of this element, unless it is one of the first, which are kept. Raises SourceError.
+
+        One that failed fails again, as a page does.
+        """
         name = (place.pages, place.index)
+        if self.failure is not None and self.failure[0] == name:
+            raise self.failure[1]
         if name not in self.kept_children:
             page = self._name_request(place.state or {})
-            child = children.read(element, page, f"element {place.index + 1} on page {place.pages + 1}")
+            try:
+                child = children.read(element, page, f"element {place.index + 1} on page {place.pages + 1}")
+            except SourceError as error:
+                self.failure = name, error
+                raise
             size = measure(child)
             if len(self.kept_children) >= FIRST_RECORDS or self.kept_bytes + size > CHUNK_BYTES:
                 return child

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from etl.exceptions import SourceError
+from etl.exceptions import CursorRefused, SourceError
 from etl.http import credentials
 from etl.http.credentials import Ask, add_to_query
 from etl.http.request import Request
@@ -328,6 +328,18 @@ def test_a_refused_client_is_named_without_its_secret() -> None:
         read(server, auth=ask_for(tokens))
     assert "/token responded with 401" in str(caught.value)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("status", ["400 Bad Request", "404 Not Found", "410 Gone"])
+def test_a_client_that_is_refused_is_not_taken_for_a_page_that_is_gone(status: str) -> None:
+    with RawServer(EXPIRED, answer(b"{}", status)) as tokens, RawServer(page(1)) as server:
+        kind = type("Walk", (Items,), {"base_url": server.origin, "auth": ask_for(tokens), "pages": LinkHeader()})
+        with kind().open(Opening(), RecordingContext()) as content:
+            assert content is not None
+            first = next(content.read(None, 1))
+            with pytest.raises(SourceError, match="/token responded with") as caught:
+                next(content.read(first.cursor, 1))
+    assert not isinstance(caught.value, CursorRefused)
 
 
 def test_a_server_of_tokens_that_is_busy_is_asked_again() -> None:

@@ -102,6 +102,13 @@ def test_the_first_details_are_judged_without_a_second_request(api: PagedApi) ->
     assert len(list_details(api)) == 6
 
 
+def test_a_detail_that_fails_among_the_first_is_not_asked_for_again(api: PagedApi) -> None:
+    api.details["n5"] = (429, {}, {"Retry-After": "3600"})
+    found = preview(make(api), 10)
+    assert (found.seen, "requires a wait of 3600 s" in found.error) == (4, True)
+    assert list_details(api).count("/items/n5") == 1
+
+
 def test_a_preview_of_slow_details_asks_for_few(api: PagedApi, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (first_records, etl.preview):
         monkeypatch.setattr(module, "START_SECONDS", 0)
