@@ -174,7 +174,7 @@ class WalkContent:
             try:
                 child = children.read(element, page, f"element {place.index + 1} on page {place.pages + 1}")
             except SourceError as error:
-                self.failure = name, error
+                self.failure = (name, error)
                 raise
             size = measure(child)
             if len(self.kept_children) >= FIRST_RECORDS or self.kept_bytes + size > CHUNK_BYTES:
