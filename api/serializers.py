@@ -12,6 +12,7 @@ from rest_framework.fields import empty
 from etl.clock import write_time
 from etl.models import Checkpoint, JudgedRead, QuarantinedRecord, Run, RunEvent, SchemaChange, SchemaSnapshot
 from etl.operations.windows import WindowRefused, choose_window
+from etl.reports.progress import find_progress
 from etl.runs.options import Options
 from etl.sources.registry import find_source, list_sources
 from etl.vocabulary import COUNTERS
@@ -82,14 +83,24 @@ class RunSerializer(RowSerializer[Run]):
     duration_s = serializers.FloatField(
         read_only=True, allow_null=True, help_text="Seconds from start to end; null until both are known."
     )
+    pages = serializers.SerializerMethodField(help_text="How many pages of an API it has read; null for other content.")
+    share = serializers.SerializerMethodField(
+        help_text="The share of the content that is read, from 0 to 1; null if it is not known."
+    )
 
     class Meta:
         model = Run
         fields: tuple[str, ...] = (
             *("id", "source", "key", "trigger", "at_terminal", "status", "reason", "error", "attempt", "options"),
             *("epoch", "created_at", "not_before", "started_at", "heartbeat_at", "finished_at", "duration_s"),
-            *(*COUNTERS, "verdict", "is_unchanged", "cursor_before", "cursor_after"),
+            *(*COUNTERS, "verdict", "is_unchanged", "pages", "share", "cursor_before", "cursor_after"),
         )
+
+    def get_pages(self, run: Run) -> int | None:
+        return find_progress(run).pages
+
+    def get_share(self, run: Run) -> float | None:
+        return find_progress(run).share
 
 
 class ReplaySerializer(RunSerializer):

@@ -27,6 +27,7 @@ from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
 from etl.models import RAW_MODELS, Run, RunEvent, SchemaSnapshot
 from etl.operations import runs as operations
+from etl.reports.progress import find_progress
 from etl.runs.comparison import Comparison, compare_runs
 from etl.runs.reason_advice import find_advice
 from etl.sources.registry import find_source
@@ -142,6 +143,7 @@ class RunAdmin(ReadOnlyAdmin):
             "advice": find_advice(row.reason),
             "duration": describe_duration(row),
             "rate": describe_rate(row),
+            "progress": _describe_progress(row),
             "outcomes": _draw_outcomes(row),
             **_find_neighbours(row),
             "snapshot": SchemaSnapshot.objects.filter(run=row).defer("shape").first(),
@@ -219,6 +221,13 @@ def _describe_event(run: Run, event: RunEvent) -> dict[str, Any]:
         "time": event.created_at,
         "after": describe_seconds(max(0.0, (event.created_at - run.created_at).total_seconds())),
     }
+
+
+def _describe_progress(run: Run) -> dict[str, Any]:
+    """Return the pages of a walk, and the share that is read in percent; both None for other content."""
+    progress = find_progress(run)
+    share = progress.share if progress.pages is not None else None
+    return {"pages": progress.pages, "percent": round(100 * share) if share is not None else None}
 
 
 def _draw_outcomes(run: Run) -> list[dict[str, Any]]:

@@ -129,7 +129,9 @@ class WalkContent:
             try:
                 return self.read_page(at)
             except AddressRefused as error:
-                raise CursorRefused(str(error)) if at is place and place.state else error from None
+                if at is place and place.state:
+                    raise CursorRefused(str(error)) from None
+                raise
 
         children = self.walk.children
         ask_detail = partial(self.read_child, children) if children is not None else None

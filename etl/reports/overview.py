@@ -59,7 +59,9 @@ _OVERVIEW = f"""
         ),
         'live', (
             SELECT coalesce(json_agg(json_build_object(
-                {_RUN}, 'share', least(1, (cursor_after->>'offset')::float / nullif((cursor_after->>'size')::float, 0)),
+                {_RUN}, 'pages', (cursor_after->>'pages')::bigint, 'share', least(1, coalesce(
+                    (cursor_after->>'offset')::float / nullif((cursor_after->>'size')::float, 0),
+                    (cursor_after->>'position')::float / nullif((cursor_after->>'total')::float, 0))),
                 'seconds', extract(epoch FROM clock_timestamp() - started_at)
             ) ORDER BY id), '[]')
             FROM etl_runs AS run WHERE status = 'running'
@@ -117,8 +119,9 @@ class SourceLine:
 class Overview:
     """Runs are dicts: id, source, status, reason, trigger, seen, queued_at, started_at, finished_at.
 
-    `live` runs also have `share` (0 to 1, None if unknown) and `seconds`, `waiting` runs `not_before`. `reasons` are
-    {source, code, count}, the most frequent first; `unsent` alerts are {subject, error, state}.
+    `live` runs also have `pages` of a walk, `share` (0 to 1, None if unknown) and `seconds`, `waiting` runs
+    `not_before`. `reasons` are {source, code, count}, the most frequent first; `unsent` alerts are {subject, error,
+    state}.
     """
 
     now: datetime

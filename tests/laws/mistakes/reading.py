@@ -16,6 +16,7 @@ PROOF = "tests/laws/test_proof.py::"
 READING = "tests/laws/test_reading_process.py::"
 READS = "tests/laws/test_reads.py::"
 WALK = "tests/readers/test_walk.py::"
+WALKS = "tests/laws/test_walks.py::"
 SHIFTING = "tests/laws/test_shifting_pages.py::"
 VERDICTS = "tests/laws/test_verdicts.py::"
 
@@ -427,6 +428,25 @@ MISTAKES = (
         "etl/readers/walk_reading.py",
         (("            fell=place.fell or has_fallen(place.total, page.total),\n", ""),),
         caught_by=(f"{SHIFTING}test_a_total_that_falls_or_differs_from_the_ids_that_were_met_makes_the_run_partial",),
+    ),
+    Mistake(
+        8,
+        "a cursor that is refused, asked for in each run",
+        "etl/readers/walk.py",
+        (
+            (
+                "                raise CursorRefused(str(error)) if at is place and place.state else error from None\n",
+                "                raise\n",
+            ),
+        ),
+        caught_by=(f"{WALKS}test_a_cursor_that_the_server_refuses_starts_the_walk_over",),
+    ),
+    Mistake(
+        8,
+        "an old walk that continues in pages that have moved since",
+        "etl/resumption.py",
+        (("    if idle is None or idle <= limit:\n", "    if True:\n"),),
+        caught_by=(f"{WALKS}test_a_walk_that_was_interrupted_too_long_ago_starts_over",),
     ),
     Mistake(
         12,
