@@ -48,6 +48,13 @@ def test_a_requested_run_is_queued_and_its_address_returned(web: Web, people: Pe
     assert (event["kind"], "olga" in event["message"]) == ("queued", True)
 
 
+def test_a_run_shows_how_many_pages_it_has_read_and_the_share_of_its_content(web: Web, people: People) -> None:
+    order(web, people)
+    Run.objects.update(cursor_after={"pages": 4, "position": 30, "total": 120})
+    run = web.ask(f"/api/v1/runs/{Run.objects.get().pk}", token=people.viewer).json()
+    assert (run["pages"], run["share"]) == (4, 0.25)
+
+
 def test_twenty_concurrent_requests_with_one_key_are_one_run(web: Web, people: People) -> None:
     content = {"source": "products_csv", "full": True}
     with ThreadPoolExecutor(20) as pool:

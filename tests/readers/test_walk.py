@@ -1,6 +1,7 @@
 """Laws of walks through pages: each record once, each page asked for once, and an end that is proven."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pytest_django.fixtures import Settings
 
-from etl.exceptions import SourceError
+from etl.exceptions import HandedOver, SourceError
 from etl.http.circles import CircleGuard
 from etl.readers import walk_reading
 from etl.readers.content import Opening
@@ -130,6 +131,34 @@ def test_slow_pages_land_before_there_are_many(monkeypatch: pytest.MonkeyPatch) 
     with PagedApi(make_pages([2, 2, 2])) as api:
         chunks = list(open_walk(make_source(api, "/link")).read(None, 100))
     assert [len(chunk.items) for chunk in chunks] == [2, 2, 2]
+
+
+@dataclass
+class EndingTask(RecordingContext):
+    """The context of a task whose time is up after some pages."""
+
+    most_pages: int = 3
+
+    def end_task_if_due(self) -> None:
+        if self.pages >= self.most_pages:
+            raise HandedOver("The task's time is up.")
+
+
+@pytest.mark.parametrize("each", ["", "/items/{id}"])
+def test_a_task_that_ends_between_pages_gives_what_it_has_read_first(each: str) -> None:
+    with PagedApi(make_pages([2] * 4)) as api:
+        source = make_source(api, "/link", each=each)
+        given: list[Chunk] = []
+        for _ in range(10):  # tasks
+            with source.open(Opening(), EndingTask()) as content:
+                assert content is not None
+                try:
+                    for chunk in content.read(given[-1].cursor if given else None, 100):
+                        given.append(chunk)
+                    break
+                except HandedOver:
+                    pass
+        assert list_ids(given) == list_all(api)
 
 
 def test_what_was_read_before_an_error_is_given_first() -> None:
