@@ -59,9 +59,13 @@ _OVERVIEW = f"""
         ),
         'live', (
             SELECT coalesce(json_agg(json_build_object(
-                {_RUN}, 'pages', (cursor_after->>'pages')::bigint, 'share', least(1, coalesce(
-                    (cursor_after->>'offset')::float / nullif((cursor_after->>'size')::float, 0),
-                    (cursor_after->>'position')::float / nullif((cursor_after->>'total')::float, 0))),
+                {_RUN}, 'pages', (cursor_after->>'pages')::bigint, 'share', (
+                    SELECT CASE WHEN share > 1 THEN 1 ELSE share END  -- least() ignores NULL
+                    FROM (SELECT coalesce(
+                        (cursor_after->>'offset')::float / nullif((cursor_after->>'size')::float, 0),
+                        (cursor_after->>'position')::float / nullif((cursor_after->>'total')::float, 0)
+                    ) AS share) AS known
+                ),
                 'seconds', extract(epoch FROM clock_timestamp() - started_at)
             ) ORDER BY id), '[]')
             FROM etl_runs AS run WHERE status = 'running'

@@ -153,8 +153,7 @@ def test_a_task_that_ends_between_pages_gives_what_it_has_read_first(each: str) 
             with source.open(Opening(), EndingTask()) as content:
                 assert content is not None
                 try:
-                    for chunk in content.read(given[-1].cursor if given else None, 100):
-                        given.append(chunk)
+                    given.extend(content.read(given[-1].cursor if given else None, 100))
                     break
                 except HandedOver:
                     pass
