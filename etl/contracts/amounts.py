@@ -69,6 +69,9 @@ class AmountType(PatternType):
     def read_cell(self, value: Any) -> str:
         return value.text if isinstance(value, Number) else super().read_cell(value)
 
+    def takes_plain(self, form: Form) -> bool:
+        return self.min is None and self.max is None and self._find_signs(form) == (".", "")
+
     def parse(self, value: Any, form: Form) -> Any:
         if isinstance(value, Number):
             return self._parse_text(value.text, value.text)

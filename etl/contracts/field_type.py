@@ -85,6 +85,10 @@ class FieldType(ABC):
         itself judges what is missing. The result is not None either.
         """
 
+    def accepts(self, value: Any, form: Form) -> bool:
+        """Whether `parse` gives no breach. A type overrides it to be fast."""
+        return not isinstance(self.parse(value, form), Breach)
+
     def write(self, value: Any) -> str:
         """Return a parsed value's canonical text, as PostgreSQL reads it. Equal values give equal text."""
         return str(value)
@@ -139,6 +143,18 @@ class PatternType(FieldType):
     @abstractmethod
     def plain(self) -> re.Pattern[str]:
         """The pattern of a run of plain cells, each with its line feed; it also matches the empty string."""
+
+    def takes_plain(self, form: Form) -> bool:
+        """Whether what the pattern matches is always accepted."""
+        return True
+
+    def accepts(self, value: Any, form: Form) -> bool:
+        cell = self.read_cell(value)
+        if cell and "\n" not in cell and self.takes_plain(form):
+            match = self.plain.match(f"{cell}\n")
+            if match is not None and match.end() > len(cell):
+                return True
+        return super().accepts(value, form)
 
     def write_plain(self, cells: list[str], joined: str) -> list[str]:
         """Return the canonical text of each plain cell, row by row. The results for other rows are ignored."""

@@ -71,6 +71,9 @@ class TimeType(PatternType):
             find_zone(zone)
         self.list_patterns()
 
+    def takes_plain(self, form: Form) -> bool:
+        return self.epoch is None and not self.formats
+
     def parse(self, value: Any, form: Form) -> datetime | Breach:
         if self.epoch is not None:
             return self._parse_epoch(value)

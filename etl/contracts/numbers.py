@@ -31,6 +31,9 @@ class NumberType(PatternType):
     def read_cell(self, value: Any) -> str:
         return value.text if isinstance(value, Number) else super().read_cell(value)
 
+    def takes_plain(self, form: Form) -> bool:
+        return not _has_own_signs(form)
+
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
         if not _has_own_signs(form):
             return super().parse_column(column, form)

@@ -24,6 +24,13 @@ def parse_value(kind: FieldType, parsed: Any, value: Any, form: Form) -> Any:
     return result if isinstance(result, Breach) else result[0]
 
 
+def accepts_value(kind: FieldType, parsed: Any, value: Any, form: Form) -> bool:
+    """Whether `parse_value` gives no breach."""
+    if not is_own(kind):
+        return kind.accepts(value, form)
+    return not isinstance(parse_value(kind, parsed, value, form), Breach)
+
+
 def parse_column(kind: FieldType, parsed: Any, column: Sequence[Any], form: Form) -> Column:
     """Return the canonical text of each value, and the breaches by row: what `parse_value` gives row by row."""
     if not is_own(kind):

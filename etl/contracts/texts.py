@@ -60,6 +60,11 @@ class TextType(FieldType):
         result = NON_BLANK.parse(text.strip() if self.trim and isinstance(text, str) else text, form)
         return result if isinstance(result, Breach) else self._find_misfit(result) or result
 
+    def accepts(self, value: Any, form: Form) -> bool:
+        if self.max_length is None and self.pattern is None and _is_plain(value):
+            return True
+        return super().accepts(value, form)
+
     def _find_misfit(self, text: str) -> Breach | None:
         if self.max_length is not None and len(text) > self.max_length:
             return Breach(BreachCode.TOO_LONG, f"has {len(text)} characters, at most {self.max_length} are accepted")
@@ -120,6 +125,11 @@ def _find_unusable(texts: Sequence[str]) -> list[int]:
     if find_text_breach("".join(texts)) is None:
         return [*compress(count(), map(not_, map(str.strip, texts)))]
     return [row for row, text in enumerate(texts) if not text or text.isspace() or not _is_clean(text)]
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether the value is a text that every type of text accepts which demands no more."""
+    return isinstance(value, str) and value.isascii() and "\x00" not in value and value != "" and not value.isspace()
 
 
 def _is_clean(text: str) -> bool:

@@ -104,6 +104,9 @@ class DateType(PatternType):
     def write(self, value: date) -> str:
         return value.isoformat()
 
+    def takes_plain(self, form: Form) -> bool:
+        return not self.formats
+
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
         if not self.formats:
             return super().parse_column(column, form)

@@ -3,12 +3,14 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from etl.exceptions import SourceError
+from etl.readers.json_ahead import Ahead, look_ahead
 from etl.readers.json_decoder import Decoder
 from etl.readers.json_recovery import Damage, Recovery
-from etl.readers.json_shortcut import Passed, pass_over
+from etl.readers.json_shortcut import Found, Passed, pass_over, shows_other_damage
 from etl.readers.json_window import Window
 from etl.records import ORIGINAL_BYTES, Breach, Cursor, Original, Record, Refusal
 from etl.vocabulary import BreachCode
@@ -24,6 +26,23 @@ _ODD_FOLLOWER = re.compile(
 """What follows a value that is only the beginning of a broken element; within _SEEN_CHARACTERS."""
 _SURROGATE = re.compile(r"[\ud800-\udfff]")  # a byte that is not UTF-8
 _COMMA_IS_MISSING = Breach(BreachCode.MALFORMED, "is not valid JSON: a comma is missing")
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """A broken text whose brackets or quotes do not pair, so that the elements after it may be within it.
+
+    They are read, but held back until the text after them shows where they are: from the `first` of those held on.
+    `reached`, `offset` and `line` are the place of the broken text, `begin` is the offset of the element after it.
+    """
+
+    breach: Breach
+    reached: Cursor
+    offset: int
+    line: int
+    passed: Passed
+    begin: int
+    first: int
 
 
 class ArrayReader:
@@ -47,22 +66,76 @@ class ArrayReader:
         self.location, self.accepts, self.ends_at, self.most_bytes = location, accepts, ends_at, most_bytes
         self.window = Window(file, start["offset"], start["line"])
         self.position, self.is_found = start["position"], start.get("found", False)
-        self.reached = start
+        self.reached = self.given = start  # after the item that was read last, and after the one yielded last
+        self.held: list[tuple[Record | Refusal, Cursor]] = []
+        self.doubt: _Doubt | None = None
         self.decoder = Decoder()
         self.kept: tuple[Any, int, bool] | None = None  # the element found after a broken text, decoded
         self.reserve = _RESERVE_CHARACTERS
 
     def describe_cursor(self) -> Cursor:
-        return self.reached
+        return self.given
 
     def read(self) -> Iterator[Record | Refusal]:
         """Yield the elements, and leave the window after the closing bracket. Raises SourceError."""
+        try:
+            while (item := self._read_next()) is not None:
+                if self.doubt is None and not self.held:
+                    self.given = self.reached
+                    yield item
+                else:
+                    self.held.append((item, self.reached))
+                    yield from self._give()
+        except SourceError:
+            self.doubt = None
+            yield from self._give()
+            raise
+        yield from self._give()
+        self.window.move_to(self.window.index + 1)
+
+    def _give(self) -> Iterator[Record | Refusal]:
+        """Yield the items held that are certain."""
+        count = len(self.held) if self.doubt is None else self.doubt.first
+        for item, reached in self.held[:count]:
+            self.given = reached
+            yield item
+        del self.held[:count]
+        if self.doubt is not None:
+            self.doubt.first = 0
+
+    def _read_next(self) -> Record | Refusal | None:
         window = self.window
-        while (is_separated := self._go_to_next()) is not None:
-            while len(window.text) - window.index < self.reserve and window.extend():
-                pass
-            yield self._read_element() if is_separated else self._pass_odd_separator()
-        window.move_to(window.index + 1)
+        is_separated = self._go_to_next()
+        is_due = self.doubt is not None and (not is_separated or window.offset > self.doubt.begin + self.most_bytes)
+        if is_due and (refusal := self._take_back()):
+            return refusal
+        if is_separated is None:
+            return None
+        while len(window.text) - window.index < self.reserve and window.extend():
+            pass
+        return self._read_element() if is_separated else self._pass_odd_separator()
+
+    def _take_back(self) -> Refusal | None:
+        """End the doubt. If the next text shows that the elements held are within the broken one, refuse them with it.
+
+        Otherwise they are elements of the array: what shows nothing speaks for them.
+        """
+        doubt, window = self.doubt, self.window
+        assert doubt is not None
+        self.doubt = None
+        if shows_other_damage(window):
+            return None
+        found, inner_until = look_ahead(window.copy(), ",", self.ends_at, doubt.begin + self.most_bytes)
+        if found is not Ahead.INNER:
+            return None
+        del self.held[doubt.first :]
+        self.reached, self.position, self.kept = doubt.reached, doubt.reached["position"], None
+        window.jump(Window(window.file, doubt.offset, doubt.line))
+        while len(window.text) <= doubt.passed.at and window.extend():
+            pass
+        recovery = self._make_recovery()
+        recovery.not_before = inner_until
+        return self._refuse(doubt.offset, doubt.line, doubt.breach, recovery.find(doubt.passed))
 
     def fail(self, complaint: str) -> SourceError:
         return SourceError(f"{self.location}: line {self.window.line}: {complaint}.")
@@ -164,22 +237,25 @@ class ArrayReader:
         window = self.window
         offset, line = window.offset, window.line
         window.forget()
-        damage = self._find_end() if is_first_known else self._make_recovery().find()
-        return self._refuse(offset, line, breach, damage)
-
-    def _find_end(self) -> Damage:
-        """Find the end of an element that was decoded in vain, by the shortcut if it leads there."""
-        window = self.window
-        opened = window.text[:1] if window.text[:1] in ("{", "[") else ""
+        opened = window.text[:1] if is_first_known and window.text[:1] in ("{", "[") else ""
         passed = Passed(len(opened), opened)
-        found = pass_over(window, self._accepts_at, passed) if opened != "[" else None
+        found = pass_over(window, self._accepts_at, passed) if is_first_known and opened != "[" else None
+        is_due = self.doubt is not None and (found is None or not found.is_paired)
+        if is_due and (refusal := self._take_back()):
+            return refusal
         if found is None:
-            return self._make_recovery().find(passed)
-        end, begin = found
-        text = window.text[:end]
-        window.move_to(end)
+            return self._refuse(offset, line, breach, self._make_recovery().find(passed if is_first_known else None))
+        if not found.is_paired:
+            begin = window.find_offset(found.begin)
+            self.doubt = _Doubt(breach, self.reached, offset, line, passed, begin, first=len(self.held))
+        return self._refuse(offset, line, breach, self._go_to_found(found))
+
+    def _go_to_found(self, found: Found) -> Damage:
+        window = self.window
+        text = window.text[: found.end]
+        window.move_to(found.end)
         damage = Damage(text, window.offset, is_followed=True)
-        window.move_to(begin)
+        window.move_to(found.begin)
         return damage
 
     def _make_recovery(self) -> Recovery:

@@ -13,7 +13,7 @@ from etl.readers.json_path import Layout, Path, Records, parse_records
 from etl.readers.json_records import JsonContent
 from etl.readers.json_text import describe_other, proves_end, refuse_other, report_other
 from etl.readers.source import Source
-from etl.records import Breach, Record, Refusal, StoredRefusal
+from etl.records import Record, Refusal, StoredRefusal
 from etl.vocabulary import SourceKind
 
 
@@ -89,7 +89,7 @@ class Acceptance:
 
     def __call__(self, values: Mapping[str, Any]) -> bool:
         try:
-            return not isinstance(self.source.contract.judge(values, self.source.local_form), Breach)
+            return self.source.contract.accepts(values, self.source.local_form)
         except Exception:  # noqa: BLE001  (law 13: then the record is not accepted)
             return False
 

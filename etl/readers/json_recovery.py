@@ -5,12 +5,13 @@ if it is valid; if the contract accepts it; and, where brackets or quotes before
 does not close a bracket that was opened before it. All text before it is one refusal.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
+from etl.readers.json_ahead import Ahead, look_ahead
 from etl.readers.json_shortcut import Passed
-from etl.readers.json_structure import LONE_QUOTE, OBJECT, OBJECTS, Brackets, Scanner
+from etl.readers.json_structure import LONE_QUOTE, Brackets, Scanner
 from etl.readers.json_window import Window, find_end_of_blank
 
 
@@ -24,14 +25,6 @@ class Damage:
     text: str | None
     end: int
     is_followed: bool
-
-
-class _Ahead(Enum):
-    """What the text after an element shows."""
-
-    INNER = "inner"  # it belongs to an array or object that began before it
-    UNKNOWN = "unknown"
-    LAST = "last"  # the elements' array ends, and then the whole text does
 
 
 class Recovery(Scanner):
@@ -109,40 +102,18 @@ class Recovery(Scanner):
         if not is_accepted or not (self.is_odd or self.is_second_try or len(self.brackets)):
             return is_accepted, end
         found, offset = self._look_ahead(begin)
-        if found is _Ahead.INNER:
+        if found is Ahead.INNER:
             self.not_before = offset
-        if self.is_second_try and found is _Ahead.UNKNOWN:
+        if self.is_second_try and found is Ahead.UNKNOWN:
             self.not_before = 1 << 62  # the others would not be known better
-        is_fine = found is _Ahead.LAST or (found is _Ahead.UNKNOWN and not self.is_second_try)
+        is_fine = found is Ahead.LAST or (found is Ahead.UNKNOWN and not self.is_second_try)
         return is_fine, None if is_fine else end
 
-    def _look_ahead(self, begin: int) -> tuple[_Ahead, int]:
+    def _look_ahead(self, begin: int) -> tuple[Ahead, int]:
         """Return what follows shows of the element at this index, and the offset of the bracket that shows it."""
         window = _copy_at(self.window, begin)
-        start, brackets, last_mark = window.offset, Brackets(), ""
-        scanner = Scanner(window, takes_objects=True)
-        for mark, index in scanner.scan():
-            is_inner = brackets.innermost == "{"
-            if mark == LONE_QUOTE or (is_inner and (mark == OBJECTS or (mark in ("{", OBJECT) and last_mark != ":"))):
-                break
-            if mark in "{[":
-                brackets.open(mark)
-            elif mark in "}]" and not len(brackets):
-                return self._judge_closing(window, mark, index)
-            elif mark in "}]" and not brackets.close(mark):
-                break
-            last_mark = mark
-            if window.offset - start > self.look_ahead_bytes and not self.is_second_try:
-                break
-        return _Ahead.UNKNOWN, 0
-
-    def _judge_closing(self, window: Window, mark: str, index: int) -> tuple[_Ahead, int]:
-        """Judge a bracket that closes what began before the element: the array itself, or something within it."""
-        offset = window.find_offset(index)
-        if mark == "}":
-            return (_Ahead.UNKNOWN if self.last_mark == "," else _Ahead.INNER), offset
-        window.move_to(index + 1)
-        return (_Ahead.LAST if self.ends_at(window) else _Ahead.INNER), offset
+        until = math.inf if self.is_second_try else window.offset + self.look_ahead_bytes
+        return look_ahead(window, self.last_mark, self.ends_at, until)
 
     def _is_last(self, begin: int) -> bool:
         """Whether the array's end is here. After a string that never ends, a bracket proves nothing."""

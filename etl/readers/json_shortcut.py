@@ -1,6 +1,7 @@
 """The shortcut over a broken element: one regular expression instead of a loop over its marks.
 
-It finds exactly what `json_recovery` finds, or nothing: it decides only what the text in memory shows.
+It finds exactly what `json_recovery` finds, or nothing. If brackets or quotes do not pair, it leaves to its caller what
+the text after the element shows.
 """
 
 import re
@@ -12,9 +13,12 @@ from etl.readers.json_window import Window
 
 _NEXT = rf"((?:\}}{BLANK})*+),{BLANK}(?=\{{)"  # closing brackets, and a comma in front of an object
 _PAIRED = re.compile(rf"{PART}*+{_NEXT}", re.DOTALL)
-_ODD = re.compile(rf"(?:{PART}|{LONE})*+{_NEXT}", re.DOTALL)
+_STRAY = rf"\](?=(?:{BLANK}\}})*+{BLANK},{BLANK}\{{)"  # no array around ends so: an object has a name after a comma
+_ODD = re.compile(rf"(?:{PART}|{LONE}|{_STRAY})*+{_NEXT}", re.DOTALL)
+
+
 _OTHER_DAMAGE = re.compile(
-    rf"(?:{ITEM}|{PART}|,)*+(?:\}}|{LONE}|\{{{PART}*+(?:{LONE}|,{BLANK}\{{))",
+    rf"(?:{ITEM}|{PART}|,)*+(?:\}}|{LONE}|\{{{PART}*+(?:{LONE}|,{BLANK}\{{|\]))",
     re.DOTALL,
 )
 
@@ -28,10 +32,28 @@ class Passed:
     is_odd: bool = False
 
 
-def pass_over(
-    window: Window, accepts: Callable[[int], tuple[bool, int | None]], passed: Passed
-) -> tuple[int, int] | None:
-    """Return the indexes of the broken text's end and of the element after it, if the shortcut leads there.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The indexes of the broken text's end and of the element after it. `is_paired`: brackets and quotes before it are.
+
+    If they are not, the element may be within an array of the broken text.
+    """
+
+    end: int
+    begin: int
+    is_paired: bool
+
+
+def shows_other_damage(window: Window) -> bool:
+    """Whether other damage follows the window's index before a bracket that shows where an element after a comma is.
+
+    Then `look_ahead` finds nothing.
+    """
+    return _OTHER_DAMAGE.match(window.text, window.index) is not None
+
+
+def pass_over(window: Window, accepts: Callable[[int], tuple[bool, int | None]], passed: Passed) -> Found | None:
+    """Return where the broken text ends, if the shortcut leads there.
 
     The window's index is 0, where the broken text begins. `accepts` is that of `Recovery`. `passed` is moved to the
     last certain place, where `Recovery` continues.
@@ -49,10 +71,8 @@ def pass_over(
         is_odd |= passed.is_odd or closed > len(passed.opened)
         opened = passed.opened[closed:]
         is_accepted, end = accepts(begin)
-        if is_accepted and end is not None:
-            if (is_odd or opened) and _OTHER_DAMAGE.match(window.text, end) is None:
-                return None
-            return match.end(1), begin
+        if is_accepted:
+            return Found(match.end(1), begin, is_paired=not (is_odd or opened))
         passed.is_odd = is_odd
         passed.at, passed.opened = (begin + 1, opened + "{") if end is None else (end, opened)
     return None

@@ -136,6 +136,12 @@ def judge_rows(kind: FieldType, column: Sequence[Any], form: Form) -> tuple[list
     return texts, {row: value for row, value in enumerate(parsed) if isinstance(value, Breach)}
 
 
+def assert_accepts(kind: FieldType, column: Sequence[Any], form: Form) -> None:
+    """The quick judgement of whether a value is accepted is that of parsing it."""
+    _, breaches = judge_rows(kind, column, form)
+    assert [row for row, value in enumerate(column) if not kind.accepts(value, form)] == [*breaches]
+
+
 @pytest.mark.parametrize("kind", TYPES.values(), ids=TYPES)
 @given(column=st.lists(cells, max_size=12), form=st.sampled_from([JSON_FORM, *FILE_FORMS]))
 @example(column=ODD, form=FILE_FORM)
@@ -144,6 +150,7 @@ def judge_rows(kind: FieldType, column: Sequence[Any], form: Form) -> tuple[list
 @example(column=[each for word in ODD for each in (*PLAIN, word)], form=FILE_FORM)
 def test_column_of_text_is_judged_as_each_of_its_cells(kind: FieldType, column: list[str], form: Form) -> None:
     assert kind.parse_column(column, form) == judge_rows(kind, column, form)
+    assert_accepts(kind, column, form)
 
 
 @pytest.mark.parametrize("kind", TYPES.values(), ids=TYPES)
@@ -160,6 +167,7 @@ def test_one_odd_cell_spoils_no_column_of_plain_cells(kind: FieldType) -> None:
 @example(column=[*PLAIN, True, Number("7.50"), Number("7"), [], {}, 7, "8"])
 def test_column_of_json_values_is_judged_as_each_of_them(kind: FieldType, column: list[Any]) -> None:
     assert kind.parse_column(column, JSON_FORM) == judge_rows(kind, column, JSON_FORM)
+    assert_accepts(kind, column, JSON_FORM)
 
 
 @pytest.mark.parametrize("kind", TYPES.values(), ids=TYPES)
@@ -258,7 +266,9 @@ def _write(contract: type[Contract], judged: dict[str, Any] | Breach) -> dict[st
 @example(records=[OFFER, {}, OFFER | {"seller": None}, OFFER | {"seller": "B"}, OFFER | {"sku": "", "day": "never"}])
 @example(records=[OFFER | {"price": {}}, OFFER | {"price": None}, OFFER | {"seller": {"name": "B", "price": {}}}])
 def test_columns_of_json_are_judged_as_each_record(records: list[dict[str, Any]]) -> None:
-    assert judge_by_columns(Offer, records, JSON_FORM) == judge_by_rows(Offer, records, JSON_FORM)
+    judged = judge_by_rows(Offer, records, JSON_FORM)
+    assert judge_by_columns(Offer, records, JSON_FORM) == judged
+    assert list(map(Offer.accepts, records)) == [not isinstance(each, Breach) for each in judged]
 
 
 class Line(Contract):

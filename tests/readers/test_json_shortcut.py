@@ -199,6 +199,6 @@ def test_no_text_takes_more_steps_than_its_length_allows(part: str, path: tuple[
             read_one_by_one(text, path)
         taken.append(steps)
     first, second = taken
-    assert second.marks <= 2.5 * first.marks + 100
+    assert second.marks <= 2.5 * max(first.marks, 20_000)  # the shortcut may have passed over all of the shorter text
     assert second.decoded <= 2.5 * first.decoded + 100
     assert second.read_bytes <= 2.5 * first.read_bytes + 200_000
