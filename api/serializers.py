@@ -257,7 +257,7 @@ class QuarantinedWholeSerializer(QuarantinedSerializer):
         return bytes(record.original).decode(errors="backslashreplace")
 
     def get_original_sha256(self, record: QuarantinedRecord) -> str:
-        """Return the SHA-256 of all its bytes, in hexadecimal."""
+        """Return the SHA-256 of all its bytes, or of what the source does not ignore of it, in hexadecimal."""
         return bytes(record.original_sha256).hex()
 
 

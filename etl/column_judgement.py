@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import compress
 from operator import add
@@ -24,7 +24,7 @@ from etl.readers.mapping import (
 )
 from etl.readers.parsed_values import list_values
 from etl.readers.source import Source
-from etl.records import Breach, Judged, Refusal, Slice, UnifiedFields, WrittenLines
+from etl.records import Breach, Judged, Record, Refusal, Slice, UnifiedFields, WrittenLines
 
 FEW = 20
 """If at most a twentieth of a slice is written, payloads are made one by one."""
@@ -119,9 +119,7 @@ def add_slice(
     if not breaches and not unwanted:
         return _add_accepted(judged, part, rows, columns, hash_tagged(contents, tags), time_digest)
     for row in sorted(breaches.keys() - unwanted):
-        record = part.make_record(row)
-        external_id = source.find_external_id(source.add_origin(record, file))
-        judged.refusals.append(Refusal.of(record, breaches[row], external_id))
+        judged.refusals.append(refuse(source, rule, part.make_record(row), breaches[row], file))
     judged.skipped += len(unwanted)
     left_out = breaches.keys() | unwanted
     is_good = [row not in left_out for row in rows]
@@ -129,6 +127,12 @@ def add_slice(
     good_rows, contents = list(compress(rows, is_good)), list(compress(contents, is_good))
     content_hashes = hash_tagged(contents, list(compress(tags, is_good)) if tags is not None else None)
     return _add_accepted(judged, part, good_rows, columns, content_hashes, time_digest)
+
+
+def refuse(source: Source, rule: ContentRule, record: Record, breach: Breach, file: str) -> Refusal:
+    """Return the refusal of a well-formed record, with its id if that can be parsed."""
+    external_id = source.find_external_id(source.add_origin(record, file))
+    return replace(Refusal.of(record, breach, external_id), key=rule.find_key(record.values))
 
 
 def _find_unwanted(source: Source, part: Slice, breaches: dict[int, Breach]) -> frozenset[int]:

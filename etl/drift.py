@@ -8,7 +8,7 @@ explains which outliers the judgement tolerates, and why.
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -315,6 +315,8 @@ class Change:
     after: str | None = None
 
     def __str__(self) -> str:
+        if self.kind is ChangeKind.SPELLING:
+            return f"{self.before} is now spelled {self.after}"
         if self.before is None or self.after is None:
             return f"{self.path} {self.kind} ({self.before or self.after})"
         return f"{self.path} {self.kind} {self.before} → {self.after}"
@@ -328,16 +330,18 @@ def describe_changes(changes: Sequence[Change]) -> str:
     return "; ".join(shown)
 
 
-def compare(shape: Shape, former: Snapshot | None, *, is_delta: bool = False) -> tuple[Snapshot, list[Change]]:
+def compare(
+    shape: Shape, former: Snapshot | None, contract: type[Contract] = Contract, *, is_delta: bool = False
+) -> tuple[Snapshot, list[Change]]:
     """Return the snapshot that a read's shape gives after the former one, and the changes, sorted by path.
 
     A field that still fits the former snapshot stays as it was there. If one of the two is truncated (`is_cut`), only
     certain changes are reported: a path added to a complete snapshot, or removed from a complete shape. A delta says
-    nothing of the records that it lacks, so it only adds to what is known: paths, other types, null and absence.
+    nothing of the records that it lacks, so it only adds to what is known: paths, other types, null and absence. The
+    contract says which fields of a whole read are the same under another name.
     """
-    kept = former.fields if former is not None else {}
+    kept, changes = _take_spellings(shape, former, contract, is_delta=is_delta)
     fields: dict[str, Field] = {}
-    changes: list[Change] = []
     for path in shape.tallies:
         before = kept.get(path)
         if before is None and not _is_established(shape, former, path):
@@ -364,6 +368,49 @@ def _widen(before: Field, after: Field) -> Field:
     kind = before.type if after.type in (before.type, NULL) else MIXED if before.type != NULL else after.type
     is_nullable, is_optional = before.is_nullable or after.is_nullable, before.is_optional or after.is_optional
     return Field(kind, is_nullable, is_optional)
+
+
+def _take_spellings(
+    shape: Shape, former: Snapshot | None, contract: type[Contract], *, is_delta: bool
+) -> tuple[Mapping[str, Field], list[Change]]:
+    """Return the former fields under the names that they have now, and the changes of these names."""
+    kept = dict(former.fields) if former is not None else {}
+    respelled = {} if is_delta else _find_respelled(shape, kept, contract)
+    for name, old in respelled.items():
+        for path in [path for path in kept if _find_top(path) == old]:
+            kept[name + path.removeprefix(old)] = kept.pop(path)
+    return kept, [Change(name, ChangeKind.SPELLING, old, name) for name, old in respelled.items()]
+
+
+def find_new_spellings(shape: Shape, former: Snapshot | None, contract: type[Contract]) -> dict[str, str]:
+    """Return the declared name of each field that has another one, which the former snapshot lacked."""
+    known = former.fields if former is not None else {}
+    found = contract.find_respelled([*list_names(shape.tallies)], is_file=shape.is_lexical)
+    return {name: declared for name, declared in found.items() if join_path("", name) not in known}
+
+
+def _find_respelled(shape: Shape, kept: Mapping[str, Field], contract: type[Contract]) -> Mapping[str, str]:
+    """Return the former name by the new one, as paths, of each field of the contract that has only the new one."""
+    if shape.is_cut:
+        return {}
+    former = contract.find_declared([*list_names(kept)], is_file=shape.is_lexical)
+    gone = {declared: join_path("", name) for name, declared in former.items()}
+    found = contract.find_declared([*list_names(shape.tallies)], is_file=shape.is_lexical)
+    pairs = ((join_path("", name), gone[declared]) for name, declared in found.items() if declared in gone)
+    return {name: old for name, old in pairs if name not in kept and old not in shape.tallies}
+
+
+def list_names(paths: Iterable[str]) -> Iterator[str]:
+    """Yield the names of a record's own fields."""
+    for path in paths:
+        if _find_top(path) == path:
+            yield json.loads(path) if path.startswith('"') else path
+
+
+def _find_top(path: str) -> str:
+    """Return the first step of a path: a field of the record itself."""
+    first = _STEP.match(path)
+    return first[0] if first is not None else path
 
 
 def _is_in_map(shape: Shape, path: str) -> bool:

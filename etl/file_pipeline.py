@@ -28,6 +28,7 @@ from etl.records import Refusal
 from etl.runs import ending
 from etl.runs.starting import Started
 from etl.storage.files import FileEnd, KnownFile, find_later_spans, find_newest_age, load_files
+from etl.storage.former_refusals import recognize
 from etl.storage.ledger import Spans
 from etl.storage.reads import find_former
 from etl.storage.transactions import bounded_transaction
@@ -177,6 +178,7 @@ class _OneFile:
     def _end(self, opened: OpenedFile, read: Read, verdict: Verdict, refusals: Sequence[Refusal] = ()) -> None:
         """Store the read with its verdict and the file, in one transaction."""
         outcome = choose_outcome(verdict)
+        refusals = self.context.retry(lambda: recognize(self.source, refusals, read.file))
         end = FileEnd(
             self.file.name, outcome, opened.stamp, read.fingerprint, read.number, message=_join_messages(verdict)
         )
@@ -218,6 +220,7 @@ class _OneFile:
             outcome=outcome,
             verdict=verdict,
             refusals=refusals,
+            contract=self.source.contract,
         )
 
 

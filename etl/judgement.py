@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from etl.column_judgement import SliceLines, add_slice
+from etl.column_judgement import SliceLines, add_slice, refuse
 from etl.contracts.own_code import refuse_raised
 from etl.contracts.unified import check_result
 from etl.copy_text import escape, join_values
@@ -63,8 +63,7 @@ class Judge:
         if isinstance(unified, Unwanted):
             return Skipped(record)
         if isinstance(unified, Breach):
-            values = self.source.add_origin(record, self.file)
-            return Refusal.of(record, unified, self.source.find_external_id(values))
+            return refuse(self.source, self.rule, record, unified, self.file)
         content, tag = self.rule.encode(record.values)
         (content_hash,) = hash_tagged([content], [tag])
         (values_hash,) = hash_values([describe_values(unified)])
@@ -82,10 +81,8 @@ class Judge:
 
 
 def _number(refusal: Refusal) -> Refusal:
-    """Return the refusal with a hash of its own: the one of its number and the hash of its bytes."""
-    original = refusal.original
-    numbered = hashlib.sha256(b"%d:%s" % (refusal.position, original.sha256)).digest()
-    return replace(refusal, original=replace(original, sha256=numbered))
+    """Return the refusal known by its number too."""
+    return replace(refusal, key=hashlib.sha256(b"%d:%s" % (refusal.position, refusal.identity)).digest())
 
 
 def describe_values(unified: UnifiedFields) -> str:

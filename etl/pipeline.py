@@ -31,6 +31,7 @@ from etl.runs import ending
 from etl.runs.starting import Started
 from etl.settlement import settle_refused
 from etl.shifted_pages import settle_pages
+from etl.storage.former_refusals import recognize
 from etl.storage.ledger import NO_SPANS, Lookup, Spans
 from etl.storage.reads import find_former, find_verdict
 from etl.supervision.run_context import RunContext
@@ -113,7 +114,7 @@ def land_all(
     ) as batches:
         for prepared in batches:
             read = replace(read, shape=prepared.shape)
-            batch = _compare(lookup, prepared.judged, context)
+            batch = _compare(lookup, prepared.judged, read.file, context)
             with context.shield():
                 reached = {**prepared.cursor, "size": content.size}  # for progress bars
                 reached |= {FILE: read.file} if read.file else {}
@@ -184,6 +185,7 @@ def _end_read(
 ) -> Run | None:
     """Close the run with the verdict on its read. Without a batch, the `refusals` are all that is kept of it."""
     is_whole = content.is_proven and not increment.is_delta and not has_shifted(verdict)
+    refusals = context.retry(lambda: recognize(source, refusals, read.file))
     read_end = ReadEnd(
         read=read,
         kind=source.kind,
@@ -197,6 +199,7 @@ def _end_read(
         is_delta=increment.is_delta,
         is_window=increment.is_window,
         watermark=increment.end(read),
+        contract=source.contract,
     )
     return end_run(started, context, ending.judged(verdict, read.quarantined), read_end)
 
@@ -259,8 +262,9 @@ def _begin_lookup(source: Source, checkpoint: Checkpoint, read: Read, later_file
     )
 
 
-def _compare(lookup: Lookup, judged: Judged, context: RunContext) -> Batch:
-    """Compare the batch's accepted records with the stored ones, and write its lines."""
+def _compare(lookup: Lookup, judged: Judged, file: str, context: RunContext) -> Batch:
+    """Compare the batch's records with the stored ones, and write its lines."""
+    judged.refusals = [*context.retry(lambda: recognize(lookup.source, judged.refusals, file))]
     batch = classify(judged, context.retry(lambda: lookup.find(judged)))
     _ = batch.lines  # before the fence: a reading process may have to write them
     return batch

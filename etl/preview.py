@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from etl.conf import conf
@@ -13,7 +13,7 @@ from etl.http import rate_limits
 from etl.judgement import Item, Judge
 from etl.readers.content import FIRST_RECORDS, Content, Opening
 from etl.readers.source import Source
-from etl.records import Refusal, Skipped
+from etl.records import Record, Refusal, Skipped
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class Preview:
     `shown` are the first of all. The counts are of at least FIRST_RECORDS records, or of those that a slow API gave in
     half a minute; `is_all`: the content has no others.
     `file` is the file that was looked at, the first of several. `verdict` is that of the gates that need no earlier
-    read, and `error` why reading stopped.
+    read, and `error` why reading stopped. `respelled` gives the declared name of each column that has another one.
     """
 
     shown: list[Item] = field(default_factory=list)
@@ -72,6 +72,7 @@ class Preview:
     file: str = ""
     verdict: Verdict = ()
     error: str = ""
+    respelled: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def refused(self) -> int:
@@ -122,11 +123,15 @@ def _look(source: Source, content: Content, limit: int) -> Preview:
 def _read(found: Preview, source: Source, content: Content, limit: int) -> None:
     judge, most = Judge(source, content.file), max(limit, FIRST_RECORDS)
     ends_at = time.monotonic() + START_SECONDS
+    names: dict[str, None] = {}
     for chunk in content.read(None, FIRST_RECORDS):
         if found.seen >= (most if time.monotonic() < ends_at else limit):
             found.is_all = False
             return
-        judged = judge.judge(chunk.items[: most - found.seen])
+        items = chunk.items[: most - found.seen]
+        judged = judge.judge(items)
+        names |= {name: None for item in items if isinstance(item, Record) for name in item.values}
+        found.respelled = source.contract.find_respelled([*names], is_file=source.form.is_file)
         found.is_all = len(judged) == len(chunk.items)
         found.shown += judged[: max(0, limit - found.seen)]
         found.add(judged)

@@ -77,7 +77,7 @@ class Refusal:
     """One refused item with its place and reason; `payload` is None if the item can't be parsed.
 
     `external_id` is None if its id field can't be parsed. `is_late`: its batch has an accepted record with that id
-    before it, in the order of the read.
+    before it, in the order of the read. `key` is what it is known by, if that is not the hash of its bytes.
     """
 
     position: int
@@ -88,6 +88,12 @@ class Refusal:
     external_id: str | None = None
     is_late: bool = False
     file: str = ""
+    key: bytes = b""
+
+    @property
+    def identity(self) -> bytes:
+        """A hash: two refused items of a source's file that have the same one are one item."""
+        return self.key or self.original.sha256
 
     @classmethod
     def of(cls, record: Record, breach: Breach, external_id: str | None = None) -> Self:

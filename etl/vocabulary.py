@@ -149,6 +149,7 @@ class ChangeKind(StrEnum):
     REMOVED = "removed"
     TYPE = "type"
     NULLABILITY = "nullability"
+    SPELLING = "spelling"  # another name for the same field of the contract
 
 
 class TotalName(StrEnum):

@@ -24,7 +24,7 @@ from etl.drift import (
     describe_changes,
     find_maps,
 )
-from etl.sources import Contract, Decimal, Text, field
+from etl.sources import Contract, Decimal, Json, Text, field
 from etl.vocabulary import ChangeKind
 
 
@@ -311,6 +311,30 @@ def test_the_description_names_the_first_changes_and_counts_the_others() -> None
     told = describe_changes(find_changes(before, after))
     assert told.startswith("a type text → number; n0 added (text, never null); n1 ")
     assert told.endswith("; and 3 more")
+
+
+class Priced(Contract):
+    price: Json | None = field(also=["Preis"])
+
+
+@pytest.mark.parametrize(
+    "records", [[{"Preis": {"amount": "1"}}] * 3, [{"Preis": {"amount": Number("1")}, "b": "1"}] * 3]
+)
+def test_a_field_of_the_contract_that_only_has_another_name_now_is_the_same_field(
+    records: list[dict[str, Any]],
+) -> None:
+    before = snap(see([{"price": {"amount": "1"}}] * 3))
+    snapshot, changes = compare(see(records), before, Priced)
+    kinds = [(change.path, str(change.kind)) for change in changes]
+    others = [("Preis.amount", "type"), ("b", "added")] if "b" in records[0] else []
+    assert kinds == [("Preis", "spelling"), *others]
+    assert compare(see(records), snapshot, Priced) == (snapshot, [])
+
+
+def test_a_field_with_two_names_in_one_content_is_not_renamed() -> None:
+    before = snap(see([{"price": "1"}] * 3))
+    _, changes = compare(see([{"price": "1"}] * 3 + [{"Preis": "1"}] * 3), before, Priced)
+    assert {change.kind for change in changes} == {"added", "nullability"}
 
 
 VALUES = st.recursive(

@@ -40,6 +40,11 @@ def find_columns(wanted: Mapping[Key, Spellings], names: Iterable[str]) -> dict[
     return found
 
 
+def describe_respelled(respelled: Mapping[str, str]) -> str:
+    """Say which columns are read under another name than the declared one; empty for none."""
+    return ", ".join(f"{name!r} is read as {declared!r}" for name, declared in respelled.items())
+
+
 def list_doubled(names: Sequence[str]) -> list[str]:
     """Return the names that occur more than once, sorted."""
     return sorted(name for name, count in Counter(names).items() if count > 1)

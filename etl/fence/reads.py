@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from etl.contracts.contract import Contract
 from etl.drift import Shape
 from etl.fence.claims import Also, Claim
 from etl.gates import Verdict
@@ -181,6 +182,7 @@ class ReadEnd:
     is_delta: bool = False
     is_window: bool = False
     watermark: Watermark | None = None
+    contract: type[Contract] = Contract
 
     @property
     def is_accepted(self) -> bool:

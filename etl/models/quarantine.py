@@ -13,8 +13,9 @@ from etl.vocabulary import QuarantineStatus
 class QuarantinedRecord(models.Model):
     """One refused record, at the first place it was found; identical records of one file share the row.
 
-    `original_sha256` is the hash of its bytes. Where a record's number is a part of its id, it is the hash of both, so
-    that identical records don't share the row.
+    `original_sha256` is the hash of its bytes. If the source ignores columns, it is the hash of the content without
+    them. Where a record's number is a part of its id, it is the hash of both, so that identical records don't share the
+    row.
 
     `status` is one of vocabulary.QuarantineStatus; etl/settlement.py changes it when a read has ended.
     """

@@ -7,7 +7,7 @@ rules, so two hashes can differ although the contents do not (docs/decisions/003
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any
 
 from etl.contracts.contract import Contract
@@ -66,6 +66,18 @@ class ContentRule:
         encoded = [self.encode(part.make_record(row).values) for row in range(len(part))]
         return [content for content, _ in encoded], [tag for _, tag in encoded]
 
+    def find_key(self, values: Mapping[str, Any]) -> bytes:
+        """Return what a refused record is known by: a hash of its content; empty if that is the hash of its bytes.
+
+        In a file the bytes of a record do not change with the names in the header.
+        """
+        return sha256(self.encode(values)[0]).digest() if self.knows_by_content else b""
+
+    @property
+    def knows_by_content(self) -> bool:
+        """Whether equal refused records may have different bytes."""
+        return bool(self.ignore) or (not self.form.is_file and self._has_spellings())
+
     def _has_spellings(self) -> bool:
         """Whether the name of a column may not be the declared one."""
         spelled = (spellings for field in self.contract.fields.values() for spellings in field.columns)
@@ -80,23 +92,13 @@ class ContentRule:
         return changes
 
     def _make_changes(self, names: tuple[str, ...]) -> Changes:
-        renamed = {name: declared for name, declared in self._find_declared(names) if name != declared}
+        found = self.contract.find_declared(names, is_file=self.form.is_file)
+        renamed = {name: declared for name, declared in found.items() if name != declared}
         dropped = self._find_ignored(names)
         renamed = {name: declared for name, declared in renamed.items() if declared not in names or declared in dropped}
         applied = [sorted(renamed.items()), sorted(dropped), [] if self.form.is_file else sorted(self.ignore)]
         tag = blake2b(repr(applied).encode(errors="surrogatepass"), digest_size=TAG_BYTES).hexdigest()
         return Changes(renamed, dropped, tag if any(applied) else "")
-
-    def _find_declared(self, names: tuple[str, ...]) -> list[tuple[str, str]]:
-        """Return the name of each column of the contract that is there, and its declared name."""
-        if self.form.is_file:
-            found = self.contract.resolve(names)
-            fields = [(self.contract.fields[name], columns) for name, columns in found.items()]
-            pairs = [(s[0], name) for each, columns in fields for s, name in zip(each.columns, columns, strict=True)]
-            return [(name, declared) for declared, name in pairs]
-        spelled = [spellings for field in self.contract.fields.values() for spellings in field.columns]
-        there = [(next((name for name in spellings if name in names), None), spellings[0]) for spellings in spelled]
-        return [(name, declared) for name, declared in there if name is not None]
 
     def _find_ignored(self, names: tuple[str, ...]) -> frozenset[str]:
         if not self.form.is_file:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, is_dataclass
 from etl.clock import as_utc, read_clock
 from etl.contracts.contract import Contract
 from etl.contracts.field_type import FieldType
+from etl.contracts.names import describe_respelled
+from etl.drift import list_names
 from etl.models import JudgedRead
 from etl.models.records import RAW_MODELS
 from etl.readers.http_source import HttpSource, describe_requests
@@ -14,6 +16,7 @@ from etl.readers.mapping import describe_mapped
 from etl.readers.source import Source
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.runs import schedule
+from etl.storage.snapshots import find_fields
 
 Lines = list[tuple[str, str]]
 
@@ -122,6 +125,9 @@ def _describe_state(source: Source) -> Iterator[tuple[str, str]]:
     yield "open quarantine", f"{checkpoint.open_quarantine_count:,}"
     if checkpoint.watermark is not None:
         yield "watermark", f"{as_utc(checkpoint.watermark):%Y-%m-%d %H:%M:%S} UTC"
+    names = list_names(find_fields(source.name))
+    if respelled := source.contract.find_respelled(sorted(names), is_file=source.form.is_file):
+        yield "names of columns", describe_respelled(respelled)
     number = checkpoint.accepted_read
     accepted = JudgedRead.objects.filter(source=source.name, number=number).first() if number is not None else None
     if accepted is not None:

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import connection, transaction
 
 from etl.clock import read_clock
+from etl.contracts.names import describe_respelled
 from etl.drift import Change, describe_changes
 from etl.fence import claims
 from etl.fence.batches import pass_fence_of_replay, require_landed
@@ -321,7 +322,10 @@ def _write_refusals(cursor: Any, claim: Claim, read_end: ReadEnd) -> None:
 
 def _note_drift(claim: Claim, end: ReadEnd) -> Sequence[Change]:
     """Store the changes of the read's shape, and report them: an event of the run, and a warning after the commit."""
-    changes = write_snapshot(claim.source, claim.run_id, end.read.shape, is_delta=end.is_delta)
+    shape, contract = end.read.shape, end.contract
+    changes, respelled = write_snapshot(claim.source, claim.run_id, shape, contract, is_delta=end.is_delta)
+    if respelled:
+        add_event(claim.run_id, EventKind.DRIFT, f"Names of columns: {describe_respelled(respelled)}.")
     if changes:
         message = f"The source's shape has changed: {describe_changes(changes)}."
         add_event(claim.run_id, EventKind.DRIFT, message)

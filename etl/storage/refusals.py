@@ -106,7 +106,7 @@ def write_refusals(
     source, read_number, now = stamp.source, stamp.read_number, stamp.now
     first: dict[bytes, Refusal] = {}
     for refusal in refusals:
-        first.setdefault(refusal.original.sha256, refusal)
+        first.setdefault(refusal.identity, refusal)
     if not first:
         return 0
     cursor.execute(_FIND_BY_ORIGINAL, [sorted(first), source, stamp.file])
@@ -117,13 +117,11 @@ def write_refusals(
     rows = ((row_id, *common, *_describe(refusal, stamp.file)) for row_id, refusal in zip(new_ids, added, strict=True))
     if added:
         copy_rows(cursor, "etl_quarantine", _COLUMNS, rows)
-    ids |= {refusal.original.sha256: row_id for row_id, refusal in zip(new_ids, added, strict=True)}
+    ids |= {refusal.identity: row_id for row_id, refusal in zip(new_ids, added, strict=True)}
     mark_met(cursor, source, read_number, list(ids.values()), MarkKind.REFUSAL)
     # If a read began at the end of its content, a record accepted after a refusal comes before it in the content.
     passed = {
-        refusal.original.sha256
-        for refusal in refusals
-        if (refusal.is_late or refusal.external_id in late) is not is_backward
+        refusal.identity for refusal in refusals if (refusal.is_late or refusal.external_id in late) is not is_backward
     }
     mark_met(cursor, source, read_number, [ids[sha256] for sha256 in passed], MarkKind.LATE)
     return len(added)
@@ -141,7 +139,7 @@ def _describe(refusal: Refusal, file: str) -> tuple[Any, ...]:
     return (
         *(refusal.position, refusal.line, file, refusal.external_id),
         *(make_storable(breach.column), breach.code, make_storable(breach.message)),
-        *(refusal.payload, original.head, original.length, original.sha256),
+        *(refusal.payload, original.head, original.length, refusal.identity),
     )
 
 

@@ -1,21 +1,28 @@
 """The only writer of `schema_snapshots` and `schema_changes`; writes in the fenced transaction that ends a read."""
 
+from collections.abc import Mapping
+
 from etl.clock import NOW
-from etl.drift import Change, Shape, Snapshot, compare
+from etl.contracts.contract import Contract
+from etl.drift import Change, Shape, Snapshot, compare, find_new_spellings
 from etl.models import SchemaChange, SchemaSnapshot
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import ChangeKind
 
 
-def write_snapshot(source: str, run_id: int, shape: Shape, *, is_delta: bool = False) -> list[Change]:
-    """Judge a read's shape. Returns the changes since the last snapshot, and stores them with the next one.
+def write_snapshot(
+    source: str, run_id: int, shape: Shape, contract: type[Contract], *, is_delta: bool = False
+) -> tuple[list[Change], Mapping[str, str]]:
+    """Judge a read's shape, and store its changes since the last snapshot with the next one.
 
     Without changes nothing is written, and a read without records is not judged. The first read writes snapshot 1.
+    Returns the changes, and the declared names of fields that have another name since this snapshot.
     """
     if not shape.records:
-        return []
+        return [], {}
     last = SchemaSnapshot.objects.filter(source=source).order_by("-number").first()
-    snapshot, changes = compare(shape, Snapshot.from_json(last.shape) if last is not None else None, is_delta=is_delta)
+    former = Snapshot.from_json(last.shape) if last is not None else None
+    snapshot, changes = compare(shape, former, contract, is_delta=is_delta)
     if last is None:
         SchemaSnapshot.objects.create(source=source, number=1, run_id=run_id, shape=snapshot.as_json())
     elif changes:
@@ -35,7 +42,9 @@ def write_snapshot(source: str, run_id: int, shape: Shape, *, is_delta: bool = F
             )
             for change in changes
         )
-    return changes
+    elif former is not None:
+        return [], {}
+    return changes, find_new_spellings(shape, former, contract)
 
 
 def find_changes(run_id: int) -> list[Change]:

@@ -57,6 +57,10 @@ class SpelledTable(Table):
     contract = Spelled
 
 
+class SpelledLines(Lines):
+    contract = Spelled
+
+
 class More(Thing):
     exported_at: Text | None
     colour: Text | None
@@ -90,16 +94,19 @@ def dump() -> list[Any]:
 
 
 def count(outcome: Outcome) -> dict[str, int]:
-    return {name: number for name, number in outcome.counters.items() if number and name != "seen"}
+    """Return the counters without the refused record that each content has."""
+    assert outcome.counters["quarantined"] == 1
+    return {name: number for name, number in outcome.counters.items() if number and name not in ("seen", "quarantined")}
 
 
-def make_lines(at: str, name: str = "n") -> str:
-    records = ({"id": f"v{n}", "name": f"{name}{n}", "exported_at": at, "meta": {"at": at}} for n in range(5))
+def make_lines(at: str, key: str = "name", name: str = "n") -> str:
+    names = [*(f"{name}{n}" for n in range(5)), ""]
+    records = ({"id": f"v{n}", key: each, "exported_at": at, "meta": {"at": at}} for n, each in enumerate(names))
     return "\n".join(map(json.dumps, records))
 
 
 def make_table(at: str, header: str = "id,name,exported_at", name: str = "n") -> str:
-    return "\n".join([header, *(f"v{n},{name}{n},{at}" for n in range(5)), ""])
+    return "\n".join([header, *(f"v{n},{name}{n},{at}" for n in range(5)), f"v5,,{at}", ""])
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 10_000])
@@ -129,6 +136,7 @@ FORMER: list[Any] = [
     pytest.param(
         Table, make_table("8"), SpelledTable, make_table("8", "id,Bezeichnung,exported_at"), id="another_spelling"
     ),
+    pytest.param(Lines, make_lines("8"), SpelledLines, make_lines("8", "Bezeichnung"), id="another_spelling_in_JSON"),
     pytest.param(Table, make_table("8"), MoreTable, make_table("8"), id="an_optional_field"),
     pytest.param(
         Table, make_table("8", "id,name,Colour "), MoreTable, make_table("8", "id,name,Colour "), id="a_padded_column"
@@ -147,6 +155,31 @@ def test_another_declaration_of_the_same_content_writes_nothing(
     for full in (False, True):
         assert count(ingest_here(source(), full=full)) == {"unchanged": 5}
         assert dump() == before
+
+
+def list_drift() -> list[str]:
+    return [row[0] for row in fetch("SELECT message FROM etl_run_events WHERE kind = 'drift' ORDER BY id")]
+
+
+def test_another_spelling_of_a_header_is_told_once(write: Callable[[str], None]) -> None:
+    write(make_table("8"))
+    ingest_here(Table())
+    assert list_drift() == []
+    for at in ("8", "9"):
+        write(make_table(at, "id,NAME,exported_at"))
+        ingest_here(Table())
+    told = ["Names of columns: 'NAME' is read as 'name'.", "The source's shape has changed: name is now spelled NAME."]
+    assert list_drift() == told
+    assert fetch("SELECT path, kind, before #>> '{}', after #>> '{}' FROM schema_changes") == [
+        ("NAME", "spelling", "name", "NAME")
+    ]
+
+
+def test_a_spelling_is_told_by_the_first_run_that_reads_it(write: Callable[[str], None]) -> None:
+    for at in ("8", "9"):
+        write(make_lines(at, "Bezeichnung"))
+        ingest_here(SpelledLines())
+    assert list_drift() == ["Names of columns: 'Bezeichnung' is read as 'name'."]
 
 
 def test_a_declaration_hides_no_other_change(write: Callable[[str], None]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from etl.contracts.names import describe_respelled
 from etl.exceptions import SourceError
 from etl.management.command_line import PipelineCommand, choose_sources
 from etl.management.tables import clean, print_table
@@ -68,6 +69,8 @@ class Command(PipelineCommand):
                 for breach in (each.first.breach,)
             ]
             print_table(("code", "column", "records", "first at line", "example"), rows, numbers=("records",))
+        if found.respelled:
+            self.stdout.write(clean(f"Names of columns: {describe_respelled(found.respelled)}."))
         if found.error:
             self.stdout.write(clean(found.error))
         for failure in found.verdict:
@@ -110,6 +113,7 @@ def describe(source: Source, found: Preview) -> dict[str, Any]:
         },
         "is_all": found.is_all and not found.error,
         "codes": [{"records": each.count, **_describe_refusal(each.first)} for each in found.list_refused()],
+        "respelled": found.respelled,
         "verdict": [failure.as_json() for failure in found.verdict],
         "error": found.error,
         "status": status,

@@ -108,12 +108,12 @@ MISTAKES = (
         "etl",
         (
             (
-                "            return Refusal.of(record, unified, self.",
-                "            raise ValueError\n            (self.",
+                "            return refuse(self.source, ",
+                "            raise ValueError\n            refuse(self.source, ",
             ),
             (
-                "        judged.refusals.append(Refusal.of(record",
-                "        raise ValueError\n        judged.refusals.append(Refusal.of(record",
+                "        judged.refusals.append(refuse(source",
+                "        raise ValueError\n        judged.refusals.append(refuse(source",
             ),
         ),
         caught_by=(
@@ -167,8 +167,8 @@ MISTAKES = (
     Mistake(
         9,
         "a shortcut over broken elements that trusts what the careful scan does not",
-        "etl/readers/json_shortcut.py",
-        (("if (is_odd or opened) and _OTHER_DAMAGE.match(window.text, end) is None:", "if False:"),),
+        "etl/readers/json_array.py",
+        (("        if found is not Ahead.INNER:\n", "        if found:\n"),),
         caught_by=("tests/readers/test_json_shortcut.py::test_both_ways_give_the_same_after_each_kind_of_damage",),
     ),
     Mistake(

@@ -281,6 +281,20 @@ MISTAKES = (
     ),
     Mistake(
         5,
+        "a refused record that is another one with each value of an ignored column",
+        "etl/readers/content_rule.py",
+        ((' if self.knows_by_content else b""\n', ' if not self else b""\n'),),
+        caught_by=(f"{SAME}test_another_value_of_an_ignored_column_alone_writes_nothing[IgnoringTable-make_table-1]",),
+    ),
+    Mistake(
+        5,
+        "a refused record by another rule, taken for another one",
+        "etl/storage/former_refusals.py",
+        (("    if not refusals or source.takes_origin:", "    if refusals or source.takes_origin:"),),
+        caught_by=(f"{SAME}test_another_declaration_of_the_same_content_writes_nothing[declared_for_CSV]",),
+    ),
+    Mistake(
+        5,
         "another spelling of a column, taken for another column",
         "etl/readers/content_rule.py",
         (("if name != declared}\n", "if not name}\n"),),
@@ -316,8 +330,8 @@ MISTAKES = (
         "etl/storage/refusals.py",
         (
             (
-                "        if (refusal.is_late or refusal.external_id in late) is not is_backward\n",
-                "        if refusal.is_late or refusal.external_id in late\n",
+                "if (refusal.is_late or refusal.external_id in late) is not is_backward\n",
+                "if refusal.is_late or refusal.external_id in late\n",
             ),
         ),
         caught_by=("tests/laws/test_keep_last.py::test_a_refused_record_is_settled_by_the_order_of_the_file",),
