@@ -3,6 +3,7 @@
 from tests.laws.seeding import Mistake, drop
 
 FOREIGN = "tests/api/test_foreign.py::"
+INSTALLATION = "tests/test_installation.py::"
 
 MISTAKES = (
     Mistake(
@@ -34,5 +35,24 @@ MISTAKES = (
         caught_by=(
             "tests/execution/test_task_options.py::test_each_task_is_acknowledged_late_and_limited_under_any_settings",
         ),
+    ),
+    Mistake(
+        15,
+        "an operation inside the transaction of a request",
+        "api/views/base.py",
+        (("        view = non_atomic_requests(alias)(view)\n", "        _ = non_atomic_requests(alias)\n"),),
+        caught_by=("tests/test_foreign_project.py::test_everything_works_in_a_foreign_project",),
+    ),
+    Mistake(
+        15,
+        "a task of the project taken for the sweep because of its name",
+        "etl/runs/schedule.py",
+        (
+            (
+                "    if PeriodicTask.objects.filter(task=SWEEP_TASK).exists():\n",
+                '    if PeriodicTask.objects.filter(name="sweep").exists():\n',
+            ),
+        ),
+        caught_by=(f"{INSTALLATION}test_a_sweep_makes_its_missing_entry_and_leaves_the_projects_own",),
     ),
 )
