@@ -62,11 +62,11 @@ def check_settings(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Che
 
 @register(TAG)
 def check_database(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """etl.E016: the server binds the parameters of statements. Then a text can't hold several statements."""
+    """etl.E034: the server binds the parameters of statements. Then a text can't hold several statements."""
     if not (driver.IS_PSYCOPG3 and connection.settings_dict["OPTIONS"].get("server_side_binding")):
         return []
     hint = "Remove server_side_binding from the OPTIONS of DATABASES, or set it to False."
-    return [Error("Kasparro needs parameters that the client binds.", hint=hint, id="etl.E016")]
+    return [Error("Kasparro needs parameters that the client binds.", hint=hint, id="etl.E034")]
 
 
 @register(TAG)

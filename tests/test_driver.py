@@ -46,7 +46,7 @@ def test_psycopg_3_must_not_leave_parameters_to_the_server(
 ) -> None:
     monkeypatch.setattr(driver, "IS_PSYCOPG3", is_psycopg3)
     monkeypatch.setitem(connection.settings_dict, "OPTIONS", {"server_side_binding": binds_on_server})
-    assert [error.id for error in check_database(None)] == ["etl.E016"] * count
+    assert [error.id for error in check_database(None)] == ["etl.E034"] * count
 
 
 @pytest.mark.django_db

@@ -28,15 +28,15 @@ def decode_all(content: bytes, header: str, size: int = 1000) -> bytes:
 
 
 ENCODED = [
-    ("gzip", gzip.compress(TEXT)),
-    ("x-gzip", gzip.compress(TEXT)),
-    (" GZIP ", gzip.compress(TEXT)),
-    ("gzip", gzip.compress(TEXT[:1000]) + gzip.compress(b"") + gzip.compress(TEXT[1000:])),
-    ("gzip", gzip.compress(TEXT) + bytes(100)),
+    ("gzip", gzip.compress(TEXT, mtime=0)),
+    ("x-gzip", gzip.compress(TEXT, mtime=0)),
+    (" GZIP ", gzip.compress(TEXT, mtime=0)),
+    ("gzip", gzip.compress(TEXT[:1000], mtime=0) + gzip.compress(b"", mtime=0) + gzip.compress(TEXT[1000:], mtime=0)),
+    ("gzip", gzip.compress(TEXT, mtime=0) + bytes(100)),
     ("deflate", zlib.compress(TEXT)),
     ("deflate", deflate_raw(TEXT)),
-    ("deflate, gzip", gzip.compress(zlib.compress(TEXT))),
-    ("gzip, identity", gzip.compress(TEXT)),
+    ("deflate, gzip", gzip.compress(zlib.compress(TEXT), mtime=0)),
+    ("gzip, identity", gzip.compress(TEXT, mtime=0)),
     ("", TEXT),
     ("identity", TEXT),
 ]
