@@ -88,7 +88,7 @@ def test_an_unknown_source_is_refused_on_every_list_and_the_known_ones_are_named
     for address in lists:
         answer = web.ask(f"/api/v1/{address}?source=product_csv", token=people.viewer)
         assert answer.status == 400, address
-        assert "Known sources: products_csv, vendors_csv, listed." in answer.json()["detail"], address
+        assert "Known sources: products_csv, vendors_csv, listed, changing." in answer.json()["detail"], address
         assert web.ask(f"/api/v1/{address}?source=vendors_csv", token=people.viewer).status == 200, address
 
 
