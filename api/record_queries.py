@@ -17,7 +17,7 @@ FIELDS = (
     "id, source, external_id, name, category, trim_scale(value)::text AS value, currency,"
     f" {write_time_in_sql('event_timestamp')} AS event_timestamp, {write_time_in_sql('ingested_at')} AS ingested_at,"
     f" {write_time_in_sql('updated_at')} AS updated_at, {write_time_in_sql('removed_at')} AS removed_at,"
-    " sequence, raw_id"
+    " sequence, raw_id, target, target_key"
 )
 
 ORDERINGS: Mapping[str, tuple[tuple[str, ...], tuple[type, ...]]] = {

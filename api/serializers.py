@@ -64,6 +64,10 @@ class RecordSerializer(serializers.Serializer[Any]):
         help_text="The source's sequence at the record's last change; each batch that writes raises it."
     )
     raw_id = serializers.IntegerField(help_text="The raw version that it was made from.")
+    target = serializers.CharField(
+        allow_null=True, help_text="The model in which its source keeps its values; null for the unified table."
+    )
+    target_key = serializers.CharField(allow_null=True, help_text="The primary key of its row there.")
 
 
 class VersionSerializer(serializers.Serializer[Any]):

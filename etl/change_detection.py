@@ -3,10 +3,11 @@
 Records are taken in the order of the read, so the outcome does not depend on the batch size.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
+from itertools import filterfalse
 
 from etl.hashes import is_same_content
 from etl.records import Counters, Judged, WrittenLines
@@ -94,6 +95,43 @@ class BatchLines:
     raw: Sequence[str]
     unified: Sequence[str]
     rewritten: Mapping[int, str] = field(default_factory=dict)
+
+
+def drop_refused(batch: Batch, refused: Collection[int], removed: Collection[int]) -> Batch:
+    """Return the batch without the records that its target refuses, given as indexes; they count as quarantined.
+
+    `removed` are the rows of the ledger that were removed before the batch. Each record has one version in a batch.
+    """
+    kept = [place for place, index in enumerate(batch.versions) if index not in refused]
+    places = {place: number for number, place in enumerate(kept)}
+    rewrites = {row: (index, raw_id) for row, (index, raw_id) in batch.rewrites.items() if index not in refused}
+    updates = {row: places[place] for row, place in batch.updates.items() if place in places}
+    inserts = {external_id: places[place] for external_id, place in batch.inserts.items() if place in places}
+    left_out = [row for row in (*batch.updates, *batch.rewrites) if row not in updates and row not in rewrites]
+    new = len(batch.inserts) - len(inserts)
+    counters = replace(batch.counters)
+    dropped = Batch(
+        batch.judged,
+        versions=[batch.versions[place] for place in kept],
+        inserts=inserts,
+        updates=updates,
+        rewrites=rewrites,
+        met=[*filterfalse(frozenset(left_out).__contains__, batch.met)],
+        outdated=batch.outdated,
+        found=batch.found - new - len(left_out),
+        returned=batch.returned - sum(row in removed for row in left_out),
+        repeated=batch.repeated,
+    )
+    counters.new -= new
+    counters.updated -= len(left_out)
+    counters.quarantined += new + len(left_out)
+    dropped.counters = counters
+    lines = batch.lines
+    rewritten = {row: line for row, line in lines.rewritten.items() if row in rewrites}
+    dropped.lines = BatchLines(
+        [lines.raw[place] for place in kept], [lines.unified[place] for place in kept], rewritten
+    )
+    return dropped
 
 
 def classify(judged: Judged, stored: Stored) -> Batch:

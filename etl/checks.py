@@ -7,7 +7,7 @@ from uuid import UUID
 from zoneinfo import available_timezones
 
 from celery.schedules import crontab
-from django.core.checks import CheckMessage, Error, Tags, Warning, register  # noqa: A004
+from django.core.checks import ERROR, CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.files.storage import storages
 from django.db import DatabaseError, connection
 
@@ -49,6 +49,7 @@ from etl.records import UnifiedFields
 from etl.runs.schedule import LONGEST_NAME, has_sweep
 from etl.sources.registry import NotListed, list_entry
 from etl.storage import driver
+from etl.target_checks import check_shared, check_target
 
 REQUIRED_FIELDS = ("external_id", "name")
 
@@ -99,9 +100,13 @@ def check_sweep(
 
 @register(TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
-    """etl.E001 … etl.E016, see below and in the registry. etl.W002: the database keeps a callable from listing."""
+    """etl.E001 … etl.E026, see below, in target_checks.py and in the registry.
+
+    etl.W002: the database keeps a callable from listing.
+    """
     messages: list[CheckMessage] = []
     labels: dict[str, str] = {}
+    checked: list[tuple[str, Source]] = []
     for path in conf.ETL_SOURCES:
         found = list_entry(path)
         for item in found:
@@ -111,7 +116,8 @@ def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[Chec
                 continue
             label = path if len(found) == 1 else f"{path} ({item.name})"
             messages += [*_check_source(label, item), *_check_repeated(label, item, labels)]
-    return messages
+            checked.append((label, item))
+    return [*messages, *check_shared(checked)]
 
 
 def _check_repeated(label: str, source: Source, labels: dict[str, str]) -> Iterator[CheckMessage]:
@@ -143,6 +149,11 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
     if isinstance(type(source).secrets, str):
         hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
         yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
+    if source.into is not None:
+        of_target = [*check_target(path, source)]
+        yield from of_target
+        if any(message.level >= ERROR for message in of_target):
+            return  # without a plan it has no contract
     yield from _check_api(path, source)
     yield from _check_since(path, source)
     yield from _check_whole(path, source)
@@ -151,6 +162,12 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
         hint = 'Use a list of names: ignore = ["exported_at"].'
         yield Error(f"{path} has no usable ignore.", hint=hint, id="etl.E004")
     yield from _check_place(path, source)
+    if source.into is None:
+        yield from _check_contract(path, source)
+
+
+def _check_contract(path: str, source: Source) -> Iterator[CheckMessage]:
+    """etl.E004: there is no contract. The mapping is checked too, unless `unify` takes its place."""
     contract = getattr(source, "contract", None)
     if not (isinstance(contract, type) and issubclass(contract, Contract) and contract.fields):
         yield Error(f"{path} has no contract.", hint="Add to the class: contract = a Contract.", id="etl.E004")

@@ -29,6 +29,8 @@ from etl.records import Breach, Judged, Record, Refusal, Slice, UnifiedFields, W
 FEW = 20
 """If at most a twentieth of a slice is written, payloads are made one by one."""
 
+UNIFIED_VALUES = ("name", "category", "value", "currency", "event_timestamp")
+
 Item = TypeVar("Item")
 
 
@@ -89,6 +91,15 @@ class SliceLines:
             begin, position = end, after
         return lines
 
+    def write_again(self, rows: Sequence[int]) -> WrittenLines:
+        """Do the same: the slices are still here."""
+        return self.write(rows)
+
+    def make_records(self, rows: Sequence[int]) -> list[Record]:
+        """Return these records as they were sent."""
+        sent = [(piece.part, row) for piece in self.pieces for row in piece.rows]
+        return [part.make_record(row) for part, row in map(sent.__getitem__, rows)]
+
     def drain(self) -> Iterator[WrittenLines]:
         """Write the lines of all records slice by slice, and drop each slice as its lines are written."""
         self.pieces.reverse()
@@ -111,13 +122,19 @@ def add_slice(
         texts[ROW_NUMBER.key] = [str(place) for place in part.list_places()]
     unwanted = _find_unwanted(source, part, breaches)
     columns = {target: take_column(mapped, texts, len(part)) for target, mapped in source.unified.items()}
+    names: Sequence[str] = UNIFIED_VALUES
+    no_time = source.target_digest() or NO_TIME_DIGEST
+    if source.target is not None:
+        staged, broken = source.target.take_columns(texts, part, source.local_form)
+        names, breaches = [f"value {place}" for place in range(len(staged))], broken | breaches
+        columns |= dict(zip(names, staged, strict=True))
     breaches = _find_null_parts(source, texts, columns) | breaches
     _check_own_targets(source, part, columns, breaches, unwanted, file)
     for row, breach in _find_long_texts(source, columns).items():
         breaches.setdefault(row, breach)
     (contents, tags), rows = rule.list_contents(part), range(len(part))
     if not breaches and not unwanted:
-        return _add_accepted(judged, part, rows, columns, hash_tagged(contents, tags), time_digest)
+        return _add_accepted(judged, part, rows, columns, hash_tagged(contents, tags), time_digest, names, no_time)
     for row in sorted(breaches.keys() - unwanted):
         judged.refusals.append(refuse(source, rule, part.make_record(row), breaches[row], file))
     judged.skipped += len(unwanted)
@@ -126,7 +143,7 @@ def add_slice(
     columns = {target: list(compress(column, is_good)) for target, column in columns.items()}
     good_rows, contents = list(compress(rows, is_good)), list(compress(contents, is_good))
     content_hashes = hash_tagged(contents, list(compress(tags, is_good)) if tags is not None else None)
-    return _add_accepted(judged, part, good_rows, columns, content_hashes, time_digest)
+    return _add_accepted(judged, part, good_rows, columns, content_hashes, time_digest, names, no_time)
 
 
 def refuse(source: Source, rule: ContentRule, record: Record, breach: Breach, file: str) -> Refusal:
@@ -197,11 +214,13 @@ def _add_accepted(
     columns: Mapping[str, Column],
     content_hashes: list[str],
     time_digest: str,
+    names: Sequence[str],
+    no_time_digest: str,
 ) -> Piece:
     external_ids = [text for text in columns["external_id"] if text is not None]  # it is a required field
-    values = _join_values(columns, len(external_ids))
+    values = _join_values(columns, names, len(external_ids))
     times = _parse_times(columns.get("event_timestamp"), len(external_ids))
-    digests = [NO_TIME_DIGEST if time is None else time_digest for time in times]
+    digests = [no_time_digest if time is None else time_digest for time in times]
     values_hashes = list(map(add, hash_values(values), digests))
     judged.external_ids += external_ids
     judged.times += times
@@ -210,12 +229,9 @@ def _add_accepted(
     return Piece(part, rows, external_ids, values, content_hashes, values_hashes)
 
 
-def _join_values(columns: Mapping[str, Column], count: int) -> list[str]:
-    """Return name, category, value, currency and event time of each record as COPY text."""
-    shown = [
-        _show(columns[target]) if target in columns else [NULL] * count
-        for target in ("name", "category", "value", "currency", "event_timestamp")
-    ]
+def _join_values(columns: Mapping[str, Column], names: Sequence[str], count: int) -> list[str]:
+    """Return the values of each record as COPY text."""
+    shown = [_show(columns[name]) if name in columns else [NULL] * count for name in names]
     return list(map("\t".join, zip(*shown, strict=True)))
 
 

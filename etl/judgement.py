@@ -7,7 +7,7 @@ from dataclasses import replace
 from etl.column_judgement import SliceLines, add_slice, refuse
 from etl.contracts.own_code import refuse_raised
 from etl.contracts.unified import check_result
-from etl.copy_text import escape, join_values
+from etl.copy_text import NULL, escape, join_values
 from etl.hashes import NO_TIME_DIGEST, hash_tagged, hash_values
 from etl.readers.content_rule import ContentRule
 from etl.readers.source import Source
@@ -16,6 +16,7 @@ from etl.records import (
     Breach,
     Chunk,
     Judged,
+    OwnedFields,
     Record,
     Refusal,
     Skipped,
@@ -32,14 +33,14 @@ class Judge:
 
     def __init__(self, source: Source, file: str = "") -> None:
         self.source, self.file = source, file
-        self.time_digest = source.time_digest()
+        self.time_digest, self.no_time_digest = source.time_digest(), source.target_digest() or NO_TIME_DIGEST
         self.rule = ContentRule(source.contract, source.form, source.ignore)
 
     def judge_chunk(self, chunk: Chunk) -> Judged:
         """Return the chunk's records as a batch's columns, with its refused records in the order of the source."""
         judged = self._judge_chunk(chunk)
         if self.source.takes_origin:  # equal rows are different records, and so are equal refused ones
-            judged.refusals = [_number(refusal) for refusal in judged.refusals]
+            judged.refusals = [number_refusal(refusal) for refusal in judged.refusals]
         return judged
 
     def _judge_chunk(self, chunk: Chunk) -> Judged:
@@ -67,7 +68,7 @@ class Judge:
         content, tag = self.rule.encode(record.values)
         (content_hash,) = hash_tagged([content], [tag])
         (values_hash,) = hash_values([describe_values(unified)])
-        digest = NO_TIME_DIGEST if unified.event_timestamp is None else self.time_digest
+        digest = self.no_time_digest if unified.event_timestamp is None else self.time_digest
         return Accepted(record, unified, content_hash, values_hash + digest)
 
     def _ask_source(self, record: Record) -> UnifiedFields | Breach | Unwanted:
@@ -80,13 +81,18 @@ class Judge:
             return refuse_raised(error, "judge", self.source.judge)
 
 
-def _number(refusal: Refusal) -> Refusal:
+def number_refusal(refusal: Refusal) -> Refusal:
     """Return the refusal known by its number too."""
     return replace(refusal, key=hashlib.sha256(b"%d:%s" % (refusal.position, refusal.identity)).digest())
 
 
 def describe_values(unified: UnifiedFields) -> str:
-    """Return name, category, value, currency and event time as COPY text; equal values give equal text."""
+    """Return name, category, value, currency and event time as COPY text; equal values give equal text.
+
+    For a target of its own the text has the staged values.
+    """
+    if isinstance(unified, OwnedFields):
+        return "\t".join(NULL if text is None else escape(text) for text in unified.texts)
     fields = (unified.name, unified.category, unified.value, unified.currency, unified.event_timestamp)
     return join_values(fields)
 

@@ -1,11 +1,14 @@
 """Commits each batch in one fenced transaction: all of its changes or none of them."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from django.db.models import Q
 
 from etl.change_detection import Batch
+from etl.column_judgement import refuse
 from etl.fence.batches import (
     Growth,
     count_batch,
@@ -17,26 +20,50 @@ from etl.fence.batches import (
 )
 from etl.fence.claims import Claim
 from etl.fence.reads import REMOVED, Read
+from etl.judgement import number_refusal
+from etl.readers.content_rule import ContentRule
 from etl.readers.source import Source
-from etl.records import Breach, Counters, Cursor, Stamp
+from etl.records import Breach, Counters, Cursor, Origins, Refusal, Stamp
+from etl.runs.announcements import announce_batch
 from etl.runs.heartbeat import add_batch
 from etl.storage.batch import write_batch, write_records
+from etl.storage.former_refusals import recognize
 from etl.storage.marks import drop_marks, mark_met
 from etl.storage.refusal_states import land_older
 from etl.storage.refusals import Result, lock_replayable, settle
+from etl.storage.target_batch import Landed, write_target_batch, write_target_records
+from etl.storage.target_removal import remove_rows
 from etl.storage.transactions import bounded_transaction, retry_transient
 from etl.storage.vanished import remove_records
 from etl.vocabulary import MarkKind
 
 
+class RepeatedRefused(Exception):
+    """The target refuses records whose ids come again in their batch, so others count. Nothing is written."""
+
+    def __init__(self, refused: Mapping[int, Refusal]) -> None:
+        super().__init__("compare the batch again without these records")
+        self.refused = refused
+
+
 def land(
-    claim: Claim, source: Source, read: Read, batch: Batch, *, reached: Cursor, wait: Callable[[float], None]
+    claim: Claim,
+    source: Source,
+    read: Read,
+    batch: Batch,
+    *,
+    reached: Cursor,
+    wait: Callable[[float], None],
+    origins: Origins | None = None,
 ) -> Read:
     """Commit the batch, advance the checkpoint past it and return the updated read.
 
+    `origins` are the batch's records as they were sent: a source with a target of its own needs those that the target
+    refuses.
+
     After a transient database error the whole transaction is repeated, through the same fence. If the response to a
     commit was lost, the fence shows that the batch number has advanced, and nothing is written twice. Raises Overtaken
-    or LeaseLost if the run no longer owns the source; nothing is written then.
+    or LeaseLost if the run no longer owns the source, and RepeatedRefused; nothing is written then.
     """
     following = replace(
         read,
@@ -47,13 +74,34 @@ def land(
         batch_number=read.batch_number + 1,
         met=read.met + batch.found,
     )
+    tried: list[Commit] = []
     for attempt in retry_transient(wait):
         with attempt:
-            _commit(claim, source, read, following, batch)
-    return following
+            _commit(claim, source, read, following, batch, origins, tried)
+    if source.target is None or not tried:
+        return following
+    announce_batch(claim, source.target.into.model, tried[-1].keys)
+    return tried[-1].following
 
 
-def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Batch) -> None:
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a transaction has tried to commit: the read after it, and the keys of the target's rows."""
+
+    following: Read
+    keys: Sequence[str] = ()
+
+
+def _commit(
+    claim: Claim,
+    source: Source,
+    read: Read,
+    following: Read,
+    batch: Batch,
+    origins: Origins | None,
+    tried: list[Commit],
+) -> None:
+    """Commit the batch, and add what was tried before the commit: its response may be lost."""
     with bounded_transaction(durable=True) as cursor:
         passed = pass_fence(cursor, claim, read, following)
         if passed is None:
@@ -62,9 +110,41 @@ def _commit(claim: Claim, source: Source, read: Read, following: Read, batch: Ba
         stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now, read.file)
         if not read.is_begun:
             drop_marks(cursor, claim.source)
-        refused = write_batch(cursor, batch, stamp, read.first_sequence)
+        if source.target is None:
+            refused = write_batch(cursor, batch, stamp, read.first_sequence)
+        else:
+            make = partial(_refuse, source, batch, origins, read.file)
+            landed, refused = write_target_batch(cursor, source.target, batch, stamp, read.first_sequence, make)
+            batch, following = landed.batch, _correct(following, batch, landed.batch)
+            tried.append(Commit(following, landed.keys))
         add_batch(cursor, claim, batch.counters, len(batch.versions), following.cursor or {})
         count_batch(cursor, claim, _describe_growth(batch, refused), following)
+
+
+def _refuse(source: Source, batch: Batch, origins: Origins | None, refused: Mapping[int, Breach]) -> list[Refusal]:
+    """Return the refusals of records that the target refuses."""
+    if not refused:
+        return []
+    assert origins is not None
+    rows = sorted(refused)
+    rule = ContentRule(source.contract, source.form, source.ignore)
+    refusals = [
+        refuse(source, rule, record, refused[row], file)
+        for row, record in zip(rows, origins.make_records(rows), strict=True)
+    ]
+    refusals = list(map(number_refusal, refusals)) if source.takes_origin else refusals
+    refusals = [*recognize(source, refusals, file)]
+    counts = Counter(batch.judged.external_ids)
+    if any(counts[batch.judged.external_ids[row]] > 1 for row in rows):
+        raise RepeatedRefused(dict(zip(rows, refusals, strict=True)))
+    return refusals
+
+
+def _correct(following: Read, sent: Batch, landed: Batch) -> Read:
+    """Return the read after a batch of which the target has refused some records."""
+    refused = landed.counters.quarantined - sent.counters.quarantined
+    found = sent.found - landed.found
+    return replace(following, quarantined=following.quarantined + refused, met=following.met - found)
 
 
 def _describe_growth(batch: Batch, refused: int) -> Growth:
@@ -99,6 +179,8 @@ def _commit_removal(claim: Claim, source: Source, read: Read, following: Read, r
         stamp = Stamp(claim.source, source.kind, claim.run_id, read.number, passed.sequence, passed.now)
         if not read.is_begun:  # an empty content that an operator has accepted
             drop_marks(cursor, claim.source)
+        if source.target is not None:
+            remove_rows(cursor, source.target, rows, stamp)
         remove_records(cursor, rows, stamp)
         add_batch(cursor, claim, Counters(removed=len(rows)), 0, following.cursor or {})
         count_removal(cursor, claim, len(rows), following)
@@ -137,14 +219,27 @@ def land_page(
     batch_number: int,
     user_id: int | None,
     wait: Callable[[float], None],
-) -> None:
+) -> Page:
     """Commit a page of a replay, as `land` commits a batch. `read_number` is the number of the source's last read.
 
+    Returns the page without the records that the source's own target refuses.
     Raises PageChanged, Overtaken or LeaseLost; nothing is written then.
     """
+    tried = [Tried(page)]
     for attempt in retry_transient(wait):
         with attempt:
-            _commit_page(claim, source, page, read_number, batch_number, user_id)
+            _commit_page(claim, source, page, read_number, batch_number, user_id, tried)
+    if source.target is not None:
+        announce_batch(claim, source.target.into.model, tried[-1].keys)
+    return tried[-1].page
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What a transaction has tried to commit of a page, and the keys of the target's rows."""
+
+    page: Page
+    keys: Sequence[str] = ()
 
 
 def _commit_page(
@@ -154,6 +249,7 @@ def _commit_page(
     read_number: int,
     batch_number: int,
     user_id: int | None,
+    tried: list[Tried],
 ) -> None:
     batch = page.batch
     with bounded_transaction(durable=True) as cursor:
@@ -167,7 +263,14 @@ def _commit_page(
         opened = lock_replayable(cursor, closed | page.refused.keys())
         if opened is None:
             raise PageChanged
-        raw_ids = write_records(cursor, batch, stamp)
+        if source.target is None:
+            raw_ids = write_records(cursor, batch, stamp)
+        else:
+            landed = write_target_records(cursor, source.target, batch, stamp)
+            page = _leave_out(page, landed)
+            batch, raw_ids = page.batch, landed.raw_ids
+            closed = page.landed.keys() | set(page.unwanted)
+            tried.append(Tried(page, landed.keys))
         if batch.met:
             mark_met(cursor, claim.source, read_number, batch.met)
         if page.reread:
@@ -183,6 +286,25 @@ def _commit_page(
         )
         add_batch(cursor, claim, batch.counters, len(batch.versions), page.reached)
         count_page(cursor, claim, _describe_growth(batch, -len(opened & closed) - older))
+
+
+def _leave_out(page: Page, landed: Landed) -> Page:
+    """Return the page without the records that the target refuses: they stay refused, or as they are."""
+    if not landed.refused:
+        return page
+    batch, rows = landed.batch, [*page.landed]
+    places = {index: place for place, index in enumerate(batch.versions)}
+    if not rows:  # present records that are judged again
+        batch.counters.unchanged += len(landed.refused)
+        batch.counters.quarantined -= len(landed.refused)
+    dropped = {raw_id for index, raw_id in page.batch.rewrites.values() if index in landed.refused}
+    return replace(
+        page,
+        batch=batch,
+        landed={row: places.get(index) for index, row in enumerate(rows) if index not in landed.refused},
+        refused={**page.refused, **{rows[index]: breach for index, breach in landed.refused.items() if rows}},
+        reread=[raw_id for raw_id in page.reread if raw_id not in dropped],
+    )
 
 
 def _list_results(page: Page, raw_ids: Sequence[int]) -> dict[int, Result]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from typing import cast
 
 from etl import landing, removal
 from etl.change_detection import Batch, classify
@@ -22,10 +23,11 @@ from etl.first_records import Start, judge_start
 from etl.gates import Baseline, Figures, Verdict, choose_outcome, has_shifted, judge_age, judge_read, judge_removals
 from etl.increments import Increment, choose_increment, find_beginning, note_newest
 from etl.models import Checkpoint, Run
+from etl.preparation import Prepared
 from etl.readers.content import Content, Opening
 from etl.readers.source import Source
 from etl.reading_process.choice import preparing
-from etl.records import Cursor, Judged, Refusal
+from etl.records import Cursor, Judged, Origins, Refusal, refuse_judged
 from etl.resumption import may_continue, start_over
 from etl.runs import ending
 from etl.runs.starting import Started
@@ -114,18 +116,49 @@ def land_all(
     ) as batches:
         for prepared in batches:
             read = replace(read, shape=prepared.shape)
-            batch = _compare(lookup, prepared.judged, read.file, context)
-            with context.shield():
-                reached = {**prepared.cursor, "size": content.size}  # for progress bars
-                reached |= {FILE: read.file} if read.file else {}
-                reached |= {REPEATED: repeated} if (repeated := read.repeated + batch.repeated) else {}
-                reached |= note_newest(read, prepared.newest, begun) if begun is not None else {}
-                read = landing.land(started.claim, source, read, batch, reached=reached, wait=context.wait)
+            reach = partial(_describe_reached, content, read, prepared, begun)
+            if source.target is None:
+                batch = _compare(lookup, prepared.judged, read.file, context)
+                with context.shield():
+                    read = landing.land(started.claim, source, read, batch, reached=reach(batch), wait=context.wait)
+                del batch  # with its lines, before the next one arrives
+            else:
+                read = _land_in_target(source, started, read, prepared.judged, reach, lookup, context)
             context.note_batch()
-            del batch  # with its lines, before the next one arrives
             seen += prepared.seen
             report(_describe_progress(seen, prepared.cursor, content))
     return read
+
+
+def _describe_reached(content: Content, read: Read, prepared: Prepared, begun: datetime | None, batch: Batch) -> Cursor:
+    """Return the cursor after the batch, with what else the next run has to know."""
+    reached = {**prepared.cursor, "size": content.size}  # for progress bars
+    reached |= {FILE: read.file} if read.file else {}
+    reached |= {REPEATED: repeated} if (repeated := read.repeated + batch.repeated) else {}
+    reached |= note_newest(read, prepared.newest, begun) if begun is not None else {}
+    return reached
+
+
+def _land_in_target(
+    source: Source,
+    started: Started,
+    read: Read,
+    judged: Judged,
+    reach: Callable[[Batch], Cursor],
+    lookup: Lookup,
+    context: RunContext,
+) -> Read:
+    """Land a batch whose records the source's own target may refuse: then a later one with the same id counts."""
+    while True:
+        origins = cast("Origins", judged.lines)
+        batch = _compare(lookup, judged, read.file, context)
+        try:
+            with context.shield():
+                return landing.land(
+                    started.claim, source, read, batch, reached=reach(batch), wait=context.wait, origins=origins
+                )
+        except landing.RepeatedRefused as repeated:
+            judged = refuse_judged(judged, repeated.refused, origins)
 
 
 def _land_found(

@@ -127,6 +127,13 @@ class UnifiedFields:
 
 
 @dataclass(frozen=True, slots=True)
+class OwnedFields(UnifiedFields):
+    """One record for a source's own target: the staged values (etl/readers/target_plan.py) as PostgreSQL reads them."""
+
+    texts: tuple[str | None, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """A record that fulfils its contract, with its unified fields.
 
@@ -163,11 +170,22 @@ class Lines(Protocol):
         """Return the lines of these records; their rows ascend."""
 
 
+class Origins(Protocol):
+    """The records of a batch as they were sent, and their lines, as often as they are asked for."""
+
+    def make_records(self, rows: Sequence[int]) -> "list[Record]":
+        """Return these records, with their places and bytes."""
+
+    def write_again(self, rows: Sequence[int]) -> "WrittenLines":
+        """Return the lines of these records; their rows ascend."""
+
+
 @dataclass(slots=True)
 class WrittenLines:
     """Lines for the raw table (external id, position, payload) and for the unified table.
 
-    The latter hold external id, name, category, value, currency, event time, content hash and values hash.
+    The latter hold external id, name, category, value, currency, event time, content hash and values hash. For a
+    source with a target of its own they hold the staged values between external id and content hash.
     """
 
     raw: list[str] = field(default_factory=list)
@@ -239,6 +257,40 @@ class Judged:
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
             setattr(self, name, _split(value) if name in _TEXT_COLUMNS else value)
+
+
+@dataclass(frozen=True, slots=True)
+class PickedOrigins:
+    """Some of the records of a batch: `rows` are theirs in the whole batch."""
+
+    whole: Origins
+    rows: Sequence[int]
+
+    def write(self, rows: Sequence[int]) -> WrittenLines:
+        return self.write_again(rows)
+
+    def write_again(self, rows: Sequence[int]) -> WrittenLines:
+        return self.whole.write_again([self.rows[row] for row in rows])
+
+    def make_records(self, rows: Sequence[int]) -> list[Record]:
+        return self.whole.make_records([self.rows[row] for row in rows])
+
+
+def refuse_judged(judged: Judged, refused: Mapping[int, Refusal], origins: Origins) -> Judged:
+    """Return the batch with these of its accepted records refused."""
+    kept = [row for row in range(len(judged)) if row not in refused]
+    refusals = [*judged.refusals, *refused.values()]
+    refusals.sort(key=lambda refusal: refusal.position, reverse=judged.is_backward)
+    return Judged(
+        external_ids=[judged.external_ids[row] for row in kept],
+        times=[judged.times[row] for row in kept],
+        content_hashes=[judged.content_hashes[row] for row in kept],
+        values_hashes=[judged.values_hashes[row] for row in kept],
+        lines=PickedOrigins(origins, kept),
+        refusals=refusals,
+        skipped=judged.skipped,
+        is_backward=judged.is_backward,
+    )
 
 
 _TEXT_COLUMNS = ("external_ids", "content_hashes", "values_hashes")

@@ -47,12 +47,13 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined
     total = context.retry(lambda: filter_replayable(selection, source.name, source.digest()).count())
     while reached is None and (page := _prepare(source, checkpoint, selection, place, context)):
-        if not _land(started, source, page, batch_number, options.user, context):
+        landed = _land(started, source, page, batch_number, options.user, context)
+        if landed is None:
             continue
         context.note_batch()
         place, batch_number = Place(**page.reached), batch_number + 1
-        seen += page.batch.counters.seen
-        quarantined += page.batch.counters.quarantined
+        seen += landed.batch.counters.seen
+        quarantined += landed.batch.counters.quarantined
         report(Progress(seen, min(1, seen / total)))
     left = ""
     if options.from_raw:
@@ -80,11 +81,11 @@ def _reread(
 
 def _land(
     started: Started, source: Source, page: Page, batch_number: int, user_id: int | None, context: RunContext
-) -> bool:
-    """Land the page. Returns False if a row of the page has been discarded since it was loaded."""
+) -> Page | None:
+    """Land the page, and return it as it has landed; None if one of its rows has been discarded since it was loaded."""
     try:
         with context.shield():
-            landing.land_page(
+            return landing.land_page(
                 started.claim,
                 source,
                 page,
@@ -94,8 +95,7 @@ def _land(
                 wait=context.wait,
             )
     except PageChanged:
-        return False
-    return True
+        return None
 
 
 def _prepare(

@@ -40,6 +40,8 @@ class Reason(StrEnum):
     SOURCE_UNREACHABLE = "source_unreachable"  # failed: no response, after all retries
     SOURCE_REFUSED = "source_refused"  # failed: 4xx, TLS, or an address that is not permitted
     SOURCE_UNREADABLE = "source_unreadable"  # failed: missing, malformed, too large
+    TARGET_CHANGED = "target_changed"  # failed: model and table of the target differ, or the source no longer fits
+    TARGET_REFUSES = "target_refuses"  # failed: the target's table refuses too many records of one batch, or a removal
     TIMED_OUT = "timed_out"  # failed: the task's time limit
     OUT_OF_MEMORY = "out_of_memory"  # failed
     GAVE_UP = "gave_up"  # failed: abandoned for the third time
@@ -135,6 +137,10 @@ class BreachCode(StrEnum):
     BAD_ENCODING = "bad_encoding"
     NOT_AN_OBJECT = "not_an_object"
     DUPLICATE_KEY = "duplicate_key"
+    NOT_VALID = "not_valid"  # a validator of the target's model refuses it
+    NO_PARENT = "no_parent"  # the row to which it refers does not exist
+    NO_ROW = "no_row"  # its source creates no rows, and there is none with its key
+    CONSTRAINT = "constraint"  # the target's table refuses it
     COLUMN_COUNT = "column_count"
     MALFORMED = "malformed"
     RAISED = "raised"  # the source's own code raised an exception

@@ -18,6 +18,8 @@ os.environ["KASPARRO_HOME"] = str(RUN_FOLDER / "home")
 
 from kasparro.settings import *  # noqa: F403
 
+INSTALLED_APPS += ["tests.shop"]  # noqa: F405  (a team's own app, with targets)
+SHOP_CSV = ""
 DEBUG = False  # as in production: with DEBUG, Django keeps every statement
 PASSWORD_HASHERS = ["tests.passwords.QuickHasher"]
 API_STATS_SECONDS = 0

@@ -2,11 +2,13 @@
 
 import doctest
 import re
+import sys
 from dataclasses import asdict
 from typing import Any
 
 import pytest
 
+import tests.shop.models
 from etl.judgement import Item, Judge
 from etl.readers.file_source import FileSource
 from etl.records import Refusal, Skipped
@@ -35,6 +37,13 @@ def _show(item: Item) -> dict[str, Any] | str:
 def list_sections() -> list[str]:
     """Return the page by headings of the second level; names of the first section hold in all."""
     return re.split(r"^## ", PAGE, flags=re.MULTILINE)
+
+
+@pytest.fixture(autouse=True)
+def shop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's examples import a team's own models."""
+    monkeypatch.setitem(sys.modules, "shop", tests.shop)
+    monkeypatch.setitem(sys.modules, "shop.models", tests.shop.models)
 
 
 @pytest.mark.django_db

@@ -185,4 +185,4 @@ def find_or_404(queryset: QuerySet[Any], pk: str | int) -> Any:
 
 
 def _name(queryset: QuerySet[Any]) -> str:
-    return str(queryset.model._meta.verbose_name)  # noqa: SLF001  (Django's own way to a model's name)
+    return str(queryset.model._meta.verbose_name)

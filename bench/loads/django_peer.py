@@ -58,7 +58,7 @@ def read_products() -> Iterator[Product]:
 
 
 def main() -> None:
-    if Product._meta.db_table not in connection.introspection.table_names():  # noqa: SLF001
+    if Product._meta.db_table not in connection.introspection.table_names():
         with connection.schema_editor() as editor:
             editor.create_model(Product)
     products = read_products()

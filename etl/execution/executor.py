@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 from django.db import Error, connection
 from structlog.contextvars import bound_contextvars
@@ -26,6 +27,7 @@ from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source, is_incomplete
+from etl.storage.target_tables import require_target
 from etl.storage.transactions import describe, is_silent, retry_transient
 from etl.supervision.hand_over import TaskContext
 from etl.supervision.lease import Lease
@@ -123,6 +125,8 @@ def _execute(source: Source, started: Started, lock: SourceLock) -> tuple[bool, 
 
 
 def _perform(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> Run | None:
+    if source.target is not None:
+        context.retry(partial(require_target, source.target))
     read = run_files if source.has_pattern else run_source
     perform = run_replay if started.run.trigger == Trigger.REPLAY else read
     with relaxed_garbage_collection():

@@ -108,6 +108,10 @@ class UnifiedRecord(models.Model):
         AnyRawRecord, on_delete=models.DO_NOTHING, db_constraint=False, db_index=False, related_name="+"
     )
 
+    # the row of a source's own target, which holds the values then
+    target = models.TextField(null=True, help_text="The label of the model in which its source keeps its values.")
+    target_key = models.TextField(null=True, help_text="The primary key of its row there, as text.")
+
     class Meta:
         db_table = "unified_records"
         constraints = (

@@ -24,6 +24,7 @@ from etl.gates import Gates
 from etl.http.since import Since, begin_day
 from etl.read_context import ReadContext
 from etl.readers.content import Content, OpenedFile, Opening
+from etl.readers.into import Into
 from etl.readers.mapping import (
     FILE_NAME,
     ROW_NUMBER,
@@ -36,6 +37,7 @@ from etl.readers.mapping import (
     takes_origin,
 )
 from etl.readers.places import FoundFile
+from etl.readers.target_plan import TargetPlan, make_owned, make_plan
 from etl.records import UNWANTED, Breach, Record, Refusal, StoredRefusal, UnifiedFields, Unwanted
 from etl.vocabulary import BreachCode, SourceKind
 
@@ -62,6 +64,16 @@ class secret(setting):  # noqa: N801
     """Like `setting`, for a key: where an address or a message would show it, it shows `***`."""
 
 
+class _OfPlan:
+    """A class attribute of a source with a target of its own that its plan has: contract or mapping."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: object | None, owner: "type[Source]") -> Any:
+        return getattr(owner.plan_target(), self.name)
+
+
 class Source:
     """A system that Kasparro reads. A subclass declares what differs; see "Add a source" in the README.
 
@@ -79,6 +91,8 @@ class Source:
     contract: ClassVar[type[Contract]]
     form: ClassVar[Form] = JSON_FORM
     unified: ClassVar[Mapping[str, Mapped]] = {}
+    into: ClassVar[Into | None] = None
+    """The team's own model that the records land in, instead of the unified table."""
     version: ClassVar[int] = 1
     ignore: Sequence[str] = ()
     """Columns whose changes do not count: a record is written when other columns change, and then with these too."""
@@ -91,6 +105,32 @@ class Source:
     """A walk through pages that was interrupted longer ago starts over; None for no limit."""
     since: ClassVar[Since | None] = None
     """How the source is asked only for the records that have changed since the last read; None if it can't be."""
+    _narrowing: ClassVar[type[Contract] | None] = None
+    _plan: ClassVar[TargetPlan | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        declared = vars(cls)
+        if "into" in declared or (cls.into is not None and "contract" in declared):
+            cls._plan = None  # it is made when it is asked for: models are loaded after the modules of sources
+            if "contract" in declared:
+                cls._narrowing = declared["contract"]
+            setattr(cls, "contract", _OfPlan("contract"))  # noqa: B010  (a descriptor of this class)
+            if "unified" not in declared:
+                setattr(cls, "unified", _OfPlan("unified"))  # noqa: B010
+
+    @classmethod
+    def plan_target(cls) -> TargetPlan:
+        """Return the plan of a source with a target of its own. Raises Unplannable."""
+        assert cls.into is not None
+        if cls._plan is None:
+            cls._plan = make_plan(cls.into, cls._narrowing, cls.form)
+        return cls._plan
+
+    @property
+    def target(self) -> TargetPlan | None:
+        """How records become rows of the target; None for the unified table."""
+        return self.plan_target() if self.into is not None else None
 
     def open(self, opening: Opening, context: ReadContext) -> AbstractContextManager[Content | None]:
         """Open the content; None if the server says that it is not modified. Raises SourceError."""
@@ -152,7 +192,11 @@ class Source:
             return is_unwanted
         if is_unwanted:
             return UNWANTED
-        return self._unify({**parsed, **self._take_origin(values)} if self.takes_origin else parsed)
+        unified = self._unify({**parsed, **self._take_origin(values)} if self.takes_origin else parsed)
+        if self.target is None or isinstance(unified, Breach):
+            return unified
+        texts = self.target.take(parsed, values, self.local_form)
+        return texts if isinstance(texts, Breach) else make_owned(unified.external_id, texts)
 
     def is_unwanted(self, values: Mapping[str, Any]) -> bool | Breach:
         """Return what `skips` says of a record that fulfils the contract, or the breach of a `skips` that fails."""
@@ -246,6 +290,8 @@ class Source:
         mapping = {target: repr(path) for target, path in self.unified.items()}
         described: list[Any] = [CONTRACT_FORMAT, self.version, self.contract.describe(), mapping]
         described += self.local_form.describe()
+        if self.target is not None:
+            described.append(self.target.describe())
         if self.has_skips:
             described.append("skips")
         if reading := self.describe_reading():
@@ -279,6 +325,10 @@ class Source:
         mapped = self.unified.get("event_timestamp")
         read = [text for path in list_paths(mapped) for text in self._describe_time(path)] if mapped is not None else []
         return hashlib.sha256(" ".join([str(self.version), repr(mapped), *read]).encode()).hexdigest()[:8]
+
+    def target_digest(self) -> str:
+        """Return four bytes as hex text for the target; empty for the unified table. A new target gets all records."""
+        return hashlib.sha256(self.into.label.encode()).hexdigest()[:8] if self.into is not None else ""
 
     def _describe_time(self, path: str) -> list[str]:
         """Return what decides which instant a value is; nothing for a type whose values name their zone."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from etl.column_judgement import SliceLines
 from etl.conf import conf
 from etl.drift import Shape
 from etl.preparation import Prepared, prepare
@@ -15,7 +16,7 @@ from etl.readers.content import Content
 from etl.readers.source import Source
 from etl.reading_process.messages import Order
 from etl.reading_process.process import ProcessLost, ReadingProcess, RemoteLines
-from etl.records import Cursor, WrittenLines
+from etl.records import Cursor, Lines, Record, WrittenLines
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def _prepare(
             if process is None:
                 break
             for prepared in process.receive(run.raise_if_over):
-                if isinstance(prepared.judged.lines, RemoteLines):
+                if isinstance(prepared.judged.lines, RemoteLines) or source.into is not None:
                     prepared.judged.lines = _LinesInAnyCase(prepared.judged.lines, source, content, cursor, shape)
                 yield prepared
                 cursor, shape, has_progressed = prepared.cursor, prepared.shape, True
@@ -92,9 +93,12 @@ def _prepare(
 
 @dataclass(frozen=True, slots=True)
 class _LinesInAnyCase:
-    """The lines of a batch: from the reading process, or if that is lost, from the same batch prepared again here."""
+    """The lines of a batch: from the reading process, or if that is lost, from the same batch prepared again here.
 
-    remote: RemoteLines
+    The records themselves are always made here: only few are needed, those that a target refuses.
+    """
+
+    remote: Lines
     source: Source
     content: Content
     cursor: Cursor | None
@@ -104,8 +108,21 @@ class _LinesInAnyCase:
         try:
             return self.remote.write(rows)
         except ProcessLost:  # noted when the next batch is asked for
-            again = prepare(self.source, self.content, self.cursor, self.shape, conf.ETL_BATCH_SIZE)
-            return next(again).judged.lines.write(rows)
+            return self._prepare_again().write(rows)
+
+    def make_records(self, rows: Sequence[int]) -> list[Record]:
+        """Return these records as they were sent."""
+        lines = self._prepare_again()
+        assert isinstance(lines, SliceLines)  # a source with a target of its own is declared
+        return lines.make_records(rows)
+
+    def write_again(self, rows: Sequence[int]) -> WrittenLines:
+        """Write lines after the reading process has been asked, which it can be only once."""
+        return self._prepare_again().write(rows)
+
+    def _prepare_again(self) -> Lines:
+        again = prepare(self.source, self.content, self.cursor, self.shape, conf.ETL_BATCH_SIZE)
+        return next(again).judged.lines
 
 
 def _is_long(content: Content, cursor: Cursor | None) -> bool:

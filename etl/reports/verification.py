@@ -1,8 +1,10 @@
-"""Verifies that the tables are sound: no orphans, correct stored counts, law 4 for each run."""
+"""Verifies that the tables are sound: no orphans, correct stored counts, law 4 for each run, ledger against targets."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from django.apps import apps
 from django.db import connection, transaction
 
 from etl.storage.totals import find_wrong
@@ -10,10 +12,14 @@ from etl.storage.totals import find_wrong
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A problem found by `verify`. `is_count`: a stored count, which `--repair` corrects."""
+    """A problem found by `verify`. `is_count`: a stored count, which `--repair` corrects.
+
+    `is_note`: no problem, but worth knowing.
+    """
 
     message: str
     is_count: bool = False
+    is_note: bool = False
 
 
 # Compares the stored counts with the tables, source by source. A source without a checkpoint has no stored counts.
@@ -79,6 +85,22 @@ _ORPHANS = {
         WHERE coalesce(news, 0) <> coalesce(records, 0)""",
 }
 
+# What is found for each target. Its rows that no record has are the team's own.
+_TARGETS = {
+    "detached records, whose rows of {label} somebody else has deleted": """
+        SELECT source, count(*) FROM unified_records AS u
+        WHERE target = %s AND removed_at IS NULL AND target_key IS NOT NULL
+            AND NOT EXISTS (SELECT FROM {table} AS t WHERE t.{pk} = u.target_key::{kind}) GROUP BY source""",
+    "records without the key of their row of {label}": """
+        SELECT source, count(*) FROM unified_records
+        WHERE target = %s AND removed_at IS NULL AND target_key IS NULL GROUP BY source""",
+    "rows of {label} that more than one record has": """
+        SELECT string_agg(DISTINCT source, ', '), count(DISTINCT target_key) FROM (
+            SELECT source, target_key, count(*) OVER (PARTITION BY target_key) AS records FROM unified_records
+            WHERE target = %s AND removed_at IS NULL AND target_key IS NOT NULL
+        ) AS claimed WHERE records > 1 HAVING count(*) > 0""",
+}
+
 
 def verify() -> list[Finding]:
     """Check orphans, stored counts and law 4, all at one moment. Returns an empty list if everything is sound."""
@@ -92,7 +114,25 @@ def verify() -> list[Finding]:
         for source, *numbers in cursor.fetchall():
             findings += _compare_counts(source, numbers)
         findings += [Finding(message, is_count=True) for message in find_wrong(cursor)]
+        findings += _compare_targets(cursor)
         return findings
+
+
+def _compare_targets(cursor: Any) -> Iterator[Finding]:
+    """Compare the ledger with the targets, both ways: each record has its row, and no row has two records."""
+    cursor.execute("SELECT DISTINCT target FROM unified_records WHERE target IS NOT NULL AND removed_at IS NULL")
+    for (label,) in cursor.fetchall():
+        try:
+            model = apps.get_model(label)
+        except LookupError:
+            yield Finding(f"records are in {label}, which is not installed any more", is_note=True)
+            continue
+        table, pk = connection.ops.quote_name(model._meta.db_table), connection.ops.quote_name(model._meta.pk.column)
+        for question, statement in _TARGETS.items():
+            cursor.execute(statement.format(table=table, pk=pk, kind=model._meta.pk.rel_db_type(connection)), [label])
+            for source, count in cursor.fetchall():
+                text = f"{source}: {count} {question.format(label=label)}"
+                yield Finding(text, is_note=question.startswith("detached"))
 
 
 def _compare_counts(source: str, numbers: list[int]) -> Iterator[Finding]:

@@ -1,12 +1,14 @@
-"""Sends `etl.signals.run_closed` for a closed run after the commit, and finds the run that was closed before it."""
+"""Sends the signals of `etl.signals` after the commit, and finds the run that was closed before another one."""
 
 import logging
+from collections.abc import Sequence
 
-from django.db.models import Q
+from django.db.models import Model, Q
 
+from etl.fence.claims import Claim
 from etl.models import Run
 from etl.models.runs import STOPPED
-from etl.signals import run_closed
+from etl.signals import batch_landed, run_closed
 from etl.vocabulary import Trigger
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,20 @@ def announce(run: Run) -> None:
                 logger.warning("%s raised %s for the closed run %d", name, type(error).__name__, run.pk)
     except Exception as error:  # noqa: BLE001  (boundary: Django fails to log the error of a receiver without a name)
         logger.warning("The receivers of run_closed were not called for run %d: %s", run.pk, type(error).__name__)
+
+
+def announce_batch(claim: Claim, model: type[Model], keys: Sequence[str]) -> None:
+    """Send `batch_landed`. No error of a receiver reaches the run."""
+    if not keys:
+        return
+    try:
+        sent = batch_landed.send_robust(sender=model, source=claim.source, run_id=claim.run_id, keys=keys)
+        for receiver, error in sent:
+            if isinstance(error, Exception):
+                name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
+                logger.warning("%s raised %s for a batch of %s", name, type(error).__name__, claim.source)
+    except Exception as error:  # noqa: BLE001  (boundary, as above)
+        logger.warning("The receivers of batch_landed were not called for %s: %s", claim.source, type(error).__name__)
 
 
 def reflects_source(run: Run) -> bool:

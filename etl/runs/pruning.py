@@ -57,5 +57,5 @@ def remove_closed(ids: Collection[int]) -> tuple[int, int, int]:
     going = Run.objects.select_for_update().filter(pk__in=ids, status__in=CLOSED).order_by("pk")
     counts = dict(going.filter(pruned_raw=F("versions")).values_list("pk", "new"))
     _, removed = Run.objects.filter(pk__in=counts).delete()
-    events = removed.get(RunEvent._meta.label, 0)  # noqa: SLF001  (the name that delete() uses)
+    events = removed.get(RunEvent._meta.label, 0)
     return len(counts), events, sum(counts.values())

@@ -51,6 +51,14 @@ ADVICE: Mapping[Reason, Advice] = {
         "The content has not changed for longer than the source's gates allow.",
         "Find out why the source is no longer updated.",
     ),
+    Reason.TARGET_CHANGED: Advice(
+        "The model that the source writes to has columns that its table lacks. Nothing has landed.",
+        "Run `manage.py migrate` with the code that the workers run; the next run goes on.",
+    ),
+    Reason.TARGET_REFUSES: Advice(
+        "The target's table refused too many records of one batch, or the removal of a record that vanished.",
+        "The message names the constraint or trigger. Correct it or the source; the next run resumes at that batch.",
+    ),
     Reason.ABANDONED: Advice(
         "The run's process had died or stalled, so another process closed the run.",
         "Nothing if a successor resumed it; otherwise run it again. If it happens often, check restarts and memory.",

@@ -21,6 +21,7 @@ from etl.http.since import Since
 from etl.readers.csv_dialect import Csv, CsvSource
 from etl.readers.excel_dialect import Excel, ExcelSource
 from etl.readers.file_source import FileSource
+from etl.readers.into import Into, choice, delete, end, parent, rest
 from etl.readers.json_api import ApiSource, JsonApiSource
 from etl.readers.json_dialect import Json, JsonLinesSource
 from etl.readers.json_path import LINES
@@ -55,6 +56,7 @@ __all__ = [
     "Gates",
     "Identifier",
     "Integer",
+    "Into",
     "Json",
     "JsonApiSource",
     "JsonLinesSource",
@@ -75,10 +77,15 @@ __all__ = [
     "Url",
     "Uuid",
     "ZonedTime",
+    "choice",
     "constant",
+    "delete",
+    "end",
     "field",
     "file_name",
     "lower",
+    "parent",
+    "rest",
     "row_number",
     "secret",
     "setting",

@@ -40,7 +40,8 @@ _UPDATE = """
     UPDATE unified_records SET
         name = changed.name, category = changed.category, value = changed.value, currency = changed.currency,
         event_timestamp = changed.event_timestamp, content_hash = changed.content_hash,
-        values_hash = changed.values_hash, raw_id = changed.raw_id, sequence = %s, updated_at = %s, removed_at = NULL
+        values_hash = changed.values_hash, raw_id = changed.raw_id, sequence = %s, updated_at = %s, removed_at = NULL,
+        target = NULL, target_key = NULL
     FROM etl_batch_updates AS changed WHERE unified_records.id = changed.id
 """
 
@@ -50,22 +51,28 @@ def write_batch(cursor: Any, batch: Batch, stamp: Stamp, read_sequence: int) -> 
     refusals = batch.judged.refusals
     late = find_late(cursor, refusals, stamp, read_sequence)
     write_records(cursor, batch, stamp)
+    write_met(cursor, batch, stamp)
+    return write_refusals(cursor, refusals, stamp, late, is_backward=batch.judged.is_backward)
+
+
+def write_met(cursor: Any, batch: Batch, stamp: Stamp) -> None:
+    """Mark the records that the read has found and that stay as they are."""
     if batch.met:
         mark_met(cursor, stamp.source, stamp.read_number, batch.met)
     if batch.outdated:
         mark_met(cursor, stamp.source, stamp.read_number, batch.outdated, MarkKind.PRESENT)
-    return write_refusals(cursor, refusals, stamp, late, is_backward=batch.judged.is_backward)
 
 
 def write_records(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
     """Write raw and unified. Returns the ids of the raw records, in the order of the batch's versions."""
-    raw_ids = _write_raw(cursor, batch, stamp)
+    raw_ids = write_raw(cursor, batch, stamp)
     _insert_unified(cursor, batch, raw_ids, stamp)
     _update_unified(cursor, batch, raw_ids, stamp)
     return raw_ids
 
 
-def _write_raw(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
+def write_raw(cursor: Any, batch: Batch, stamp: Stamp) -> Sequence[int]:
+    """Write the batch's versions to the raw table, and return their ids."""
     if not batch.versions:
         return []
     raw_ids = _draw_raw_ids(cursor, len(batch.versions))

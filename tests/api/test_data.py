@@ -19,7 +19,7 @@ from tests.processes import Project
 
 FIELDS = [
     *("id", "source", "external_id", "name", "category", "value", "currency", "event_timestamp"),
-    *("ingested_at", "updated_at", "removed_at", "sequence", "raw_id"),
+    *("ingested_at", "updated_at", "removed_at", "sequence", "raw_id", "target", "target_key"),
 ]
 HOSTILE = (
     "<script>alert('canary')</script>",

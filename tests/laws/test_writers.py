@@ -36,8 +36,11 @@ WRITERS: Writers = {
     "etl_task_leases": {"INSERT": {"etl/fence/task_leases.py"}, "UPDATE": {"etl/fence/task_leases.py"}},
     **{table: {"INSERT": {"etl/storage/batch.py"}, "DELETE": {"etl/storage/pruning.py"}} for table in RAW},
     "unified_records": {
-        "INSERT": {"etl/storage/batch.py"},
-        "UPDATE": {"etl/storage/batch.py", "etl/storage/vanished.py"},
+        "INSERT": {"etl/storage/batch.py", "etl/storage/target_batch.py"},
+        "UPDATE": {
+            *("etl/storage/batch.py", "etl/storage/target_batch.py", "etl/storage/target_removal.py"),
+            "etl/storage/vanished.py",
+        },
     },
     "etl_read_marks": {operation: {"etl/storage/marks.py"} for operation in ("INSERT", "UPDATE", "DELETE")},
     "etl_files": {operation: {"etl/storage/files.py"} for operation in ("INSERT", "UPDATE", "DELETE")},
@@ -65,6 +68,11 @@ CHOSEN: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("etl/storage/bulk_copy.py", "table"): (),
     ("etl/storage/totals.py", "etl_mend_totals"): ("etl_totals",),
     ("etl/storage/batch.py", "etl_batch_updates"): (),  # a temporary table that lasts for one transaction
+    ("etl/storage/target_batch.py", "etl_ledger_updates"): (),
+    ("etl/storage/target_rows.py", "{self.name}"): (),
+    ("etl/storage/target_rows.py", "self.name"): (),
+    ("etl/storage/target_rows.py", "{self.target}"): (),  # a team's own table
+    ("etl/storage/target_removal.py", "{table}"): (),
 }
 """Tables that are chosen at run time, by module and by the expression that chooses."""
 
@@ -77,9 +85,11 @@ NO_ROWS = {
         "globals()",
         "hasher",
         "kept",
+        "self",
         "self.client",
         "self.foreseen_refusals",
         "self.pruned.rows",
+        "stage",
     ),
     *("self.foreseen_of_run[QUARANTINE if table == QUARANTINE else 'raw']", "tally.types"),
 }

@@ -12,6 +12,7 @@ from tests.laws.mistakes import (
     removals,
     requests,
     tables,
+    targets,
     walks,
 )
 
@@ -25,6 +26,7 @@ MISTAKES = tuple(
             *removals.MISTAKES,
             *reading.MISTAKES,
             *tables.MISTAKES,
+            *targets.MISTAKES,
             *closing.MISTAKES,
             *contracts.MISTAKES,
             *files.MISTAKES,

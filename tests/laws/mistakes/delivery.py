@@ -34,7 +34,7 @@ MISTAKES = (
         "etl/landing.py",
         (
             after(
-                "following: Read, batch: Batch) -> None:\n    with bounded_transaction(durable=True) as cursor:\n",
+                'its response may be lost."""\n    with bounded_transaction(durable=True) as cursor:\n',
                 WRITE_FIRST,
             ),
             ("        refused = write_batch(cursor, batch, stamp, read.first_sequence)", "        refused = 0"),

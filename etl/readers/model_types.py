@@ -1,0 +1,163 @@
+"""Derives field types from a model's fields: what the column can hold and the field's validators accept, no more."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal as Exact
+from typing import Any, TypeAlias
+
+from django.conf import settings
+from django.core import validators
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+
+from etl.contracts.addresses import UuidType
+from etl.contracts.amounts import DecimalType, IntegerType
+from etl.contracts.field_type import FieldType
+from etl.contracts.instants import TimeType
+from etl.contracts.json_values import JsonType
+from etl.contracts.limits import Called, LimitedType, Validator
+from etl.contracts.texts import IdentifierType
+from etl.contracts.times import DateType
+from etl.contracts.words import BooleanType, ChoiceType
+
+_BUILT_IN = (
+    validators.MaxLengthValidator,
+    validators.MinValueValidator,
+    validators.MaxValueValidator,
+    validators.DecimalValidator,
+    validators.ProhibitNullCharactersValidator,
+)
+"""Validators that the types themselves replace."""
+
+_OF_STORAGE = ("get_prep_value", "get_db_prep_value", "get_db_prep_save", "pre_save", "db_type", "get_placeholder")
+
+AnyField: TypeAlias = "models.Field[Any, Any]"
+
+
+class Underivable(TypeError):
+    """A model's field for which there is no field type, or that a source can't own. The message is one sentence."""
+
+
+def derive_type(field: AnyField) -> FieldType:
+    """Return the type of the values that this field's column can hold. Raises Underivable."""
+    if _has_own_storage(field):
+        name = type(field).__name__
+        raise Underivable(f"{name_field(field)} is a {name}, whose own code decides what is stored")
+    if field.choices:
+        return _derive_choice(field)
+    derive = next((found for kind, found in _DERIVATIONS.items() if isinstance(field, kind)), None)
+    if derive is None or getattr(field, "generated", False):
+        name = type(field).__name__
+        raise Underivable(f"{name_field(field)} is a {name}, which a source can't own")
+    base, limits = derive(field)
+    called = tuple(_list_called(field))
+    return LimitedType(base, called=called, **limits) if called or limits else base
+
+
+def name_field(field: AnyField) -> str:
+    return f"{field.model._meta.label}.{field.name}"
+
+
+def _has_own_storage(field: AnyField) -> bool:
+    """Whether a class outside Django says how values are stored: it is not called, so it can't be respected."""
+    kinds = [kind for kind in type(field).__mro__ if not kind.__module__.startswith(("django.", "builtins"))]
+    return any(name in vars(kind) for kind in kinds for name in _OF_STORAGE)
+
+
+def list_slow(field: AnyField) -> list[str]:
+    """Return the validators that are called for each value."""
+    return [each.described for each in _list_called(field)]
+
+
+def _derive_choice(field: AnyField) -> FieldType:
+    values = [value for value, _ in field.flatchoices if value not in (None, "")]
+    words = [str(value) for value in values]
+    if not all(isinstance(value, str | int) for value in values) or not all(map(str.strip, words)):
+        raise Underivable(f"{name_field(field)} has choices that are neither words nor whole numbers")
+    return ChoiceType(tuple(words))
+
+
+def _derive_text(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
+    # A JSON number is text too: 007 and 7 stay what they are.
+    return IdentifierType(max_length=field.max_length), {}
+
+
+def _derive_integer(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
+    bounds = connection.ops.integer_field_range(field.get_internal_type())
+    least, most = _narrow(field, *bounds)
+    return IntegerType(min=least, max=most), {}
+
+
+def _derive_decimal(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
+    assert isinstance(field, models.DecimalField)
+    least, most = _narrow(field, None, None)
+    return DecimalType(min=least, max=most), {"digits": field.max_digits, "decimals": field.decimal_places}
+
+
+def _derive_float(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
+    least, most = _narrow(field, None, None)
+    return DecimalType(min=least, max=most), {}
+
+
+def _derive_time(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
+    if not settings.USE_TZ:
+        raise Underivable(f"{name_field(field)} has no time zone while USE_TZ is off, so it can't be owned")
+    return TimeType(), {}
+
+
+def _derive_day(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
+    if isinstance(field, models.DateTimeField):
+        return _derive_time(field)
+    return DateType(), {}
+
+
+def _narrow(field: AnyField, least: Any, most: Any) -> tuple[Any, Any]:
+    """Return the bounds with those of the field's own validators, unless a callable gives them."""
+    for each in field.validators:
+        limit = getattr(each, "limit_value", None)
+        if isinstance(limit, int | Exact) and not isinstance(limit, bool):
+            if isinstance(each, validators.MinValueValidator):
+                least = limit if least is None else max(least, limit)
+            elif isinstance(each, validators.MaxValueValidator):
+                most = limit if most is None else min(most, limit)
+    return least, most
+
+
+def _list_called(field: AnyField) -> Iterator[Called]:
+    for each in field.validators:
+        limit = getattr(each, "limit_value", None)
+        is_bound = isinstance(each, validators.MinValueValidator | validators.MaxValueValidator)
+        if isinstance(each, _BUILT_IN) and not (is_bound and not isinstance(limit, int | Exact)):
+            continue
+        yield Called(_describe_validator(each), _guard(each))
+
+
+def _describe_validator(validator: Any) -> str:
+    name = getattr(validator, "__qualname__", type(validator).__qualname__)
+    given = [getattr(validator, part, None) for part in ("regex", "limit_value", "code")]
+    shown = [getattr(part, "pattern", part) for part in given if isinstance(part, str | int | Exact) or part]
+    return f"{name}({', '.join(map(str, shown))})"
+
+
+def _guard(validator: Callable[[Any], None]) -> Validator:
+    def check(value: Any) -> str | None:
+        try:
+            validator(value)
+        except ValidationError as error:
+            return " ".join(error.messages)
+        return None
+
+    return check
+
+
+_DERIVATIONS: dict[type[AnyField], Callable[[AnyField], tuple[FieldType, dict[str, Any]]]] = {
+    models.BooleanField: lambda _: (BooleanType(), {}),
+    models.DecimalField: _derive_decimal,
+    models.FloatField: _derive_float,
+    models.IntegerField: _derive_integer,
+    models.DateField: _derive_day,
+    models.UUIDField: lambda _: (UuidType(), {}),
+    models.JSONField: lambda _: (JsonType(), {}),
+    models.CharField: _derive_text,
+    models.TextField: _derive_text,
+    models.GenericIPAddressField: _derive_text,
+}

@@ -1,0 +1,401 @@
+"""Writes a batch's rows to a team's own table, and finds out which of them the table refuses, and why.
+
+stage (COPY, ANALYZE) ─► parents, locked in key order ─► rows that exist, locked in key order
+─► NOT NULL and CHECK by the table's own expressions ─► UPDATE only what differs ─► INSERT … ON CONFLICT DO NOTHING
+─► what is left alone, in savepoints
+
+All constraints are immediate, so nothing waits for the COMMIT.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import DatabaseError, connection, models, transaction
+from django.utils import timezone
+
+from etl.copy_text import format_value
+from etl.exceptions import RunError
+from etl.readers.model_types import AnyField
+from etl.readers.target_plan import OwnedParent, TargetPlan
+from etl.records import Breach, Stamp
+from etl.storage.bulk_copy import copy_lines
+from etl.storage.target_tables import TargetTable, load_table, quote
+from etl.storage.transactions import describe, find_code
+from etl.vocabulary import BreachCode, Reason
+
+MOST_SAVEPOINTS = 2000
+"""A table that refuses so many rows of one batch alone refuses for a reason that is not in the rows."""
+
+_REFUSED = "etl_code IS NULL"
+_VIOLATIONS = ("22", "23", "P0", "44")
+"""Classes of errors that are due to a row: data, constraints, exceptions of triggers, views with a check."""
+
+
+@dataclass(frozen=True, slots=True)
+class StagedRow:
+    """A record's row: the number by which the caller knows it, the key of the row it has already, its staged values.
+
+    `values` are COPY text, tab by tab.
+    """
+
+    number: int
+    target_key: str | None
+    values: str
+
+
+@dataclass(slots=True)
+class Written:
+    """What became of the staged rows, by their numbers: the keys of their rows, or why the table refuses them."""
+
+    keys: dict[int, str] = field(default_factory=dict)
+    refused: dict[int, Breach] = field(default_factory=dict)
+
+
+def write_rows(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp) -> Written:
+    """Write these rows. Raises RunError if the table refuses too many of them."""
+    if not rows:
+        return Written()
+    stage = _Stage(cursor, plan, load_table(cursor, plan.into.model), stamp)
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    stage.fill(rows)
+    for each in plan.parents:
+        stage.find_parent(each)
+    stage.find_stored()
+    stage.judge()
+    stage.update()
+    if plan.into.creates:
+        stage.insert()
+    stage.adopt()
+    stage.finish()
+    return stage.read()
+
+
+class _Stage:
+    """The temporary table with a batch's rows as they will be, and the statements that use it."""
+
+    def __init__(self, cursor: Any, plan: TargetPlan, table: TargetTable, stamp: Stamp) -> None:
+        self.cursor, self.plan, self.table, self.stamp = cursor, plan, table, stamp
+        self.pk, self.target = quote(table.pk), table.name
+        self.columns = [quote(name) for name in table.columns]
+        self.given = _list_given(plan, table)
+        self.owned = plan.owned
+        self.key = [quote(name) for name in plan.key]
+        self.name = self._create()
+        self.savepoints, self.reason = 0, ""
+
+    # --- the table ---
+    def _create(self) -> str:
+        columns = [f"{quote(name)} {column.type}" for name, column in self.table.columns.items()]
+        naturals = [f"etl_p{place} {kind}" for place, kind in self._list_naturals()]
+        text = ", ".join(
+            [
+                *("etl_n integer", "etl_key text", "etl_found boolean DEFAULT false", "etl_done boolean DEFAULT false"),
+                *("etl_code text", "etl_why text", *naturals, *columns),
+            ]
+        )
+        name = f"etl_stage_{hashlib.sha256(f'{self.target} {text}'.encode()).hexdigest()[:12]}"
+        self.cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({text}) ON COMMIT DELETE ROWS")
+        return name
+
+    def _list_naturals(self) -> Iterable[tuple[int, str]]:
+        for each in self.plan.parents:
+            types = {str(f.column): str(f.db_type(connection)) for f in each.model._meta.concrete_fields}
+            yield from zip(each.places, (types[column] for column in each.natural), strict=True)
+
+    def fill(self, rows: Sequence[StagedRow]) -> None:
+        """Send the rows with all that a new row needs."""
+        by_place = {each.place: quote(each.name) for each in self.plan.columns}
+        staged = [by_place.get(place, f"etl_p{place}") for place in range(len(self.plan.values))]
+        defaults = _Defaults(self.plan, self.table, self.stamp)
+        keys = self._draw_keys(len(rows), defaults.draws_keys)
+        columns = ["etl_n", "etl_key", *staged, *map(quote, defaults.columns)]
+        if defaults.draws_keys:
+            columns.append(self.pk)
+        lines = (
+            "\t".join([f"{row.number}\t{format_value(row.target_key)}", row.values, *defaults.make(), *key])
+            for row, key in zip(rows, keys, strict=True)
+        )
+        copy_lines(self.cursor, self.name, columns, lines)
+        self.cursor.execute(f"ANALYZE {self.name}")
+
+    def _draw_keys(self, count: int, is_wanted: bool) -> Iterable[list[str]]:  # noqa: FBT001
+        if not is_wanted:
+            return [[]] * count
+        self.cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [self.table.sequence, count])
+        return [[str(row[0])] for row in self.cursor.fetchall()]
+
+    # --- parents ---
+    def find_parent(self, each: OwnedParent) -> None:
+        """Find and lock a foreign key's rows, in the order of their keys."""
+        parent, pk = quote(each.model._meta.db_table), quote(str(each.model._meta.pk.column))
+        places, natural = [f"etl_p{place}" for place in each.places], [quote(name) for name in each.natural]
+        present = " AND ".join(f"{place} IS NOT NULL" for place in places)
+        alike = " AND ".join(f"p.{name} = w.{place}" for name, place in zip(natural, places, strict=True))
+        found = " AND ".join(f"s.{place} = l.{name}" for name, place in zip(natural, places, strict=True))
+        column = quote(each.name)
+        self._execute_hashed(f"""
+            WITH wanted AS MATERIALIZED (SELECT DISTINCT {", ".join(places)} FROM {self.name} WHERE {present}),
+            found AS MATERIALIZED (
+                SELECT f.{pk} FROM wanted AS w
+                CROSS JOIN LATERAL (SELECT p.{pk} FROM {parent} AS p WHERE {alike} LIMIT 1) AS f
+            ),
+            locked AS MATERIALIZED (
+                SELECT {pk}, {", ".join(natural)} FROM {parent} WHERE {pk} = ANY(ARRAY(SELECT {pk} FROM found))
+                ORDER BY {pk} FOR KEY SHARE
+            )
+            UPDATE {self.name} AS s SET {column} = l.{pk} FROM locked AS l WHERE {found}
+        """)
+        if each.missing == "refuse":
+            shown = " || ', ' || ".join(f"quote_literal({place})" for place in places)
+            label = each.model._meta.label
+            self.cursor.execute(
+                f"UPDATE {self.name} SET etl_code = %s, etl_why = %s || {shown}"
+                f" WHERE {column} IS NULL AND {present} AND {_REFUSED}",
+                [BreachCode.NO_PARENT, f"{each.shown}\n{label} has no row with {', '.join(each.natural)} = "],
+            )
+
+    # --- rows that exist ---
+    def find_stored(self) -> None:
+        """Find and lock the rows that the source has written before."""
+        kind = self.table.columns[self.table.pk].type
+        self._take_found(f"t.{self.pk} = s.etl_key::{kind}", "s.etl_key IS NOT NULL")
+
+    def adopt(self) -> None:
+        """Take the rows with the keys of those that could not be inserted: they were there before, or are new."""
+        waiting = (
+            "s.etl_key IS NULL AND NOT s.etl_done AND NOT s.etl_found"
+            f" AND (s.etl_code IS NULL OR s.etl_code = '{BreachCode.CONSTRAINT}')"
+        )
+        self.cursor.execute(f"SELECT count(*) FROM {self.name} AS s WHERE {waiting}")
+        if not self.cursor.fetchone()[0]:
+            return
+        self._take_found(" AND ".join(f"t.{name} = s.{name}" for name in self.key), waiting)
+        self.judge()
+        self.update()
+
+    def _take_found(self, alike: str, condition: str) -> None:
+        """Lock these rows in the order of their keys, and complete the staged ones by what is the team's."""
+        owned = {quote(name) for name in self.owned}
+        taken = [name for name in self.columns if name not in owned]
+        key = ", ".join(f"t.{name}" for name in self.key)
+        self._execute_hashed(f"""
+            WITH found AS MATERIALIZED (
+                SELECT s.etl_n, f.{self.pk} AS etl_pk FROM {self.name} AS s
+                CROSS JOIN LATERAL (SELECT t.{self.pk} FROM {self.target} AS t WHERE {alike} LIMIT 1) AS f
+                WHERE {condition}
+            ),
+            locked AS MATERIALIZED (
+                SELECT t.* FROM {self.target} AS t WHERE t.{self.pk} = ANY(ARRAY(SELECT etl_pk FROM found))
+                ORDER BY {key} FOR NO KEY UPDATE
+            )
+            UPDATE {self.name} AS s SET etl_found = true, etl_code = nullif(s.etl_code, '{BreachCode.CONSTRAINT}'),
+                {", ".join(f"{name} = l.{name}" for name in taken)}
+            FROM found AS f JOIN locked AS l ON l.{self.pk} = f.etl_pk WHERE s.etl_n = f.etl_n
+        """)
+
+    # --- what the table refuses ---
+    def judge(self) -> None:
+        """Refuse the rows that break NOT NULL or a CHECK, by the table's own expressions."""
+        required = [name for name in self.given if self.table.columns[name].is_required]
+        cases = [(f"{quote(name)} IS NULL", f"{name}\n{name} must not be null") for name in required]
+        cases += [
+            (f"({expression}) IS FALSE", f"\n{self._describe(name)}") for name, expression in self.table.checks.items()
+        ]
+        if not cases:
+            return
+        why = " ".join(f"WHEN {broken} THEN {_quote_text(text)}" for broken, text in cases)
+        statement = (
+            f"UPDATE {self.name} SET etl_code = '{BreachCode.CONSTRAINT}', etl_why = CASE {why} END"
+            f" WHERE {_REFUSED} AND NOT etl_done AND (etl_found OR etl_key IS NULL)"
+            f" AND ({' OR '.join(broken for broken, _ in cases)})"
+        )
+        try:
+            with transaction.atomic():
+                self.cursor.execute(statement)
+        except DatabaseError as error:
+            if not is_violation(error):
+                raise  # else an expression fails on a row: writing the rows shows which
+
+    def _describe(self, constraint: str) -> str:
+        return f"it violates the constraint {constraint} of {self.plan.into.label}"
+
+    # --- writing ---
+    def update(self) -> None:
+        """Update the rows that differ in a column of the source's."""
+        self.cursor.execute(f"SELECT etl_n FROM {self.name} WHERE etl_found AND NOT etl_done AND {_REFUSED} ORDER BY 1")
+        numbers = [row[0] for row in self.cursor.fetchall()]
+        if numbers:
+            self._write(numbers, self._update_some)
+            self.cursor.execute(f"UPDATE {self.name} SET etl_done = true WHERE etl_found AND {_REFUSED}")
+
+    def _update_some(self, numbers: Sequence[int]) -> None:
+        names = [quote(name) for name in self.owned]
+        touched, values = list_touched(self.plan, self.owned, self.stamp)
+        sets = [f"{name} = s.{name}" for name in names] + [f"{quote(name)} = %s" for name in touched]
+        new, old = (", ".join(f"{letter}.{name}" for name in names) for letter in "st")
+        self.cursor.execute(
+            f"UPDATE {self.target} AS t SET {', '.join(sets)} FROM {self.name} AS s"
+            f" WHERE t.{self.pk} = s.{self.pk} AND s.etl_n = ANY(%s) AND ROW({old}) IS DISTINCT FROM ROW({new})",
+            [*values, [*numbers]],
+        )
+
+    def insert(self) -> None:
+        """Insert the rows that are new. Those that another row keeps out stay undone."""
+        condition = f"etl_key IS NULL AND NOT etl_found AND {_REFUSED}"
+        self.cursor.execute(f"SELECT etl_n FROM {self.name} WHERE {condition} ORDER BY 1")
+        numbers = [row[0] for row in self.cursor.fetchall()]
+        if numbers:
+            self._write(numbers, self._insert_some)
+
+    def _insert_some(self, numbers: Sequence[int], *, on_conflict: str = "ON CONFLICT DO NOTHING") -> None:
+        names = ", ".join(map(quote, self.given))
+        self.cursor.execute(
+            f"INSERT INTO {self.target} ({names}) SELECT {names} FROM {self.name} WHERE etl_n = ANY(%s)"
+            f" ORDER BY {', '.join(self.key)} {on_conflict} RETURNING {self.pk}::text",
+            [[*numbers]],
+        )
+        inserted = [row[0] for row in self.cursor.fetchall()]
+        if len(inserted) == len(numbers):
+            self.cursor.execute(f"UPDATE {self.name} SET etl_done = true WHERE etl_n = ANY(%s)", [[*numbers]])
+            return
+        self._execute_hashed(
+            f"UPDATE {self.name} AS s SET etl_done = true FROM unnest(%s::text[]) AS done (pk)"
+            f" WHERE s.{self.pk}::text = done.pk AND etl_n = ANY(%s)",
+            [inserted, [*numbers]],
+        )
+
+    def finish(self) -> None:
+        """Refuse what is left: no row is created for it, or a constraint keeps it out, whose name is learned here."""
+        left = _REFUSED if self.plan.into.creates else f"({_REFUSED} OR etl_code = '{BreachCode.CONSTRAINT}')"
+        condition = f"etl_key IS NULL AND NOT etl_found AND NOT etl_done AND {left}"
+        self.cursor.execute(f"SELECT etl_n FROM {self.name} WHERE {condition} ORDER BY 1")
+        numbers = [row[0] for row in self.cursor.fetchall()]
+        if not self.plan.into.creates:
+            text = f"\n{self.plan.into.label} has no row with its key, and the source creates none"
+            self._refuse(numbers, BreachCode.NO_ROW, text)
+            return
+        for number in numbers:
+            self._write([number], lambda some: self._insert_some(some, on_conflict=""))
+
+    def _write(self, numbers: Sequence[int], write: Callable[[Sequence[int]], None]) -> None:
+        """Write these rows together; if one of them is refused, halve them until it is alone."""
+        self.savepoints += 1
+        if self.savepoints > MOST_SAVEPOINTS:
+            text = f"{self.plan.into.label} refuses too many records of one batch. The last reason: {self.reason}."
+            raise RunError(text, Reason.TARGET_REFUSES)
+        try:
+            with transaction.atomic():
+                write(numbers)
+        except DatabaseError as error:
+            if not is_violation(error):
+                raise
+            self.reason = self._explain(error)
+            if len(numbers) == 1:
+                self._refuse(numbers, BreachCode.CONSTRAINT, f"\n{self.reason}")
+                return
+            middle = len(numbers) // 2
+            self._write(numbers[:middle], write)
+            self._write(numbers[middle:], write)
+
+    def _explain(self, error: DatabaseError) -> str:
+        constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
+        return self._describe(constraint) if constraint else f"{self.plan.into.label} refuses it: {describe(error)}"
+
+    def _refuse(self, numbers: Sequence[int], code: BreachCode, why: str) -> None:
+        self.cursor.execute(
+            f"UPDATE {self.name} SET etl_code = %s, etl_why = %s WHERE etl_n = ANY(%s)", [code, why, [*numbers]]
+        )
+
+    def read(self) -> Written:
+        """Return what became of each row."""
+        written = Written()
+        self.cursor.execute(f"SELECT etl_n, etl_code, etl_why, coalesce(etl_key, {self.pk}::text) FROM {self.name}")
+        for number, code, why, key in self.cursor.fetchall():
+            if code is not None:
+                column, _, message = why.partition("\n")
+                written.refused[number] = Breach(BreachCode(code), message, column)
+            else:
+                written.keys[number] = key
+        return written
+
+    def _execute_hashed(self, statement: str, parameters: Sequence[Any] | None = None) -> None:
+        """Execute a statement that joins the stage with few rows found by key: a hash join reads each of them once."""
+        self.cursor.execute("SET LOCAL enable_hashjoin = on")
+        self.cursor.execute(statement, parameters)
+        self.cursor.execute("SET LOCAL enable_hashjoin = off")
+
+
+def _list_given(plan: TargetPlan, table: TargetTable) -> list[str]:
+    """Return the columns that an INSERT names. The database itself fills what it has a default for."""
+    taken = plan.filled
+    fields = plan.into.model._meta.concrete_fields
+    given = [str(f.column) for f in fields if f.column in taken or not f.has_db_default()]
+    return [name for name in given if name in table.columns]
+
+
+class _Defaults:
+    """What a new row has in the columns that the source does not own, as COPY text: the defaults of its model."""
+
+    def __init__(self, plan: TargetPlan, table: TargetTable, stamp: Stamp) -> None:
+        given = set(_list_given(plan, table)).difference(plan.filled)
+        fields = [f for f in plan.into.model._meta.concrete_fields if f.column in given]
+        self.draws_keys = any(f.primary_key and not f.has_default() for f in fields) and table.sequence is not None
+        fields = [f for f in fields if not (f.primary_key and self.draws_keys)]
+        self.columns = [str(f.column) for f in fields]
+        self.fixed = [None if _varies(f) else _format(f, _choose_default(f, stamp)) for f in fields]
+        self.fields, self.stamp = fields, stamp
+
+    def make(self) -> list[str]:
+        """Return the values of one new row."""
+        return [
+            _format(field, _choose_default(field, self.stamp)) if text is None else text
+            for field, text in zip(self.fields, self.fixed, strict=True)
+        ]
+
+
+def _varies(field: AnyField) -> bool:
+    return field.has_default() and callable(field.default)
+
+
+def _choose_default(field: AnyField, stamp: Stamp) -> Any:
+    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
+        return _choose_now(field, stamp)
+    return field.get_default()
+
+
+def _choose_now(field: AnyField, stamp: Stamp) -> Any:
+    if isinstance(field, models.DateTimeField):
+        return stamp.now
+    local = timezone.localtime(stamp.now)
+    return local.date() if isinstance(field, models.DateField) else local.time()
+
+
+def _format(field: AnyField, value: Any) -> str:
+    if value is not None and isinstance(field, models.JSONField):
+        return format_value(json.dumps(value, cls=field.encoder))
+    prepared = field.get_db_prep_save(value, connection)
+    if isinstance(prepared, bool):
+        return "true" if prepared else "false"
+    if isinstance(prepared, list):
+        return format_value("{" + ",".join(map(json.dumps, map(str, prepared))) + "}")
+    return format_value(prepared)
+
+
+def list_touched(plan: TargetPlan, owned: Sequence[str], stamp: Stamp) -> tuple[list[str], list[Any]]:
+    """Return the columns that show when a row was changed last, and their values."""
+    fields = [f for f in plan.into.model._meta.concrete_fields if getattr(f, "auto_now", False)]
+    fields = [f for f in fields if f.column not in owned]
+    return [str(f.column) for f in fields], [_choose_now(f, stamp) for f in fields]
+
+
+def _quote_text(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
+    return f"E'{escaped}'"
+
+
+def is_violation(error: DatabaseError) -> bool:
+    """Whether a row is the reason for the error."""
+    return (find_code(error) or "").startswith(_VIOLATIONS)

@@ -1,0 +1,59 @@
+"""Laws 1, 4 and 14 with a team's own model as the target."""
+
+from tests.laws.seeding import Mistake
+
+LANDING = "tests/targets/test_landing.py::"
+RACES = "tests/targets/test_races.py::"
+KEPT = (
+    "    kept = [place for place, index in enumerate(batch.versions) if index not in refused]\n"
+    "    places = {place: number for number, place in enumerate(kept)}\n"
+)
+LEFT = (
+    "    kept = [*range(len(batch.versions))]\n"
+    "    places = {place: place for place in kept if batch.versions[place] not in refused}\n"
+)
+
+MISTAKES = (
+    Mistake(
+        1,
+        "raw left from a record that the target refuses",
+        "etl/change_detection.py",
+        ((KEPT, LEFT),),
+        caught_by=(f"{LANDING}test_each_bad_record_is_refused_alone[100]",),
+    ),
+    Mistake(
+        4,
+        "a violation that costs its batch",
+        "etl/storage/target_rows.py",
+        (("            if len(numbers) == 1:\n", "            if len(numbers) != 0:\n"),),
+        caught_by=(f"{LANDING}test_a_trigger_that_refuses_one_row_refuses_its_record",),
+    ),
+    Mistake(
+        6,
+        "a repeated record dropped with the one that the target refuses",
+        "etl/landing.py",
+        (("    if any(counts[batch.judged.external_ids[row]] > 1 for row in rows):\n", "    if not counts:\n"),),
+        caught_by=(f"{LANDING}test_of_two_records_with_an_id_the_first_that_the_target_takes_counts[100]",),
+    ),
+    Mistake(
+        14,
+        "a column of the team's written",
+        "etl/readers/target_plan.py",
+        (("        return [name for name in self.filled if name not in first]\n", "        return self.filled\n"),),
+        caught_by=(f"{LANDING}test_only_what_differs_is_written_and_the_teams_columns_stay[100]",),
+    ),
+    Mistake(
+        14,
+        "a parent that is not locked",
+        "etl/storage/target_rows.py",
+        (("ORDER BY {pk} FOR KEY SHARE\n", "ORDER BY {pk}\n"),),
+        caught_by=(f"{RACES}test_a_parent_that_the_team_deletes_meanwhile_is_missing",),
+    ),
+    Mistake(
+        14,
+        "a row that the team deleted and that comes back",
+        "etl/storage/target_batch.py",
+        (("SELECT id, CASE WHEN target = %s THEN target_key END,", "SELECT id, CASE WHEN target = %s THEN NULL END,"),),
+        caught_by=(f"{LANDING}test_a_row_that_the_team_deleted_stays_deleted",),
+    ),
+)

@@ -1,0 +1,1 @@
+"""A team's own app, whose models are the targets of tests."""

@@ -1,0 +1,100 @@
+"""Sources that write to the shop's models."""
+
+from typing import Any
+
+from etl.sources import (
+    Csv,
+    CsvSource,
+    Gates,
+    Into,
+    choice,
+    constant,
+    delete,
+    end,
+    lower,
+    parent,
+    rest,
+    setting,
+    timedelta,
+)
+from tests.listed_source import Listed
+from tests.shop.models import Category, Product, Supplier
+
+OWNS: dict[str, Any] = {
+    "supplier": parent(Supplier, code=constant("ACME")),
+    "sku": "id",
+    "name": "name",
+    "price": "price",
+    "stock": "stock",
+    "category": parent(Category, slug=lower("group")),
+    "status": choice("state", {"J": "active", "N": "ended"}),
+    "barcode": "ean",
+    "attributes": rest(),
+}
+
+
+class Products(Listed):
+    """A supplier's products."""
+
+    name = "products"
+    into = Into(Product, key=("supplier", "sku"), owns=OWNS, first={"margin": "margin"})
+
+
+class EndingProducts(Products):
+    name = "ending_products"
+    complete = True
+    into = Into(Product, key=("supplier", "sku"), owns=OWNS, vanished=end(status="ended"))
+
+
+class DeletingProducts(Products):
+    name = "deleting_products"
+    complete = True
+    into = Into(Product, key=("supplier", "sku"), owns=OWNS, vanished=delete())
+
+
+class KnownProducts(Products):
+    name = "known_products"
+    into = Into(Product, key=("supplier", "sku"), owns=OWNS, creates=False)
+
+
+def make_product(number: object, **more: Any) -> dict[str, Any]:
+    return {"id": f"P{number}", "name": f"Thing {number}", "price": "1.50", **more}
+
+
+def make_products(count: int, **more: Any) -> list[dict[str, Any]]:
+    return [make_product(number, **more) for number in range(1, count + 1)]
+
+
+class KeepingProducts(Products):
+    name = "keeping_products"
+    complete = True
+
+
+class ProductsFile(CsvSource):
+    """The same products in a file of a German supplier."""
+
+    name = "products_file"
+    every = timedelta(hours=1)
+    path = setting("SHOP_CSV")
+    dialect = Csv(delimiter=";", decimal=",")
+    gates = Gates(max_refused=1)
+    into = Into(
+        Product,
+        key=("supplier", "sku"),
+        owns={
+            "supplier": parent(Supplier, code=constant("ACME")),
+            "sku": "Artikelnummer",
+            "name": "Bezeichnung",
+            "price": "VK netto",
+            "category": parent(Category, slug=lower("Warengruppe"), missing="null"),
+            "stock": "Bestand",
+            "attributes": rest(),
+        },
+    )
+
+
+HEADER = "Artikelnummer;Bezeichnung;VK netto;Warengruppe;Bestand;Farbe\n"
+
+
+def make_line(number: int, *, price: str = "1,50", stock: int = 0, group: str = "TOYS") -> str:
+    return f"P{number};Ding {number};{price};{group};{stock};rot\n"
