@@ -85,7 +85,8 @@ class ArrayReader:
                     yield item
                 else:
                     self.held.append((item, self.reached))
-                    yield from self._give()
+                    if self.doubt is None or self.doubt.first:
+                        yield from self._give()
         except SourceError:
             self.doubt = None
             yield from self._give()
