@@ -121,7 +121,9 @@ def _commit(
         count_batch(cursor, claim, _describe_growth(batch, refused), following)
 
 
-def _refuse(source: Source, batch: Batch, origins: Origins | None, refused: Mapping[int, Breach]) -> list[Refusal]:
+def _refuse(
+    source: Source, batch: Batch, origins: Origins | None, file: str, refused: Mapping[int, Breach]
+) -> list[Refusal]:
     """Return the refusals of records that the target refuses."""
     if not refused:
         return []
