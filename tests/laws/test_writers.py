@@ -62,6 +62,8 @@ WRITERS: Writers = {
 }
 
 CHOSEN: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("api/access/tokens.py", "users"): ("auth_user",),  # a project's own users are not written
+    ("api/access/tokens.py", "user"): ("auth_user",),
     ("etl/storage/batch.py", "RAW_MODELS[stamp.kind].table()"): RAW,
     ("etl/storage/pruning.py", "{table}"): (*RAW, "etl_quarantine"),
     ("etl/storage/bulk_copy.py", "{table}"): (),  # the callers name the table
