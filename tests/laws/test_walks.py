@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from etl.clock import from_now
 from etl.models import Checkpoint, JudgedRead, Run, RunEvent, UnifiedRecord
-from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank
+from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank, Numbered
 from etl.vocabulary import EventKind, Reason, Status
 from sandbox.pages import PagedApi
 from tests import paged_source
@@ -176,6 +176,27 @@ def test_a_page_that_is_missing_in_a_new_walk_fails_the_run() -> None:
         failed = ingest_here(make(api))
         assert (failed.status, failed.reason, list_restarts()) == (Status.FAILED, Reason.SOURCE_REFUSED, [])
         assert len(list_landed()) == 10
+
+
+class Ended(Things):
+    endpoint, pages, statuses = "/number", Numbered("page"), {404: "empty"}
+    complete = False
+
+
+def test_an_api_that_answers_404_after_its_last_page_ends_there_if_the_source_says_so() -> None:
+    source = Ended()
+    with PagedApi(make_pages([2, 2, 2])) as api:
+        source.base_url = api.url
+        api.refusals["/number?page=4"] = (404, {})
+        ended = ingest_here(source)
+        assert (ended.status, ended.counters["new"]) == (Status.SUCCESS, 6)
+        assert api.requests == [
+            "/number?page=1",
+            "/number?page=2",
+            "/number?page=3",
+            "/number?page=4",
+            "/number?page=1",
+        ]
 
 
 @pytest.mark.parametrize(("hours", "starts_over"), [(0.9, False), (1.1, True)])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from etl.models import Checkpoint, Run
 from sandbox.server import Sandbox
@@ -258,8 +259,6 @@ def test_verify_finds_a_wrong_count_and_repairs_it(project: Project) -> None:
 )
 @pytest.mark.django_db(transaction=True)
 def test_verify_finds_orphans_and_wrong_counters(capsys: pytest.CaptureFixture[str], damage: str) -> None:
-    from django.db import connection
-
     manage_here(capsys, "ingest", "products_csv")
     assert manage_here(capsys, "verify").returncode == 0
     with connection.cursor() as cursor:
@@ -302,7 +301,7 @@ def test_control_characters_in_records_are_made_visible(project: Project) -> Non
 
 
 def test_missing_tables_give_one_clear_sentence(project: Project) -> None:
-    url = project.make_environment({})["DATABASE_URL"].replace("/test_", "/", 1)
+    url = project.make_environment({})["DATABASE_URL"].replace(connection.settings_dict["NAME"], "postgres")
     done = project.run("ingest", "products_csv", DATABASE_URL=url)
     assert done.returncode == 1
     assert "manage.py migrate" in done.stderr
