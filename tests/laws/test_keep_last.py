@@ -1,5 +1,7 @@
 """Law 6 for files whose last record of an id counts: the same result for every batch size and every crash."""
 
+import random
+import signal
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,11 +12,15 @@ from etl import landing
 from etl.checks import check_sources
 from etl.execution.outcomes import Outcome
 from etl.gates import Gates
-from etl.models import QuarantinedRecord, RunEvent
+from etl.models import QuarantinedRecord, Run, RunEvent
 from etl.readers import backward
 from etl.reports.verification import verify
 from etl.sources import Contract, CsvSource, JsonLinesSource, PositiveDecimal, Text, ZonedTime, setting
+from tests import last_source
+from tests.factories import write_products
+from tests.laws.test_crashes import add_up_runs, await_batches, landed_batches
 from tests.listed_source import Listed, dump_quarantine, dump_raw, dump_unified, fetch, ingest_here
+from tests.processes import Project
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SIZES = [1, 2, 3, 10_000]
@@ -161,6 +167,36 @@ def test_a_reading_process_reads_from_the_end_too(settings: Any, file: Path) -> 
     assert count(ingest_here(Offers())) == {"new": 2, "duplicate": 1}
     assert [row[1] for row in dump_unified("offers")] == ["corrected name", "x"]
     assert not RunEvent.objects.filter(kind="retry").exists()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_of_several_files_the_last_record_of_the_last_name_counts(settings: Any, tmp_path: Path, size: int) -> None:
+    settings.ETL_BATCH_SIZE = size
+    settings.OFFERS_PATH = str(tmp_path / "*.csv")
+    (tmp_path / "a.csv").write_text(LAST_WINS)
+    (tmp_path / "b.csv").write_text("sku,title,price\nA2,y,1\nA3,n,1\nA2,z,3\n")
+    ingest_here(Offers())
+    assert [row[1] for row in dump_unified("offers")] == ["corrected name", "z", "n"]
+    stored = fetch("SELECT * FROM unified_records ORDER BY id")
+    assert count(ingest_here(Offers(), full=True)) == {"unchanged": 3, "duplicate": 3}
+    assert fetch("SELECT * FROM unified_records ORDER BY id") == stored
+    assert verify() == []
+
+
+def test_killed_again_and_again_the_last_record_of_each_id_counts(project: Project, moments: random.Random) -> None:
+    rows = [(1 + number % 700, f"name {number}", "c", "1", "") for number in range(2_000)]
+    project.environment |= {"ETL_SOURCES": last_source.PATH, "ETL_BATCH_SIZE": "50"}
+    project.environment |= {"PRODUCTS_CSV": str(write_products(project.folder / "products.csv", rows))}
+    while not Run.objects.filter(status="success").exists():
+        process = project.start("ingest", "products_csv")
+        await_batches(process, landed_batches() + moments.randint(3, 12))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    names = {int(row[0]): row[1] for row in dump_unified("products_csv")}
+    assert names == {1 + number % 700: f"name {number}" for number in range(1_300, 2_000)}
+    totals = add_up_runs()
+    assert (totals["seen"], totals["new"], totals["duplicate"]) == (2_000, 700, 1_300)
+    assert verify() == []
 
 
 def test_another_keep_reads_the_same_content_again(file: Path) -> None:
