@@ -369,7 +369,7 @@ def _choose_default(field: AnyField, stamp: Stamp) -> Any:
 def _choose_now(field: AnyField, stamp: Stamp) -> Any:
     if isinstance(field, models.DateTimeField):
         return stamp.now
-    local = timezone.localtime(stamp.now)
+    local = stamp.now.astimezone(timezone.get_current_timezone())
     return local.date() if isinstance(field, models.DateField) else local.time()
 
 

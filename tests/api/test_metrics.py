@@ -66,7 +66,7 @@ def two(tmp_path: Path) -> Iterator[Web]:
         yield web
 
 
-def count_requests(samples: list[Sample], view: str = "stats") -> float:
+def count_requests(samples: list[Sample], view: str = "kasparro_api:stats") -> float:
     return find(samples, "django_http_responses_total_by_status_view_method_total", view=view)
 
 

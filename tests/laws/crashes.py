@@ -38,6 +38,8 @@ CALLS = {"execute", "copy_expert", "write", "finish", "commit", "rollback", "clo
 """The names of the methods of a driver's cursors, COPYs and connections that send something to the server."""
 
 DRIVER = str(Path(str(sys.modules[driver.Error.__module__].__file__)).parent)
+HELD = 75
+"""The exit status of a process that found the source held, as by a killed one whose session has not ended yet."""
 TRIES = 1_000
 """If this many processes can't finish a run, none will."""
 
@@ -163,6 +165,9 @@ class Crashes:
         _, status = os.waitpid(pid, 0)
         if os.WIFSIGNALED(status):
             self.tally.kills[bytes(self.seen[:32]).decode().strip(), moment] += 1
+            return False
+        if os.WEXITSTATUS(status) == HELD:  # the server has not noticed yet that the process before was killed
+            time.sleep(0.1)
             return False
         if os.WEXITSTATUS(status):
             raise RuntimeError(f"a run failed that nothing killed: {options}")
@@ -298,10 +303,10 @@ def make_source(version: int, *, refuses: bool, lacks: bool, api: PagedApi | Non
 
 
 def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
-    """Run the source in this process, then exit: with status 0 if the run finished."""
+    """Run the source in this process, then exit: with status 0 if the run finished, HELD if it could not start yet."""
     from etl.execution.executor import execute_here
     from etl.supervision.os_signals import Interruption
-    from etl.vocabulary import Status
+    from etl.vocabulary import Reason, Status
 
     status = 1
     try:
@@ -309,7 +314,9 @@ def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
         outcome = execute_here(source, options, interruption=Interruption(), report=lambda progress: None)
         sys.setprofile(None)
         status = int(outcome.status not in (Status.SUCCESS, Status.PARTIAL))
-        if status:
+        if outcome.reason == Reason.HELD:
+            status = HELD
+        elif status:
             print(outcome, file=sys.stderr)
     finally:
         sys.stderr.flush()
