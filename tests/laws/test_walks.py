@@ -178,13 +178,15 @@ def test_a_page_that_is_missing_in_a_new_walk_fails_the_run() -> None:
         assert len(list_landed()) == 10
 
 
-class Ended(Things):
-    endpoint, pages, statuses = "/number", Numbered("page"), {404: "empty"}
-    complete = False
+class Ended(JsonApiSource):
+    name, every, contract = "ended", timedelta(hours=1), Thing
+    endpoint, pages = "/number", Numbered("page")
+    unified = {"external_id": "id", "name": "id"}
 
 
 def test_an_api_that_answers_404_after_its_last_page_ends_there_if_the_source_says_so() -> None:
     source = Ended()
+    source.statuses = {404: "empty"}
     with PagedApi(make_pages([2, 2, 2])) as api:
         source.base_url = api.url
         api.refusals["/number?page=4"] = (404, {})
