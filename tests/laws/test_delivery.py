@@ -3,6 +3,7 @@
 import random
 import signal
 import threading
+import traceback
 from typing import Any
 
 import pytest
@@ -123,14 +124,21 @@ def test_the_read_only_seconds_of_a_failover_are_waited_out() -> None:
     assert len(dump_raw("listed")) == 1
 
 
-@pytest.mark.parametrize("lost_one", [1, 2, 3, 4], ids=["claim", "lookup", "batch", "close"])
-def test_whichever_commit_loses_its_answer_the_run_ends_well(monkeypatch: pytest.MonkeyPatch, lost_one: int) -> None:
+@pytest.mark.parametrize(
+    ("lost_one", "by"),
+    [(1, "start_at_terminal"), (2, "recognize"), (3, "find"), (4, "land"), (5, "_list_changes"), (9, "end")],
+    ids=["claim", "refusals", "lookup", "batch", "settlement", "close"],
+)
+def test_whichever_commit_loses_its_answer_the_run_ends_well(
+    monkeypatch: pytest.MonkeyPatch, lost_one: int, by: str
+) -> None:
     commits: list[Any] = []
 
     def commit_and_lose_one_answer(self: Any) -> None:
         COMMIT(self)
         commits.append(self)
         if len(commits) == lost_one:
+            assert by in {frame.name for frame in traceback.extract_stack()}
             self.connection.close()
             raise OperationalError("server closed the connection unexpectedly")
 
