@@ -14,6 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from logging.handlers import QueueHandler
 from queue import Empty, SimpleQueue
 from typing import BinaryIO
@@ -47,6 +48,8 @@ class Pipe:
     def __init__(self, patience_seconds: float) -> None:
         self.descriptor = os.dup(1)
         os.dup2(2, 1)  # what a source prints must not disturb the frames
+        if isinstance(sys.stdout, TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True)  # this process may end without a flush
         os.set_blocking(self.descriptor, False)
         self.patience_ms = patience_seconds * 1000
         self.poll = select.poll()
