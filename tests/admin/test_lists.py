@@ -69,10 +69,10 @@ def test_each_list_and_page_uses_an_index(many: None, viewer: Client) -> None:
         plans = list_plans(viewer, f"/admin/etl/{address}")
         assert plans, address
         for plan in plans:
-            assert "Index" in plan, (address, plan)
             scanned = re.findall(r"Seq Scan on (\w+)", plan)
-            # Sequential scans of empty tables cost nothing.
+            # Sequential scans of empty tables cost nothing; after an autovacuum PostgreSQL prefers them.
             assert not set(scanned) - {"raw_api_data", "raw_third_source_data"}, (address, plan)
+            assert scanned or "Index" in plan, (address, plan)
 
 
 def test_a_list_counts_only_the_rows_that_it_can_show(many: None, viewer: Client) -> None:
