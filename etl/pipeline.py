@@ -148,7 +148,7 @@ def _land_in_target(
     lookup: Lookup,
     context: RunContext,
 ) -> Read:
-    """Land a batch whose records the source's own target may refuse: then a later one with the same id counts."""
+    """Land a batch in the source's own target. If it refuses a record, a later one of the batch with its id counts."""
     while True:
         origins = cast("Origins", judged.lines)
         batch = _compare(lookup, judged, read.file, context)

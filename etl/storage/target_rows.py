@@ -27,7 +27,7 @@ from etl.storage.transactions import describe, find_code
 from etl.vocabulary import BreachCode, Reason
 
 MOST_SAVEPOINTS = 2000
-"""A table that refuses so many rows of one batch alone refuses for a reason that is not in the rows."""
+"""If a table refuses more parts of one batch than this, the reason is not in the rows."""
 
 _REFUSED = "etl_code IS NULL"
 _VIOLATIONS = ("22", "23", "P0", "44")
