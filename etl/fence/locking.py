@@ -25,6 +25,10 @@ IDLE_SECONDS = 1
 
 TERMINATE_SECONDS = 1
 
+_LOCK = """
+    WITH locked AS MATERIALIZED (SELECT FROM ingestion_checkpoints WHERE source = %s FOR UPDATE)
+    SELECT count(*), pg_stat_clear_snapshot() FROM locked
+"""
 # Finds the session that holds the checkpoint's row: the owner's known session, or a session whose transaction has
 # locked the row since before the lease ended (an owner that had to reconnect).
 _END_FROZEN_OWNER = f"""
@@ -55,8 +59,8 @@ def lock_checkpoint(
     """Open a transaction in which no batch of the source lands, and yield its cursor.
 
     Ends the session of an owner that keeps the row locked although its lease has ended; after `forces_after` attempts,
-    even the session of a healthy owner. Raises CheckpointLocked after the last attempt. `for_claim` inserts a missing
-    row, and raises SourceHeld as soon as a healthy run holds the source. `by_key`: see `bounded_transaction`.
+    even the session of a healthy owner. Raises CheckpointLocked after the last attempt. A missing row is inserted.
+    `for_claim` raises SourceHeld as soon as a healthy run holds the source. `by_key`: see `bounded_transaction`.
     """
     for attempt in range(attempts):
         try:
@@ -82,19 +86,20 @@ def _open_locked(source: str, *, for_claim: bool, by_key: bool) -> tuple[Any, Ex
         if for_claim:
             make_checkpoint(source)
             refuse_if_held(cursor, source)
-        _lock(cursor, source)
+        while not _lock(cursor, source):
+            # Without a row nothing would be locked: a first run could claim the source beside this transaction.
+            make_checkpoint(source)
         return cursor, opened.pop_all()
 
 
-def _lock(cursor: Any, source: str) -> None:
-    """Lock the row, and refresh the transaction's view of sessions.
+def _lock(cursor: Any, source: str) -> bool:
+    """Lock the row, and refresh the transaction's view of sessions. Returns False if there is no row.
 
     PostgreSQL keeps showing a transaction the sessions that it saw first: an owner that connected during the wait for
     the lock would seem to be gone.
     """
-    cursor.execute(
-        "SELECT FROM ingestion_checkpoints WHERE source = %s FOR UPDATE; SELECT pg_stat_clear_snapshot()", [source]
-    )
+    cursor.execute(_LOCK, [source])
+    return bool(cursor.fetchone()[0])
 
 
 def _end_frozen_owner(source: str, *, is_forced: bool) -> None:

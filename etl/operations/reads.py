@@ -1,5 +1,7 @@
 """The operation on reads that a gate has stopped: to accept one."""
 
+import time
+
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
 from etl.fence.reads import take_as_baseline
@@ -9,6 +11,7 @@ from etl.runs import orders
 from etl.sources.registry import find_source
 from etl.storage.files import is_last_read_of_file
 from etl.storage.reads import accept_read
+from etl.storage.transactions import retry_transient
 from etl.vocabulary import ReadOutcome, Trigger
 
 
@@ -57,12 +60,18 @@ def _report_older(read: JudgedRead) -> str:
 
 def _accept(read: JudgedRead, user_id: int | None) -> None:
     try:
-        with lock_checkpoint(read.source, attempts=PATIENT_ATTEMPTS) as cursor:
-            read.refresh_from_db()
-            if obstacle := find_obstacle(read):
-                raise NotPossible(obstacle)
-            accept_read(cursor, read.pk, user_id)
-            if not read.file:  # files are not compared with each other
-                take_as_baseline(cursor, read.source, read.number)
+        for attempt in retry_transient(time.sleep):
+            with attempt:
+                _accept_once(read, user_id)
     except CheckpointLocked as error:
         raise NotPossible(f"Read {read.number} of {read.source} can't be accepted just now: {error}.") from error
+
+
+def _accept_once(read: JudgedRead, user_id: int | None) -> None:
+    with lock_checkpoint(read.source, attempts=PATIENT_ATTEMPTS) as cursor:
+        read.refresh_from_db()
+        if obstacle := find_obstacle(read):
+            raise NotPossible(obstacle)
+        accept_read(cursor, read.pk, user_id)
+        if not read.file:  # files are not compared with each other
+            take_as_baseline(cursor, read.source, read.number)

@@ -1,5 +1,6 @@
 """The operations on runs: to repeat or cancel one. To request a run, see runs/orders.py."""
 
+import time
 from dataclasses import replace
 
 from etl.exceptions import NotFound, NotPossible
@@ -9,6 +10,7 @@ from etl.operations.quarantine import require_no_stuck_read
 from etl.runs import interventions, orders
 from etl.runs.options import Options
 from etl.sources.registry import find_source
+from etl.storage.transactions import retry_transient
 from etl.vocabulary import Trigger
 
 
@@ -34,7 +36,9 @@ def cancel(run_id: int, *, by: str) -> Run:
     """
     run = find_run(run_id)
     try:
-        is_cancelled = interventions.cancel(run, by=by)
+        for attempt in retry_transient(time.sleep):
+            with attempt:
+                is_cancelled = interventions.cancel(run, by=by)
     except CheckpointLocked as error:
         raise NotPossible(f"Run {run_id} can't be cancelled just now: {error}.") from error
     run.refresh_from_db()

@@ -1,6 +1,7 @@
 """The operations on sources: to pause or resume their schedule, to judge what they sent again, to end a stuck run."""
 
 import logging
+import time
 
 from etl.exceptions import NotFound, NotPossible
 from etl.fence.locking import CheckpointLocked
@@ -11,6 +12,7 @@ from etl.runs import interventions, orders, schedule
 from etl.runs.options import Options
 from etl.sources.registry import find_source
 from etl.storage.refusal_selection import Selection
+from etl.storage.transactions import retry_transient
 from etl.vocabulary import Trigger
 
 logger = logging.getLogger(__name__)
@@ -23,7 +25,9 @@ def release(source_name: str, *, by: str) -> Run | None:
     Raises NotPossible.
     """
     try:
-        run = interventions.release(source_name, by=by)
+        for attempt in retry_transient(time.sleep):
+            with attempt:
+                run = interventions.release(source_name, by=by)
     except CheckpointLocked as error:
         raise NotPossible(f"{source_name} can't be released just now: {error}.") from error
     logger.warning("%s was released by %s", source_name, by)

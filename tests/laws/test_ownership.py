@@ -142,6 +142,27 @@ def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run() -> None:
     assert answers == ["cancelled"]
 
 
+def test_a_cancel_whose_session_is_ended_is_repeated() -> None:
+    """As a database does that restarts, or that ends a session which has been idle with a lock for a second."""
+    run_id = start().claim.run_id
+    answers: list[Any] = []
+
+    def cancel() -> None:
+        answers.append(run_operations.cancel(run_id, by="a test").reason)
+        connections.close_all()
+
+    canceller = threading.Thread(target=cancel)
+    with open_session() as batch:
+        batch.execute("BEGIN")
+        batch.execute("UPDATE ingestion_checkpoints SET batch_number = batch_number")
+        canceller.start()
+        wait_until(lambda: count_waiting(batch))
+        batch.execute("SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE NOT granted")
+        batch.execute("COMMIT")
+    canceller.join()
+    assert answers == ["cancelled"]
+
+
 def test_a_renewal_does_not_wait_for_the_lock_of_the_row() -> None:
     """A frozen session may hold the lock; once that session is ended, the lease must not be renewed."""
     claim, lease = start().claim, read_lease()

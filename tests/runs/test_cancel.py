@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connections
 from etl.exceptions import NotFound, NotPossible, Overtaken
 from etl.execution import executor
 from etl.execution import sweep as sweeping
+from etl.fence.locking import lock_checkpoint
 from etl.models import Checkpoint, Run
 from etl.operations import runs as run_operations
 from etl.reports.verification import verify
@@ -50,7 +52,7 @@ def test_a_cancelled_queued_run_is_closed_and_never_started() -> None:
     cancel(run.pk)
     executor.execute_queued(run.pk)
     assert_cancelled(run.pk)
-    assert not Checkpoint.objects.exists()
+    assert Checkpoint.objects.get().epoch == 0
 
 
 def test_a_cancelled_run_that_was_handed_over_is_not_resumed() -> None:
@@ -136,6 +138,28 @@ def test_cancelling_waits_for_a_batch_in_progress() -> None:
         commit.join()
         batch.connection.close()
     assert_cancelled(started.claim.run_id)
+
+
+def test_no_first_run_starts_while_its_source_is_locked() -> None:
+    """A source that has never run has no row to lock; without one, a cancel and the first batch could deadlock."""
+    run = queue()
+
+    def start_from_outside() -> None:
+        with suppress(starting.NotWaiting):
+            starting.start_queued(run)
+        connections.close_all()
+
+    starter = threading.Thread(target=start_from_outside)
+    with lock_checkpoint("listed") as cursor:
+        starter.start()
+        wait_until(lambda: not starter.is_alive() or a_session_waits(cursor))
+        assert starter.is_alive()
+    starter.join()
+
+
+def a_session_waits(cursor: Any) -> bool:
+    cursor.execute("SELECT FROM pg_locks WHERE NOT granted")
+    return cursor.fetchone() is not None
 
 
 @pytest.mark.parametrize("delay", [0, 0.001, 0.003, 0.01, 0.03])

@@ -186,6 +186,13 @@ MISTAKES = (
     ),
     Mistake(
         2,
+        "a source that has never run, and is not locked",
+        "etl/fence/locking.py",
+        (("        while not _lock(cursor, source):\n", "        if not _lock(cursor, source) and for_claim:\n"),),
+        caught_by=("tests/runs/test_cancel.py::test_no_first_run_starts_while_its_source_is_locked",),
+    ),
+    Mistake(
+        2,
         "a renewal that waits for the lock of the row",
         "etl/fence/claims.py",
         (("FOR UPDATE SKIP LOCKED", "FOR UPDATE"),),
