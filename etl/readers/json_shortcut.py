@@ -13,7 +13,8 @@ from etl.readers.json_window import Window
 
 _NEXT = rf"((?:\}}{BLANK})*+),{BLANK}(?=\{{)"  # closing brackets, and a comma in front of an object
 _PAIRED = re.compile(rf"{PART}*+{_NEXT}", re.DOTALL)
-_STRAY = rf"\](?=(?:{BLANK}\}})*+{BLANK},{BLANK}\{{)"  # no array around ends so: an object has a name after a comma
+# No array around ends so: only a comma or brace may follow it, and an object has a name after a comma.
+_STRAY = rf"\](?={BLANK}[^,}} \t\r\n]|{PART}*+(?:{BLANK}\}})*+{BLANK},{BLANK}\{{)"
 _ODD = re.compile(rf"(?:{PART}|{LONE}|{_STRAY})*+{_NEXT}", re.DOTALL)
 
 

@@ -65,13 +65,16 @@ def test_both_ways_give_the_same_after_each_kind_of_damage(broken: str, neighbou
 
 
 _WHOLE = ['"id":"1"', '"a":', '"b"', "12", "NaN", "01", '{"id":"2"}', ',{"id":"3"}', '[{"id":"4"},5]', "\\u0"]
-_PARTS = st.sampled_from([*'{}[],:"\\ \n', *_WHOLE])
+_CLOSED = ['],"n":1', '],"o":{"p":2}}', "]]"]
+_PARTS = st.sampled_from([*'{}[],:"\\ \n', *_WHOLE, *_CLOSED])
 
 
 @settings(max_examples=600)
 @given(st.lists(_PARTS, max_size=25))
 def test_both_ways_give_the_same_for_any_marks(parts: list[str]) -> None:
-    assert_same('[{"id":"0"},{' + "".join(parts) + ',{"id":"5"},{"id":"6"}]')
+    array = '[{"id":"0"},{' + "".join(parts) + ',{"id":"5"},{"id":"6"}]'
+    assert_same(array)
+    assert_same(f'{{"a":{{"items":{array}}},"n":[{{}},{{}}]}}', ("a", "items"))
 
 
 @settings(max_examples=150)
@@ -102,6 +105,8 @@ USUAL = {
     "a bracket is missing": ('Z"}', 'Z"'),
     "the first bracket is missing": ('{"id"', '"id"'),
     "a bracket too many": ('Z"}', 'Z"}}'),
+    "a bracket before a name": ('"tools"', '"tools"]'),
+    "a bracket before a bracket": ('Z"}', 'Z"]}'),
     "a tab within a text": ("A thing", "A\tthing"),
     "an unknown escape": ("A thing", "A \\thing".replace("t", "x", 1)),
     "damage in an object within": ('"tools"', '{"of":[1,2,{"x":nope}]}'),
