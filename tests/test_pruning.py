@@ -5,12 +5,14 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, connections
 from django.urls import reverse
-from django_celery_beat.models import PeriodicTask
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from etl import pruning
 from etl.execution import executor
@@ -429,15 +431,37 @@ def test_pruning_stops_when_it_is_told_to() -> None:
 
 
 def test_the_schedule_has_a_disabled_entry_for_pruning() -> None:
-    from importlib import import_module
+    PeriodicTask.objects.all().delete()
+    migrate_entry()
+    assert list_entries() == [("prune", prune_task.name, False)]
 
-    from django.apps import apps
 
-    migration = import_module("etl.migrations.0015_prune_entry")
-    migration.make_entry(apps, None)
-    entry = PeriodicTask.objects.get(name="prune")
-    assert (entry.task, entry.enabled) == (prune_task.name, False)
-    migration.drop_entry(apps, None)
+def test_an_entry_of_the_projects_own_named_prune_is_left_alone() -> None:
+    PeriodicTask.objects.all().delete()
+    interval = IntervalSchedule.objects.create(every=1, period="days")
+    PeriodicTask.objects.create(name="prune", task="shop.tasks.prune_trees", interval=interval)
+    migrate_entry()
+    assert list_entries() == [("etl prune", prune_task.name, False), ("prune", "shop.tasks.prune_trees", True)]
+    migrate_entry("drop_entry")
+    assert list_entries() == [("prune", "shop.tasks.prune_trees", True)]
+
+
+def test_a_renamed_entry_for_pruning_is_not_made_twice_and_ends_with_its_task() -> None:
+    PeriodicTask.objects.all().delete()
+    migrate_entry()
+    PeriodicTask.objects.update(name="tidy up", enabled=True)
+    migrate_entry()
+    assert list_entries() == [("tidy up", prune_task.name, True)]
+    migrate_entry("drop_entry")
+    assert list_entries() == []
+
+
+def migrate_entry(step: str = "make_entry") -> None:
+    getattr(import_module("etl.migrations.0015_prune_entry"), step)(apps, None)
+
+
+def list_entries() -> list[tuple[str, str, bool]]:
+    return list(PeriodicTask.objects.order_by("name").values_list("name", "task", "enabled"))
 
 
 def test_the_task_prunes_by_the_settings(settings: Any) -> None:

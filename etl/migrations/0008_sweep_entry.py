@@ -17,7 +17,7 @@ def make_entry(apps, schema_editor):
 
 
 def drop_entry(apps, schema_editor):
-    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name=NAME, task=TASK).delete()
+    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(task=TASK).delete()  # by any name
 
 
 class Migration(migrations.Migration):
