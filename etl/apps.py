@@ -1,6 +1,10 @@
 """The pipeline as a Django app."""
 
+from types import ModuleType
+
 from django.apps import AppConfig, apps
+
+from etl import installation
 
 
 class EtlConfig(AppConfig):
@@ -8,11 +12,11 @@ class EtlConfig(AppConfig):
     verbose_name = "Ingestion"
     default_auto_field = "django.db.models.BigAutoField"
 
-    def ready(self) -> None:
-        from etl import installation  # noqa: PLC0415  (registers its checks)
+    def __init__(self, app_name: str, app_module: ModuleType | None) -> None:
+        installation.require_driver()
+        super().__init__(app_name, app_module)
 
-        if not apps.is_installed(installation.BEAT):  # then `check` says so; the other modules can't be imported
-            return
+    def ready(self) -> None:
         from etl import checks  # noqa: F401, PLC0415  (registers the checks)
 
         if apps.is_installed("django.contrib.admin"):

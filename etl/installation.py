@@ -2,12 +2,14 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, register
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
 TAG = "etl"
@@ -15,6 +17,44 @@ TAG = "etl"
 
 BEAT = "django_celery_beat"
 NAMES = ("etl", "api")
+DRIVERS = ("psycopg", "psycopg2")
+DRIVER_HINT = 'Install one: pip install "psycopg[binary]".'
+
+
+def require_driver() -> None:
+    """Raise ImproperlyConfigured if the database's engine can't be loaded because its driver is missing.
+
+    Django needs the engine for its models, so no check could run.
+    """
+    problem = find_driver_problem()
+    if not problem:
+        return
+    try:
+        connection.vendor  # noqa: B018  (loads the engine)
+    except (ImproperlyConfigured, ImportError):
+        raise ImproperlyConfigured(f"(etl.E035) {problem}\n\tHINT: {DRIVER_HINT}") from None
+
+
+def find_driver_problem() -> str:
+    """Return why no driver of PostgreSQL can be imported; empty if one can."""
+    causes = []
+    for name in DRIVERS:
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            causes.append(f"{name} is not installed" if error.name == name else f"{name} lacks {error.name}")
+        except ImportError:
+            causes.append(f"{name} is installed, but its C library can't be loaded")
+        else:
+            return ""
+    return f"PostgreSQL's driver is missing: {', and '.join(causes)}."
+
+
+@register(TAG)
+def check_driver(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E035: neither psycopg nor psycopg2 can be imported. With a PostgreSQL engine, `require_driver` says it."""
+    problem = find_driver_problem()
+    return [Error(problem, hint=DRIVER_HINT, id="etl.E035")] if problem else []
 
 
 @register(TAG)

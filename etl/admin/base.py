@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
@@ -20,7 +19,6 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
 from etl.models import Run
 
@@ -240,16 +238,6 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_{page}", args=arguments)
 
 
-def show_status(status: str) -> SafeString:
-    """Render a status as a coloured word."""
-    return format_html('<span class="etl-status etl-{}">{}</span>', status, status)
-
-
-def show_standing(word: str) -> SafeString:
-    """Render a source's standing as a coloured word."""
-    return format_html('<span class="etl-status etl-standing-{}">{}</span>', word.replace(" ", "-"), word)
-
-
 def link_list(model: str, text: object, **filters: Any) -> SafeString:
     """Render a number or word as a link to the filtered list of this `etl` model."""
     query = f"?{urlencode(filters)}" if filters else ""
@@ -259,18 +247,3 @@ def link_list(model: str, text: object, **filters: Any) -> SafeString:
 def link_row(model: str, pk: int | str, text: object) -> SafeString:
     """Render a link to one row of this `etl` model."""
     return format_html('<a href="{}">{}</a>', reverse(f"admin:etl_{model}_change", args=[quote(pk)]), text)
-
-
-def describe_seconds(seconds: float | None) -> str:
-    """Format a duration for display: 0.4 s, 12 s, 3 min, 5 h, 2 d."""
-    if seconds is None:
-        return "–"
-    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-
-
-def describe_time(time: datetime | None) -> str:
-    """Format a time in UTC, to the second."""
-    return f"{as_utc(time):%Y-%m-%d %H:%M:%S}" if time is not None else "–"

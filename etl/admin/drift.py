@@ -9,9 +9,10 @@ from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.safestring import SafeString
 
-from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_time, link_list, link_row
+from etl.admin.base import Button, Done, ReadOnlyAdmin, link_list, link_row
 from etl.admin.formatting import compare_fields, show_text
 from etl.admin.lists import SourceFilter, make_filter, read_id
+from etl.admin.rendering import describe_time
 from etl.drift import Snapshot
 from etl.models import SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge

@@ -6,9 +6,10 @@ from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
-from etl.admin.base import ReadOnlyAdmin, describe_time
+from etl.admin.base import ReadOnlyAdmin
 from etl.admin.formatting import make_visible, show_text
 from etl.admin.lists import ByIndex, Capped
+from etl.admin.rendering import describe_time
 
 
 class LogAdmin(ReadOnlyAdmin):

@@ -10,10 +10,11 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
 
-from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_time, link_row, show_status
+from etl.admin.base import Button, Done, ReadOnlyAdmin, link_row
 from etl.admin.formatting import flatten, make_visible, show_original, show_payload, show_text
 from etl.admin.lists import ByIndex, Capped, RunFilter, SourceFilter, WordFilter, make_filter, read_id
 from etl.admin.records import find_raw_model
+from etl.admin.rendering import describe_time, show_status
 from etl.exceptions import NotFound, NotPossible
 from etl.models import QuarantinedRecord, UnifiedRecord
 from etl.operations import quarantine

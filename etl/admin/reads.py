@@ -6,9 +6,10 @@ from django.contrib import admin
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
-from etl.admin.base import Button, Done, ReadOnlyAdmin, describe_time, link_row, show_status
+from etl.admin.base import Button, Done, ReadOnlyAdmin, link_row
 from etl.admin.formatting import show_text
 from etl.admin.lists import SourceFilter, make_filter
+from etl.admin.rendering import describe_time, show_status
 from etl.models import JudgedRead
 from etl.operations.reads import accept, find_obstacle
 from etl.vocabulary import ReadOutcome, Trigger

@@ -12,9 +12,10 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from etl.admin.base import ReadOnlyAdmin, describe_time, link_row
+from etl.admin.base import ReadOnlyAdmin, link_row
 from etl.admin.formatting import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
 from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter
+from etl.admin.rendering import describe_time
 from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
 from etl.records import unwrap_payload
 from etl.reports.known_sources import list_known

@@ -13,16 +13,10 @@ from django.utils import timezone
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from etl.admin.base import (
-    Button,
-    Done,
-    ReadOnlyAdmin,
-    describe_seconds,
-    describe_time,
-    show_status,
-)
+from etl.admin.base import Button, Done, ReadOnlyAdmin
 from etl.admin.formatting import show_text
 from etl.admin.lists import SourceFilter, make_filter, read_id
+from etl.admin.rendering import describe_seconds, describe_time, show_status
 from etl.clock import as_utc
 from etl.exceptions import NotFound, NotPossible
 from etl.models import RAW_MODELS, Run, RunEvent, SchemaSnapshot

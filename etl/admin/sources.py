@@ -5,11 +5,12 @@ from typing import Any
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
-from django.urls import reverse
-from django_celery_beat.models import PeriodicTask
+from django.urls import URLPattern, path, reverse
 
-from etl.admin.base import Button, Done, Input, ReadOnlyAdmin, describe_seconds
+from etl.admin.base import Button, Done, Input, ReadOnlyAdmin
 from etl.admin.formatting import make_visible
+from etl.admin.overview import describe_overview
+from etl.admin.rendering import describe_seconds
 from etl.admin.runs import describe_duration, describe_rate
 from etl.clock import as_utc, read_clock
 from etl.models import RAW_MODELS, Checkpoint, Run, SchemaChange
@@ -55,6 +56,17 @@ class SourceAdmin(ReadOnlyAdmin):
             for standing in read_standings(names)
         ]
         return self.render(request, "etl/sources.html", None, {"title": self.name_list(), "lines": lines})
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.show_overview)
+        return [path("overview/", view, name="etl_overview"), *super().get_urls()]
+
+    def show_overview(self, request: HttpRequest) -> HttpResponse:
+        """Show the overview on a site that has an index page of its own; with `?part` only what the page refreshes."""
+        if not self.has_view_permission(request) or request.method not in ("GET", "HEAD"):
+            raise PermissionDenied
+        template = "etl/overview.html" if "part" in request.GET else "etl/overview_page.html"
+        return self.render(request, template, None, {"title": "Overview", **describe_overview(request)})
 
     def find(self, request: HttpRequest, object_id: str) -> Checkpoint | None:
         """Return the source's checkpoint, or an unsaved one if the source has never run."""
@@ -194,7 +206,7 @@ def _describe_lag(standing: Standing) -> str:
     return describe_seconds(standing.lag_s) if standing.lag_s else ""
 
 
-def _describe_entry(entry: PeriodicTask | None, now: Any) -> dict[str, Any]:
+def _describe_entry(entry: schedule.Entry | None, now: Any) -> dict[str, Any]:
     """Describe the source's schedule: whether it is enabled, its timing in words and, if known, its next due time."""
     if entry is None:
         return {"entry": None, "is_paused": False, "timing": "", "next_due": None}
@@ -216,7 +228,7 @@ def _describe_entry(entry: PeriodicTask | None, now: Any) -> dict[str, Any]:
     }
 
 
-def _find_entry_address(request: HttpRequest, entry: PeriodicTask | None) -> str:
+def _find_entry_address(request: HttpRequest, entry: schedule.Entry | None) -> str:
     """Return the address of the schedule's edit page, or an empty string if the user may not edit it."""
     user: Any = request.user
     if entry is None or not user.has_perm("django_celery_beat.change_periodictask"):

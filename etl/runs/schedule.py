@@ -8,10 +8,11 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
-from typing import Any
+from typing import Any, TypeAlias
 
-from django_celery_beat.models import CrontabSchedule, IntervalSchedule, PeriodicTask
+from django.apps import apps
 
+from etl.installation import BEAT
 from etl.readers.source import Source
 from etl.storage import standings
 from etl.storage.transactions import bounded_transaction
@@ -24,6 +25,9 @@ SWEEP_NAMES = ("sweep", "etl sweep", SWEEP_TASK)
 CRONTAB_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
 LONGEST_LOOK_BACK = timedelta(days=366)
 HOURS = 24
+
+Entry: TypeAlias = Any
+"""django_celery_beat's PeriodicTask, which can't be imported in a project without that app. `check` says so there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +57,40 @@ def name_entry(source: Source) -> str:
 def make_missing_entry(source: Source) -> None:
     """Create the source's entry if it is missing. An existing entry is never changed."""
     name = name_entry(source)
-    if PeriodicTask.objects.filter(name=name).exists():
+    if _list_entries().filter(name=name).exists():
         return
     with bounded_transaction(by_key=False):
         defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_timing(source)}
-        PeriodicTask.objects.get_or_create(name=name, defaults=defaults)
+        _list_entries().get_or_create(name=name, defaults=defaults)
         standings.note_schedule(source.name, is_enabled=True)
 
 
 def has_sweep() -> bool:
     """Whether an enabled entry, of any name, runs the sweep."""
-    return bool(PeriodicTask.objects.filter(task=SWEEP_TASK, enabled=True).exists())
+    return bool(_list_entries().filter(task=SWEEP_TASK, enabled=True).exists())
 
 
 def make_missing_sweep() -> None:
     """Create the sweep's own entry if no entry runs it. A name that the project uses for a task of its own is left."""
-    if PeriodicTask.objects.filter(task=SWEEP_TASK).exists():
+    if _list_entries().filter(task=SWEEP_TASK).exists():
         return
     with bounded_transaction(by_key=False):
-        name = next(name for name in SWEEP_NAMES if not PeriodicTask.objects.filter(name=name).exists())
-        timing = _find_interval(every=1, period=IntervalSchedule.MINUTES)
-        PeriodicTask.objects.get_or_create({"task": SWEEP_TASK, "interval": timing}, name=name)
+        name = next(name for name in SWEEP_NAMES if not _list_entries().filter(name=name).exists())
+        timing = _find_or_create("IntervalSchedule", {"every": 1, "period": "minutes"})
+        _list_entries().get_or_create({"task": SWEEP_TASK, "interval": timing}, name=name)
 
 
 def note_entry(source: Source) -> None:
     """Store whether the source's schedule is on, and since when; operators edit the entry without telling."""
-    enabled = PeriodicTask.objects.filter(name=name_entry(source)).values_list("enabled", flat=True).first()
+    enabled = _list_entries().filter(name=name_entry(source)).values_list("enabled", flat=True).first()
     with bounded_transaction():
         standings.note_schedule(source.name, is_enabled=bool(enabled))
 
 
-def find_entries(sources: Iterable[Source]) -> dict[str, PeriodicTask]:
+def find_entries(sources: Iterable[Source]) -> dict[str, Entry]:
     """Return the entries of these sources with their interval or crontab, by the source's name, in one query."""
     names = {name_entry(source): source.name for source in sources}
-    entries = PeriodicTask.objects.filter(name__in=names).select_related("interval", "crontab")
+    entries = _list_entries().filter(name__in=names).select_related("interval", "crontab")
     return {names[entry.name]: entry for entry in entries}
 
 
@@ -94,23 +98,28 @@ def switch(source: Source, *, is_enabled: bool) -> None:
     """Enable or disable the source's entry, which is created if missing. Beat notices within seconds."""
     make_missing_entry(source)
     with bounded_transaction(by_key=False):
-        entry = PeriodicTask.objects.select_for_update().get(name=name_entry(source))
+        entry = _list_entries().select_for_update().get(name=name_entry(source))
         entry.enabled = is_enabled
         entry.save()  # not `update`: save() sends the signal that beat follows
         standings.note_schedule(source.name, is_enabled=is_enabled)
 
 
-def _make_timing(source: Source) -> dict[str, IntervalSchedule | CrontabSchedule]:
+def _list_entries() -> Any:
+    return apps.get_model(BEAT, "PeriodicTask").objects
+
+
+def _make_timing(source: Source) -> dict[str, Any]:
     if isinstance(source.every, timedelta):
         seconds = max(1, round(source.every.total_seconds()))
-        return {"interval": _find_interval(every=seconds, period=IntervalSchedule.SECONDS)}
+        return {"interval": _find_or_create("IntervalSchedule", {"every": seconds, "period": "seconds"})}
     words = dict(zip(CRONTAB_FIELDS, source.every.split(), strict=True)) | {"timezone": source.zone or "UTC"}
-    return {"crontab": CrontabSchedule.objects.filter(**words).first() or CrontabSchedule.objects.create(**words)}
+    return {"crontab": _find_or_create("CrontabSchedule", words)}
 
 
-def _find_interval(**values: Any) -> IntervalSchedule:
-    # Not get_or_create: the table has no constraint, and may hold the same interval twice.
-    return IntervalSchedule.objects.filter(**values).first() or IntervalSchedule.objects.create(**values)
+def _find_or_create(model: str, values: Mapping[str, Any]) -> Any:
+    # Not get_or_create: the tables have no constraint, and may hold the same timing twice.
+    rows = apps.get_model(BEAT, model).objects
+    return rows.filter(**values).first() or rows.create(**values)
 
 
 def find_due(source: Source, now: datetime) -> Due | None:
@@ -123,7 +132,7 @@ def find_all_due(sources: Iterable[Source], now: datetime) -> dict[str, Due]:
     return choose_due(find_entries(sources), now)
 
 
-def choose_due(entries: Mapping[str, PeriodicTask], now: datetime) -> dict[str, Due]:
+def choose_due(entries: Mapping[str, Entry], now: datetime) -> dict[str, Due]:
     """Return the latest due instant of each source whose entry is enabled, by the source's name."""
     found = ((source, entry, find_due_instant(entry, now)) for source, entry in entries.items() if entry.enabled)
     return {
@@ -133,13 +142,13 @@ def choose_due(entries: Mapping[str, PeriodicTask], now: datetime) -> dict[str, 
     }
 
 
-def _measure_rhythm(entry: PeriodicTask, instant: datetime) -> timedelta:
+def _measure_rhythm(entry: Entry, instant: datetime) -> timedelta:
     """The time from the due instant before this one."""
     before = find_due_instant(entry, instant - timedelta(seconds=1))
     return instant - before if before is not None else LONGEST_LOOK_BACK
 
 
-def find_due_instant(entry: PeriodicTask, now: datetime) -> datetime | None:
+def find_due_instant(entry: Entry, now: datetime) -> datetime | None:
     """Return the latest instant at or before `now` at which the entry was due; None if it was not due for a year."""
     if entry.interval is not None:
         return floor(now, entry.interval.schedule.run_every)
@@ -148,7 +157,7 @@ def find_due_instant(entry: PeriodicTask, now: datetime) -> datetime | None:
     return None
 
 
-def find_next_due(entry: PeriodicTask, after: datetime) -> datetime | None:
+def find_next_due(entry: Entry, after: datetime) -> datetime | None:
     """Return the first instant after this one at which the entry is due; None if it is not due for a year."""
     if entry.interval is not None:
         every: timedelta = entry.interval.schedule.run_every

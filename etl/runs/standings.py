@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connection
-from django_celery_beat.models import PeriodicTask
 
 from etl.clock import as_utc
 from etl.models.runs import STOPPED
@@ -124,7 +123,7 @@ def _read(value: Any) -> Any:
     return as_utc(value) if isinstance(value, datetime) else value
 
 
-def _describe(row: Sequence[Any], entry: PeriodicTask | None) -> Found:
+def _describe(row: Sequence[Any], entry: schedule.Entry | None) -> Found:
     source, now, newest, outcome, has_verdict, refused, scheduled_since, served_at, served_key, *kept = row
     is_paused = entry is not None and not entry.enabled
     due = schedule.choose_due({source: entry}, now).get(source) if entry is not None else None
@@ -137,7 +136,7 @@ def _describe(row: Sequence[Any], entry: PeriodicTask | None) -> Found:
     return Found(source, word, lag, due, now, Announced(StandingWord(kept[0]), *kept[1:]))
 
 
-def _measure_lag(entry: PeriodicTask, served: Sequence[datetime], now: datetime) -> float:
+def _measure_lag(entry: schedule.Entry, served: Sequence[datetime], now: datetime) -> float:
     """Seconds since the first due instant after all of these times: they are served, or before the schedule began."""
     first = schedule.find_next_due(entry, max(served)) if served else None
     return max(0.0, (now - first).total_seconds()) if first is not None else 0.0

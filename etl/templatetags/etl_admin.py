@@ -10,8 +10,8 @@ from django.utils.html import format_html
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
-from etl.admin.base import describe_time, show_standing, show_status
 from etl.admin.formatting import show_text
+from etl.admin.rendering import describe_time, show_standing, show_status
 
 register = template.Library()
 

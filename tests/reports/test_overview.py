@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from etl.admin.site import CHART_HEIGHT, _draw_month
+from etl.admin.overview import CHART_HEIGHT, _draw_month
 from etl.clock import read_clock
 from etl.models import Run
 from etl.reports.overview import MOST_OF_A_SOURCES_DAY, SHOWN_DAYS, read_overview

@@ -49,8 +49,8 @@ MISTAKES = (
         "etl/runs/schedule.py",
         (
             (
-                "    if PeriodicTask.objects.filter(task=SWEEP_TASK).exists():\n",
-                '    if PeriodicTask.objects.filter(name="sweep").exists():\n',
+                "    if _list_entries().filter(task=SWEEP_TASK).exists():\n",
+                '    if _list_entries().filter(name="sweep").exists():\n',
             ),
         ),
         caught_by=(f"{INSTALLATION}test_a_sweep_makes_its_missing_entry_and_leaves_the_projects_own",),

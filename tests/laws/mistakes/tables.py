@@ -70,8 +70,8 @@ MISTAKES = (
         "an edited entry of the schedule, overwritten",
         "etl/runs/schedule.py",
         (
-            drop("    if PeriodicTask.objects.filter(name=name).exists():\n        return\n"),
-            ("PeriodicTask.objects.get_or_create(name=name,", "PeriodicTask.objects.update_or_create(name=name,"),
+            drop("    if _list_entries().filter(name=name).exists():\n        return\n"),
+            ("_list_entries().get_or_create(name=name,", "_list_entries().update_or_create(name=name,"),
         ),
         caught_by=(
             "tests/laws/test_schedule_entries.py::test_an_edited_entry_is_never_overwritten",
@@ -83,10 +83,10 @@ MISTAKES = (
         "a paused source, resumed by the sweep",
         "etl/runs/schedule.py",
         (
-            drop("    if PeriodicTask.objects.filter(name=name).exists():\n        return\n"),
+            drop("    if _list_entries().filter(name=name).exists():\n        return\n"),
             (
-                "PeriodicTask.objects.get_or_create(name=name, defaults=defaults)",
-                'PeriodicTask.objects.update_or_create(name=name, defaults={**defaults, "enabled": True})',
+                "_list_entries().get_or_create(name=name, defaults=defaults)",
+                '_list_entries().update_or_create(name=name, defaults={**defaults, "enabled": True})',
             ),
         ),
         caught_by=("tests/laws/test_schedule_entries.py::test_a_disabled_entry_stays_disabled_and_asks_for_nothing",),
