@@ -39,7 +39,8 @@ def _find_fault_in_liveness(process: str) -> str | None:
     if alive is None:
         return None  # Redis does not respond, and restarting this process would not fix that
     if process == liveness.BEAT:
-        return None if alive.beat_age_s is not None else "Beat has not reported that it is alive."
+        is_alive = (alive.beat_age_s, alive.idle_beat_age_s) != (None, None)  # a restart brings no entry back
+        return None if is_alive else "Beat has not reported that it is alive."
     name = f"celery@{socket.gethostname()}"
     is_alive = any(worker == name for worker, _ in alive.workers)
     return None if is_alive else f"{name} has not reported that it is alive."

@@ -15,6 +15,7 @@ from typing import Any
 
 import django
 from celery import current_app
+from django.apps import apps
 from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
@@ -70,9 +71,15 @@ def make_client() -> Client:
     return client
 
 
+def has_admin() -> bool:
+    return apps.is_installed("django.contrib.admin")
+
+
 def pages() -> Any:
     from etl.models import Run
 
+    if not has_admin():
+        return None
     client = make_client()
     names = ("run", "checkpoint", "judgedread", "quarantinedrecord", "schemachange", "unifiedrecord")
     addresses = [reverse(f"admin:etl_{name}_changelist") for name in names]
@@ -88,7 +95,25 @@ def pages() -> Any:
             for r in bodies.values()
         ),
         "styled": "etl/admin.css" in bodies[addresses[0]].content.decode(),
+        "linked to the overview": all(
+            reverse("admin:etl_overview") in bodies[address].content.decode() for address in addresses[:-2]
+        ),
+        "overview": overview(client),
     }
+
+
+def overview(client: Client) -> Any:
+    """Whether it shows the source, and each time in UTC and each number of a drawing as HTML needs them."""
+    text = client.get(reverse("admin:etl_overview")).content.decode()
+    part = client.get(reverse("admin:etl_overview") + "?part").content.decode()
+    times = re.findall(r'datetime="([^"]*)"', part)
+    lengths = re.findall(r' (?:x|y|x1|x2|width|height)="([^"]*)"', part)
+    return [
+        *(name for name in ("acme_products",) if name in text and name in part),
+        bool(times) and all(time.endswith("+00:00") for time in times),
+        bool(lengths) and all(re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", length) for length in lengths),
+        "<html" in text and "<html" not in part,
+    ]
 
 
 def addresses() -> Any:
@@ -173,6 +198,8 @@ def pressing() -> Any:
     """An operator's buttons in the admin."""
     from etl.models import Checkpoint
 
+    if not has_admin():
+        return None
     client = make_client()
     checkpoint = Checkpoint.objects.get(source="acme_products")
     press = reverse("admin:etl_checkpoint_press", args=[checkpoint.pk, "pause"])

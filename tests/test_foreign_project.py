@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 from django.db import connection
 
 from etl.storage import driver
+from etl.supervision import liveness
 from tests.processes import PATIENCE_SECONDS, ROOT, test_database_url, wait_until
 from tests.settings import RUN_FOLDER
 
@@ -25,6 +26,10 @@ SHOP = ROOT / "examples/shop"
 
 VARIANTS = {
     "as it is": "",
+    "no admin": """
+INSTALLED_APPS = [app for app in INSTALLED_APPS if app != "django.contrib.admin"]
+ROOT_URLCONF = "without_admin"
+""",
     "etl before all other apps": """
 INSTALLED_APPS = ["api", "etl", *(app for app in INSTALLED_APPS if app not in ("api", "etl"))]
 """,
@@ -44,7 +49,14 @@ SHOP_CELERY_TASK_TIME_LIMIT, SHOP_CELERY_TASK_SERIALIZER = 1, "pickle"
 EXPECTED = {
     "ingest": [3, 3, 1, "partial"],
     "commands": {"check": 0, "sources": 0, "runs": 0, "reads": 0, "verify": 0, "sweep": 0, "drift": 0},
-    "pages": {"statuses": [200], "home": [True, False], "office on each": True, "styled": True},
+    "pages": {
+        "statuses": [200],
+        "home": [True, False],
+        "office on each": True,
+        "styled": True,
+        "linked to the overview": True,
+        "overview": ["acme_products", True, True, True],
+    },
     "addresses": {
         "the shop's health": {"shop": "open"},
         "the shop's run": "/api/runs/7",
@@ -117,6 +129,8 @@ def shop(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest
     """The shop, migrated."""
     folder = tmp_path_factory.mktemp("shop")
     shutil.copytree(SHOP, folder, dirs_exist_ok=True)
+    urls = (folder / "shop/urls.py").read_text()
+    (folder / "without_admin.py").write_text("".join(line for line in urls.splitlines(True) if "admin" not in line))
     with django_db_blocker.unblock():
         name = f"{connection.settings_dict['NAME']}_shop"
         with connection.cursor() as cursor:
@@ -132,12 +146,13 @@ def shop(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest
                 cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
-@pytest.mark.parametrize("settings", VARIANTS.values(), ids=VARIANTS.keys())
-def test_everything_works_in_a_foreign_project(shop: Shop, settings: str) -> None:
-    done = shop.run("-m", "tests.foreign_visit", settings=settings)
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_everything_works_in_a_foreign_project(shop: Shop, variant: str) -> None:
+    done = shop.run("-m", "tests.foreign_visit", settings=VARIANTS[variant])
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    wrong = {name: found[name] for name in EXPECTED if found[name] != EXPECTED[name]}
+    expected = EXPECTED | (dict.fromkeys(("pages", "pressing")) if variant == "no admin" else {})
+    wrong = {name: found[name] for name in expected if found[name] != expected[name]}
     assert wrong == {}, "\n".join(f"{name}: {each}" for name, each in wrong.items())
 
 
@@ -152,16 +167,57 @@ def test_check_names_all_that_a_project_lacks(shop: Shop) -> None:
     settings = """
 import sys
 sys.path.append("other")
-INSTALLED_APPS = [app for app in INSTALLED_APPS if app not in ("api", "django_celery_beat")]
+sys.modules["psycopg"] = sys.modules["psycopg2"] = None  # as if they were not installed
+INSTALLED_APPS = [app for app in INSTALLED_APPS if app != "django_celery_beat"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
-ROOT_URLCONF = "empty"
 """
-    (shop.folder / "empty.py").write_text("urlpatterns = []\n")
     done = shop.run("manage.py", "check", settings=settings)
     assert done.returncode == 1
     named = ("(etl.E031)", 'HINT: Add "django_celery_beat"', "(etl.E032)", "HINT: Use the engine", "(etl.E033)")
+    driver_named = ("(etl.E035)", "psycopg is not installed, and psycopg2 is not installed", "HINT: Install one")
     files = (str(ROOT / "api/__init__.py"), str(shop.folder / "other/api.py"), "HINT: Rename")
-    assert [text for text in (*named, *files) if text not in done.stderr] == [], done.stderr
+    assert [text for text in (*named, *driver_named, *files) if text not in done.stderr] == [], done.stderr
+    assert "4 issues" in done.stderr
+
+
+def test_without_a_driver_each_command_names_it(shop: Shop) -> None:
+    settings = """
+import sys
+sys.modules["psycopg"] = sys.modules["psycopg2"] = None
+"""
+    done = shop.run("manage.py", "sources", settings=settings)
+    cause, hint = done.stderr.splitlines()[-2:]
+    assert cause.startswith("django.core.exceptions.ImproperlyConfigured: (etl.E035) PostgreSQL's driver is missing")
+    assert hint == '\tHINT: Install one: pip install "psycopg[binary]".'
+
+
+OF_THE_DATABASE = ("--scheduler", "django_celery_beat.schedulers:DatabaseScheduler")
+BEATS = {
+    "the schedule in the database": (OF_THE_DATABASE, "", liveness.BEAT),
+    "a schedule of its own": ((), "", liveness.IDLE_BEAT),
+    "a schedule of its own with the sweep": (
+        (),
+        'SHOP_CELERY_BEAT_SCHEDULE = {"supply": {"task": "etl.tasks.sweep", "schedule": 60}}',
+        liveness.BEAT,
+    ),
+}
+
+
+@pytest.mark.parametrize("beat", BEATS)
+def test_a_beat_of_the_projects_own_app_shows_that_it_is_alive(shop: Shop, beat: str, tmp_path: Path) -> None:
+    arguments, lines, name = BEATS[beat]
+    settings = f"REDIS_URL = {django_settings.REDIS_URL!r}\nREDIS_KEY_PREFIX = 'shop:beat:'\n{lines}"
+    files = ("--pidfile=", "--schedule", str(tmp_path / "schedule"))
+    client = redis.Redis.from_url(django_settings.REDIS_URL)
+    process = shop.start("-m", "celery", "-A", "shop", "beat", *files, *arguments, settings=settings)
+    try:
+        wait_until(lambda: client.zrange("shop:beat:alive", 0, -1) == [name.encode()])
+        process.terminate()
+        assert process.wait(PATIENCE_SECONDS) == 0
+        assert client.zrange("shop:beat:alive", 0, -1) == []
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_worker_of_the_projects_own_app_sweeps_at_its_start_and_shows_that_it_is_alive(shop: Shop) -> None:

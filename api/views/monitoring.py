@@ -61,6 +61,8 @@ class HealthViewSet(ApiViewSet):
     def list(self, request: Request) -> Response:
         """Report `ok`, `degraded` (no Redis, workers or beat) or `error` (503: no database), within 2 s.
 
+        Workers and beat are `unknown` without Redis; a project that uses none is `ok`.
+
         With a token, it also shows the workers, the time since beat was last seen and the standing of each source.
         A source's standing changes neither `status` nor the code of the response: they are about the service, and a
         load balancer must not stop it because a source fails.
@@ -122,11 +124,21 @@ def _describe_run(run: Run | None) -> dict[str, Any] | None:
 
 
 def _describe(alive: Alive | None) -> dict[str, str]:
-    redis = "ok" if alive is not None else "unreachable"
-    workers = "ok" if alive is not None and alive.workers else "none seen"
-    beat = "ok" if alive is not None and alive.beat_age_s is not None else "not seen"
-    status = "ok" if (redis, workers, beat) == ("ok", "ok", "ok") else "degraded"
-    return {"status": status, "database": "ok", "redis": redis, "workers": workers, "beat": beat}
+    """Without a Redis nothing is known of workers and beat, so a project that has none is not degraded."""
+    if alive is None:
+        unknown = {"workers": "unknown", "beat": "unknown"}
+        if not liveness.is_used():
+            return {"status": "ok", "database": "ok", "redis": "not used", **unknown}
+        return {"status": "degraded", "database": "ok", "redis": "unreachable", **unknown}
+    workers, beat = "ok" if alive.workers else "none seen", _describe_beat(alive)
+    status = "ok" if (workers, beat) == ("ok", "ok") else "degraded"
+    return {"status": status, "database": "ok", "redis": "ok", "workers": workers, "beat": beat}
+
+
+def _describe_beat(alive: Alive) -> str:
+    if alive.beat_age_s is not None:
+        return "ok"
+    return "sends no sweep" if alive.idle_beat_age_s is not None else "not seen"
 
 
 def _describe_alive(alive: Alive | None) -> dict[str, Any]:

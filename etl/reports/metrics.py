@@ -131,8 +131,8 @@ def _describe_standings(found: Iterable[Found]) -> Iterator[Metric]:
 
 def _describe_alive(alive: Alive | None) -> Iterator[Metric]:
     workers, beat = (nan, nan) if alive is None else (len(alive.workers), alive.beat_age_s is not None)
-    yield GaugeMetricFamily("etl_workers", "Workers that are alive; NaN if Redis does not respond.", workers)
-    yield GaugeMetricFamily("etl_beat_up", "Whether beat is alive; NaN if Redis does not respond.", beat)
+    yield GaugeMetricFamily("etl_workers", "Workers that are alive; NaN without Redis.", workers)
+    yield GaugeMetricFamily("etl_beat_up", "Whether a beat that sends the sweep is alive; NaN without Redis.", beat)
 
 
 def _count(

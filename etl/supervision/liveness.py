@@ -19,6 +19,10 @@ from etl.conf import conf
 logger = logging.getLogger(__name__)
 
 BEAT = "beat"
+IDLE_BEAT = "beat without the sweep"
+"""A beat whose schedule lacks the sweep, such as one with a schedule in a file: it queues no run of ours."""
+
+BEATS = (BEAT, IDLE_BEAT)
 SIGN_SECONDS = 5
 ALIVE_SECONDS = 30
 """A process that has not reported for this time is not alive."""
@@ -43,6 +47,12 @@ class Alive:
 
     workers: list[tuple[str, float]]
     beat_age_s: float | None
+    idle_beat_age_s: float | None = None
+
+
+def is_used() -> bool:
+    """Whether there is a Redis to report to."""
+    return bool(conf.REDIS_URL)
 
 
 def name_worker(hostname: str) -> str:
@@ -88,7 +98,7 @@ def find_alive() -> Alive | None:
     now = seconds + microseconds / 1_000_000
     ages = {name.decode(): max(0.0, now - at) for name, at in signed if now - at < ALIVE_SECONDS}
     workers = sorted((name.removeprefix(_WORKER), age) for name, age in ages.items() if name.startswith(_WORKER))
-    return Alive(workers, ages.get(BEAT))
+    return Alive(workers, ages.get(BEAT), ages.get(IDLE_BEAT))
 
 
 def _key() -> str:
