@@ -20,7 +20,7 @@ from etl.first_records import Start, judge_start
 from etl.gates import Former, GateFailure, Verdict, choose_outcome, judge_age
 from etl.local_copy import MissingFile
 from etl.models import Checkpoint, Run
-from etl.pipeline import Progress, conclude, end_run, land_all
+from etl.pipeline import Progress, Reading, conclude, end_run, land_all
 from etl.readers.content import Content, OpenedFile
 from etl.readers.places import FoundFile
 from etl.readers.source import Source
@@ -153,8 +153,8 @@ class _OneFile:
             self._end(opened, replace(read, seen=start.seen), start.verdict, start.refusals)
             return
         spans = self.context.retry(self._find_later_spans)
-        read = land_all(self.source, self.started, content, read, self.context, report, spans)
-        read, verdict = conclude(self.source, self.started, content, read, former.baseline, self.context)
+        reading = Reading(self.source, self.started, content, self.context)
+        read, verdict = conclude(reading, land_all(reading, read, report, spans), former.baseline)
         self.tally.seen += read.seen
         self.tally.quarantined += read.quarantined
         self._end(opened, read, verdict)

@@ -43,6 +43,9 @@ class Increment:
         return Watermark(self.digest, read.newest, is_kept=self.follows)
 
 
+EVERYTHING = Increment()
+
+
 def choose_increment(source: Source, started: Started) -> Increment:
     """Choose what the run asks for: a window, what has changed since the watermark, or everything.
 
@@ -53,7 +56,7 @@ def choose_increment(source: Source, started: Started) -> Increment:
     if since is None:
         if started.window is not None:
             raise SourceError(f"{source.name} declares no `since`, so no window of it can be fetched.")
-        return Increment()
+        return EVERYTHING
     digest = _digest(source)
     if started.window is not None:
         return Increment(started.window, digest, is_window=True)

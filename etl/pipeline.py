@@ -21,7 +21,7 @@ from etl.exceptions import CursorRefused
 from etl.fence.reads import FILE, REPEATED, FilesEnd, Read, ReadEnd, UnchangedEnd, choose_read
 from etl.first_records import Start, judge_start
 from etl.gates import Baseline, Figures, Verdict, choose_outcome, has_shifted, judge_age, judge_read, judge_removals
-from etl.increments import Increment, choose_increment, find_beginning, note_newest
+from etl.increments import EVERYTHING, Increment, choose_increment, find_beginning, note_newest
 from etl.models import Checkpoint, Run
 from etl.preparation import Prepared
 from etl.readers.content import Content, Opening
@@ -51,6 +51,22 @@ class Progress:
     pages: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A content that a run reads: its source, how the run was started, and what it asked the source for."""
+
+    source: Source
+    started: Started
+    content: Content
+    context: RunContext
+    increment: Increment = EVERYTHING
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the content is proven to be everything that the source has. A delta lacks what has not changed."""
+        return self.content.is_proven and not self.increment.is_delta
+
+
 def run_source(source: Source, started: Started, context: RunContext, report: Callable[[Progress], None]) -> Run | None:
     """Bring the claimed source up to date and close its run. If an error prevents that, the run is still open.
 
@@ -78,38 +94,22 @@ def _run(
             return _end_unchanged(source, started, fingerprint, validators, context)
         context.note_read(read)
         former = context.retry(lambda: find_former(source.name, checkpoint.accepted_read))
-        start = Start()
+        reading, start = Reading(source, started, content, context, increment), Start()
         if not read.is_begun:
             start = judge_start(source, content, former, is_delta=increment.is_delta)
         if start.verdict:
-            read = replace(read, seen=start.seen)
-            return _end_read(source, started, content, read, start.verdict, increment, context, start.refusals)
-        begun = find_beginning(read, started) if increment.digest else None
-        read = land_all(source, started, content, read, context, report, begun=begun)
-        land_found = partial(_land_found, source, started, context, begun)
-        read, shift = settle_pages(source, content, read, context, land_found)
-        read, verdict = conclude(
-            source, started, content, read, former.baseline, context, shift, is_delta=increment.is_delta
-        )
-        return _end_read(source, started, content, read, verdict, increment, context)
+            return _end_read(reading, replace(read, seen=start.seen), start.verdict, start.refusals)
+        read = land_all(reading, read, report)
+        read, shift = settle_pages(source, content, read, context, partial(_land_found, reading))
+        read, verdict = conclude(reading, read, former.baseline, shift)
+        return _end_read(reading, read, verdict)
 
 
-def land_all(
-    source: Source,
-    started: Started,
-    content: Content,
-    read: Read,
-    context: RunContext,
-    report: Callable[[Progress], None],
-    later_files: Spans = NO_SPANS,
-    *,
-    begun: datetime | None = None,
-) -> Read:
-    """Land the content batch by batch, and return the read at its end.
-
-    `later_files`: see `Lookup`. `begun`: when the read began, if the source has `since`.
-    """
-    lookup = _begin_lookup(source, started.checkpoint, read, later_files)
+def land_all(reading: Reading, read: Read, report: Callable[[Progress], None], later_files: Spans = NO_SPANS) -> Read:
+    """Land the content batch by batch, and return the read at its end. `later_files`: see `Lookup`."""
+    source, content, context = reading.source, reading.content, reading.context
+    lookup = _begin_lookup(source, reading.started.checkpoint, read, later_files)
+    begun = find_beginning(read, reading.started) if source.since is not None else None
     seen = 0
     with preparing(
         source, content, read.cursor, read.shape, run=context, finds_repeats=lookup.is_first, begun=begun
@@ -117,13 +117,7 @@ def land_all(
         for prepared in batches:
             read = replace(read, shape=prepared.shape)
             reach = partial(_describe_reached, content, read, prepared, begun)
-            if source.target is None:
-                batch = _compare(lookup, prepared.judged, read.file, context)
-                with context.shield():
-                    read = landing.land(started.claim, source, read, batch, reached=reach(batch), wait=context.wait)
-                del batch  # with its lines, before the next one arrives
-            else:
-                read = _land_in_target(source, started, read, prepared.judged, reach, lookup, context)
+            read = _land(reading, read, prepared.judged, reach, lookup)
             context.note_batch()
             seen += prepared.seen
             report(_describe_progress(seen, prepared.cursor, content))
@@ -139,33 +133,30 @@ def _describe_reached(content: Content, read: Read, prepared: Prepared, begun: d
     return reached
 
 
-def _land_in_target(
-    source: Source,
-    started: Started,
-    read: Read,
-    judged: Judged,
-    reach: Callable[[Batch], Cursor],
-    lookup: Lookup,
-    context: RunContext,
-) -> Read:
-    """Land a batch in the source's own target. If it refuses a record, a later one of the batch with its id counts."""
+def _land(reading: Reading, read: Read, judged: Judged, reach: Callable[[Batch], Cursor], lookup: Lookup) -> Read:
+    """Land a batch. If the source's own target refuses a record, a later one of the batch with its id counts."""
+    source, context = reading.source, reading.context
+    origins = cast("Origins", judged.lines) if source.target is not None else None
     while True:
-        origins = cast("Origins", judged.lines)
         batch = _compare(lookup, judged, read.file, context)
         try:
             with context.shield():
                 return landing.land(
-                    started.claim, source, read, batch, reached=reach(batch), wait=context.wait, origins=origins
+                    reading.started.claim,
+                    source,
+                    read,
+                    batch,
+                    reached=reach(batch),
+                    wait=context.wait,
+                    origins=origins,
                 )
         except landing.RepeatedRefused as repeated:
-            judged = refuse_judged(judged, repeated.refused, origins)
+            judged = refuse_judged(judged, repeated.refused, cast("Origins", origins))
 
 
-def _land_found(
-    source: Source, started: Started, context: RunContext, begun: datetime | None, found: Content, read: Read
-) -> Read:
+def _land_found(reading: Reading, found: Content, read: Read) -> Read:
     """Land the records that a finished walk has found on its pages when it asked for them again."""
-    return land_all(source, started, found, read, context, lambda _: None, begun=begun)
+    return land_all(replace(reading, content=found), read, lambda _: None)
 
 
 def _describe_progress(seen: int, reached: Cursor, content: Content) -> Progress:
@@ -175,22 +166,13 @@ def _describe_progress(seen: int, reached: Cursor, content: Content) -> Progress
     return Progress(seen, min(1.0, reached["position"] / total) if total else None, pages)
 
 
-def conclude(
-    source: Source,
-    started: Started,
-    content: Content,
-    read: Read,
-    baseline: Baseline | None,
-    context: RunContext,
-    shift: str = "",
-    *,
-    is_delta: bool = False,
-) -> tuple[Read, Verdict]:
+def conclude(reading: Reading, read: Read, baseline: Baseline | None, shift: str = "") -> tuple[Read, Verdict]:
     """Judge the finished read. If it is accepted, settle refused records, and remove what a complete read lacked.
 
-    `shift`: why its pages may have shifted, see shifted_pages.py. A delta lacks everything that has not changed.
+    `shift`: why its pages may have shifted, see shifted_pages.py.
     """
-    is_whole = content.is_proven and not is_delta
+    source, started, context, is_whole = reading.source, reading.started, reading.context, reading.is_whole
+    is_delta = reading.increment.is_delta
     figures = Figures(read.content, read.seen, read.quarantined, is_whole=is_whole, shift=shift, is_delta=is_delta)
     verdict = judge_read(source.gates, figures, baseline)
     vanished = None
@@ -206,19 +188,11 @@ def conclude(
     return read, ()
 
 
-def _end_read(
-    source: Source,
-    started: Started,
-    content: Content,
-    read: Read,
-    verdict: Verdict,
-    increment: Increment,
-    context: RunContext,
-    refusals: Sequence[Refusal] = (),
-) -> Run | None:
+def _end_read(reading: Reading, read: Read, verdict: Verdict, refusals: Sequence[Refusal] = ()) -> Run | None:
     """Close the run with the verdict on its read. Without a batch, the `refusals` are all that is kept of it."""
-    is_whole = content.is_proven and not increment.is_delta and not has_shifted(verdict)
-    refusals = context.retry(lambda: recognize(source, refusals, read.file))
+    source, content, increment = reading.source, reading.content, reading.increment
+    is_whole = reading.is_whole and not has_shifted(verdict)
+    refusals = reading.context.retry(lambda: recognize(source, refusals, read.file))
     read_end = ReadEnd(
         read=read,
         kind=source.kind,
@@ -234,7 +208,7 @@ def _end_read(
         watermark=increment.end(read),
         contract=source.contract,
     )
-    return end_run(started, context, ending.judged(verdict, read.quarantined), read_end)
+    return end_run(reading.started, reading.context, ending.judged(verdict, read.quarantined), read_end)
 
 
 def _end_unchanged(

@@ -9,12 +9,7 @@ MISTAKES = (
         4,
         "a removal after a read whose end is not proven",
         "etl/pipeline.py",
-        (
-            (
-                "    is_whole = content.is_proven and not is_delta\n    figures",
-                "    is_whole = not is_delta\n    figures",
-            ),
-        ),
+        (("        return self.content.is_proven and not", "        return not"),),
         caught_by=(f"{REMOVALS}test_a_read_whose_end_is_not_proven_removes_nothing",),
     ),
     Mistake(
