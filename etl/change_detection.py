@@ -226,13 +226,13 @@ def _place_all(batch: Batch, indexes: Iterable[int], known: dict[str, Version]) 
 def _take_inserted(batch: Batch, place: int) -> Version:
     index, judged = batch.versions[place], batch.judged
     return Version(
-        None, None, judged.content_hashes[index], judged.values_hashes[index], judged.times[index], is_met=True
+        None, None, judged.content_hashes[index], judged.values_hashes[index], judged.find_time(index), is_met=True
     )
 
 
 def _place_known(batch: Batch, index: int, version: Version) -> None:
     batch.repeated += version.is_met
-    if _is_duplicate(batch.judged.times[index], batch.judged.content_hashes[index], version):
+    if _is_duplicate(batch.judged.find_time(index), batch.judged.content_hashes[index], version):
         batch.counters.duplicate += 1
         if not version.is_met and version.id is not None:
             batch.outdated.append(version.id)
@@ -284,4 +284,4 @@ def _rewrite(batch: Batch, index: int, raw_id: int, version: Version) -> None:
 
 def _take_values(batch: Batch, index: int, version: Version) -> None:
     version.values_hash = batch.judged.values_hashes[index]
-    version.event_timestamp = batch.judged.times[index]
+    version.event_timestamp = batch.judged.find_time(index)

@@ -3,7 +3,6 @@
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import compress
 from operator import add
 from typing import TypeVar
@@ -219,8 +218,8 @@ def _add_accepted(
 ) -> Piece:
     external_ids = [text for text in columns["external_id"] if text is not None]  # it is a required field
     values = _join_values(columns, names, len(external_ids))
-    times = _parse_times(columns.get("event_timestamp"), len(external_ids))
-    digests = [no_time_digest if time is None else time_digest for time in times]
+    times = ["" if time is None else time for time in columns.get("event_timestamp", [""] * len(external_ids))]
+    digests = [time_digest if time else no_time_digest for time in times]
     values_hashes = list(map(add, hash_values(values), digests))
     judged.external_ids += external_ids
     judged.times += times
@@ -233,12 +232,6 @@ def _join_values(columns: Mapping[str, Column], names: Sequence[str], count: int
     """Return the values of each record as COPY text."""
     shown = [_show(columns[name]) if name in columns else [NULL] * count for name in names]
     return list(map("\t".join, zip(*shown, strict=True)))
-
-
-def _parse_times(column: Column | None, count: int) -> list[datetime | None]:
-    if column is None:
-        return [None] * count
-    return [datetime.fromisoformat(text) if text is not None else None for text in column]
 
 
 def _show(column: Column) -> Sequence[str]:

@@ -10,6 +10,7 @@ from etl.contracts.unified import check_result
 from etl.copy_text import NULL, escape, join_values
 from etl.hashes import NO_TIME_DIGEST, hash_tagged, hash_values
 from etl.readers.content_rule import ContentRule
+from etl.readers.mapping import write_unified
 from etl.readers.source import Source
 from etl.records import (
     Accepted,
@@ -132,7 +133,7 @@ def _note_late(judged: Judged, places: Iterable[int]) -> None:
 def _add(judged: Judged, lines: WrittenLines, item: Accepted) -> None:
     unified, record = item.unified, item.record
     judged.external_ids.append(unified.external_id)
-    judged.times.append(unified.event_timestamp)
+    judged.times.append(write_unified(unified.event_timestamp) or "")
     judged.content_hashes.append(item.content_hash)
     judged.values_hashes.append(item.values_hash)
     external_id = escape(unified.external_id)

@@ -231,12 +231,12 @@ class Judged:
     """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
 
     `skipped` is the number of those that the source does not want. `is_backward`: the read began at the content's end.
-    `times` are the event times. `repeats` is known in a source's first read: the rows whose id the read may have seen
+    `times` are the event times as canonical text, empty for a record without one. `repeats` is known in a source's first read: the rows whose id the read may have seen
     before, in this batch or in an earlier one. The ids of all other rows are new.
     """
 
     external_ids: list[str] = field(default_factory=list)
-    times: list[datetime | None] = field(default_factory=list)
+    times: list[str] = field(default_factory=list)
     content_hashes: list[str] = field(default_factory=list)
     values_hashes: list[str] = field(default_factory=list)
     lines: Lines = field(default_factory=WrittenLines)
@@ -248,6 +248,11 @@ class Judged:
     def __len__(self) -> int:
         """Return the number of accepted records."""
         return len(self.external_ids)
+
+    def find_time(self, row: int) -> datetime | None:
+        """Return the event time of an accepted record. Few are asked for: only those that are compared."""
+        text = self.times[row]
+        return datetime.fromisoformat(text) if text else None
 
     def __getstate__(self) -> dict[str, Any]:
         """Join the columns of text: one long text is pickled many times as fast as many short ones."""
@@ -293,7 +298,7 @@ def refuse_judged(judged: Judged, refused: Mapping[int, Refusal], origins: Origi
     )
 
 
-_TEXT_COLUMNS = ("external_ids", "content_hashes", "values_hashes")
+_TEXT_COLUMNS = ("external_ids", "times", "content_hashes", "values_hashes")
 
 
 def _join(texts: list[str]) -> str | list[str]:

@@ -14,18 +14,24 @@ from etl.records import Breach
 from etl.vocabulary import BreachCode
 
 KEPT_DATES = 4096
+KEPT_HOURS = 8192
 LONGEST_DATE = 40
 
 _TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(?P<zone>Z|[+-][0-9]{2}:?[0-5][0-9])?"
 )
-# What needs no parsing: days that every year has, and whole seconds in UTC.
+# What needs no parsing: days that every year has, and whole seconds in UTC or at whole hours from it.
 _PLAIN_DAY = (
     r"(?!0000)[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)"
     r"|(?:0[13578]|1[02])-31)"
 )
 _PLAIN_DATES = re.compile(rf"(?:{_PLAIN_DAY}\n)*+")
-PLAIN_TIMES = re.compile(rf"(?:{_PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:Z|\+00:00)\n)*+")
+_PLAIN_TIME = rf"{_PLAIN_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]"
+PLAIN_TIMES = re.compile(rf"(?:{_PLAIN_TIME}(?:Z|\+00:00)\n)*+")
+# At the ends of the calendar there may be no such time in UTC.
+_PLAIN_ZONED_TIMES = re.compile(rf"(?:(?!0001|9999){_PLAIN_TIME}(?:Z|[+-](?:0[0-9]|1[0-4]):00)\n)*+")
+_ZONED_LENGTH = len("2024-05-01T10:00:00+02:00")
+_UTC = "+00:00"
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class ZonedTimeType(PatternType):
     """An ISO 8601 time with its zone, converted to UTC; digits below a microsecond are dropped."""
 
     name = "zoned_time"
-    plain = PLAIN_TIMES
+    plain = _PLAIN_ZONED_TIMES
 
     def parse(self, value: Any, form: Form) -> datetime | Breach:
         if not isinstance(value, str):
@@ -54,7 +60,24 @@ class ZonedTimeType(PatternType):
         return value.astimezone(UTC).isoformat()
 
     def write_plain(self, cells: list[str], joined: str) -> list[str]:
-        return write_plain_times(joined)
+        texts = write_plain_times(joined)
+        if joined.count("Z\n") + joined.count(f"{_UTC}\n") == len(texts):
+            return texts
+        return [
+            f"{_find_hour(text[:13], text[19:])}{text[13:19]}{_UTC}"
+            if len(text) == _ZONED_LENGTH and not text.endswith(_UTC)
+            else text
+            for text in texts
+        ]
+
+
+@lru_cache(maxsize=KEPT_HOURS)
+def _find_hour(hour: str, zone: str) -> str:
+    """Return in UTC the hour (2024-05-01T10) of a plain time in the zone; empty for any other text."""
+    try:
+        return datetime.fromisoformat(f"{hour}:00:00{zone}").astimezone(UTC).isoformat()[:13]
+    except (ValueError, OverflowError):
+        return ""
 
 
 def write_plain_times(joined: str) -> list[str]:
