@@ -231,8 +231,9 @@ class Judged:
     """A batch's judged records: the accepted ones as columns of one length, in the order of the read; and the refused.
 
     `skipped` is the number of those that the source does not want. `is_backward`: the read began at the content's end.
-    `times` are the event times as canonical text, empty for a record without one. `repeats` is known in a source's first read: the rows whose id the read may have seen
-    before, in this batch or in an earlier one. The ids of all other rows are new.
+    `times` are the event times as canonical text, empty for a record without one. `repeats` is known in a source's
+    first read: the rows whose id the read may have seen before, in this batch or in an earlier one. The ids of all
+    other rows are new.
     """
 
     external_ids: list[str] = field(default_factory=list)

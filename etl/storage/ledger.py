@@ -26,7 +26,7 @@ _FIND_BY_KEY = """
         SELECT * FROM {ledger} WHERE source = %s AND external_id = wanted.external_id LIMIT 1
     ) AS stored
 """
-# A few long values arrive several times as fast as three short ones for each row. No id follows a gap in most spans.
+# A few long values arrive several times as fast as three short ones for each row. Most spans have no gap in their ids.
 _FIND_UNMET = """
     SELECT count(*), min(id), CASE WHEN max(id) - min(id) >= count(*) THEN array_agg(id ORDER BY id) END,
         string_agg(encode(content_hash || values_hash, 'hex') || ' ' || external_id, E'\n' ORDER BY id)
@@ -34,7 +34,7 @@ _FIND_UNMET = """
 """
 
 WINDOW = 1.25
-"""At most so many ids are read by their order for each record of a batch: other sources or refused records leave gaps."""
+"""At most this many ids are read by their order for each record of a batch: other sources and refusals leave gaps."""
 MARGIN = 1.05
 """How many more ids are read than the last batch's rows lie apart."""
 OUTLIERS = 50

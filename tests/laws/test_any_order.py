@@ -325,3 +325,16 @@ def test_a_record_that_comes_again_in_its_place_is_a_duplicate(
     ingest_here(Listed(ORDERED))
     outcome = ingest_here(Listed(records))
     assert outcome.counters == dict.fromkeys(COUNTERS, 0) | {"seen": 301, "duplicate": 1} | expected
+
+
+def test_an_id_that_looks_like_another_record_hides_no_change(settings: Settings) -> None:
+    """Stored records are compared as lines of one text; this id has a line break and what could be the next line."""
+    settings.ETL_BATCH_SIZE = 100
+    ingest_here(Listed(ORDERED))
+    rows = "SELECT encode(content_hash || values_hash, 'hex') || ' ' || external_id FROM unified_records"
+    forged = [f"{number:03}\n{line}" for number, (line,) in enumerate(fetch(f"{rows} ORDER BY id LIMIT 300"))]
+    records = [make_item(f"{ORDERED[0]['id']}{each}") for each in forged]
+    assert ingest_here(Listed(records)).counters["new"] == len(records)
+    changed = [{**record, "name": "Other"} if place % 150 == 149 else record for place, record in enumerate(records)]
+    outcome = ingest_here(Listed(changed))
+    assert (outcome.counters["updated"], outcome.counters["unchanged"]) == (2, len(records) - 2)
