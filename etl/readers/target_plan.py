@@ -3,7 +3,7 @@
 A staged row has each value as text that PostgreSQL reads. Which columns they fill is in `columns` and `parents`.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,11 +15,11 @@ from etl.contracts.field_type import FieldType
 from etl.contracts.fields import Field
 from etl.contracts.forms import FILE_FORM, JSON_FORM, Form
 from etl.contracts.json_values import JsonType
-from etl.contracts.limits import NarrowedType
 from etl.contracts.words import ChoiceType
 from etl.readers.into import Chosen, Into, Missing, Owned, Parent, Rest, Value, describe_owned
 from etl.readers.mapping import Column, Constant, Lowered, Mapped, Part, take_column, write_unified
 from etl.readers.model_types import AnyField, Underivable, derive_type, name_field
+from etl.readers.target_contract import Leaf, allow_absence, build_contract, narrow
 from etl.records import Breach, OwnedFields, Slice
 
 _JSON = JsonType()
@@ -183,7 +183,7 @@ class _Planner:
         self.values: list[StagedValue] = []
         self.columns: list[OwnedColumn] = []
         self.parents: list[OwnedParent] = []
-        self.leaves: list[tuple[tuple[str, ...], str, Field]] = []
+        self.leaves: list[Leaf] = []
         self.narrowed: dict[str, list[FieldType]] = {}
         self.parts: dict[str, list[Part]] = {}
 
@@ -278,7 +278,7 @@ class _Planner:
         path = value if isinstance(value, str) else value.path
         if isinstance(value, Lowered) and isinstance(kind, ChoiceType):
             raise Unplannable(f"{name_field(field)} has choices, but takes lower(…)", "Use choice(…).")
-        is_optional, absent = (False, None) if is_key else _allow_absence(is_of or field)
+        is_optional, absent = (False, None) if is_key else allow_absence(is_of or field)
         taken = self._take_path(name, path, Field(kind, object, is_optional, ((path,),)), value)
         return (Lowered(taken) if isinstance(value, Lowered) else taken), absent
 
@@ -316,8 +316,8 @@ class _Planner:
 
     def _make_contract(self) -> type[Contract]:
         if self.narrowing is not None:
-            return _narrow(self.narrowing, self.narrowed)
-        return _build_contract(f"{self.into.model.__name__}Contract", self.leaves)
+            return narrow(self.narrowing, self.narrowed)
+        return build_contract(f"{self.into.model.__name__}Contract", self.leaves)
 
     def _make_id(self) -> Mapped:
         parts = [part for name in self.into.key_fields for part in self.parts.get(name, ())]
@@ -344,58 +344,3 @@ def _translate(field: AnyField, kind: FieldType, value: Chosen) -> FieldType:
                 f"{name_field(field)}: {meaning!r}, to which choice(…) translates, {result.message}", "Correct it."
             )
     return ChoiceType(value.choices)
-
-
-def _allow_absence(field: AnyField) -> tuple[bool, str | None]:
-    """Return whether a record may lack the field's value, and the text that is stored then."""
-    if field.has_default():
-        default = field.default() if field.default in (dict, list) else field.default
-        if not callable(default):
-            return default is not None or field.null, None if default is None else _write_default(field, default)
-    if field.null:
-        return True, None
-    if field.blank and field.empty_strings_allowed and isinstance(field, models.CharField | models.TextField):
-        return True, ""
-    return False, None
-
-
-def _write_default(field: AnyField, default: Any) -> str:
-    if isinstance(default, bool):
-        return "true" if default else "false"
-    if isinstance(field, models.JSONField):
-        return _JSON.write(default)
-    return str(getattr(default, "value", default))  # an enumeration's member stands for its value
-
-
-def _build_contract(name: str, leaves: Sequence[tuple[tuple[str, ...], str, Field]]) -> type[Contract]:
-    contract: type[Contract] = type(name, (Contract,), {})
-    contract.fields = dict(_list_fields(name, leaves))
-    return contract
-
-
-def _list_fields(name: str, leaves: Sequence[tuple[tuple[str, ...], str, Field]]) -> Iterator[tuple[str, Field]]:
-    groups: dict[str, list[tuple[tuple[str, ...], str, Field]]] = {}
-    for steps, leaf, field in leaves:
-        if not steps:
-            yield leaf, field
-        else:
-            groups.setdefault(steps[0], []).append((steps[1:], leaf, field))
-    for step, inner in groups.items():
-        is_optional = all(field.is_optional for _, _, field in inner)
-        yield f"{step}{{}}", Field(_build_contract(f"{name}.{step}", inner), dict, is_optional, ((step,),))
-
-
-def _narrow(contract: type[Contract], narrowed: Mapping[str, Sequence[FieldType]], prefix: str = "") -> type[Contract]:
-    """Return the contract with types that also refuse what the columns can't hold."""
-    copy: type[Contract] = type(contract.__name__, (Contract,), {"__module__": contract.__module__})
-    fields: dict[str, Field] = {}
-    for name, field in contract.fields.items():
-        path = prefix + name
-        if isinstance(field.kind, FieldType):
-            kinds = narrowed.get(path)
-            kind: Any = NarrowedType(field.kind, tuple(kinds), field.parsed) if kinds else field.kind
-        else:
-            kind = _narrow(field.kind, narrowed, f"{path}.")
-        fields[name] = replace(field, kind=kind)
-    copy.fields = fields
-    return copy

@@ -10,7 +10,8 @@ from etl.readers.into import End
 from etl.readers.model_types import AnyField
 from etl.readers.target_plan import TargetPlan
 from etl.records import Stamp
-from etl.storage.target_rows import is_violation, list_touched
+from etl.storage.target_defaults import list_touched
+from etl.storage.target_rows import is_violation
 from etl.storage.target_tables import quote
 from etl.storage.transactions import describe
 from etl.vocabulary import Reason

@@ -8,20 +8,18 @@ All constraints are immediate, so nothing waits for the COMMIT.
 """
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, connection, models, transaction
-from django.utils import timezone
+from django.db import DatabaseError, connection, transaction
 
 from etl.copy_text import format_value
 from etl.exceptions import RunError
-from etl.readers.model_types import AnyField
 from etl.readers.target_plan import OwnedParent, TargetPlan
 from etl.records import Breach, Stamp
 from etl.storage.bulk_copy import copy_lines
+from etl.storage.target_defaults import Defaults, list_given, list_touched
 from etl.storage.target_tables import TargetTable, load_table, quote
 from etl.storage.transactions import describe, find_code
 from etl.vocabulary import BreachCode, Reason
@@ -80,7 +78,7 @@ class _Stage:
         self.cursor, self.plan, self.table, self.stamp = cursor, plan, table, stamp
         self.pk, self.target = quote(table.pk), table.name
         self.columns = [quote(name) for name in table.columns]
-        self.given = _list_given(plan, table)
+        self.given = list_given(plan, table)
         self.owned = plan.owned
         self.key = [quote(name) for name in plan.key]
         self.name = self._create()
@@ -109,7 +107,7 @@ class _Stage:
         """Send the rows with all that a new row needs."""
         by_place = {each.place: quote(each.name) for each in self.plan.columns}
         staged = [by_place.get(place, f"etl_p{place}") for place in range(len(self.plan.values))]
-        defaults = _Defaults(self.plan, self.table, self.stamp)
+        defaults = Defaults(self.plan, self.table, self.stamp)
         keys = self._draw_keys(len(rows), defaults.draws_keys)
         columns = ["etl_n", "etl_key", *staged, *map(quote, defaults.columns)]
         if defaults.draws_keys:
@@ -326,69 +324,6 @@ class _Stage:
         self.cursor.execute("SET LOCAL enable_hashjoin = on")
         self.cursor.execute(statement, parameters)
         self.cursor.execute("SET LOCAL enable_hashjoin = off")
-
-
-def _list_given(plan: TargetPlan, table: TargetTable) -> list[str]:
-    """Return the columns that an INSERT names. The database itself fills what it has a default for."""
-    taken = plan.filled
-    fields = plan.into.model._meta.concrete_fields
-    given = [str(f.column) for f in fields if f.column in taken or not f.has_db_default()]
-    return [name for name in given if name in table.columns]
-
-
-class _Defaults:
-    """What a new row has in the columns that the source does not own, as COPY text: the defaults of its model."""
-
-    def __init__(self, plan: TargetPlan, table: TargetTable, stamp: Stamp) -> None:
-        given = set(_list_given(plan, table)).difference(plan.filled)
-        fields = [f for f in plan.into.model._meta.concrete_fields if f.column in given]
-        self.draws_keys = any(f.primary_key and not f.has_default() for f in fields) and table.sequence is not None
-        fields = [f for f in fields if not (f.primary_key and self.draws_keys)]
-        self.columns = [str(f.column) for f in fields]
-        self.fixed = [None if _varies(f) else _format(f, _choose_default(f, stamp)) for f in fields]
-        self.fields, self.stamp = fields, stamp
-
-    def make(self) -> list[str]:
-        """Return the values of one new row."""
-        return [
-            _format(field, _choose_default(field, self.stamp)) if text is None else text
-            for field, text in zip(self.fields, self.fixed, strict=True)
-        ]
-
-
-def _varies(field: AnyField) -> bool:
-    return field.has_default() and callable(field.default)
-
-
-def _choose_default(field: AnyField, stamp: Stamp) -> Any:
-    if getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False):
-        return _choose_now(field, stamp)
-    return field.get_default()
-
-
-def _choose_now(field: AnyField, stamp: Stamp) -> Any:
-    if isinstance(field, models.DateTimeField):
-        return stamp.now
-    local = stamp.now.astimezone(timezone.get_current_timezone())
-    return local.date() if isinstance(field, models.DateField) else local.time()
-
-
-def _format(field: AnyField, value: Any) -> str:
-    if value is not None and isinstance(field, models.JSONField):
-        return format_value(json.dumps(value, cls=field.encoder))
-    prepared = field.get_db_prep_save(value, connection)
-    if isinstance(prepared, bool):
-        return "true" if prepared else "false"
-    if isinstance(prepared, list):
-        return format_value("{" + ",".join(map(json.dumps, map(str, prepared))) + "}")
-    return format_value(prepared)
-
-
-def list_touched(plan: TargetPlan, owned: Sequence[str], stamp: Stamp) -> tuple[list[str], list[Any]]:
-    """Return the columns that show when a row was changed last, and their values."""
-    fields = [f for f in plan.into.model._meta.concrete_fields if getattr(f, "auto_now", False)]
-    fields = [f for f in fields if f.column not in owned]
-    return [str(f.column) for f in fields], [_choose_now(f, stamp) for f in fields]
 
 
 def _quote_text(text: str) -> str:
