@@ -34,6 +34,7 @@ SERVES = {
     "unified_records_pkey": "pages of `/data`; updates; the lookup of a read in the order of the last one",
     "unified_records_source_external_id": "one row a record; the lookup of a batch; pages of one source",
     "unified_records_changes": "`/changes`; the search for vanished records",
+    "unified_records_target": "the admin of a team's own model; holds the records of its sources only",
     "unified_records_removed": "`/data?removed=only` of one source; holds removed records only",
 }
 

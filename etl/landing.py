@@ -113,7 +113,7 @@ def _commit(
         if source.target is None:
             refused = write_batch(cursor, batch, stamp, read.first_sequence)
         else:
-            make = partial(_refuse, source, batch, origins, read.file)
+            make = partial(describe_refused, source, batch, origins, read.file)
             landed, refused = write_target_batch(cursor, source.target, batch, stamp, read.first_sequence, make)
             batch, following = landed.batch, _correct(following, batch, landed.batch)
             tried.append(Commit(following, landed.keys))
@@ -121,10 +121,10 @@ def _commit(
         count_batch(cursor, claim, _describe_growth(batch, refused), following)
 
 
-def _refuse(
+def describe_refused(
     source: Source, batch: Batch, origins: Origins | None, file: str, refused: Mapping[int, Breach]
 ) -> list[Refusal]:
-    """Return the refusals of records that the target refuses."""
+    """Return the refusals of records that the target refuses. Raises RepeatedRefused."""
     if not refused:
         return []
     assert origins is not None
@@ -166,13 +166,19 @@ def remove(claim: Claim, source: Source, read: Read, rows: Sequence[int], *, wai
     """
     reached = {**(read.cursor or {}), REMOVED: read.removed + len(rows)}
     following = replace(read, is_begun=True, cursor=reached, batch_number=read.batch_number + 1)
+    tried: list[Sequence[str]] = []
     for attempt in retry_transient(wait):
         with attempt:
-            _commit_removal(claim, source, read, following, rows)
+            _commit_removal(claim, source, read, following, rows, tried)
+    if source.target is not None and tried:
+        announce_batch(claim, source.target.into.model, removed=tried[-1])
     return following
 
 
-def _commit_removal(claim: Claim, source: Source, read: Read, following: Read, rows: Sequence[int]) -> None:
+def _commit_removal(
+    claim: Claim, source: Source, read: Read, following: Read, rows: Sequence[int], tried: list[Sequence[str]]
+) -> None:
+    """Commit the removal. The keys of the target's rows are added to `tried` before that, as for a batch."""
     with bounded_transaction(durable=True) as cursor:
         passed = pass_fence(cursor, claim, read, following)
         if passed is None:
@@ -182,7 +188,7 @@ def _commit_removal(claim: Claim, source: Source, read: Read, following: Read, r
         if not read.is_begun:  # an empty content that an operator has accepted
             drop_marks(cursor, claim.source)
         if source.target is not None:
-            remove_rows(cursor, source.target, rows, stamp)
+            tried.append(remove_rows(cursor, source.target, rows, stamp))
         remove_records(cursor, rows, stamp)
         add_batch(cursor, claim, Counters(removed=len(rows)), 0, following.cursor or {})
         count_removal(cursor, claim, len(rows), following)

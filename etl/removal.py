@@ -52,7 +52,7 @@ def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
     The read must have seen its last record. If it found as many records as are present, this costs one short statement;
     nothing is scanned if refused and outdated records explain the difference.
     """
-    search = Search(source.name, read.number, read.first_sequence, partial(_identify, source))
+    search = Search(source.name, read.number, read.first_sequence, partial(identify, source))
     present, new = context.retry(search.count_present)
     if read.met == present:
         return Vanished(present, new)
@@ -62,7 +62,8 @@ def count_vanished(source: Source, read: Read, context: RunContext) -> Vanished:
     return Vanished(present, new, _scan(search, excused, context), excused.unidentified)
 
 
-def _identify(source: Source, payload: str) -> str | None:
+def identify(source: Source, payload: str) -> str | None:
+    """Return the id in a refused record's payload, if it can be parsed."""
     values = json.loads(unwrap_payload(payload))
     return source.find_external_id(values) if isinstance(values, dict) else None
 

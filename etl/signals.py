@@ -7,9 +7,14 @@
 once: not if that process dies between commit and call. An exception it raises is logged by its type and goes no
 further.
 
-`batch_landed`: a batch of a source with a target of its own was committed. `sender` is the target's model, `source` the
-source's name, `run_id` its run, and `keys` has the primary keys, as text, of the rows that the batch wrote or found
-equal. It is sent at most once too: the change feed has each change at least once.
+`batch_landed`: a batch of a source with a target of its own was committed.
+
+    @receiver(batch_landed, sender=Product)
+    def reindex(sender, source, run_id, keys, removed, **kwargs): ...
+
+`sender` is the target's model, `source` the source's name, and `run_id` its run. `keys` has the primary keys, as text,
+of the rows that the batch wrote or found equal, `removed` those of records that vanished and whose rows it ended or
+deleted. It is sent at most once too: the change feed has each change at least once.
 """
 
 from django.dispatch import Signal

@@ -6,13 +6,17 @@ assert_source(Parts, gives="part_id,title\n1,Nut\n2,\n").lands(1).refuses((3, "t
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from datetime import datetime
+from datetime import date, datetime
+from datetime import time as clock_time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
+from uuid import UUID
+
+from django.db.models import Model, QuerySet
 
 from etl.clock import as_utc
 from etl.execution.executor import execute_here
@@ -24,6 +28,7 @@ from etl.pipeline import Progress
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.readers.file_source import FileSource
+from etl.readers.into import Into, Parent
 from etl.readers.source import Source
 from etl.runs.options import Options
 from etl.supervision.os_signals import Interruption
@@ -44,17 +49,22 @@ class SourceAssertion:
         self.outcome = _run(self.source)
 
     def lands(self, count: int, *records: Mapping[str, Any]) -> Self:
-        """Assert the number of present records, and that each of these is among them, with at least these fields."""
+        """Assert the number of present records, and that each of these is among them, with at least these fields.
+
+        They are the unified fields, or for a source with `into` the `external_id` and the fields of its model: each as
+        the row has it, a `parent(…)` by the value that identifies it (by a dictionary if there are several).
+        """
         self._require_success()
-        present = [*UnifiedRecord.objects.filter(source=self.source.name, removed_at=None).order_by("id")]
-        landed = [{name: getattr(row, name) for name in FIELDS} for row in present]
-        shown = _list(landed) + self._list_refused()
-        _require(len(landed) == count, f"{len(landed)} records have landed, not {count}:{shown}")
+        landed = self._find_landed()
+        shown = _list([self._shorten(row) for row in landed])
+        _require(len(landed) == count, f"{len(landed)} records have landed, not {count}:{shown}{self._list_refused()}")
+        of_place = f"field of {self.source.into.label}" if self.source.into is not None else "unified field"
         for record in records:
             for name in record:
-                _require(name in FIELDS, f"{name} is not a unified field; they are {', '.join(FIELDS)}")
+                known = self._list_fields()
+                _require(name in known, f"{name} is not a {of_place}; they are {', '.join(known)}")
             is_there = any(all(_is_same(row[name], value) for name, value in record.items()) for row in landed)
-            _require(is_there, f"no landed record has {dict(record)}:{_list(landed)}")
+            _require(is_there, f"no landed record has {dict(record)}:{shown}")
         return self
 
     def refuses(self, *places: tuple[int, str, str]) -> Self:
@@ -88,6 +98,30 @@ class SourceAssertion:
             _require(after[table] == rows, f"the second run has written to {table}")
         return self
 
+    def _list_fields(self) -> Sequence[str]:
+        into = self.source.into
+        if into is None:
+            return FIELDS
+        return ["external_id", *(field.name for field in into.model._meta.concrete_fields)]
+
+    def _find_landed(self) -> list[dict[str, Any]]:
+        present = [*UnifiedRecord.objects.filter(source=self.source.name, removed_at=None).order_by("id")]
+        if self.source.into is None:
+            return [{name: getattr(row, name) for name in FIELDS} for row in present]
+        found = {str(row.pk): row for row in QuerySet[Any](self.source.into.model)}
+        return [
+            {"external_id": record.external_id, **_take_row(self.source.into, found[record.target_key])}
+            for record in present
+            if record.target_key in found
+        ]
+
+    def _shorten(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Leave out the team's columns of a model."""
+        into = self.source.into
+        if into is None:
+            return row
+        return {name: value for name, value in row.items() if name in ("external_id", *into.owns, *into.first)}
+
     def _require_success(self) -> None:
         ended = f"{self.outcome.status} ({self.outcome.reason}): {self.outcome.message}"
         _require(self.outcome.status in (Status.SUCCESS, Status.PARTIAL), f"the run ended {ended}")
@@ -105,10 +139,14 @@ class SourceAssertion:
             "raw_records": AnyRawRecord.objects,
             "etl_quarantine": QuarantinedRecord.objects,
         }
-        return {
+        dumped = {
             name: [_make_comparable(row) for row in rows.filter(source=self.source.name).order_by("id").values()]
             for name, rows in tables.items()
         }
+        if self.source.into is not None:
+            rows = QuerySet[Any](self.source.into.model).order_by("pk").values()
+            dumped[self.source.into.label] = [_make_comparable(row) for row in rows]
+        return dumped
 
 
 def assert_source(source: type[Source] | Source, *, gives: Given) -> SourceAssertion:
@@ -172,17 +210,33 @@ def _require(condition: object, message: str) -> None:
         raise AssertionError(message)
 
 
+def _take_row(into: Into, row: Model) -> dict[str, Any]:
+    """Return the fields of a row of a model; a parent by what identifies it."""
+    owned = {**into.owns, **into.first}
+    values = {}
+    for field in into.model._meta.concrete_fields:
+        value, parent = getattr(row, field.attname), owned.get(field.name)
+        if value is not None and isinstance(parent, Parent):
+            found = getattr(row, field.name)
+            natural = {name: getattr(found, name) for name in parent.natural}
+            value = natural if len(natural) > 1 else next(iter(natural.values()))
+        values[field.name] = value
+    return values
+
+
 def _make_comparable(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: bytes(value) if isinstance(value, memoryview) else value for name, value in row.items()}
 
 
 def _is_same(stored: Any, given: Any) -> bool:
-    """Compare as a test writes it: numbers and times may be given as text."""
+    """Compare as a test writes it: numbers, dates and times may be given as text."""
     if isinstance(stored, Decimal) and given is not None:
         return stored == Decimal(str(given))
     if isinstance(stored, datetime) and given is not None:
         wanted = datetime.fromisoformat(given) if isinstance(given, str) else given
         return as_utc(stored) == as_utc(wanted)
+    if isinstance(given, str) and isinstance(stored, int | float | date | clock_time | UUID):
+        return str(stored) == given
     return bool(stored == given)
 
 

@@ -3,10 +3,12 @@
 import doctest
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
 import pytest
+from django.contrib import admin
 
 import tests.shop.models
 from etl.judgement import Item, Judge
@@ -40,10 +42,13 @@ def list_sections() -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def shop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's examples import a team's own models."""
+def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The page's examples import a team's own models, and register one in the admin."""
     monkeypatch.setitem(sys.modules, "shop", tests.shop)
     monkeypatch.setitem(sys.modules, "shop.models", tests.shop.models)
+    yield
+    if admin.site.is_registered(tests.shop.models.Product):
+        admin.site.unregister(tests.shop.models.Product)
 
 
 @pytest.mark.django_db

@@ -10,6 +10,8 @@ from django.test import TestCase
 from etl.models import Run
 from etl.sources import Contract, CsvSource, JsonApiSource, NonBlank, PositiveDecimal, ZonedTime
 from etl.testing import SourceAssertion, SourceTestMixin, assert_source
+from tests.shop.models import Category, Product, Supplier
+from tests.shop.sources import HEADER, ProductsFile, make_line
 
 pytestmark = pytest.mark.django_db
 
@@ -101,3 +103,22 @@ class PartsTest(SourceTestMixin, TestCase):
 @pytest.mark.django_db(transaction=True)
 def test_without_a_surrounding_transaction_it_is_the_same() -> None:
     run().lands(2).twice_writes_nothing()
+
+
+SHOP = HEADER + make_line(1, price="12,50") + make_line(2, price="0,005")
+
+
+def test_of_a_source_with_into_the_fields_of_its_model_are_compared() -> None:
+    Supplier.objects.create(code="ACME")
+    Category.objects.create(slug="toys")
+    row = {"external_id": "P1", "supplier": "ACME", "category": "toys", "price": "12.50", "stock": 0, "note": ""}
+    landed = assert_source(ProductsFile, gives=SHOP).lands(1, row).refuses((3, "VK netto", "too_precise"))
+    landed.twice_writes_nothing()
+    for wrong, message in (
+        ({"price": "1"}, r"no landed record has \{'price': '1'\}:\n  \{'external_id': 'P1', 'supplier': 'ACME'"),
+        ({"value": "1"}, "value is not a field of shop.Product; they are external_id, id, supplier, category"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            landed.lands(1, wrong)
+    Product.objects.update(price=3)
+    landed.lands(1, {"price": "3"})

@@ -1,14 +1,18 @@
 """Raw and unified records: lists whose cost does not grow with their tables, and the versions of each record."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
+from django.apps import apps
 from django.contrib import admin
+from django.contrib.admin.utils import quote
 from django.db import connection
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast, Left
 from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -174,11 +178,7 @@ class UnifiedAdmin(Records):
             "record": row,
             "fields": [
                 ("External id", show_text(row.external_id)),
-                ("Name", show_text(row.name)),
-                ("Category", show_text(row.category) if row.category is not None else "–"),
-                ("Value", describe_value(row)),
-                ("Currency", show_text(row.currency) if row.currency is not None else "–"),
-                ("Event time", describe_time(row.event_timestamp)),
+                *(_list_values(row) if row.target is None else [("Row", self._link_target(row))]),
                 ("First ingested", describe_time(row.ingested_at)),
                 ("Updated", describe_time(row.updated_at)),
                 *([("Removed", describe_time(row.removed_at))] if row.removed_at is not None else []),
@@ -189,6 +189,27 @@ class UnifiedAdmin(Records):
             "has_more": len(versions) > SHOWN_VERSIONS,
             "raw_model": find_raw_model(row.raw_id),
         }
+
+    def _link_target(self, row: UnifiedRecord) -> SafeString:
+        """Name the row of a team's own model, with a link to its page if this site has one."""
+        text = show_text(f"{row.target} {row.target_key or '–'}")
+        with suppress(LookupError, ValueError, NoReverseMatch):
+            meta = apps.get_model(str(row.target))._meta
+            if row.target_key is not None and self.admin_site.is_registered(meta.model):
+                name = f"admin:{meta.app_label}_{meta.model_name}_change"
+                address = reverse(name, args=[quote(row.target_key)], current_app=self.admin_site.name)
+                return format_html('<a href="{}">{}</a>', address, text)
+        return text
+
+
+def _list_values(row: UnifiedRecord) -> list[tuple[str, SafeString | str]]:
+    return [
+        ("Name", show_text(row.name)),
+        ("Category", show_text(row.category) if row.category is not None else "–"),
+        ("Value", describe_value(row)),
+        ("Currency", show_text(row.currency) if row.currency is not None else "–"),
+        ("Event time", describe_time(row.event_timestamp)),
+    ]
 
 
 def describe_value(record: UnifiedRecord) -> str:

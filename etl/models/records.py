@@ -125,6 +125,12 @@ class UnifiedRecord(models.Model):
                 name="unified_records_changes",
                 condition=models.Q(sequence__gt=0),
             ),
+            # For the admin of a team's model: which record a row comes from. Other sources pay nothing for it.
+            models.Index(
+                fields=("target_key", "target"),
+                name="unified_records_target",
+                condition=models.Q(target_key__isnull=False),
+            ),
             # Partial, so that present records cost nothing.
             models.Index(
                 fields=("source", "external_id"),

@@ -28,12 +28,13 @@ def announce(run: Run) -> None:
         logger.warning("The receivers of run_closed were not called for run %d: %s", run.pk, type(error).__name__)
 
 
-def announce_batch(claim: Claim, model: type[Model], keys: Sequence[str]) -> None:
+def announce_batch(claim: Claim, model: type[Model], keys: Sequence[str] = (), *, removed: Sequence[str] = ()) -> None:
     """Send `batch_landed`. No error of a receiver reaches the run."""
-    if not keys:
+    if not (keys or removed):
         return
+    about = {"source": claim.source, "run_id": claim.run_id, "keys": keys, "removed": removed}
     try:
-        sent = batch_landed.send_robust(sender=model, source=claim.source, run_id=claim.run_id, keys=keys)
+        sent = batch_landed.send_robust(sender=model, **about)
         for receiver, error in sent:
             if isinstance(error, Exception):
                 name = getattr(receiver, "__qualname__", type(receiver).__qualname__)

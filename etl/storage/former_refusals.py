@@ -5,7 +5,7 @@ stored says whether a record is the same: it is hashed again by today's rule.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,8 +40,7 @@ def recognize(source: Source, refusals: Sequence[Refusal], file: str) -> Sequenc
     rule = ContentRule(source.contract, source.form, source.ignore)
     with bounded_transaction() as cursor:
         hashes = {each.identity for each in refusals} | {each.original.sha256 for each in refusals}
-        cursor.execute(_FIND_BY_HASH, [sorted(hashes), source.name, file])
-        stored = {bytes(row[0]) for row in cursor.fetchall()}
+        stored = find_known(cursor, source.name, file, hashes)
         unknown = [each for each in refusals if each.identity not in stored]
         former = {each.identity: each.original.sha256 for each in unknown if each.original.sha256 in stored}
         ids = {each.external_id for each in unknown if each.external_id is not None and each.identity not in former}
@@ -49,6 +48,12 @@ def recognize(source: Source, refusals: Sequence[Refusal], file: str) -> Sequenc
             cursor.execute(_FIND_BY_ID, [sorted(ids), source.name, MOST_OF_ONE_ID])
             former = _hash_again(source, rule, (row[:4] for row in cursor.fetchall() if row[4] == file)) | former
     return [replace(each, key=former.get(each.identity, each.key)) for each in refusals] if former else refusals
+
+
+def find_known(cursor: Any, source: str, file: str, hashes: Collection[bytes]) -> set[bytes]:
+    """Return those of the hashes under which a refused record of the file is stored."""
+    cursor.execute(_FIND_BY_HASH, [sorted(hashes), source, file])
+    return {bytes(row[0]) for row in cursor.fetchall()}
 
 
 def _hash_again(source: Source, rule: ContentRule, rows: Iterable[tuple[Any, ...]]) -> dict[bytes, bytes]:

@@ -14,7 +14,7 @@ from etl.records import Breach, Refusal, Stamp
 from etl.storage.batch import write_met, write_raw
 from etl.storage.bulk_copy import copy_lines
 from etl.storage.refusals import find_late, write_refusals
-from etl.storage.target_rows import StagedRow, Written, write_rows
+from etl.storage.target_rows import DrawKeys, StagedRow, Written, draw_keys, write_rows
 
 Refuse = Callable[[Mapping[int, Breach]], list[Refusal]]
 """Makes the refusals of these records of the batch, given by their index among the judged ones."""
@@ -59,8 +59,8 @@ def write_target_batch(
     cursor: Any, plan: TargetPlan, batch: Batch, stamp: Stamp, read_sequence: int, refuse: Refuse
 ) -> tuple[Landed, int]:
     """Write the batch of a read, which began at this sequence. Returns by how much the open quarantine has grown."""
-    written, known = _write_rows(cursor, plan, batch, stamp)
-    landed, refused = _settle(batch, written, known)
+    written, known = write_target_rows(cursor, plan, batch, stamp)
+    landed, refused = settle_written(batch, written, known)
     refusals = [*batch.judged.refusals, *refuse(refused)]
     refusals.sort(key=lambda refusal: refusal.position, reverse=batch.judged.is_backward)
     late = find_late(cursor, refusals, stamp, read_sequence)
@@ -72,14 +72,14 @@ def write_target_batch(
 
 def write_target_records(cursor: Any, plan: TargetPlan, batch: Batch, stamp: Stamp) -> Landed:
     """Write the records of a page of a replay."""
-    written, known = _write_rows(cursor, plan, batch, stamp)
-    landed, refused = _settle(batch, written, known)
+    written, known = write_target_rows(cursor, plan, batch, stamp)
+    landed, refused = settle_written(batch, written, known)
     raw_ids = _write_ledger(cursor, plan, landed, written, stamp)
     return Landed(landed, refused, raw_ids, [*written.keys.values()])
 
 
-def _write_rows(
-    cursor: Any, plan: TargetPlan, batch: Batch, stamp: Stamp
+def write_target_rows(
+    cursor: Any, plan: TargetPlan, batch: Batch, stamp: Stamp, draw: DrawKeys = draw_keys
 ) -> tuple[Written, Mapping[int, tuple[str | None, bool]]]:
     """Write the target's rows, numbered by the records' indexes. Returns also key and state of the ledger's rows."""
     rows = sorted([*batch.updates, *batch.rewrites])
@@ -99,7 +99,7 @@ def _write_rows(
         StagedRow(index, known[row][0], _cut(lines.rewritten[row])) for row, (index, _) in batch.rewrites.items()
     ]
     staged.sort(key=lambda row: row.number)
-    return write_rows(cursor, plan, staged, stamp), known
+    return write_rows(cursor, plan, staged, stamp, draw), known
 
 
 def _cut(line: str) -> str:
@@ -107,9 +107,10 @@ def _cut(line: str) -> str:
     return line.partition("\t")[2].rsplit("\t", 2)[0]
 
 
-def _settle(
+def settle_written(
     batch: Batch, written: Written, known: Mapping[int, tuple[str | None, bool]]
 ) -> tuple[Batch, Mapping[int, Breach]]:
+    """Return the batch without the records that the target refuses, and those."""
     if not written.refused:
         return batch, {}
     removed = {row for row, (_, is_removed) in known.items() if is_removed}

@@ -24,13 +24,14 @@ _FIND = """
 _FORGET = "UPDATE unified_records SET target_key = NULL WHERE id = ANY(%s)"
 
 
-def remove_rows(cursor: Any, plan: TargetPlan, rows: Sequence[int], stamp: Stamp) -> None:
+def remove_rows(cursor: Any, plan: TargetPlan, rows: Sequence[int], stamp: Stamp) -> list[str]:
     """Do what the source declares for records that vanished, given by their rows in the ledger.
 
-    Raises RunError if the table does not allow it; then nothing of the batch is removed.
+    Returns the keys of the target's rows. Raises RunError if the table does not allow it; then nothing of the batch is
+    removed.
     """
     if plan.into.vanished is None:
-        return
+        return []
     cursor.execute(_FIND, [[*rows], plan.into.label])
     keys = [row[0] for row in cursor.fetchall()]
     pk = plan.into.model._meta.pk
@@ -55,6 +56,7 @@ def remove_rows(cursor: Any, plan: TargetPlan, rows: Sequence[int], stamp: Stamp
             f"{plan.into.label} does not let go of records that vanished: {why}. Use end(…) in the place of delete()."
         )
         raise RunError(text, Reason.TARGET_REFUSES) from error
+    return keys
 
 
 def _end(cursor: Any, plan: TargetPlan, end: End, chosen: str, keys: Sequence[str], stamp: Stamp) -> None:

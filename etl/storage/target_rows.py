@@ -52,11 +52,23 @@ class Written:
     refused: dict[int, Breach] = field(default_factory=dict)
 
 
-def write_rows(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp) -> Written:
+DrawKeys = Callable[[Any, TargetTable, int], Sequence[int]]
+"""Gives this many keys for new rows of a table that draws them from a sequence."""
+
+
+def draw_keys(cursor: Any, table: TargetTable, count: int) -> Sequence[int]:
+    """Draw keys from the table's own sequence."""
+    cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [table.sequence, count])
+    return [row[0] for row in cursor.fetchall()]
+
+
+def write_rows(
+    cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp, draw: DrawKeys = draw_keys
+) -> Written:
     """Write these rows. Raises RunError if the table refuses too many of them."""
     if not rows:
         return Written()
-    stage = _Stage(cursor, plan, load_table(cursor, plan.into.model), stamp)
+    stage = _Stage(cursor, plan, load_table(cursor, plan.into.model), stamp, draw)
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     stage.fill(rows)
     for each in plan.parents:
@@ -74,8 +86,8 @@ def write_rows(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: 
 class _Stage:
     """The temporary table with a batch's rows as they will be, and the statements that use it."""
 
-    def __init__(self, cursor: Any, plan: TargetPlan, table: TargetTable, stamp: Stamp) -> None:
-        self.cursor, self.plan, self.table, self.stamp = cursor, plan, table, stamp
+    def __init__(self, cursor: Any, plan: TargetPlan, table: TargetTable, stamp: Stamp, draw: DrawKeys) -> None:
+        self.cursor, self.plan, self.table, self.stamp, self.draw = cursor, plan, table, stamp, draw
         self.pk, self.target = quote(table.pk), table.name
         self.columns = [quote(name) for name in table.columns]
         self.given = list_given(plan, table)
@@ -108,22 +120,17 @@ class _Stage:
         by_place = {each.place: quote(each.name) for each in self.plan.columns}
         staged = [by_place.get(place, f"etl_p{place}") for place in range(len(self.plan.values))]
         defaults = Defaults(self.plan, self.table, self.stamp)
-        keys = self._draw_keys(len(rows), defaults.draws_keys)
+        keys: Iterable[list[str]] = [[]] * len(rows)
         columns = ["etl_n", "etl_key", *staged, *map(quote, defaults.columns)]
         if defaults.draws_keys:
             columns.append(self.pk)
+            keys = ([str(key)] for key in self.draw(self.cursor, self.table, len(rows)))
         lines = (
             "\t".join([f"{row.number}\t{format_value(row.target_key)}", row.values, *defaults.make(), *key])
             for row, key in zip(rows, keys, strict=True)
         )
         copy_lines(self.cursor, self.name, columns, lines)
         self.cursor.execute(f"ANALYZE {self.name}")
-
-    def _draw_keys(self, count: int, is_wanted: bool) -> Iterable[list[str]]:  # noqa: FBT001
-        if not is_wanted:
-            return [[]] * count
-        self.cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [self.table.sequence, count])
-        return [[str(row[0])] for row in self.cursor.fetchall()]
 
     # --- parents ---
     def find_parent(self, each: OwnedParent) -> None:

@@ -71,6 +71,8 @@ CHOSEN: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("etl/storage/totals.py", "etl_mend_totals"): ("etl_totals",),
     ("etl/storage/batch.py", "etl_batch_updates"): (),  # a temporary table that lasts for one transaction
     ("etl/storage/target_batch.py", "etl_ledger_updates"): (),
+    ("etl/storage/unified_trial.py", "etl_unified_trial"): (),
+    ("etl/met_ids.py", "met"): (),  # a database of SQLite
     ("etl/storage/target_rows.py", "{self.name}"): (),
     ("etl/storage/target_rows.py", "self.name"): (),
     ("etl/storage/target_rows.py", "{self.target}"): (),  # a team's own table

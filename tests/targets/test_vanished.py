@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from etl.reports.verification import verify
+from etl.signals import batch_landed
 from tests.listed_source import fetch, ingest_here
 from tests.shop.models import OrderLine, Product
 from tests.shop.sources import DeletingProducts, EndingProducts, KeepingProducts, Products, make_product, make_products
@@ -57,3 +58,20 @@ def test_a_refused_record_has_not_vanished() -> None:
     ingest_here(EndingProducts(make_products(3)))
     ingest_here(EndingProducts([make_product(1), make_product(2, price="0", stock="1"), make_product(3)]))
     assert [row[1] for row in list_rows()] == ["active"] * 3
+
+
+@pytest.mark.parametrize("kind", [EndingProducts, DeletingProducts])
+def test_the_rows_of_records_that_vanished_are_announced_after_the_commit(kind: type[Products]) -> None:
+    heard: list[Any] = []
+
+    def hear(sender: Any, source: str, removed: Any, **more: Any) -> None:
+        heard.append((sender, source, [*removed]))
+
+    ingest_here(kind(make_products(2)))
+    key = str(Product.objects.get(sku="P2").pk)
+    batch_landed.connect(hear)
+    try:
+        ingest_here(kind(make_products(1)))
+    finally:
+        batch_landed.disconnect(hear)
+    assert heard == [(Product, kind.name, [key])]

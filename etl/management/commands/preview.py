@@ -1,4 +1,4 @@
-"""`manage.py preview`: show the records of a source; writes nothing and needs no database."""
+"""`manage.py preview`: show the records of a source, or what they would change. Writes nothing."""
 
 import json
 from typing import Any
@@ -6,8 +6,10 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from etl.contracts.names import describe_respelled
-from etl.exceptions import SourceError
-from etl.management.command_line import PipelineCommand, choose_sources
+from etl.dry_run import find_difference
+from etl.exceptions import RunError, SourceError
+from etl.management.command_line import PipelineCommand, choose_sources, clear_database_errors
+from etl.management.differences import describe_difference, describe_refusal, show_difference
 from etl.management.tables import clean, print_table
 from etl.preview import Preview, preview
 from etl.readers.source import Source
@@ -27,12 +29,21 @@ class Command(PipelineCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME")
         parser.add_argument("--limit", type=int, default=10, help="number of records to show (default 10)")
+        parser.add_argument(
+            "--diff",
+            action="store_true",
+            dest="is_diff",
+            help="try the whole content on the database and undo it: show what a run would create, change and remove",
+        )
         parser.add_argument("--json", action="store_true", dest="as_json", help="print one JSON object")
 
-    def handle(self, *args: Any, name: str, limit: int, as_json: bool, **options: Any) -> None:
+    def handle(self, *args: Any, name: str, limit: int, as_json: bool, is_diff: bool, **options: Any) -> None:
         if limit < 1:
             raise CommandError("--limit takes a whole number, 1 or more.", returncode=2)
         (source,) = choose_sources([name], all_of_them=False)
+        if is_diff:
+            self._show_difference(source, limit, as_json=as_json)
+            return
         try:
             found = preview(source, limit)
         except SourceError as error:
@@ -41,6 +52,17 @@ class Command(PipelineCommand):
             self.stdout.write(json.dumps(describe(source, found)))
         else:
             self._show(found)
+
+    def _show_difference(self, source: Source, limit: int, *, as_json: bool) -> None:
+        try:
+            with clear_database_errors():
+                found = find_difference(source, limit)
+        except RunError as error:
+            raise CommandError(str(error)) from error
+        if as_json:
+            self.stdout.write(json.dumps(describe_difference(source, found)))
+        else:
+            show_difference(source, found, self.stdout.write)
 
     def _show(self, found: Preview) -> None:
         if found.file:
@@ -104,7 +126,7 @@ def describe(source: Source, found: Preview) -> dict[str, Any]:
             for item in found.shown
             if isinstance(item, Accepted)
         ],
-        "refused": [_describe_refusal(item) for item in found.shown if isinstance(item, Refusal)],
+        "refused": [describe_refusal(item) for item in found.shown if isinstance(item, Refusal)],
         "counts": {
             "seen": found.seen,
             "accepted": found.accepted,
@@ -112,7 +134,7 @@ def describe(source: Source, found: Preview) -> dict[str, Any]:
             "quarantined": found.refused,
         },
         "is_all": found.is_all and not found.error,
-        "codes": [{"records": each.count, **_describe_refusal(each.first)} for each in found.list_refused()],
+        "codes": [{"records": each.count, **describe_refusal(each.first)} for each in found.list_refused()],
         "respelled": found.respelled,
         "verdict": [failure.as_json() for failure in found.verdict],
         "error": found.error,
@@ -126,14 +148,3 @@ def _write(item: Accepted) -> list[str | None]:
     texts = [None if value is None else str(value) for value in _list_fields(item)]
     time = item.unified.event_timestamp
     return [*texts[:-1], time.isoformat() if time is not None else None]
-
-
-def _describe_refusal(refusal: Refusal) -> dict[str, Any]:
-    breach = refusal.breach
-    return {
-        "record": refusal.position,
-        "line": refusal.line,
-        "column": breach.column,
-        "code": breach.code,
-        "message": breach.message,
-    }

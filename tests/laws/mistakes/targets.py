@@ -4,6 +4,7 @@ from tests.laws.seeding import Mistake
 
 LANDING = "tests/targets/test_landing.py::"
 RACES = "tests/targets/test_races.py::"
+DRY_RUN = "tests/targets/test_dry_run.py::"
 KEPT = (
     "    kept = [place for place, index in enumerate(batch.versions) if index not in refused]\n"
     "    places = {place: number for number, place in enumerate(kept)}\n"
@@ -55,5 +56,12 @@ MISTAKES = (
         "etl/storage/target_batch.py",
         (("SELECT id, CASE WHEN target = %s THEN target_key END,", "SELECT id, CASE WHEN target = %s THEN NULL END,"),),
         caught_by=(f"{LANDING}test_a_row_that_the_team_deleted_stays_deleted",),
+    ),
+    Mistake(
+        14,
+        "a dry run that is not undone",
+        "etl/storage/target_trial.py",
+        (("        transaction.set_rollback(True)\n", "        transaction.set_rollback(False)\n"),),
+        caught_by=(f"{DRY_RUN}test_it_leaves_no_row_no_number_of_a_sequence_and_no_lock",),
     ),
 )
