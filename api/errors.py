@@ -7,12 +7,13 @@ from http import HTTPStatus
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
-from django.db import Error, connection
+from django.db import Error
 from django.http import Http404, HttpRequest, JsonResponse
 from rest_framework import exceptions
 from rest_framework.response import Response
 
 from api.caching import keep_from_caches
+from etl.database import list_connections
 from etl.exceptions import NotFound, NotPossible
 from etl.storage.transactions import describe, find_code, is_transient
 
@@ -54,8 +55,9 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
     problem = _translate(error)
     if problem is None:
         return None
-    if connection.in_atomic_block:
-        connection.set_rollback(True)
+    for each in list_connections():
+        if each.in_atomic_block:
+            each.set_rollback(True)
     status = int(problem.status_code)
     headers = {}
     if scheme := getattr(problem, "auth_header", None):
@@ -131,7 +133,8 @@ def _translate_database_error(error: Error) -> exceptions.APIException | None:
         return Unavailable("The data is locked by another session at the moment. Try again.", "busy")
     if code is None and is_transient(error):
         logger.error("The database can't be reached: %s", describe(error))
-        connection.close()
+        for each in list_connections():
+            each.close()
         return Unavailable("The database can't be reached.", "no_database")
     if code is not None and code.startswith(("08", "53", "57")):
         return Unavailable("The database can't serve requests now.", "no_database")

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from django.db import connection
-
 from etl.clock import write_time_in_sql
+from etl.database import connection
 
 FIELDS = (
     "id, source, external_id, name, category, trim_scale(value)::text AS value, currency,"

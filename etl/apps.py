@@ -5,6 +5,7 @@ from types import ModuleType
 from django.apps import AppConfig, apps
 
 from etl import installation
+from etl.database import is_known
 
 
 class EtlConfig(AppConfig):
@@ -17,6 +18,8 @@ class EtlConfig(AppConfig):
         super().__init__(app_name, app_module)
 
     def ready(self) -> None:
+        if not is_known():  # then `check` says so; other checks would ask a database that there is not
+            return
         from etl import checks  # noqa: F401, PLC0415  (registers the checks)
 
         if apps.is_installed("django.contrib.admin"):

@@ -10,7 +10,7 @@ from celery.schedules import crontab
 from django.apps import apps
 from django.core.checks import ERROR, CheckMessage, Error, Tags, Warning, register  # noqa: A004
 from django.core.files.storage import storages
-from django.db import DatabaseError, connection
+from django.db import DatabaseError
 
 from etl.conf import conf, list_settings
 from etl.contracts.amounts import IntegerType
@@ -20,6 +20,7 @@ from etl.contracts.fields import Field
 from etl.contracts.own_types import is_class
 from etl.contracts.times import DateType
 from etl.contracts.unified import find_misfit
+from etl.database import connection
 from etl.http.credentials import choose_credentials
 from etl.http.pages import Numbered
 from etl.http.since import Since

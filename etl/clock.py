@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from django.db import connection
 from django.db.models import Func, Value
+
+from etl.database import connection
 
 NOW = Func(function="clock_timestamp")
 """The current time, which advances even within a transaction."""

@@ -203,6 +203,7 @@ class Settings:
     """All settings, by name."""
 
     ETL_SOURCES = items((), "Dotted paths of source classes, or of callables that give sources.")
+    ETL_DATABASE = text("default", "The alias in DATABASES of the database with Kasparro's tables.")
     ETL_BATCH_SIZE = whole(10_000, "Records in one transaction.", least=1)
     ETL_LEASE_SECONDS = seconds(60, "How long a run owns its source without renewing its lease.", least=0.5)
     ETL_TASK_SECONDS = seconds(600, "After this time a worker's task hands its run over to the next task.", least=0.1)

@@ -1,4 +1,4 @@
-"""System checks of the project that `etl` is installed in. They need no models, because they report missing apps."""
+"""System checks of the project that `etl` is installed in. They import no models, because they report missing apps."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,9 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from django.apps import apps
+from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connection
+from django.db import router
+from django.db.models import Model
+
+from etl.database import connection, is_known, name_database
 
 TAG = "etl"
 """`manage.py check --tag etl` runs only the checks of the pipeline, and so does every command of the pipeline."""
@@ -27,7 +31,7 @@ def require_driver() -> None:
     Django needs the engine for its models, so no check could run.
     """
     problem = find_driver_problem()
-    if not problem:
+    if not (problem and is_known()):
         return
     try:
         connection.vendor  # noqa: B018  (loads the engine)
@@ -69,10 +73,31 @@ def check_beat(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMe
 @register(TAG)
 def check_database(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """etl.E032: the database is not PostgreSQL."""
-    if connection.vendor == "postgresql":
+    if not is_known() or connection.vendor == "postgresql":
         return []
     hint = 'Use the engine "django.db.backends.postgresql" and PostgreSQL 15 or newer.'
     return [Error(f"etl needs PostgreSQL, but the database is {connection.vendor}.", hint=hint, id="etl.E032")]
+
+
+@register(TAG)
+def check_alias(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    """etl.E036: DATABASES lacks ETL_DATABASE. etl.E037: the routers send Kasparro's tables elsewhere."""
+    if not is_known():
+        hint = f"Use an alias of DATABASES: {', '.join(settings.DATABASES)}."
+        return [Error(f"ETL_DATABASE = {name_database()!r} is not in DATABASES.", hint=hint, id="etl.E036")]
+    elsewhere = [model._meta.label for model in apps.get_app_config("etl").get_models() if not _is_at_home(model)]
+    if not elsewhere:
+        return []
+    hint = 'Put "etl.database.Router" first in DATABASE_ROUTERS.'
+    text = (
+        f"ETL_DATABASE is {name_database()!r}, but the routers send {len(elsewhere)} models elsewhere: {elsewhere[0]}"
+    )
+    return [Error(f"{text}{', …' if len(elsewhere) > 1 else ''}.", hint=hint, id="etl.E037")]
+
+
+def _is_at_home(model: type[Model]) -> bool:
+    is_written_here = router.db_for_write(model) == name_database()
+    return is_written_here and bool(router.allow_migrate_model(name_database(), model))
 
 
 @register(TAG)

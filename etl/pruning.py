@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
 from django.db.models import F, Q
 
 from etl.clock import read_clock
 from etl.conf import conf
+from etl.database import connection
 from etl.fence.counts import count_pruned
 from etl.fence.locking import PATIENT_ATTEMPTS, CheckpointLocked, lock_checkpoint
 from etl.models import Checkpoint, Run, RunEvent

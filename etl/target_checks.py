@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004
 from django.core.exceptions import FieldDoesNotExist
-from django.db import DEFAULT_DB_ALIAS, models, router
+from django.db import models, router
 
 from etl.contracts.contract import Contract
+from etl.database import name_database
 from etl.readers.into import Delete, End, Into, Parent
 from etl.readers.mapping import Constant
 from etl.readers.model_types import list_slow
@@ -172,9 +173,10 @@ def _check_database(path: str, into: Into) -> Iterator[CheckMessage]:
     """etl.E025: the target is in another database, so that a batch can't be one transaction, or in no table."""
     parents = [owned.model for owned in {**into.owns, **into.first}.values() if isinstance(owned, Parent)]
     for model in (into.model, *parents):
-        if router.db_for_write(model) != DEFAULT_DB_ALIAS:
-            hint = "Keep target and pipeline in one database: a batch is one transaction."
-            yield Error(f"{path}.into: {model._meta.label} is in another database.", hint=hint, id="etl.E025")
+        if (found := router.db_for_write(model)) != name_database():
+            hint = "A batch is one transaction: route the model there, or set ETL_DATABASE to the model's database."
+            text = f"{path}.into: {model._meta.label} is in {found}, but Kasparro's tables are in {name_database()}."
+            yield Error(text, hint=hint, id="etl.E025")
     if into.model._meta.abstract or into.model._meta.proxy or into.model._meta.parents:
         hint = "Use a model with a table of its own."
         text = f"{path}.into: {into.label} is abstract, a proxy or has a parent's columns."

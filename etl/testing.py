@@ -152,7 +152,8 @@ class SourceAssertion:
 def assert_source(source: type[Source] | Source, *, gives: Given) -> SourceAssertion:
     """Run the source on this content: a file (a Path, or a string that names one), or the content itself.
 
-    A text is encoded as the source's dialect says. The test needs the database: with pytest `@pytest.mark.django_db`.
+    A text is encoded as the source's dialect says. The test needs the database: with pytest `@pytest.mark.django_db`,
+    with ETL_DATABASE `@pytest.mark.django_db(databases=[…])`.
     """
     return SourceAssertion(source() if isinstance(source, type) else source, gives)
 

@@ -94,7 +94,7 @@ REDIS_KEY_PREFIX = f"kasparro:{DATABASES['default']['NAME']}:"
 
 # --- the pipeline: etl/conf.py defines each setting with its default --------------------------------
 for _setting in list_settings():
-    if _setting.name not in ("REDIS_URL", "REDIS_KEY_PREFIX"):
+    if _setting.name not in ("REDIS_URL", "REDIS_KEY_PREFIX", "ETL_DATABASE"):
         globals()[_setting.name] = env.read(_setting)
 ETL_SOURCES: list[str] = globals()["ETL_SOURCES"] or [
     "etl.sources.coingecko.CoinGecko",

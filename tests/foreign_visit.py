@@ -206,6 +206,31 @@ def pressing() -> Any:
     return client.post(press).status_code
 
 
+def people() -> Any:
+    """Who has accepted a read, while the user exists and afterwards."""
+    from django.utils import timezone
+    from shop.accounts.models import Account
+
+    from etl.models import JudgedRead
+
+    if not has_admin():
+        return None
+    client, api = make_client(), Api("read")
+    read = JudgedRead.objects.earliest("pk")
+    colleague = Account.objects.create(mail="colleague@shop.example", city="Ulm")
+    JudgedRead.objects.filter(pk=read.pk).update(accepted_by=colleague, accepted_at=timezone.now())
+    page = reverse("admin:etl_judgedread_change", args=[read.pk])
+
+    def look() -> list[Any]:
+        listed = {row["id"]: row["accepted_by"] for row in api.get("v1/reads").json()["data"]}
+        found = [listed[read.pk], api.get(f"v1/reads/{read.pk}").json()["accepted_by"]]
+        return [*found, colleague.mail in client.get(page).content.decode()]
+
+    before = look()
+    colleague.delete()
+    return [before, look()]
+
+
 def tasks() -> Any:
     ours = {name for name in current_app.tasks if name.startswith("etl.tasks.")}
     current_app.loader.import_default_modules()
@@ -223,6 +248,7 @@ VISITS = {
     "documents": documents,
     "operating": operating,
     "pressing": pressing,
+    "people": people,
     "tasks": tasks,
 }
 

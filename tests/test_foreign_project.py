@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 import redis
+from django.apps import apps
 from django.conf import settings as django_settings
 from django.db import connection
 
@@ -80,6 +82,7 @@ EXPECTED = {
         "unknown": 404,
     },
     "pressing": 302,
+    "people": [["colleague@shop.example", "colleague@shop.example", True], [None, None, False]],
     "tasks": [6, [[True, True]], "shop"],
 }
 
@@ -89,13 +92,14 @@ class Shop:
 
     def __init__(self, folder: Path, database: str) -> None:
         self.folder = folder
-        self.url = urlunsplit(urlsplit(test_database_url())._replace(path=f"/{database}"))
+        self.database = database
         values = connection.settings_dict
         self.environment = {
             **{name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ},
             **{f"SHOP_DB_{name}": str(values[name]) for name in ("USER", "PASSWORD", "PORT")},
             "SHOP_DB_HOST": str(values["HOST"] or values.get("OPTIONS", {}).get("host", "")),
             "SHOP_DB_NAME": database,
+            "SHOP_DB_ANALYTICS": f"{database}_analytics",
             "PYTHONPATH": f"{folder}:{ROOT}",
             "TEST_FOLDER": str(RUN_FOLDER),
         }
@@ -105,6 +109,10 @@ class Shop:
         process = self.start(*arguments, settings=settings)
         output, errors = process.communicate(timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, output, errors)
+
+    def migrate(self, *options: str, settings: str = "") -> None:
+        migrated = self.run("manage.py", "migrate", "-v0", *options, settings=settings)
+        assert (migrated.returncode, migrated.stdout) == (0, ""), migrated.stderr
 
     def start(self, *arguments: str, settings: str = "") -> "subprocess.Popen[str]":
         (self.folder / "variant.py").write_text(f"from shop.settings import *\n{settings}")
@@ -118,42 +126,80 @@ class Shop:
             start_new_session=True,
         )
 
-    def fetch(self, statement: str) -> list[tuple[Any, ...]]:
-        with driver.open_session(self.url) as session, session.cursor() as cursor:
+    def fetch(self, statement: str, suffix: str = "") -> list[tuple[Any, ...]]:
+        """Return the rows from the shop's database, or from another one of the shop."""
+        url = urlunsplit(urlsplit(test_database_url())._replace(path=f"/{self.database}{suffix}"))
+        with driver.open_session(url) as session, session.cursor() as cursor:
             cursor.execute(statement)
             return list(cursor.fetchall())
+
+
+@contextmanager
+def open_shop(folder: Path, name: str, *others: str) -> Iterator[Shop]:
+    """The shop in a new database, with others for the shop, on the server of the tests."""
+    shutil.copytree(SHOP, folder, dirs_exist_ok=True)
+    names = [f"{connection.settings_dict['NAME']}_{each}" for each in (name, *others)]
+    try:
+        with connection.cursor() as cursor:
+            for each in names:
+                cursor.execute(f'DROP DATABASE IF EXISTS "{each}" WITH (FORCE)')
+                cursor.execute(f'CREATE DATABASE "{each}"')
+        yield Shop(folder, names[0])
+    finally:
+        with connection.cursor() as cursor:
+            for each in names:
+                cursor.execute(f'DROP DATABASE IF EXISTS "{each}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="module")
 def shop(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     """The shop, migrated."""
     folder = tmp_path_factory.mktemp("shop")
-    shutil.copytree(SHOP, folder, dirs_exist_ok=True)
-    urls = (folder / "shop/urls.py").read_text()
-    (folder / "without_admin.py").write_text("".join(line for line in urls.splitlines(True) if "admin" not in line))
-    with django_db_blocker.unblock():
-        name = f"{connection.settings_dict['NAME']}_shop"
-        with connection.cursor() as cursor:
-            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-            cursor.execute(f'CREATE DATABASE "{name}"')
-        try:
-            made = Shop(folder, name)
-            migrated = made.run("manage.py", "migrate", "-v0")
-            assert (migrated.returncode, migrated.stdout) == (0, ""), migrated.stderr
-            yield made
-        finally:
-            with connection.cursor() as cursor:
-                cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    with django_db_blocker.unblock(), open_shop(folder, "shop") as made:
+        urls = (folder / "shop/urls.py").read_text()
+        (folder / "without_admin.py").write_text("".join(line for line in urls.splitlines(True) if "admin" not in line))
+        made.migrate()
+        yield made
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_everything_works_in_a_foreign_project(shop: Shop, variant: str) -> None:
     done = shop.run("-m", "tests.foreign_visit", settings=VARIANTS[variant])
+    without = dict.fromkeys(("pages", "pressing", "people")) if variant == "no admin" else {}
+    assert_as_expected(done, EXPECTED | without)
+
+
+def assert_as_expected(done: "subprocess.CompletedProcess[str]", expected: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    expected = EXPECTED | (dict.fromkeys(("pages", "pressing")) if variant == "no admin" else {})
     wrong = {name: found[name] for name in expected if found[name] != expected[name]}
     assert wrong == {}, "\n".join(f"{name}: {each}" for name, each in wrong.items())
+
+
+TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v')"
+OF_KASPARRO = {
+    model._meta.db_table for label in ("etl", "kasparro_api") for model in apps.get_app_config(label).get_models()
+}
+
+
+def test_kasparros_tables_may_be_in_another_database(
+    django_db_setup: None, django_db_blocker: Any, tmp_path: Path
+) -> None:
+    """The shop's users, their tokens, the admin's log and the schedules are in `default`, everything else is not."""
+    settings = "from shop.stock.settings import *\n"
+    with django_db_blocker.unblock(), open_shop(tmp_path, "chain", "chain_analytics") as chain:
+        chain.migrate(settings=settings)
+        chain.migrate("--database", "analytics", settings=settings)
+        in_default = {name for (name,) in chain.fetch(TABLES)}
+        in_analytics = {name for (name,) in chain.fetch(TABLES, "_analytics")}
+        assert in_default & OF_KASPARRO == {"api_tokens"}
+        assert in_analytics == OF_KASPARRO - {"api_tokens"} | {"stock_article", "django_migrations"}
+        assert_as_expected(chain.run("-m", "tests.foreign_visit", settings=settings), EXPECTED)
+        landed = chain.run("manage.py", "ingest", "acme_articles", settings=settings)
+        assert landed.returncode == 3, landed.stderr
+        assert chain.fetch("SELECT number FROM stock_article ORDER BY id", "_analytics") == [("A-1",), ("A-3",)]
+        needed = chain.run("manage.py", "makemigrations", "--check", "--dry-run", settings=settings)
+        assert needed.returncode == 0, needed.stdout
 
 
 def test_a_foreign_project_needs_no_migration(shop: Shop) -> None:

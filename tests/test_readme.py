@@ -29,7 +29,7 @@ def test_every_file_that_the_readme_links_exists() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-SET_BY_THE_SERVICE = {"REDIS_KEY_PREFIX"}
+SET_BY_THE_SERVICE = {"REDIS_KEY_PREFIX", "ETL_DATABASE"}
 SETTINGS = [*list_settings(), *api_conf.list_settings()]
 OF_THE_APPS = {setting.name: setting for setting in SETTINGS if setting.name not in SET_BY_THE_SERVICE}
 

@@ -14,12 +14,12 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser, Group
-from django.db import connection, transaction
 from django.db.models import Q
 
 from api.access.groups import GROUPS, OPERATE
 from api.models import Scope, Token
 from etl.clock import NOW, as_utc
+from etl.database import atomic, connect_to
 
 PREFIX = "kasparro_"
 SHOWN_CHARACTERS = len(PREFIX) + 6
@@ -63,7 +63,7 @@ def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, 
     if not (_USER_NAME.fullmatch(username)):
         raise ValueError("A user name has 1 to 150 letters, digits and @ . + - _ .")
     secret = PREFIX + secrets.token_urlsafe(32)
-    with transaction.atomic():
+    with atomic(using=connect_to(Token).alias):
         user = _find_or_make_user(username)
         if hasattr(user, "groups"):
             user.groups.add(Group.objects.get(name=GROUPS[scope]))
@@ -110,7 +110,8 @@ def find(secret: str) -> tuple[Key, AbstractBaseUser] | None:
 
 
 def _find_in_one_query(secret: str) -> tuple[Key, AbstractBaseUser] | None:
-    with connection.cursor() as cursor:
+    users = connect_to(Token)
+    with users.cursor() as cursor:
         cursor.execute(_FIND, [hash_token(secret)])
         row = cursor.fetchone()
     if row is None:
@@ -118,7 +119,7 @@ def _find_in_one_query(secret: str) -> tuple[Key, AbstractBaseUser] | None:
     token_id, scope, is_to_be_noted, permissions, *values = row
     if is_to_be_noted:
         _note_use(token_id)
-    user: Any = get_user_model().from_db(connection.alias, _USER_COLUMNS, values)
+    user: Any = get_user_model().from_db(users.alias, _USER_COLUMNS, values)
     return Key(token_id, scope, frozenset(permissions), user.is_superuser), user
 
 

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.signals import request_started
-from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
+from django.db import OperationalError, connections
 from django.db.backends.signals import connection_created
 
 from api.conf import conf
+from etl.database import connection, name_database
 from etl.socket_deadlines import set_deadline
 from etl.storage import driver
 from etl.storage.transactions import find_code
@@ -109,9 +110,9 @@ class Cursor(driver.Cursor):  # type: ignore[misc]  # of one of two libraries
 
 def install() -> None:
     """Give every statement of this process a deadline, and keep its sessions, with their timeouts, across requests."""
-    database = connections.databases[DEFAULT_DB_ALIAS]
-    connections[DEFAULT_DB_ALIAS].close()
-    del connections[DEFAULT_DB_ALIAS]  # the next one has this engine
+    database = connections.databases[name_database()]
+    connection.close()
+    del connections[name_database()]  # the next one has this engine
     database["CONFIGURED_ENGINE"], database["ENGINE"] = database["ENGINE"], __name__
     database["CONN_MAX_AGE"] = SESSION_SECONDS
     database["DISABLE_SERVER_SIDE_CURSORS"] = True  # their fetches would have no deadline
@@ -121,7 +122,6 @@ def install() -> None:
 
 def drop_ended_session(**kwargs: Any) -> None:
     """Close this thread's session if it has data to read before a query was sent: the server has ended it."""
-    connection = connections[DEFAULT_DB_ALIAS]
     session = connection.connection
     if session is not None and (session.closed or any(select.select([session], [], [], 0))):
         connection.close()

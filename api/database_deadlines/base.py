@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 from django.db.utils import load_backend
 
 from api.database_deadlines import Sessions
+from etl.database import name_database
 
-_configured: Any = load_backend(connections.databases[DEFAULT_DB_ALIAS]["CONFIGURED_ENGINE"])
+_configured: Any = load_backend(connections.databases[name_database()]["CONFIGURED_ENGINE"])
 
 
 class DatabaseWrapper(Sessions, _configured.DatabaseWrapper):  # type: ignore[misc]

@@ -5,9 +5,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
-from django.db import connections
 from django.db.models import QuerySet
-from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest
 from django_filters import FilterSet
 from drf_spectacular.utils import OpenApiParameter
@@ -35,6 +33,7 @@ from api.parameters import declare_filters, read_id
 from api.parsers import Json as JsonParser
 from api.renderers import Browsable, Json
 from api.schema import Schema
+from etl.database import keep_out_of_transactions
 
 _DIFFERENT: Any = {"URL_FORMAT_OVERRIDE": None, "FORMAT_SUFFIX_KWARG": None}
 _OWN_SETTINGS: Any = APISettings(_DIFFERENT, DEFAULTS, IMPORT_STRINGS)
@@ -113,13 +112,6 @@ class ClosedView(APIView):
             _render_problem(finished)
         keep_from_caches(finished)
         return finished
-
-
-def keep_out_of_transactions(view: Any) -> Any:
-    """Keep ATOMIC_REQUESTS from the view: what it does commits by itself, with bounded waits."""
-    for alias in connections:
-        view = non_atomic_requests(alias)(view)
-    return view
 
 
 def _render_problem(response: Any) -> None:

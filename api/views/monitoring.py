@@ -8,7 +8,7 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 
-from django.db import Error, connection
+from django.db import Error
 from drf_spectacular.types import OpenApiTypes
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -28,6 +28,7 @@ from api.renderers import Json, JsonText
 from api.schema import describe
 from api.views.base import ApiViewSet
 from etl.clock import write_time
+from etl.database import connection, list_connections
 from etl.models import Run
 from etl.reports import statistics
 from etl.reports.known_sources import list_known
@@ -87,12 +88,14 @@ class HealthViewSet(ApiViewSet):
 
 def _check_database(secret: str | None) -> tuple[bool, dict[str, Any]]:
     """Return whether the token is valid and, if so, the state of each source. In a thread: the database may hang."""
-    connection.close_if_unusable_or_obsolete()
+    for each in list_connections():
+        each.close_if_unusable_or_obsolete()
     drop_ended_session()
     try:
         return _read_details(secret)
     except Error:
-        connection.close()
+        for each in list_connections():
+            each.close()
         raise
 
 

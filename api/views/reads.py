@@ -11,6 +11,7 @@ from api.schema import describe
 from api.serializers import ReadSerializer, RunSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404, find_user
 from api.views.runs import answer_run
+from etl.database import with_user
 from etl.models import JudgedRead
 from etl.operations.reads import accept
 from etl.vocabulary import Trigger
@@ -24,7 +25,7 @@ class ReadViewSet(ApiViewSet):
     parameters = {"list": PAGED}
 
     def _query(self) -> QuerySet[JudgedRead]:
-        return JudgedRead.objects.select_related("accepted_by")
+        return with_user(JudgedRead.objects.all(), "accepted_by")
 
     @describe(responses=make_page(ReadSerializer))
     def list(self, request: Request) -> Response:

@@ -15,6 +15,7 @@ from api.schema import describe
 from api.serializers import ChangeSerializer, CheckpointSerializer, RunSerializer, SnapshotSerializer, make_page
 from api.views.base import ApiViewSet, find_or_404, find_user
 from etl.clock import write_time
+from etl.database import with_user
 from etl.models import Checkpoint, SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
 from etl.readers.source import Source
@@ -107,7 +108,7 @@ class ChangeViewSet(ApiViewSet):
     parameters = {"list": PAGED}
 
     def _query(self) -> QuerySet[SchemaChange]:
-        return SchemaChange.objects.select_related("acknowledged_by")
+        return with_user(SchemaChange.objects.all(), "acknowledged_by")
 
     @describe(responses=make_page(ChangeSerializer))
     def list(self, request: Request) -> Response:

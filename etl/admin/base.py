@@ -11,7 +11,6 @@ from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote, unquote
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.transaction import non_atomic_requests
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -19,6 +18,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 
+from etl.database import keep_out_of_transactions
 from etl.exceptions import NotFound, NotPossible
 from etl.models import Run
 
@@ -107,7 +107,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         press = path("<path:object_id>/press/<slug:button>/", self.admin_site.admin_view(self.press), name=name)
         return [press, *super().get_urls()]
 
-    @non_atomic_requests  # an action commits by itself, even in a project with ATOMIC_REQUESTS
+    @keep_out_of_transactions  # an action commits by itself, even in a project with ATOMIC_REQUESTS
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if request.method == "POST" and not may_operate(request):
             raise PermissionDenied
@@ -184,7 +184,7 @@ class ReadOnlyAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
         self.message_user(request, text, messages.WARNING)
         return HttpResponseRedirect(self.find_address("changelist"))
 
-    @non_atomic_requests
+    @keep_out_of_transactions
     def press(self, request: HttpRequest, object_id: str, button: str) -> HttpResponse:
         """Perform the button's action, or ask for confirmation first."""
         if not (self.has_view_permission(request) and may_operate(request)):

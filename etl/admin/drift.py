@@ -13,6 +13,7 @@ from etl.admin.base import Button, Done, ReadOnlyAdmin, link_list, link_row
 from etl.admin.formatting import compare_fields, show_text
 from etl.admin.lists import SourceFilter, make_filter, read_id
 from etl.admin.rendering import describe_time
+from etl.database import with_user
 from etl.drift import Snapshot
 from etl.models import SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
@@ -114,12 +115,15 @@ class ChangeAdmin(ReadOnlyAdmin):
         "show_acknowledged",
     )
     list_filter = (SourceFilter, make_filter("kind", ChangeKind), AcknowledgedFilter)
-    list_select_related = ("snapshot_before", "snapshot_after", "acknowledged_by")
     ordering = ("-id",)
     sortable_by = ("id", "source")
     actions = ("acknowledge",)
     defer = ("snapshot_before__shape", "snapshot_after__shape")
     page_template = "etl/change.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        changes = super().get_queryset(request).select_related("snapshot_before", "snapshot_after")
+        return with_user(changes, "acknowledged_by")
 
     @admin.display(description="field")
     def show_path(self, change: SchemaChange) -> SafeString:

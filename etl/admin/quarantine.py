@@ -5,7 +5,6 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.db import connection
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.safestring import SafeString
@@ -15,6 +14,7 @@ from etl.admin.formatting import flatten, make_visible, show_original, show_payl
 from etl.admin.lists import ByIndex, Capped, RunFilter, SourceFilter, WordFilter, make_filter, read_id
 from etl.admin.records import find_raw_model
 from etl.admin.rendering import describe_time, show_status
+from etl.database import connection
 from etl.exceptions import NotFound, NotPossible
 from etl.models import QuarantinedRecord, UnifiedRecord
 from etl.operations import quarantine

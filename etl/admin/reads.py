@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -10,6 +11,7 @@ from etl.admin.base import Button, Done, ReadOnlyAdmin, link_row
 from etl.admin.formatting import show_text
 from etl.admin.lists import SourceFilter, make_filter
 from etl.admin.rendering import describe_time, show_status
+from etl.database import with_user
 from etl.models import JudgedRead
 from etl.operations.reads import accept, find_obstacle
 from etl.vocabulary import ReadOutcome, Trigger
@@ -32,10 +34,12 @@ class ReadAdmin(ReadOnlyAdmin):
         "show_run",
     )
     list_filter = (SourceFilter, make_filter("outcome", ReadOutcome))
-    list_select_related = ("accepted_by",)
     ordering = ("-id",)
     sortable_by = ("id", "source")
     page_template = "etl/read.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JudgedRead]:
+        return with_user(super().get_queryset(request), "accepted_by")
 
     @admin.display(description="outcome")
     def show_outcome(self, read: JudgedRead) -> SafeString:

@@ -8,7 +8,6 @@ from typing import Any
 from django.apps import apps
 from django.contrib import admin
 from django.contrib.admin.utils import quote
-from django.db import connection
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast, Left
 from django.http import HttpRequest
@@ -20,6 +19,7 @@ from etl.admin.base import ReadOnlyAdmin, link_row
 from etl.admin.formatting import MOST_CHARACTERS, compare_fields, flatten, make_visible, show_payload, show_text
 from etl.admin.lists import MOST_ROWS, ByIndex, Capped, RunFilter, SourceFilter
 from etl.admin.rendering import describe_time
+from etl.database import connection
 from etl.models import RAW_MODELS, AnyRawRecord, Run, UnifiedRecord
 from etl.records import unwrap_payload
 from etl.reports.known_sources import list_known

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from django.db import Error, connection
+from django.db import Error
 from structlog.contextvars import bound_contextvars
 
 from etl.conf import conf
+from etl.database import connection
 from etl.exceptions import HandedOver, Interrupted, LeaseLost, Overtaken, RateLimited, ReadOpen, RunError
 from etl.execution.failure_reasons import explain
 from etl.execution.garbage_collection import relaxed_garbage_collection

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from django.db import Error, connection
+from django.db import Error
 
 from etl.clock import as_utc
+from etl.database import connection
 from etl.execution.failure_reasons import explain
 from etl.fence.claims import Claim, Holder
 from etl.models import Run

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from django.db import DatabaseError, OperationalError, connection
+from django.db import DatabaseError, OperationalError
 
+from etl.database import connection
 from etl.fence.claims import make_checkpoint, refuse_if_held
 from etl.storage.transactions import Preface, bounded_transaction, is_lock_timeout
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from etl.contracts.forms import JSON_FORM, Form
+from etl.database import list_connections
 from etl.guessing.dialects import Table, read_table
 from etl.guessing.fields import (
     ContractGuess,
@@ -183,6 +184,8 @@ def write_test(
 ) -> str:
     """Return the text of the source's test: what the data gives now."""
     refuses = "".join(f"\n        ({place[0]}, {write_value(place[1])}, {write_value(place[2])})," for place in refused)
+    aliases = [each.alias for each in list_connections()]
+    databases = f"(databases={write_value(aliases)})" if len(aliases) > 1 else ""
     refuses = f".refuses({refuses}\n    )" if refused else ".refuses()"
     return f'''"""The source {source.name}: what its file gave when `manage.py startsource` saw it."""
 
@@ -192,7 +195,7 @@ from etl.testing import assert_source
 from {module} import {source.class_name}
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db{databases}
 def test_the_file_lands() -> None:
     found = assert_source({source.class_name}, gives={write_value(path)})
     found.lands({landed}){refuses}.twice_writes_nothing()

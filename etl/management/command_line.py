@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from django.core.management.base import BaseCommand, CommandError
 from django.db import Error, ProgrammingError
 
+from etl.database import advise_migrating
 from etl.exceptions import NotFound, NotPossible
 from etl.installation import TAG
 from etl.management.exit_status import ExitStatus
@@ -40,7 +41,7 @@ def clear_database_errors() -> Iterator[None]:
     except (NotFound, NotPossible) as error:
         raise CommandError(str(error)) from error
     except ProgrammingError as error:
-        advice = ": run `manage.py migrate` first" if is_missing_table(error) else ""
+        advice = f": run {advise_migrating()} first" if is_missing_table(error) else ""
         raise CommandError(f"{describe(error)}{advice}.") from error
     except Error as error:
         raise CommandError(f"The database reports an error: {describe(error)}") from error

@@ -5,6 +5,8 @@ import django.db.models.functions.datetime
 from django.conf import settings
 from django.db import migrations, models
 
+from etl.models.columns import HAS_USERS, ON_USER_DELETE
+
 
 class Migration(migrations.Migration):
 
@@ -44,7 +46,7 @@ class Migration(migrations.Migration):
                 ('after', models.JSONField(null=True)),
                 ('acknowledged_at', models.DateTimeField(null=True)),
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('acknowledged_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
+                ('acknowledged_by', models.ForeignKey(null=True, on_delete=ON_USER_DELETE, db_constraint=HAS_USERS, related_name='+', to=settings.AUTH_USER_MODEL)),
                 ('run', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='etl.run')),
                 ('snapshot_after', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='changes', to='etl.schemasnapshot')),
                 ('snapshot_before', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='etl.schemasnapshot')),

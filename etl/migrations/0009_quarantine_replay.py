@@ -5,6 +5,8 @@ import etl.vocabulary
 from django.conf import settings
 from django.db import migrations, models
 
+from etl.models.columns import HAS_USERS, ON_USER_DELETE
+
 
 class Migration(migrations.Migration):
 
@@ -31,7 +33,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='quarantinedrecord',
             name='resolved_by',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            field=models.ForeignKey(db_index=False, null=True, on_delete=ON_USER_DELETE, db_constraint=HAS_USERS, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
             model_name='readmark',

@@ -12,6 +12,8 @@ import etl.vocabulary
 from django.conf import settings
 from django.db import migrations, models
 
+from etl.models.columns import HAS_USERS, ON_USER_DELETE
+
 # The last finished read of each source becomes its baseline, if one run read all of it.
 FILL_READS = """
 INSERT INTO etl_reads (source, number, run_id, content, fingerprint, is_proven, is_whole, is_complete, outcome, verdict,
@@ -130,7 +132,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='judgedread',
             name='accepted_by',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            field=models.ForeignKey(db_index=False, null=True, on_delete=ON_USER_DELETE, db_constraint=HAS_USERS, related_name='+', to=settings.AUTH_USER_MODEL),
         ),
         migrations.AddField(
             model_name='judgedread',

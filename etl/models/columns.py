@@ -7,7 +7,13 @@ from typing import Any
 from django.db import models
 from django.db.models import Q
 
+from etl.database import has_users
 from etl.records import unwrap_payload
+
+# Django has no relation between two databases: without a constraint, a row keeps the id of a user who has been deleted.
+# Migrations take these values too, so that they create what the models say.
+HAS_USERS = has_users()
+ON_USER_DELETE = models.SET_NULL if HAS_USERS else models.DO_NOTHING
 
 
 def choices_of(words: type[StrEnum]) -> list[tuple[str, str]]:

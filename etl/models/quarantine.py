@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from etl.models.columns import JsonTextField, choices_of, known_words
+from etl.models.columns import HAS_USERS, ON_USER_DELETE, JsonTextField, choices_of, known_words
 from etl.models.runs import Run
 from etl.vocabulary import QuarantineStatus
 
@@ -43,7 +43,12 @@ class QuarantinedRecord(models.Model):
     read_number = models.BigIntegerField(null=True, help_text="The read that recorded it or reopened it.")
     raw_id = models.BigIntegerField(null=True, help_text="The raw record that it became when it was replayed.")
     resolved_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, db_index=False, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=ON_USER_DELETE,
+        db_constraint=HAS_USERS,
+        db_index=False,
+        related_name="+",
     )
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())

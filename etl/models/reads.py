@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from etl.models.columns import choices_of, known_words
+from etl.models.columns import HAS_USERS, ON_USER_DELETE, choices_of, known_words
 from etl.models.runs import Run
 from etl.vocabulary import ReadOutcome
 
@@ -35,7 +35,12 @@ class JudgedRead(models.Model):
     outcome = models.TextField(choices=choices_of(ReadOutcome))
     verdict = models.JSONField(default=list)
     accepted_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, db_index=False, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=ON_USER_DELETE,
+        db_constraint=HAS_USERS,
+        db_index=False,
+        related_name="+",
     )
     accepted_at = models.DateTimeField(null=True, help_text="When an operator accepted it.")
     # counts

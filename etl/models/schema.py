@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 
-from etl.models.columns import choices_of, known_words
+from etl.models.columns import HAS_USERS, ON_USER_DELETE, choices_of, known_words
 from etl.models.runs import Run
 from etl.vocabulary import ChangeKind
 
@@ -39,7 +39,11 @@ class SchemaChange(models.Model):
     before = models.JSONField(null=True)
     after = models.JSONField(null=True)
     acknowledged_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=ON_USER_DELETE,
+        db_constraint=HAS_USERS,
+        related_name="+",
     )
     acknowledged_at = models.DateTimeField(null=True)
     created_at = models.DateTimeField(db_default=Now())

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from django.conf import settings
 from django.core import validators
 from django.core.exceptions import ValidationError
-from django.db import connection, models
+from django.db import models
 
 from etl.contracts.addresses import UuidType
 from etl.contracts.amounts import DecimalType, IntegerType
@@ -18,6 +18,7 @@ from etl.contracts.limits import Called, LimitedType, Validator
 from etl.contracts.texts import IdentifierType
 from etl.contracts.times import DateType
 from etl.contracts.words import BooleanType, ChoiceType
+from etl.database import connection
 
 _BUILT_IN = (
     validators.MaxLengthValidator,

@@ -1,7 +1,6 @@
 """Lists the known sources: the ones in ETL_SOURCES, and any other source with a trace in the tables."""
 
-from django.db import connection
-
+from etl.database import connection
 from etl.sources.registry import list_sources
 
 SELECT_KNOWN = """

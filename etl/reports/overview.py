@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
-
+from etl.database import connection
 from etl.models.runs import STOPPED
 from etl.reports.standing import Standing, read_standings
 from etl.reports.statistics import read_statistics

@@ -10,9 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
-
 from etl.clock import write_time_in_sql
+from etl.database import connection
 from etl.reports.known_sources import SELECT_KNOWN, list_configured
 from etl.vocabulary import TotalName
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.apps import apps
-from django.db import connection, transaction
 
+from etl.database import atomic, connection
 from etl.storage.totals import find_wrong
 
 
@@ -104,7 +104,7 @@ _TARGETS = {
 
 def verify() -> list[Finding]:
     """Check orphans, stored counts and law 4, all at one moment. Returns an empty list if everything is sound."""
-    with transaction.atomic(), connection.cursor() as cursor:
+    with atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         findings = []
         for question, statement in _ORPHANS.items():

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 
 from etl.conf import conf
+from etl.database import on_commit
 from etl.drift import Change
 from etl.models import Alert, AnnouncedStanding, Run
 from etl.readers.source import Source
@@ -148,4 +148,4 @@ def _write(
         state=AlertState.WAITING if has_receiver else AlertState.NO_RECEIVER,
     )
     if has_receiver and run is not None:  # the sweeper sends the others
-        transaction.on_commit(lambda: send_of_run(run))
+        on_commit(lambda: send_of_run(run))

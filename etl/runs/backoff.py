@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
-
 from etl.clock import as_utc
+from etl.database import connection
 from etl.readers.source import Source
 from etl.runs.schedule import Due
 from etl.vocabulary import Reason, Status, Trigger

@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db import connection, transaction
-
 from etl.clock import read_clock
 from etl.contracts.names import describe_respelled
+from etl.database import connection, on_commit
 from etl.drift import Change, describe_changes
 from etl.fence import claims
 from etl.fence.batches import pass_fence_of_replay, require_landed
@@ -274,7 +273,7 @@ def write_ending(
         ended = next(iter(Run.objects.raw(_CLOSE if ending.closes else _HAND_OVER, values)), None)
     if ended is not None and ending.closes:
         note_closed_run(cursor, ended, changes)
-        transaction.on_commit(lambda: announce(ended))
+        on_commit(lambda: announce(ended))
     return ended
 
 
@@ -329,5 +328,5 @@ def _note_drift(claim: Claim, end: ReadEnd) -> Sequence[Change]:
     if changes:
         message = f"The source's shape has changed: {describe_changes(changes)}."
         add_event(claim.run_id, EventKind.DRIFT, message)
-        transaction.on_commit(lambda: logger.warning("%s: %s", claim.source, message))
+        on_commit(lambda: logger.warning("%s: %s", claim.source, message))
     return changes

@@ -4,8 +4,7 @@ import os
 import socket
 from contextlib import nullcontext
 
-from django.db import connection
-
+from etl.database import connection
 from etl.models import RunEvent
 from etl.storage.texts import make_storable
 from etl.storage.transactions import bounded_transaction

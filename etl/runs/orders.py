@@ -7,13 +7,14 @@ import logging
 import uuid
 from collections.abc import Sequence
 
-from django.db import Error, OperationalError, connection, transaction
+from django.db import Error, OperationalError
 from django.db.models import F, Q
 from kombu.exceptions import OperationalError as BrokerError
 
 from etl import messages
 from etl.clock import NOW, from_now
 from etl.conf import conf
+from etl.database import connection, on_commit
 from etl.models import Run, RunKey
 from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
@@ -88,7 +89,7 @@ def _insert(source: str, key: str, trigger: Trigger, by: str, options: Options, 
     columns = {"source": source, "key": key, "trigger": trigger, "options": options.as_json(), "attempt": attempt}
     run = Run.objects.create(**columns, status=Status.QUEUED)
     add_event(run.pk, EventKind.QUEUED, f"Queued by {by}.")
-    transaction.on_commit(lambda: send(run.pk))
+    on_commit(lambda: send(run.pk))
     return run
 
 

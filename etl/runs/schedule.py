@@ -6,12 +6,14 @@ A source's schedule is its django-celery-beat entry, which an operator may edit 
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any, TypeAlias
 
 from django.apps import apps
 
+from etl.database import connect_to, name_database
 from etl.installation import BEAT
 from etl.readers.source import Source
 from etl.storage import standings
@@ -54,12 +56,21 @@ def name_entry(source: Source) -> str:
     return f"{ENTRY_PREFIX}{source.name}"
 
 
+@contextmanager
+def _transaction() -> Iterator[None]:
+    """Open a transaction for an entry and what is stored of it; where the entries are in another database, two."""
+    with ExitStack() as opened:
+        for alias in dict.fromkeys((name_database(), connect_to(_list_entries().model).alias)):
+            opened.enter_context(bounded_transaction(by_key=False, using=alias))
+        yield
+
+
 def make_missing_entry(source: Source) -> None:
     """Create the source's entry if it is missing. An existing entry is never changed."""
     name = name_entry(source)
     if _list_entries().filter(name=name).exists():
         return
-    with bounded_transaction(by_key=False):
+    with _transaction():
         defaults = {"task": QUEUE_TASK, "args": json.dumps([source.name]), **_make_timing(source)}
         _list_entries().get_or_create(name=name, defaults=defaults)
         standings.note_schedule(source.name, is_enabled=True)
@@ -74,7 +85,7 @@ def make_missing_sweep() -> None:
     """Create the sweep's own entry if no entry runs it. A name that the project uses for a task of its own is left."""
     if _list_entries().filter(task=SWEEP_TASK).exists():
         return
-    with bounded_transaction(by_key=False):
+    with _transaction():
         name = next(name for name in SWEEP_NAMES if not _list_entries().filter(name=name).exists())
         timing = _find_or_create("IntervalSchedule", {"every": 1, "period": "minutes"})
         _list_entries().get_or_create({"task": SWEEP_TASK, "interval": timing}, name=name)
@@ -97,7 +108,7 @@ def find_entries(sources: Iterable[Source]) -> dict[str, Entry]:
 def switch(source: Source, *, is_enabled: bool) -> None:
     """Enable or disable the source's entry, which is created if missing. Beat notices within seconds."""
     make_missing_entry(source)
-    with bounded_transaction(by_key=False):
+    with _transaction():
         entry = _list_entries().select_for_update().get(name=name_entry(source))
         entry.enabled = is_enabled
         entry.save()  # not `update`: save() sends the signal that beat follows

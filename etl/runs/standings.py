@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import connection
-
 from etl.clock import as_utc
+from etl.database import connection
 from etl.models.runs import STOPPED
 from etl.readers.source import Source
 from etl.runs import schedule

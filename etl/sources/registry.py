@@ -4,15 +4,16 @@ A callable is called each time sources are listed, so a row that a team adds to 
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError
 from django.utils.module_loading import import_string
 
 from etl.conf import conf
+from etl.database import atomic, list_connections
 from etl.exceptions import describe_misuse, describe_place
 from etl.readers.source import Source
 
@@ -66,7 +67,7 @@ def list_entry(path: str) -> list[Source | NotListed]:
     if isinstance(entry, type) or not callable(entry):
         return [NotListed(f"{path} is neither a source class nor a callable.", f"{_HINT}.", "etl.E002")]
     try:
-        with _savepoint():
+        with _savepoints():
             given = entry()
             # A generator or a queryset raises only when it is read.
             items: list[Any] = [*given] if isinstance(given, Iterable) and not isinstance(given, str) else [given]
@@ -96,9 +97,14 @@ def _make(path: str, item: object) -> Source | NotListed:
     return item
 
 
-def _savepoint() -> AbstractContextManager[object]:
-    """Keep the caller's transaction usable if a statement of the callable fails. Without one, nothing connects."""
-    return transaction.atomic() if connection.in_atomic_block else nullcontext()
+@contextmanager
+def _savepoints() -> Iterator[None]:
+    """Keep the caller's transactions usable if a statement of the callable fails. Without one, nothing connects."""
+    with ExitStack() as opened:
+        for each in list_connections():
+            if each.in_atomic_block:
+                opened.enter_context(atomic(using=each.alias))
+        yield
 
 
 def _describe(error: Exception) -> str:

@@ -4,9 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from django.db import connection
-
 from etl.copy_text import join_values
+from etl.database import connection
 from etl.storage import driver
 
 BLOCK_LINES = 1000

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from django.db import connection
+from etl.database import connection
 
 # The time changes only when the schedule is switched on or off. Any other edit leaves it.
 _NOTE_SCHEDULE = """

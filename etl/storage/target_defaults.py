@@ -4,10 +4,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 from django.utils import timezone
 
 from etl.copy_text import format_value
+from etl.database import connection
 from etl.readers.model_types import AnyField
 from etl.readers.target_plan import TargetPlan
 from etl.records import Stamp

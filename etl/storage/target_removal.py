@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import DatabaseError, connection, models, transaction
+from django.db import DatabaseError, models
 
+from etl.database import atomic, connection
 from etl.exceptions import RunError
 from etl.readers.into import End
 from etl.readers.model_types import AnyField
@@ -41,7 +42,7 @@ def remove_rows(cursor: Any, plan: TargetPlan, rows: Sequence[int], stamp: Stamp
     cursor.execute(f"SELECT 1 FROM {table} WHERE {chosen} ORDER BY {key} FOR UPDATE", [keys])
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     try:
-        with transaction.atomic():
+        with atomic():
             if isinstance(plan.into.vanished, End):
                 _end(cursor, plan, plan.into.vanished, f"{table} WHERE {chosen}", keys, stamp)
             else:

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError
 
 from etl.copy_text import format_value
+from etl.database import atomic, connection
 from etl.exceptions import RunError
 from etl.readers.target_plan import OwnedParent, TargetPlan
 from etl.records import Breach, Stamp
@@ -218,7 +219,7 @@ class _Stage:
             f" AND ({' OR '.join(broken for broken, _ in cases)})"
         )
         try:
-            with transaction.atomic():
+            with atomic():
                 self.cursor.execute(statement)
         except DatabaseError as error:
             if not is_violation(error):
@@ -292,7 +293,7 @@ class _Stage:
             text = f"{self.plan.into.label} refuses too many records of one batch. The last reason: {self.reason}."
             raise RunError(text, Reason.TARGET_REFUSES)
         try:
-            with transaction.atomic():
+            with atomic():
                 write(numbers)
         except DatabaseError as error:
             if not is_violation(error):

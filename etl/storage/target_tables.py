@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, models
+from django.db import models
 
+from etl.database import advise_migrating, connection
 from etl.exceptions import RunError
 from etl.readers.target_plan import TargetPlan
 from etl.storage.transactions import bounded_transaction
@@ -67,7 +68,7 @@ def require_target(plan: TargetPlan) -> None:
         complaints = _list_complaints(cursor, plan)
     if complaints:
         text = (
-            f"The target {plan.into.label} has changed: {'; '.join(complaints)}. Run `manage.py migrate`, then again."
+            f"The target {plan.into.label} has changed: {'; '.join(complaints)}. Run {advise_migrating()}, then again."
         )
         raise RunError(text, Reason.TARGET_CHANGED)
 

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connection, transaction
-
 from etl.change_detection import Batch
+from etl.database import connection
 from etl.readers.target_plan import OwnedParent, TargetPlan
 from etl.records import Breach, Stamp
 from etl.storage.target_batch import settle_written, write_target_rows
@@ -79,7 +78,7 @@ def try_removal(plan: TargetPlan, rows: Sequence[int], stamp: Stamp) -> Removal:
 def _undone() -> Iterator[Any]:
     with bounded_transaction() as cursor:
         yield cursor
-        transaction.set_rollback(True)
+        connection.set_rollback(True)
 
 
 def choose_last_keys(cursor: Any, table: TargetTable, count: int) -> Sequence[int]:

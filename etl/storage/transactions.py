@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from django.db import DatabaseError, Error, InterfaceError, OperationalError, connection, transaction
+from django.db import DatabaseError, Error, InterfaceError, OperationalError
 
+from etl.database import atomic, connect, connection
 from etl.storage import driver
 
 logger = logging.getLogger(__name__)
@@ -80,19 +81,21 @@ def bounded_transaction(
     lock_seconds: float = LOCK_SECONDS,
     idle_seconds: float = IDLE_SECONDS,
     durable: bool = False,
+    using: str | None = None,
 ) -> Iterator[Any]:
     """Open a transaction that never waits for ever, and whose locks are freed if its process stops. Yields its cursor.
 
     `by_key`: every statement finds its rows by key, so each also gets a timeout and a plan that uses only indexes.
     Inside another transaction this one is a savepoint with the bounds of the outer one; `durable` forbids that. The
-    bounds travel with the first statement, which must not be a COPY.
+    bounds travel with the first statement, which must not be a COPY. `using` names another database than Kasparro's.
     """
+    session = connect(using)
     bounds: AbstractContextManager[None] = nullcontext()
-    if not connection.in_atomic_block:
-        connection.queries_log.clear()  # with DEBUG, Django keeps each statement with its parameters
+    if not session.in_atomic_block:
+        session.queries_log.clear()  # with DEBUG, Django keeps each statement with its parameters
         text = _describe_bounds(by_key=by_key, lock_seconds=lock_seconds, idle_seconds=idle_seconds)
-        bounds = connection.execute_wrapper(Preface(text))
-    with transaction.atomic(durable=durable), connection.cursor() as cursor, bounds:
+        bounds = session.execute_wrapper(Preface(text))
+    with atomic(using=using, durable=durable), session.cursor() as cursor, bounds:
         yield cursor
 
 
@@ -108,7 +111,7 @@ def expendable(cursor: Any) -> Iterator[None]:
         with connection.execute_wrapper(savepoint):
             yield
     except Exception:
-        transaction.set_rollback(False)  # Django sets it if a model could not be saved
+        connection.set_rollback(False)  # Django sets it if a model could not be saved
         if savepoint.is_sent:
             cursor.execute(f"ROLLBACK TO SAVEPOINT {_SAVEPOINT}")
         raise

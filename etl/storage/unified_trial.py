@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.db import transaction
-
 from etl.change_detection import Batch
 from etl.copy_text import join_values
+from etl.database import connection
 from etl.storage.bulk_copy import copy_lines
 from etl.storage.transactions import bounded_transaction
 
@@ -56,7 +55,7 @@ def compare_unified(batch: Batch, most: int) -> list[tuple[str, Values | None, V
         copy_lines(cursor, "etl_unified_trial", _COLUMNS, texts)
         cursor.execute(_COMPARE)
         found = cursor.fetchall()
-        transaction.set_rollback(True)
+        connection.set_rollback(True)
     return [_describe(row) for row in found]
 
 

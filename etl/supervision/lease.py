@@ -7,9 +7,10 @@ from types import TracebackType
 from typing import Self
 
 from django.core.management.base import CommandError
-from django.db import Error, connection
+from django.db import Error
 
 from etl.conf import conf
+from etl.database import connection
 from etl.exceptions import LeaseLost, RunError
 from etl.fence import claims
 from etl.fence.claims import Claim

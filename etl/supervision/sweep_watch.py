@@ -7,10 +7,11 @@ import logging
 import threading
 import time
 
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import Error
 from kombu.exceptions import OperationalError as BrokerError
 
 from etl import messages
+from etl.database import connection
 from etl.fence.task_leases import SWEEP
 from etl.storage.transactions import describe
 
@@ -54,11 +55,11 @@ def look() -> None:
 
 def is_overdue() -> bool:
     """Whether no sweep started in the last 90 seconds, by the database's clock; uses a separate session."""
-    connection = connections[DEFAULT_DB_ALIAS].copy()
+    own = connection.copy()
     try:
-        with connection.cursor() as cursor:
+        with own.cursor() as cursor:
             cursor.execute(_IS_OVERDUE, [OVERDUE_SECONDS, SWEEP])
             (is_late,) = cursor.fetchone()
             return is_late is None or bool(is_late)
     finally:
-        connection.close()
+        own.close()

@@ -39,9 +39,21 @@ MISTAKES = (
     Mistake(
         15,
         "an operation inside the transaction of a request",
-        "api/views/base.py",
-        (("        view = non_atomic_requests(alias)(view)\n", "        _ = non_atomic_requests(alias)\n"),),
+        "etl/database.py",
+        (
+            (
+                "        view = transaction.non_atomic_requests(alias)(view)\n",
+                "        _ = transaction.non_atomic_requests(alias)\n",
+            ),
+        ),
         caught_by=("tests/test_foreign_project.py::test_everything_works_in_a_foreign_project",),
+    ),
+    Mistake(
+        15,
+        "a statement sent to `default` whatever ETL_DATABASE says",
+        "etl/reports/known_sources.py",
+        (("from etl.database import connection\n", "from django.db import connection\n"),),
+        caught_by=("tests/laws/test_database.py::test_no_module_takes_a_connection_or_a_transaction_from_django",),
     ),
     Mistake(
         15,

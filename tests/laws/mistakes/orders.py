@@ -30,7 +30,7 @@ MISTAKES = (
         3,
         "a message sent before its row is committed",
         "etl/runs/orders.py",
-        (("    transaction.on_commit(lambda: send(run.pk))\n", "    send(run.pk)\n"),),
+        (("    on_commit(lambda: send(run.pk))\n", "    send(run.pk)\n"),),
         caught_by=(f"{ORDERS}test_a_message_goes_out_once_its_row_is_committed",),
     ),
     Mistake(
@@ -110,7 +110,7 @@ MISTAKES = (
         3,
         "a closed run announced before its commit",
         "etl/runs/ending.py",
-        (("        transaction.on_commit(lambda: announce(ended))\n", "        announce(ended)\n"),),
+        (("        on_commit(lambda: announce(ended))\n", "        announce(ended)\n"),),
         caught_by=(
             f"{ANNOUNCEMENTS}test_a_close_is_announced_after_the_commit",
             f"{ANNOUNCEMENTS}test_a_close_that_is_rolled_back_is_not_announced",

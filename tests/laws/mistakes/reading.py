@@ -278,7 +278,7 @@ MISTAKES = (
         10,
         "statements collected while debugging",
         "etl/storage/transactions.py",
-        (("    connection.queries_log.clear()", "    pass"),),
+        (("    session.queries_log.clear()", "    pass"),),
         caught_by=("tests/laws/test_attacks.py::test_statements_are_not_collected_while_debugging",),
     ),
     Mistake(
