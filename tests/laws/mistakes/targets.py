@@ -61,7 +61,7 @@ MISTAKES = (
         14,
         "a dry run that is not undone",
         "etl/storage/target_trial.py",
-        (("        connection.set_rollback(True)\n", "        transaction.set_rollback(False)\n"),),
+        (("        connection.set_rollback(True)\n", "        connection.set_rollback(False)\n"),),
         caught_by=(f"{DRY_RUN}test_it_leaves_no_row_no_number_of_a_sequence_and_no_lock",),
     ),
 )
