@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.contrib.admin.utils import quote
@@ -49,6 +49,9 @@ class SourceOwned(admin.ModelAdmin):  # type: ignore[type-arg]
     All other rows, and all other fields, stay as they are: rows of no record, rows whose record its source no longer
     sends, and rows of a source that is not in ETL_SOURCES.
     """
+
+    class Media:
+        css: ClassVar = {"all": ("etl/owned.css",)}
 
     # --- the page of a row ---
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:

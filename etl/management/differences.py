@@ -58,7 +58,8 @@ def _describe_counts(found: Difference) -> str:
     counts = [f"{found.counts[kind]:,} {kind}" for kind in KINDS if found.counts[kind]]
     others = {"duplicate": found.duplicates, "skipped": found.skipped, "refused": found.quarantined}
     counts += [f"{count:,} {name}" for name, count in others.items() if count]
-    return f"{found.seen:,} records read: {', '.join(counts)}" if counts else f"{found.seen:,} records read"
+    read = f"{found.seen:,} {'record' if found.seen == 1 else 'records'} read"
+    return f"{read}: {', '.join(counts)}" if counts else read
 
 
 def _list_reasons(found: Difference) -> Sequence[Any]:

@@ -87,6 +87,15 @@ class TargetPlan:
         first |= {each.name for each in self.parents if each.is_first}
         return [name for name in self.filled if name not in first]
 
+    def name_values(self) -> list[str]:
+        """Return the model's field that each staged value is for; of a parent also the field that identifies it."""
+        fields = {str(field.column): field.name for field in self.into.model._meta.concrete_fields}
+        names = {each.place: fields[each.name] for each in self.columns}
+        for each in self.parents:
+            places = zip(each.places, each.natural, strict=True)
+            names |= {place: f"{fields[each.name]}__{column}" for place, column in places}
+        return [names[place] for place in range(len(self.values))]
+
     def describe(self) -> list[str]:
         """Return what decides the target's values, for the digest of a source."""
         into = self.into

@@ -197,6 +197,7 @@ def test_a_list_disables_owned_fields_and_ignores_what_is_sent_for_them(boss: Cl
     names = re.findall(r'<input type="text" name="form-\d-name"[^>]*>', page)
     assert ["disabled" in name for name in names] == [True, False]
     assert re.search(r"products, \S+ s ago", page)
+    assert "etl/owned.css" in page
     form = {"form-TOTAL_FORMS": "2", "form-INITIAL_FORMS": "2", "_save": "Save"}
     for number, row in enumerate((owned, own)):
         form |= {f"form-{number}-id": str(row.pk), f"form-{number}-name": "Edited", f"form-{number}-note": "ours"}

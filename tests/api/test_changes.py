@@ -16,8 +16,11 @@ from tests.api.people import People
 from tests.api.web import Web
 from tests.factories import make_products, write_products
 from tests.laws.test_crashes import landed_batches
-from tests.listed_source import fetch
+from tests.listed_source import fetch, ingest_here
 from tests.processes import Project, test_database_url, wait_until
+from tests.shop.models import Product, Supplier
+from tests.shop.sources import DeletingProducts, make_product
+from tests.shop.sources import make_products as make_shop_products
 
 
 class Mirror:
@@ -111,6 +114,21 @@ def test_reading_on_from_a_stored_position_repeats_nothing(web: Web, people: Peo
     assert web.follow(first["next"], token=people.viewer).json()["data"] != first["data"]
     assert web.ask(f"/api/v1/changes?source={SOURCE}&limit=2", token=people.viewer).json()["next"] is not None
     assert web.ask(f"/api/v1/changes?source={SOURCE}", token=people.viewer).json()["next"] is None
+
+
+def test_a_source_with_a_model_of_its_own_gives_model_and_key_of_each_row(web: Web, people: People) -> None:
+    Supplier.objects.create(code="ACME")
+    ingest_here(DeletingProducts(make_shop_products(3)))
+    mirror = Mirror(web, people.viewer, DeletingProducts.name)
+    mirror.catch_up()
+    keys = {sku: str(pk) for sku, pk in Product.objects.values_list("sku", "pk")}
+    found = {name: (row["target"], row["target_key"]) for name, row in mirror.rows.items()}
+    assert found == {sku: ("shop.Product", key) for sku, key in keys.items()}
+    ingest_here(DeletingProducts([make_product(1), make_product(2, price="7")]))
+    changed, removed = mirror.ask(10)
+    assert (changed["external_id"], changed["target_key"], changed["removed_at"]) == ("P2", keys["P2"], None)
+    assert (removed["external_id"], removed["target"], removed["target_key"]) == ("P3", "shop.Product", None)
+    assert removed["removed_at"] is not None
 
 
 def test_a_change_that_is_committed_late_is_not_missed(web: Web, people: People, project: Project) -> None:

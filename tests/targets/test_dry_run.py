@@ -294,6 +294,17 @@ def test_the_command_says_the_true_cause(file: Path) -> None:
             cursor.execute("ALTER TABLE shop_category RENAME COLUMN word TO slug")
 
 
+def test_the_plain_preview_shows_the_fields_of_the_model(file: Path) -> None:
+    file.write_text(HEADER + make_line(1, price="2,50"))
+    output = StringIO()
+    call_command("preview", "products_file", "--json", stdout=output)
+    (record,) = json.loads(output.getvalue())["records"]
+    assert (record["external_id"], record["line"]) == ("P1", 2)
+    shown = [record["fields"][name] for name in ("supplier__code", "sku", "price", "category__slug", "attributes")]
+    assert shown == ["ACME", "P1", "2.5", "toys", '{"Farbe":"rot"}']
+    call_command("preview", "products_file", stdout=output)
+
+
 def test_a_missing_parent_is_named(file: Path) -> None:
     Supplier.objects.all().delete()
     file.write_text(HEADER + make_line(1))

@@ -1,6 +1,7 @@
 """`manage.py preview`: show the records of a source, or what they would change. Writes nothing."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -13,7 +14,7 @@ from etl.management.differences import describe_difference, describe_refusal, sh
 from etl.management.tables import clean, print_table
 from etl.preview import Preview, preview
 from etl.readers.source import Source
-from etl.records import Accepted, Refusal
+from etl.records import Accepted, OwnedFields, Refusal
 from etl.runs.ending import judged as choose_ending
 from etl.vocabulary import Reason, Status
 
@@ -51,7 +52,7 @@ class Command(PipelineCommand):
         if as_json:
             self.stdout.write(json.dumps(describe(source, found)))
         else:
-            self._show(found)
+            self._show(source, found)
 
     def _show_difference(self, source: Source, limit: int, *, as_json: bool) -> None:
         try:
@@ -64,12 +65,12 @@ class Command(PipelineCommand):
         else:
             show_difference(source, found, self.stdout.write)
 
-    def _show(self, found: Preview) -> None:
+    def _show(self, source: Source, found: Preview) -> None:
         if found.file:
             self.stdout.write(f"The first of the files that the path finds: {clean(found.file)}\n\n")
         accepted = [item for item in found.shown if isinstance(item, Accepted)]
-        rows = [(item.record.position, item.record.line, *_list_fields(item)) for item in accepted]
-        print_table(("record", "line", *FIELDS), rows)
+        rows = [(item.record.position, item.record.line, *_take_values(source, item).values()) for item in accepted]
+        print_table(("record", "line", *_name_values(source)), rows)
         refused = [item for item in found.shown if isinstance(item, Refusal)]
         if refused:
             self.stdout.write("\nRefused:")
@@ -110,8 +111,28 @@ def judge_end(found: Preview) -> tuple[str, str]:
     return ended.status, ended.reason
 
 
-def _list_fields(item: Accepted) -> list[Any]:
-    return [getattr(item.unified, field) for field in FIELDS]
+def _name_values(source: Source) -> Sequence[str]:
+    """Return the unified fields, or the id and the fields of the source's own model."""
+    return FIELDS if source.target is None else ["external_id", *source.target.name_values()]
+
+
+def _take_values(source: Source, item: Accepted) -> dict[str, Any]:
+    """Return the values of a record by these names."""
+    unified = item.unified
+    if isinstance(unified, OwnedFields):
+        return dict(zip(_name_values(source), (unified.external_id, *unified.texts), strict=True))
+    return {name: getattr(unified, name) for name in FIELDS}
+
+
+def _describe_accepted(source: Source, item: Accepted) -> dict[str, Any]:
+    """Return a record with its values as text: exact, like in the API."""
+    place = {"record": item.record.position, "line": item.record.line}
+    values = _take_values(source, item)
+    if source.target is not None:
+        return place | {"external_id": values.pop("external_id"), "fields": values}
+    time = item.unified.event_timestamp
+    texts = {name: None if value is None else str(value) for name, value in values.items()}
+    return place | texts | {"event_timestamp": time.isoformat() if time is not None else None}
 
 
 def describe(source: Source, found: Preview) -> dict[str, Any]:
@@ -121,11 +142,7 @@ def describe(source: Source, found: Preview) -> dict[str, Any]:
         "source": source.name,
         "location": source.location,
         "file": found.file,
-        "records": [
-            {"record": item.record.position, "line": item.record.line, **dict(zip(FIELDS, _write(item), strict=True))}
-            for item in found.shown
-            if isinstance(item, Accepted)
-        ],
+        "records": [_describe_accepted(source, item) for item in found.shown if isinstance(item, Accepted)],
         "refused": [describe_refusal(item) for item in found.shown if isinstance(item, Refusal)],
         "counts": {
             "seen": found.seen,
@@ -141,10 +158,3 @@ def describe(source: Source, found: Preview) -> dict[str, Any]:
         "status": status,
         "reason": reason,
     }
-
-
-def _write(item: Accepted) -> list[str | None]:
-    """Return the fields as text: exact, like in the API."""
-    texts = [None if value is None else str(value) for value in _list_fields(item)]
-    time = item.unified.event_timestamp
-    return [*texts[:-1], time.isoformat() if time is not None else None]
