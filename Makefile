@@ -44,8 +44,8 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, the 
 mistakes: $(READY) .env  ## seed mistakes in copies of the project, all or those named like WORD=…; their tests must fail
 	@$(BIN)/python -m tests.laws.mistakes $(WORD)
 
-crashes: $(READY) .env  ## kill KILLS=… runs (200) at each step, and count what is lost, doubled or unaccounted (WALK=1: of an API with pages)
-	@$(BIN)/python -m tests.laws.crashes $(or $(KILLS),200) $(if $(WALK),--walk) $(if $(SEED),--crash-seed $(SEED))
+crashes: $(READY) .env  ## kill KILLS=… runs (200) at each step, and count what is lost, doubled or unaccounted (WALK=1: of an API with pages; TARGET=1: into a team's own model)
+	@$(BIN)/python -m tests.laws.crashes $(or $(KILLS),200) $(if $(WALK),--walk) $(if $(TARGET),--target) $(if $(SEED),--crash-seed $(SEED))
 
 bench/.venv/.ready: bench/requirements.txt
 	@echo "Setting up bench/.venv …"

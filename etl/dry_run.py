@@ -38,7 +38,7 @@ from etl.storage.former_refusals import find_known, recognize
 from etl.storage.ledger import NO_SPANS, Lookup, Spans, find_by_key
 from etl.storage.reads import find_former
 from etl.storage.row_sets import RowSet
-from etl.storage.target_tables import require_target
+from etl.storage.target_changes import require_target
 from etl.storage.target_trial import Row, Trial, try_batch, try_removal
 from etl.storage.transactions import bounded_transaction, retry_transient
 from etl.storage.unified_trial import compare_unified, find_external_ids

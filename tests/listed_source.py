@@ -133,6 +133,21 @@ def dump_unified(source: str) -> list[tuple[Any, ...]]:
     )
 
 
+def dump_landed(source: Source) -> list[tuple[Any, ...]]:
+    """Return what `dump_unified` does, from the table in which the source's records land: the unified one, or things.
+
+    A thing without a record, and a record without a thing, differ from what any record becomes.
+    """
+    if source.into is None:
+        return dump_unified(source.name)
+    return fetch(
+        "SELECT coalesce(u.external_id, 'nobody knows ' || t.key), t.name, NULL, t.price, NULL FROM shop_thing AS t"
+        " FULL JOIN (SELECT * FROM unified_records WHERE source = %s) AS u"
+        ' ON u.target_key = t.id::text AND u.external_id = t.key ORDER BY coalesce(u.external_id, t.key) COLLATE "C"',
+        source.name,
+    )
+
+
 def dump_raw(source: str) -> list[tuple[Any, ...]]:
     return fetch(
         "SELECT external_id, position, payload::text FROM raw_records WHERE source = %s ORDER BY position, id", source

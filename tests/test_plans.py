@@ -16,7 +16,9 @@ from etl.storage.ledger import _FIND_BY_KEY, UNIFIED, find_by_key
 from etl.storage.refusals import write_refusals
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import BreachCode, SourceKind
-from tests.listed_source import fetch
+from tests.listed_source import fetch, ingest_here
+from tests.shop.models import Supplier
+from tests.shop.sources import DeletingProducts, make_product
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -91,6 +93,47 @@ def test_a_batch_looks_up_ids_and_originals_by_their_whole_key(ask: Callable[[An
     conditions = [line for line in plan if "Index Cond" in line and "source = 's'" in line]
     assert conditions, plan
     assert all("external_id = " in line or "original_sha256 = " in line for line in conditions), plan
+
+
+@pytest.fixture
+def unanalyzed_shop() -> None:
+    """20,000 products of a team's, in as many categories, of which PostgreSQL has no statistics."""
+    Supplier.objects.create(code="ACME")
+    with connection.cursor() as cursor:
+        cursor.execute("INSERT INTO shop_category (slug) SELECT 'c' || n FROM generate_series(1, 20000) AS n")
+        cursor.execute(
+            "INSERT INTO shop_product (supplier_id, category_id, sku, name, price, stock, status, attributes, note,"
+            " reference, created_at, changed_at) SELECT s.id, c.id, 'P' || substr(c.slug, 2), 'T', 1, 0, 'active',"
+            " '{}', '', gen_random_uuid(), now(), now() FROM shop_supplier AS s, shop_category AS c"
+        )
+
+
+class Explained:
+    """An `execute_wrapper` that keeps the plan of each statement that reads or writes a table of the shop."""
+
+    def __init__(self) -> None:
+        self.plans: list[tuple[str, str]] = []
+
+    def __call__(self, execute: Callable[..., Any], sql: Any, params: Any, many: Any, context: Any) -> Any:
+        if isinstance(sql, str) and '"shop_' in sql and sql.lstrip().startswith(("WITH", "UPDATE", "INSERT", "DELETE")):
+            execute(f"EXPLAIN {sql}", params, many, context)
+            self.plans.append((sql, "\n".join(line for (line,) in context["cursor"].fetchall())))
+        return execute(sql, params, many, context)
+
+
+@pytest.mark.usefixtures("unanalyzed_shop")
+@pytest.mark.parametrize("count", [30, 3000])
+def test_a_batch_finds_a_teams_rows_and_their_parents_by_their_keys(count: int) -> None:
+    """It updates, adopts, creates and removes rows. Only its own stage has statistics."""
+    records = [make_product(n, group=f"c{n}") for n in range(20_000 - count, 20_000 + count)]
+    explained = Explained()
+    with connection.execute_wrapper(explained):
+        for some in (records, [{**record, "price": "7"} for record in records], records[:count]):
+            assert ingest_here(DeletingProducts(some)).status in ("success", "partial")
+    kinds = {sql.split()[0] for sql, _ in explained.plans}
+    assert kinds == {"WITH", "UPDATE", "INSERT", "DELETE"}
+    for sql, plan in explained.plans:
+        assert not re.search(r"Seq Scan on shop_", plan), f"{sql}\n{plan}"
 
 
 def test_the_change_feed_reads_by_its_index() -> None:

@@ -28,7 +28,7 @@ from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source, is_incomplete
-from etl.storage.target_tables import require_target
+from etl.storage.target_changes import require_target
 from etl.storage.transactions import describe, is_silent, retry_transient
 from etl.supervision.hand_over import TaskContext
 from etl.supervision.lease import Lease

@@ -52,10 +52,14 @@ class OwnedColumn:
 
 @dataclass(frozen=True, slots=True)
 class OwnedParent:
-    """A foreign key of the target, found by the staged values at `places`. `shown` names them for messages."""
+    """A foreign key of the target, found by the staged values at `places`. `shown` names them for messages.
+
+    `referred` is the parent's column that it refers to.
+    """
 
     name: str
     model: type[models.Model]
+    referred: str
     natural: tuple[str, ...]
     places: tuple[int, ...]
     missing: Missing
@@ -264,7 +268,14 @@ class _Planner:
         columns = tuple(str(self._find_field(each, owned.model).column) for each in owned.natural)
         shown = ", ".join(_show_value(value) for value in owned.natural.values())
         planned = OwnedParent(
-            str(field.column), owned.model, columns, tuple(places), owned.missing, is_first, shown=shown
+            name=str(field.column),
+            model=owned.model,
+            referred=str(field.target_field.column),
+            natural=columns,
+            places=tuple(places),
+            missing=owned.missing,
+            is_first=is_first,
+            shown=shown,
         )
         self.parents.append(planned)
 

@@ -52,7 +52,7 @@ ADVICE: Mapping[Reason, Advice] = {
         "Find out why the source is no longer updated.",
     ),
     Reason.TARGET_CHANGED: Advice(
-        "The model that the source writes to has columns that its table lacks. Nothing has landed.",
+        "The table that the source writes to is not as its model says. What landed before stays.",
         "Run `manage.py migrate` with the code that the workers run; the next run goes on.",
     ),
     Reason.TARGET_REFUSES: Advice(

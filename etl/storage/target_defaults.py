@@ -63,6 +63,11 @@ def _choose_now(field: AnyField, stamp: Stamp) -> Any:
 def _format(field: AnyField, value: Any) -> str:
     if value is not None and isinstance(field, models.JSONField):
         return format_value(json.dumps(value, cls=field.encoder))
+    # The driver has a class of its own for these two.
+    if value is not None and isinstance(field, models.BinaryField):
+        return format_value(bytes(value))
+    if value is not None and isinstance(field, models.GenericIPAddressField):
+        return format_value(field.get_prep_value(value))
     prepared = field.get_db_prep_save(value, connection)
     if isinstance(prepared, bool):
         return "true" if prepared else "false"

@@ -39,7 +39,8 @@ def remove_rows(cursor: Any, plan: TargetPlan, rows: Sequence[int], stamp: Stamp
     table, column = quote(plan.into.model._meta.db_table), quote(str(pk.column))
     chosen = f"{column} = ANY(%s::{_name_type(pk)}[])"
     key = ", ".join(map(quote, plan.key))
-    cursor.execute(f"SELECT 1 FROM {table} WHERE {chosen} ORDER BY {key} FOR UPDATE", [keys])
+    lock = "NO KEY UPDATE" if isinstance(plan.into.vanished, End) else "UPDATE"
+    cursor.execute(f"SELECT 1 FROM {table} WHERE {chosen} ORDER BY {key} FOR {lock}", [keys])
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     try:
         with atomic():
@@ -53,9 +54,10 @@ def remove_rows(cursor: Any, plan: TargetPlan, rows: Sequence[int], stamp: Stamp
             raise
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
         why = f"the constraint {constraint}" if constraint else describe(error)
-        text = (
-            f"{plan.into.label} does not let go of records that vanished: {why}. Use end(…) in the place of delete()."
-        )
+        what, hint = "deleted", "Use end(…) in the place of delete()"
+        if isinstance(plan.into.vanished, End):
+            what, hint = "ended", "Give end(…) other values"
+        text = f"{plan.into.label} does not let rows of records that vanished be {what}: {why}. {hint}."
         raise RunError(text, Reason.TARGET_REFUSES) from error
     return keys
 

@@ -1,13 +1,17 @@
 """Writes a batch's rows to a team's own table, and finds out which of them the table refuses, and why.
 
-stage (COPY, ANALYZE) ─► parents, locked in key order ─► rows that exist, locked in key order
+stage (COPY, ANALYZE) ─► rows that exist, locked in key order ─► parents, locked in key order
 ─► NOT NULL and CHECK by the table's own expressions ─► UPDATE only what differs ─► INSERT … ON CONFLICT DO NOTHING
 ─► what is left alone, in savepoints
 
-All constraints are immediate, so nothing waits for the COMMIT.
+All constraints are immediate, so nothing waits for the COMMIT. Rows come before their parents, as Django's `delete()`
+takes them. In another order the team's transactions may wait for the batch while it waits for them, so the batch waits
+for a short time only: then it gives up all its locks on the team's rows, and begins again.
 """
 
 import hashlib
+import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,17 +24,28 @@ from etl.exceptions import RunError
 from etl.readers.target_plan import OwnedParent, TargetPlan
 from etl.records import Breach, Stamp
 from etl.storage.bulk_copy import copy_lines
+from etl.storage.target_changes import explain_change, require_table
 from etl.storage.target_defaults import Defaults, list_given, list_touched
 from etl.storage.target_tables import TargetTable, load_table, quote
-from etl.storage.transactions import describe, find_code
+from etl.storage.transactions import LOCK_SECONDS, describe, find_code, is_lock_timeout
 from etl.vocabulary import BreachCode, Reason
 
 MOST_SAVEPOINTS = 2000
 """If a table refuses more parts of one batch than this, the reason is not in the rows."""
 
+SHORT_WAIT_SECONDS = 0.1
+"""Much shorter than `deadlock_timeout`, after which PostgreSQL ends one of the transactions that wait in a circle."""
+SHORT_WAITS = 40
+"""After this many attempts with short waits the batch itself is begun again, or fails."""
+
 _REFUSED = "etl_code IS NULL"
-_VIOLATIONS = ("22", "23", "P0", "44")
-"""Classes of errors that are due to a row: data, constraints, exceptions of triggers, views with a check."""
+_OF_SERVER = (
+    *("00", "01", "02", "03", "08", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "24", "25", "26", "28", "2B", "2D", "2F"),
+    *("34", "3B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX"),
+)
+"""Classes of PostgreSQL's errors that are not due to a row. A trigger may raise an error of any class of its own."""
+_OF_CHANGE = ("22", "42")
+"""Classes of errors that show a table of another shape, unless a row is written: what does not fit, or is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +81,40 @@ def draw_keys(cursor: Any, table: TargetTable, count: int) -> Sequence[int]:
 def write_rows(
     cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp, draw: DrawKeys = draw_keys
 ) -> Written:
-    """Write these rows. Raises RunError if the table refuses too many of them."""
+    """Write these rows. Raises RunError if the table refuses too many of them, or is not as its model says."""
     if not rows:
         return Written()
-    stage = _Stage(cursor, plan, load_table(cursor, plan.into.model), stamp, draw)
+    for number in range(1, SHORT_WAITS + 1):
+        try:
+            with atomic():
+                return _write_in_short_waits(cursor, plan, rows, stamp, draw)
+        except DatabaseError as error:
+            if (find_code(error) or "").startswith(_OF_CHANGE):
+                raise explain_change(plan, describe(error)) from error
+            if number == SHORT_WAITS or not is_lock_timeout(error):
+                raise
+        time.sleep(SHORT_WAIT_SECONDS * random.uniform(0.5, 2))  # noqa: S311
+    raise AssertionError("unreachable")
+
+
+def _write_in_short_waits(
+    cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp, draw: DrawKeys
+) -> Written:
+    cursor.execute(f"SET LOCAL lock_timeout = '{round(SHORT_WAIT_SECONDS * 1000)}ms'")
+    written = _write(cursor, plan, rows, stamp, draw)
+    cursor.execute(f"SET LOCAL lock_timeout = '{round(LOCK_SECONDS * 1000)}ms'")
+    return written
+
+
+def _write(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp, draw: DrawKeys) -> Written:
+    table = load_table(cursor, plan.into.model)
+    require_table(plan, table)
+    stage = _Stage(cursor, plan, table, stamp, draw)
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     stage.fill(rows)
+    stage.find_stored()
     for each in plan.parents:
         stage.find_parent(each)
-    stage.find_stored()
     stage.judge()
     stage.update()
     if plan.into.creates:
@@ -135,13 +175,15 @@ class _Stage:
 
     # --- parents ---
     def find_parent(self, each: OwnedParent) -> None:
-        """Find and lock a foreign key's rows, in the order of their keys."""
+        """Find and lock a foreign key's rows, in the order of their keys. A column of the team's keeps what it has."""
         parent, pk = quote(each.model._meta.db_table), quote(str(each.model._meta.pk.column))
         places, natural = [f"etl_p{place}" for place in each.places], [quote(name) for name in each.natural]
         present = " AND ".join(f"{place} IS NOT NULL" for place in places)
         alike = " AND ".join(f"p.{name} = w.{place}" for name, place in zip(natural, places, strict=True))
         found = " AND ".join(f"s.{place} = l.{name}" for name, place in zip(natural, places, strict=True))
-        column = quote(each.name)
+        column, referred = quote(each.name), quote(each.referred)
+        undecided = " AND NOT etl_found" if each.is_first else ""
+        taken = ", ".join(dict.fromkeys([pk, referred, *natural]))
         self._execute_hashed(f"""
             WITH wanted AS MATERIALIZED (SELECT DISTINCT {", ".join(places)} FROM {self.name} WHERE {present}),
             found AS MATERIALIZED (
@@ -149,17 +191,17 @@ class _Stage:
                 CROSS JOIN LATERAL (SELECT p.{pk} FROM {parent} AS p WHERE {alike} LIMIT 1) AS f
             ),
             locked AS MATERIALIZED (
-                SELECT {pk}, {", ".join(natural)} FROM {parent} WHERE {pk} = ANY(ARRAY(SELECT {pk} FROM found))
+                SELECT {taken} FROM {parent} WHERE {pk} = ANY(ARRAY(SELECT {pk} FROM found))
                 ORDER BY {pk} FOR KEY SHARE
             )
-            UPDATE {self.name} AS s SET {column} = l.{pk} FROM locked AS l WHERE {found}
+            UPDATE {self.name} AS s SET {column} = l.{referred} FROM locked AS l WHERE {found}{undecided}
         """)
         if each.missing == "refuse":
             shown = " || ', ' || ".join(f"quote_literal({place})" for place in places)
             label = each.model._meta.label
             self.cursor.execute(
                 f"UPDATE {self.name} SET etl_code = %s, etl_why = %s || {shown}"
-                f" WHERE {column} IS NULL AND {present} AND {_REFUSED}",
+                f" WHERE {column} IS NULL AND {present} AND {_REFUSED}{undecided}",
                 [BreachCode.NO_PARENT, f"{each.shown}\n{label} has no row with {', '.join(each.natural)} = "],
             )
 
@@ -256,8 +298,11 @@ class _Stage:
         if numbers:
             self._write(numbers, self._insert_some)
 
-    def _insert_some(self, numbers: Sequence[int], *, on_conflict: str = "ON CONFLICT DO NOTHING") -> None:
+    def _insert_some(self, numbers: Sequence[int], *, is_alone: bool = False) -> None:
         names = ", ".join(map(quote, self.given))
+        # PostgreSQL can't let a deferrable constraint decide: an error tells that one of them keeps a row out.
+        arbiter = f"({', '.join(self.key)})" if self.table.has_deferrable else ""
+        on_conflict = "" if is_alone else f"ON CONFLICT {arbiter} DO NOTHING"
         self.cursor.execute(
             f"INSERT INTO {self.target} ({names}) SELECT {names} FROM {self.name} WHERE etl_n = ANY(%s)"
             f" ORDER BY {', '.join(self.key)} {on_conflict} RETURNING {self.pk}::text",
@@ -284,7 +329,11 @@ class _Stage:
             self._refuse(numbers, BreachCode.NO_ROW, text)
             return
         for number in numbers:
-            self._write([number], lambda some: self._insert_some(some, on_conflict=""))
+            self._write([number], lambda some: self._insert_some(some, is_alone=True))
+        self.cursor.execute(
+            f"UPDATE {self.name} SET etl_code = %s, etl_why = %s WHERE {condition}",
+            [BreachCode.CONSTRAINT, f"\n{self.plan.into.label} keeps no row of it: a trigger or a rule drops it"],
+        )
 
     def _write(self, numbers: Sequence[int], write: Callable[[Sequence[int]], None]) -> None:
         """Write these rows together; if one of them is refused, halve them until it is alone."""
@@ -297,6 +346,7 @@ class _Stage:
                 write(numbers)
         except DatabaseError as error:
             if not is_violation(error):
+                self._stop_broken(error)
                 raise
             self.reason = self._explain(error)
             if len(numbers) == 1:
@@ -305,6 +355,11 @@ class _Stage:
             middle = len(numbers) // 2
             self._write(numbers[:middle], write)
             self._write(numbers[middle:], write)
+
+    def _stop_broken(self, error: DatabaseError) -> None:
+        if (find_code(error) or "").startswith("42"):  # the table was found as expected, so it is a trigger's own code
+            text = f"{self.plan.into.label} takes no record: {describe(error)}. Correct its trigger."
+            raise RunError(text, Reason.TARGET_REFUSES) from error
 
     def _explain(self, error: DatabaseError) -> str:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
@@ -341,4 +396,4 @@ def _quote_text(text: str) -> str:
 
 def is_violation(error: DatabaseError) -> bool:
     """Whether a row is the reason for the error."""
-    return (find_code(error) or "").startswith(_VIOLATIONS)
+    return not (find_code(error) or "00").startswith(_OF_SERVER)

@@ -107,6 +107,6 @@ def _write_text(column: str, parent: OwnedParent | None) -> str:
     if parent is None:
         return own
     natural = ", ".join(f"p.{quote(name)}" for name in parent.natural)
-    table, pk = quote(parent.model._meta.db_table), quote(str(parent.model._meta.pk.column))
-    shown = f"SELECT concat_ws(', ', {natural}) FROM {table} AS p WHERE p.{pk} = t.{quote(column)}"
+    table, referred = quote(parent.model._meta.db_table), quote(parent.referred)
+    shown = f"SELECT concat_ws(', ', {natural}) FROM {table} AS p WHERE p.{referred} = t.{quote(column)}"
     return f"coalesce(({shown}), {own})"

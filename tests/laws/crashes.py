@@ -1,10 +1,11 @@
-"""`python -m tests.laws.crashes KILLS [--walk] [--crash-seed N]`: kill runs at their PostgreSQL calls, and count.
+"""`python -m tests.laws.crashes KILLS [--walk | --target] [--crash-seed N]`: kill runs at their PostgreSQL calls.
 
 A round reads a new version of every record, replays the refused records, and reads everything again in full. Then it
 reads a content that lacks some records: they are removed until the next round brings them back. SIGKILL ends each run's
 process before or after one of its calls to PostgreSQL, or at a random moment. New processes take over until one of them
 finishes the run. After each round the tables must show every version of every record once. With `--walk` the records
-come from an API, a page for each batch, and no page is asked for again whose records have landed.
+come from an API, a page for each batch, and no page is asked for again whose records have landed. With `--target` they
+land in a team's own model: its table refuses those that lack a parent, and vanished ones are deleted from it.
 """
 
 import argparse
@@ -101,8 +102,10 @@ class Tally:
 class Crashes:
     """Runs of a source with a fixed list of records; the processes that execute them are killed."""
 
-    def __init__(self, kills: int, chance: random.Random, api: PagedApi | None = None) -> None:
-        self.most_kills, self.chance, self.api = kills, chance, api
+    def __init__(
+        self, kills: int, chance: random.Random, api: PagedApi | None = None, *, has_target: bool = False
+    ) -> None:
+        self.most_kills, self.chance, self.api, self.has_target = kills, chance, api, has_target
         self.tally, self.round = Tally(), 0
         self.steps = find_steps()
         self.seen = mmap.mmap(-1, 32)
@@ -122,6 +125,8 @@ class Crashes:
         self._come_through(Options(), refuses=True)
         self._count_runs(last, seen=RECORDS, new_or_updated=RECORDS - refused, quarantined=refused)
         last = find_last_run()
+        if self.has_target:
+            create_parent(self.round)
         self._come_through(Options(selection=Selection(everything=True)), refuses=False)
         self._count_runs(last, seen=refused, new_or_updated=refused, quarantined=0)
         self._come_through(Options(full=True), refuses=False)
@@ -135,7 +140,7 @@ class Crashes:
     def _come_through(self, options: Any, *, refuses: bool, lacks: bool = False) -> None:
         last = find_last_run()
         for _ in range(TRIES):
-            source = make_source(self.round, refuses=refuses, lacks=lacks, api=self.api)
+            source = self._make_source(refuses=refuses, lacks=lacks)
             landed = count_landed_pages()
             is_done = self._run_process(options, source, often="removal" if lacks else "batch")
             self._count_repeated(landed)
@@ -143,6 +148,11 @@ class Crashes:
             if is_done or (self.api is not None and is_through(last)):
                 return
         raise RuntimeError(f"{TRIES} processes did not come through: {options}")
+
+    def _make_source(self, *, refuses: bool, lacks: bool) -> Any:
+        if self.has_target:
+            return make_source_of_target(self.round, lacks=lacks)
+        return make_source(self.round, refuses=refuses, lacks=lacks, api=self.api)
 
     def _run_process(self, options: Any, source: Any, *, often: str) -> bool:
         """Return True if the run finished, False if its process was killed, often in one of the steps."""
@@ -201,7 +211,8 @@ class Crashes:
             "SELECT count(DISTINCT external_id), count(*) FROM raw_records WHERE payload ->> 'price' = %s",
             str(self.round),
         )
-        (kept,) = fetch("SELECT count(*) FROM unified_records WHERE value = %s", self.round)
+        table, column = ("shop_thing", "price") if self.has_target else ("unified_records", "value")
+        (kept,) = fetch(f"SELECT count(*) FROM {table} WHERE {column} = %s", self.round)
         self.tally.lost += (RECORDS - landed[0]) + max(0, RECORDS - kept[0])
         self.tally.doubled += (landed[1] - landed[0]) + max(0, kept[0] - RECORDS)
         self.tally.unaccounted += len(verify())
@@ -216,6 +227,10 @@ class Crashes:
             LACKED_EVERY,
         )
         self.tally.lost += removed[1] - removed[0]
+        if self.has_target:
+            ((left,),) = fetch("SELECT count(*) FROM shop_thing")
+            self.tally.lost += max(0, RECORDS - lacked - left)
+            self.tally.doubled += max(0, left - RECORDS + lacked)
         self.tally.unaccounted += abs(lacked - removed[1]) + len(verify())
 
 
@@ -291,8 +306,7 @@ def make_source(version: int, *, refuses: bool, lacks: bool, api: PagedApi | Non
                 return Breach(BreachCode.TOO_LONG, "name is refused", "name")
             return Source.unify(self, values)
 
-    numbers = [number for number in range(1, RECORDS + 1) if not lacks or number % LACKED_EVERY]
-    records = [make_item(number, price=version) for number in numbers]
+    records = [make_item(number, price=version) for number in list_numbers(lacks=lacks)]
     if api is None:
         return type("Refusing", (Refusing, Listed), {})(records)
     api.pages = [records[start : start + BATCH] for start in range(0, len(records), BATCH)]
@@ -300,6 +314,29 @@ def make_source(version: int, *, refuses: bool, lacks: bool, api: PagedApi | Non
     declared = {name: getattr(Listed, name) for name in names}
     place = {"base_url": api.url, "endpoint": "/link", "pages": LinkHeader()}
     return type("Walking", (Refusing, JsonApiSource), declared | place)()
+
+
+def list_numbers(*, lacks: bool) -> list[int]:
+    return [number for number in range(1, RECORDS + 1) if not lacks or number % LACKED_EVERY]
+
+
+def make_source_of_target(version: int, *, lacks: bool) -> Any:
+    """The same records for a team's own model; some belong to a category that `create_parent` creates."""
+    from tests.listed_source import make_item
+    from tests.shop.sources import CompleteThings
+
+    return CompleteThings(
+        [
+            make_item(number, price=version, group=f"v{version}" if number % REFUSED_EVERY == 0 else "first")
+            for number in list_numbers(lacks=lacks)
+        ]
+    )
+
+
+def create_parent(version: int | str) -> None:
+    from tests.shop.models import Category
+
+    Category.objects.create(slug=f"v{version}" if isinstance(version, int) else version)
 
 
 def execute(watch: Callable[..., None], source: Any, options: Any) -> None:
@@ -336,7 +373,7 @@ def set_up() -> Iterator[None]:
             "DATABASE_URL": servers.database_url(),
             "REDIS_URL": servers.redis_url(),
             "ETL_BATCH_SIZE": str(BATCH),
-            "DJANGO_SETTINGS_MODULE": "kasparro.settings",
+            "DJANGO_SETTINGS_MODULE": "tests.shop.settings",
         }
         django.setup()
         from django.conf import settings
@@ -345,7 +382,8 @@ def set_up() -> Iterator[None]:
         settings.DEBUG = False  # in debug mode Django keeps every statement in memory
         logging.disable(logging.WARNING)
         let_walks_land_early()
-        call_command("migrate", verbosity=0)
+        call_command("migrate", run_syncdb=True, verbosity=0)
+        create_parent("first")
         yield
     finally:
         servers.stop()
@@ -377,11 +415,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("kills", type=int, help="how many processes to kill")
     parser.add_argument("--walk", action="store_true", help="read the records from an API, page by page")
     parser.add_argument("--crash-seed", type=int, default=None, help="choose the same moments as an earlier run")
+    parser.add_argument("--target", action="store_true", help="land the records in a team's own model")
     options = parser.parse_args(arguments)
     seed = options.crash_seed if options.crash_seed is not None else secrets.randbelow(2**32)
     print(f"crash seed {seed}", flush=True)
     with set_up(), PagedApi([[]]) if options.walk else nullcontext() as api:
-        crashes, shown = Crashes(options.kills, random.Random(seed), api), time.monotonic()
+        chance, shown = random.Random(seed), time.monotonic()
+        crashes = Crashes(options.kills, chance, api, has_target=options.target)
         while not crashes.is_over and crashes.tally.is_sound:
             crashes.play_round()
             if time.monotonic() - shown > 10:

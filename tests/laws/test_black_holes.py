@@ -11,7 +11,7 @@ import redis
 from etl.models import Run
 from kasparro.embedded import Servers
 from tests.execution.test_workers import await_closed, is_closed, prefix, queue, start_worker
-from tests.laws.test_crashes import assert_landed_once, is_stopped, landed_batches, products_file
+from tests.laws.test_crashes import STORES, assert_landed_once, is_stopped, landed_batches, products_file
 from tests.network import Link, linking
 from tests.processes import Project, run_servers, wait_until
 from tests.relays import Relay, find_postgresql, find_redis, make_database_url, make_redis_url, relaying
@@ -68,10 +68,11 @@ def run_in_silence(project: Project, link: Link, before: str, after: str) -> tup
 
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
+@STORES
 def test_a_run_whose_database_falls_silent_ends_and_the_next_goes_on(
-    project: Project, link: Link, postgresql: Relay
+    project: Project, link: Link, postgresql: Relay, store: str
 ) -> None:
-    products_file(project)
+    products_file(project, store=store)
     process = project.start("ingest", "products_csv", "--json")
     wait_until(lambda: landed_batches() >= 5)
     link.drop()
@@ -81,7 +82,7 @@ def test_a_run_whose_database_falls_silent_ends_and_the_next_goes_on(
     link.deliver()
     postgresql.forget()  # by now the server's own keepalives have detected it too
     project.ingest("products_csv")
-    assert_landed_once()
+    assert_landed_once(store=store)
 
 
 def test_a_query_that_is_never_answered_ends(project: Project, link: Link, postgresql: Relay) -> None:

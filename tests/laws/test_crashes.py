@@ -19,13 +19,21 @@ from kasparro.embedded import Servers
 from tests.factories import make_products, write_products
 from tests.listed_source import dump_quarantine, dump_raw, dump_unified, fetch
 from tests.processes import ROOT, Project, wait_until
+from tests.shop.models import Thing
 
 COUNT = 3_000
 BATCH = 50
+STORES = pytest.mark.parametrize("store", ["unified", "target"])
+"""The law holds for the unified table, and for a team's own model in its place."""
 
 
-def products_file(project: Project, count: int = COUNT) -> Path:
+def products_file(project: Project, count: int = COUNT, *, store: str = "unified") -> Path:
     """Products, every hundredth of them refused; small batches, so that there are many moments to die in."""
+    if store == "target":
+        project.environment |= {
+            "DJANGO_SETTINGS_MODULE": "tests.shop.settings",
+            "ETL_SOURCES": "tests.shop.sources.ProductsIntoThings",
+        }
     rows = [(i, n, c, "free" if i % 100 == 0 else p, x) for i, n, c, p, x in make_products(count)]
     path = write_products(project.folder / "products.csv", rows)
     project.environment |= {"PRODUCTS_CSV": str(path), "ETL_BATCH_SIZE": str(BATCH)}
@@ -49,12 +57,13 @@ def add_up_runs() -> dict[str, int]:
     return dict(zip(("seen", "new", "updated", "unchanged", "duplicate", "quarantined"), totals, strict=True))
 
 
-def assert_landed_once(count: int = COUNT) -> None:
-    """Raw, unified, quarantine and the sum of all runs' counters match the file exactly."""
+def assert_landed_once(count: int = COUNT, *, store: str = "unified") -> None:
+    """Raw, unified, quarantine, a team's own rows and the sum of all runs' counters match the file exactly."""
     refused = count // 100
     good = [i for i in range(1, count + 1) if i % 100]
     assert [(int(row[0]), row[1]) for row in dump_raw("products_csv")] == [(i, i) for i in good]
     assert sorted(int(row[0]) for row in dump_unified("products_csv")) == good
+    assert sorted(int(thing.key) for thing in Thing.objects.all()) == (good if store == "target" else [])
     assert [row[0] for row in dump_quarantine("products_csv")] == list(range(100, count + 1, 100))
     assert add_up_runs() == {
         "seen": count,
@@ -79,8 +88,11 @@ def outlive_the_lease(source: str = "products_csv") -> None:
     )
 
 
-def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Project, moments: random.Random) -> None:
-    products_file(project)
+@STORES
+def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(
+    project: Project, moments: random.Random, store: str
+) -> None:
+    products_file(project, store=store)
     while not Run.objects.filter(status="partial").exists():
         process = project.start("ingest", "products_csv")
         target = landed_batches() + moments.randint(1, 8)
@@ -88,13 +100,15 @@ def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(project: Proj
         time.sleep(moments.random() * 0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert_landed_once()
+    assert_landed_once(store=store)
     others = Run.objects.exclude(status="partial")
     assert set(others.values_list("status", "reason")) == {("failed", "abandoned")}
     assert len(others) >= 5
 
 
-@pytest.mark.parametrize(("kills", "options"), [(60, ()), (40, ("--walk",))], ids=["a content", "a walk"])
+@pytest.mark.parametrize(
+    ("kills", "options"), [(60, ()), (40, ("--walk",)), (25, ("--target",))], ids=["a content", "a walk", "a target"]
+)
 def test_killed_at_each_step_runs_lose_and_double_nothing(kills: int, options: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "tests.laws.crashes", str(kills), *options]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -131,9 +145,11 @@ def test_a_killed_full_read_is_resumed_as_the_same_read(project: Project) -> Non
     assert Checkpoint.objects.get(source="products_csv").read_number == read
 
 
-@pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
-def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Project, place: str) -> None:
-    products_file(project)
+@pytest.mark.parametrize(
+    ("place", "store"), [("between_batches", "unified"), ("inside_copy", "unified"), ("inside_copy", "target")]
+)
+def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Project, place: str, store: str) -> None:
+    products_file(project, store=store)
     sleeper = project.start_python(
         "-m", "tests.freezing", place, "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1.5"
     )
@@ -141,13 +157,13 @@ def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Pro
     outlive_the_lease()
     (successor,) = project.ingest("products_csv")
     assert successor["status"] == "partial"
-    assert_landed_once()
+    assert_landed_once(store=store)
     sequence = Checkpoint.objects.get(source="products_csv").sequence
     sleeper.send_signal(signal.SIGCONT)
     output, errors = sleeper.communicate(timeout=60)
     assert sleeper.returncode == 1, errors
     assert '"status": "failed", "reason": "abandoned"' in output
-    assert_landed_once()
+    assert_landed_once(store=store)
     assert Checkpoint.objects.get(source="products_csv").sequence == sequence
     assert "overtaken" in Run.objects.order_by("id")[0].events.values_list("kind", flat=True)
 
@@ -186,8 +202,9 @@ def test_a_run_that_slept_through_its_lease_notices_it_and_the_next_goes_on(proj
     assert_landed_once()
 
 
-def test_sessions_ended_in_the_middle_of_batches_lose_nothing(project: Project) -> None:
-    products_file(project)
+@STORES
+def test_sessions_ended_in_the_middle_of_batches_lose_nothing(project: Project, store: str) -> None:
+    products_file(project, store=store)
     process = project.start("ingest", "products_csv", "--json")
     ended = 0
     while process.poll() is None and ended < 6:
@@ -202,7 +219,7 @@ def test_sessions_ended_in_the_middle_of_batches_lose_nothing(project: Project) 
     output, errors = process.communicate(timeout=60)
     assert ended >= 5
     assert '"status": "partial"' in output, errors
-    assert_landed_once()
+    assert_landed_once(store=store)
 
 
 def test_postgresql_killed_in_mid_batch_is_survived_by_the_run(own_servers: Servers, project: Project) -> None:

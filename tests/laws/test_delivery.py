@@ -22,6 +22,8 @@ from etl.runs import ending, starting
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.sources import NonBlank
+from etl.storage import batch as batch_module
+from etl.storage import target_batch
 from etl.storage.ledger import find_stored
 from etl.storage.transactions import is_transient
 from etl.supervision.os_signals import Interruption
@@ -30,6 +32,7 @@ from tests.listed_source import (
     Item,
     Listed,
     TimedListed,
+    dump_landed,
     dump_quarantine,
     dump_raw,
     dump_unified,
@@ -38,8 +41,11 @@ from tests.listed_source import (
     judge_all,
     make_item,
 )
+from tests.shop.sources import Things
 
 pytestmark = pytest.mark.django_db(transaction=True)
+KINDS = pytest.mark.parametrize("kind", [Listed, Things], ids=["unified", "target"])
+"""The law holds for the unified table, and for a team's own model in its place."""
 COMMIT: Any = getattr(DatabaseWrapper, "_commit")  # noqa: B009  (private in Django, missing from the stubs)
 
 
@@ -62,34 +68,38 @@ def land(started: Started, source: Listed, records: list[dict[str, Any]], read: 
     return landing.land(started.claim, source, read, batch, reached={"offset": 1, "position": 1}, wait=lambda s: None)
 
 
-def test_an_overtaken_worker_writes_nothing() -> None:
-    source, first = Listed(), start()
+@KINDS
+def test_an_overtaken_worker_writes_nothing(kind: type[Listed]) -> None:
+    source, first = kind(), start()
     end_lease()
     start()
     with pytest.raises(Overtaken):
         land(first, source, [make_item(1), make_item("bad", price="x")])
-    assert (dump_raw("listed"), dump_unified("listed"), dump_quarantine("listed")) == ([], [], [])
+    assert (dump_raw("listed"), dump_landed(source), dump_quarantine("listed")) == ([], [], [])
 
 
-def test_a_worker_whose_lease_has_ended_writes_nothing() -> None:
+@KINDS
+def test_a_worker_whose_lease_has_ended_writes_nothing(kind: type[Listed]) -> None:
     started = start()
     end_lease()
     with pytest.raises(LeaseLost):
-        land(started, Listed(), [make_item(1)])
-    assert dump_unified("listed") == []
+        land(started, kind(), [make_item(1)])
+    assert dump_landed(kind()) == []
 
 
-def test_the_same_batch_twice_lands_once() -> None:
+@KINDS
+def test_the_same_batch_twice_lands_once(kind: type[Listed]) -> None:
     started = start()
-    source = Listed()
+    source = kind()
     read = reads.choose_read(started.checkpoint, "content", is_full=False)
     land(started, source, [make_item(1)], read)
     land(started, source, [make_item(1)], read)
-    assert len(dump_raw("listed")) == 1
+    assert len(dump_raw("listed")) == len(dump_landed(source)) == 1
     assert Run.objects.get().seen == 1
 
 
-def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.MonkeyPatch) -> None:
+@KINDS
+def test_a_commit_whose_answer_was_lost_is_not_sent_again(kind: type[Listed], monkeypatch: pytest.MonkeyPatch) -> None:
     started = start()
     lost: list[bool] = []
 
@@ -101,52 +111,68 @@ def test_a_commit_whose_answer_was_lost_is_not_sent_again(monkeypatch: pytest.Mo
             raise OperationalError("server closed the connection unexpectedly")
 
     read = reads.choose_read(started.checkpoint, "content", is_full=False)
-    judged = judge_all(Listed(), [make_item(1), make_item("bad", price="x")])
+    judged = judge_all(kind(), [make_item(1), make_item("bad", price="x")])
     monkeypatch.setattr(DatabaseWrapper, "_commit", commit_and_lose_the_answer)
     landing.land(
         started.claim,
-        Listed(),
+        kind(),
         read,
         classify(judged, Stored()),
         reached={"offset": 1, "position": 1},
         wait=lambda s: None,
     )
     assert lost
-    assert (len(dump_raw("listed")), len(dump_unified("listed")), len(dump_quarantine("listed"))) == (1, 1, 1)
+    assert (len(dump_raw("listed")), len(dump_landed(kind())), len(dump_quarantine("listed"))) == (1, 1, 1)
     assert Run.objects.get().seen == 2
 
 
-def test_the_read_only_seconds_of_a_failover_are_waited_out() -> None:
+@KINDS
+def test_the_read_only_seconds_of_a_failover_are_waited_out(kind: type[Listed]) -> None:
     started = start()
     with connection.cursor() as cursor:
         cursor.execute("SET default_transaction_read_only = on")  # this session is connected to the former primary
-    land(started, Listed(), [make_item(1)])
-    assert len(dump_raw("listed")) == 1
+    land(started, kind(), [make_item(1)])
+    assert len(dump_raw("listed")) == len(dump_landed(kind())) == 1
+
+
+STEPS = {
+    "claim": "start_at_terminal",
+    "refusals": "recognize",
+    "lookup": "find",
+    "batch": "land",
+    "settlement": "_list_changes",
+    "close": "end",
+}
 
 
 @pytest.mark.parametrize(
-    ("lost_one", "by"),
-    [(1, "start_at_terminal"), (2, "recognize"), (3, "find"), (4, "land"), (5, "_list_changes"), (9, "end")],
-    ids=["claim", "refusals", "lookup", "batch", "settlement", "close"],
+    ("kind", "by"),
+    [
+        *(pytest.param(Listed, by, id=step) for step, by in STEPS.items()),
+        *(pytest.param(Things, by, id=f"{step} of a target") for step, by in STEPS.items()),
+        pytest.param(Things, "require_target", id="the target's table"),
+    ],
 )
 def test_whichever_commit_loses_its_answer_the_run_ends_well(
-    monkeypatch: pytest.MonkeyPatch, lost_one: int, by: str
+    kind: type[Listed], by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    commits: list[Any] = []
+    lost: list[Any] = []
 
     def commit_and_lose_one_answer(self: Any) -> None:
         COMMIT(self)
-        commits.append(self)
-        if len(commits) == lost_one:
-            assert by in {frame.name for frame in traceback.extract_stack()}
+        if not lost and by in {frame.name for frame in traceback.extract_stack()}:
+            lost.append(self)
             self.connection.close()
             raise OperationalError("server closed the connection unexpectedly")
 
-    ingest_here(Listed([make_item(0)]))  # the first read of a source looks nothing up
+    ingest_here(kind([make_item(0)]))  # the first read of a source looks nothing up
     monkeypatch.setattr(DatabaseWrapper, "_commit", commit_and_lose_one_answer)
-    outcome = ingest_here(Listed([make_item(1), make_item("bad", price="x")]))
-    assert (outcome.status, outcome.counters["seen"]) == ("partial", 2)
-    assert (len(dump_raw("listed")), len(dump_unified("listed")), len(dump_quarantine("listed"))) == (2, 2, 1)
+    outcome = ingest_here(kind([make_item(1), make_item("bad", price="x"), make_item("many", price=10**9)]))
+    refused = 1 if kind is Listed else 2
+    assert lost
+    assert (outcome.status, outcome.counters["seen"], outcome.counters["quarantined"]) == ("partial", 3, refused)
+    assert len(dump_raw("listed")) == len(dump_landed(kind())) == 4 - refused
+    assert len(dump_quarantine("listed")) == refused
     assert not Run.objects.filter(events__kind="overtaken").exists()
     assert verify() == []
 
@@ -167,22 +193,23 @@ def test_a_signal_that_comes_with_the_last_commit_changes_nothing(monkeypatch: p
     assert not Run.objects.filter(events__kind="overtaken").exists()
 
 
-def test_everything_of_a_failing_batch_is_rolled_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    from etl.storage import batch as batch_module
-
-    monkeypatch.setattr(batch_module, "write_refusals", lambda *_, **__: 1 / 0)
-    outcome = ingest_here(Listed([make_item(1), make_item("bad", price="x")]))
+@KINDS
+def test_everything_of_a_failing_batch_is_rolled_back(kind: type[Listed], monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (batch_module, target_batch):
+        monkeypatch.setattr(module, "write_refusals", lambda *_, **__: 1 / 0)
+    outcome = ingest_here(kind([make_item(1), make_item("bad", price="x")]))
     assert (outcome.status, outcome.reason) == ("failed", "internal_error")
-    assert (dump_raw("listed"), dump_unified("listed")) == ([], [])
+    assert (dump_raw("listed"), dump_landed(kind())) == ([], [])
     assert (Run.objects.get().seen, Checkpoint.objects.get().batch_number) == (0, 0)
 
 
-def test_a_run_that_was_closed_from_outside_lands_nothing() -> None:
+@KINDS
+def test_a_run_that_was_closed_from_outside_lands_nothing(kind: type[Listed]) -> None:
     started = start()
     Run.objects.update(status=Status.FAILED, reason="cancelled", finished_at="2026-01-01T00:00:00Z")
     with pytest.raises(Overtaken):
-        land(started, Listed(), [make_item(1), make_item("bad", price="x")])
-    assert (dump_raw("listed"), dump_unified("listed"), dump_quarantine("listed")) == ([], [], [])
+        land(started, kind(), [make_item(1), make_item("bad", price="x")])
+    assert (dump_raw("listed"), dump_landed(kind()), dump_quarantine("listed")) == ([], [], [])
     assert Checkpoint.objects.get().batch_number == 0
 
 
@@ -272,13 +299,14 @@ def count_writes() -> list[tuple[Any, ...]]:
     return fetch(
         "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables WHERE relname = ANY(%s)"
         " ORDER BY relname",
-        ["raw_api_data", "raw_csv_data", "raw_third_source_data", "unified_records", "etl_quarantine"],
+        ["raw_api_data", "raw_csv_data", "raw_third_source_data", "unified_records", "etl_quarantine", "shop_thing"],
     )
 
 
+@KINDS
 @pytest.mark.parametrize("size", [2, 1000])
-def test_the_same_content_again_writes_nothing(settings: Any, size: int) -> None:
-    source = Listed([*map(make_item, range(20)), make_item("bad", price="x"), make_item(3, name="other")])
+def test_the_same_content_again_writes_nothing(kind: type[Listed], settings: Any, size: int) -> None:
+    source = kind([*map(make_item, range(20)), make_item("bad", price="x"), make_item(3, name="other")])
     ingest_here(source)
     before = count_writes()
     settings.ETL_BATCH_SIZE = size
@@ -333,11 +361,12 @@ def test_a_read_counts_the_stored_records_that_it_meets(settings: Any) -> None:
     assert (Checkpoint.objects.get().read_met, Checkpoint.objects.get().record_count) == (3, 6)
 
 
-def test_ids_of_a_read_survive_its_crash(settings: Any) -> None:
+@KINDS
+def test_ids_of_a_read_survive_its_crash(kind: type[Listed], settings: Any) -> None:
     """Without a time the first record with an id counts, no matter where the read was interrupted."""
     settings.ETL_BATCH_SIZE = 2
-    source = Listed([make_item(1), make_item(2), make_item(1, name="later"), make_item(3)])
-    ingest_here(Listed([make_item(1), make_item(2)]))  # unchanged, so only marked, in the read below
+    source = kind([make_item(1), make_item(2), make_item(1, name="later"), make_item(3)])
+    ingest_here(kind([make_item(1), make_item(2)]))  # unchanged, so only marked, in the read below
     started = start()
     fingerprint = ingest_fingerprint(source)
     read = reads.choose_read(started.checkpoint, fingerprint, is_full=False)
@@ -345,7 +374,7 @@ def test_ids_of_a_read_survive_its_crash(settings: Any) -> None:
     end_lease()
     outcome = ingest_here(source)
     assert (outcome.counters["duplicate"], outcome.counters["updated"], outcome.counters["new"]) == (1, 0, 1)
-    assert {row[1] for row in dump_unified("listed")} == {"Thing"}
+    assert {row[1] for row in dump_landed(source)} == {"Thing"}
     assert set(ReadMark.objects.values_list("read_number", flat=True)) == {Checkpoint.objects.get().read_number}
 
 
@@ -372,9 +401,10 @@ def read_first_batch(started: Started, source: Listed, read: Any) -> None:
     landing.land(started.claim, source, read, batch, reached={"offset": 2, "position": 2}, wait=lambda s: None)
 
 
-def test_a_read_cut_after_refusing_ends_partial(settings: Any) -> None:
+@KINDS
+def test_a_read_cut_after_refusing_ends_partial(kind: type[Listed], settings: Any) -> None:
     settings.ETL_BATCH_SIZE = 2
-    source = Listed([make_item("bad", price="x"), make_item(1), make_item(2)])
+    source = kind([make_item("bad", price="x"), make_item(1), make_item(2)])
     started = start()
     read = reads.choose_read(started.checkpoint, ingest_fingerprint(source), is_full=False)
     read_first_batch(started, source, read)
@@ -401,17 +431,18 @@ def test_a_full_read_cut_before_its_first_batch_is_gone_on_with() -> None:
     assert ingest_here(source).counters["unchanged"] == 1
 
 
-def test_content_that_went_back_while_a_read_was_open_is_read_again(settings: Any) -> None:
+@KINDS
+def test_content_that_went_back_while_a_read_was_open_is_read_again(kind: type[Listed], settings: Any) -> None:
     settings.ETL_BATCH_SIZE = 2
-    former = Listed([make_item(1), make_item(2)])
+    former = kind([make_item(1), make_item(2)])
     ingest_here(former)
-    changed = Listed([make_item(1, name="changed"), make_item(2), make_item(3)])
+    changed = kind([make_item(1, name="changed"), make_item(2), make_item(3)])
     started = start()
     read = reads.choose_read(started.checkpoint, ingest_fingerprint(changed), is_full=False)
     read_first_batch(started, changed, read)
     end_lease()
     ingest_here(former)
-    assert dump_unified("listed")[0][1] == "Thing"
+    assert dump_landed(former)[0][1] == "Thing"
 
 
 def test_a_corrected_mapping_lands_with_the_next_read() -> None:

@@ -16,6 +16,7 @@ from tests.laws.test_attacks import count_waiting
 from tests.laws.test_delivery import COMMIT, land, start
 from tests.listed_source import dump_unified, ingest_here, make_item
 from tests.processes import wait_until
+from tests.shop.sources import CompleteThings
 from tests.test_pruning import pass_days
 from tests.test_replay import EVERYTHING, Fickle, read, replay_now
 
@@ -49,6 +50,12 @@ def prune_all() -> None:
     prune(Policy(raw_days=1, quarantine_days=1, events_days=1, runs_days=1), batch=1)
 
 
+def land_and_remove_in_a_model() -> None:
+    """Two of the things go, one comes, and the table refuses another."""
+    ingest_here(CompleteThings(list(map(make_item, "abcde"))))
+    ingest_here(CompleteThings([*map(make_item, "abcf"), make_item("many", price=10**9)]))
+
+
 def prepare() -> None:
     """Land old versions, and refused records that a replay accepts."""
     for name in ("a", "b", "c"):
@@ -68,7 +75,9 @@ def verify_from_outside(found: list[str]) -> None:
     looking.join()
 
 
-@pytest.mark.parametrize("act", [ingest, replay, discard, settle, prune_all], ids=lambda act: act.__name__)
+@pytest.mark.parametrize(
+    "act", [ingest, replay, discard, settle, prune_all, land_and_remove_in_a_model], ids=lambda act: act.__name__
+)
 def test_every_commit_leaves_the_counts_that_the_rows_have(
     act: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

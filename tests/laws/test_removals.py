@@ -30,12 +30,15 @@ from tests.listed_source import (
     Listed,
     ListedContent,
     TimedListed,
+    dump_landed,
     dump_raw,
     dump_unified,
     fetch,
     ingest_here,
     make_item,
 )
+from tests.shop.models import Thing
+from tests.shop.sources import CompleteThings
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -46,6 +49,10 @@ class Complete(Listed):
     """Each read of it has all of its records."""
 
     complete: ClassVar[bool] = True
+
+
+KINDS = pytest.mark.parametrize("kind", [Complete, CompleteThings], ids=["unified", "target"])
+"""The law holds for the unified table, and for a team's own model from which vanished records are deleted."""
 
 
 class CutComplete(CutListed, Complete):
@@ -95,9 +102,10 @@ def small_batches(settings: Settings) -> None:
     settings.ETL_BATCH_SIZE = 2
 
 
-def test_what_a_complete_read_lacked_is_removed_and_counted() -> None:
-    ingest_here(Complete(make_items(*range(6))))
-    outcome = ingest_here(Complete(make_items(0, 2, 5)))
+@KINDS
+def test_what_a_complete_read_lacked_is_removed_and_counted(kind: type[Listed]) -> None:
+    ingest_here(kind(make_items(*range(6))))
+    outcome = ingest_here(kind(make_items(0, 2, 5)))
     assert list_removed() == ["1", "3", "4"]
     assert (outcome.counters["removed"], outcome.counters["unchanged"], read_counts()) == (3, 3, (3, 3))
     assert verify() == []
@@ -204,28 +212,31 @@ def test_an_empty_read_removes_nothing() -> None:
 # --- records that return ---------------------------------------------------------------------------
 
 
-def test_a_record_that_returns_as_it_was_counts_as_updated_and_writes_no_raw_row() -> None:
-    ingest_here(Complete(make_items(1, 2)))
-    ingest_here(Complete(make_items(1)))
-    outcome = ingest_here(Complete(make_items(1, 2)), full=True)
+@KINDS
+def test_a_record_that_returns_as_it_was_counts_as_updated_and_writes_no_raw_row(kind: type[Listed]) -> None:
+    ingest_here(kind(make_items(1, 2)))
+    ingest_here(kind(make_items(1)))
+    outcome = ingest_here(kind(make_items(1, 2)), full=True)
     assert (outcome.counters["updated"], outcome.counters["unchanged"]) == (1, 1)
     assert (list_removed(), read_counts(), len(dump_raw("listed"))) == ([], (2, 0), 2)
     assert verify() == []
 
 
-def test_a_record_that_returns_changed_writes_a_raw_row() -> None:
-    ingest_here(Complete(make_items(1, 2)))
-    ingest_here(Complete(make_items(1)))
-    outcome = ingest_here(Complete([make_item(1), make_item(2, name="Back")]))
+@KINDS
+def test_a_record_that_returns_changed_writes_a_raw_row(kind: type[Listed]) -> None:
+    ingest_here(kind(make_items(1, 2)))
+    ingest_here(kind(make_items(1)))
+    outcome = ingest_here(kind([make_item(1), make_item(2, name="Back")]))
     assert (outcome.counters["updated"], len(dump_raw("listed"))) == (1, 3)
-    assert dump_unified("listed")[1][:2] == ("2", "Back")
+    assert dump_landed(kind())[1][:2] == ("2", "Back")
     assert (list_removed(), verify()) == ([], [])
 
 
-def test_a_record_that_returns_twice_in_a_read_counts_once() -> None:
-    ingest_here(Complete(make_items(1, 2)))
-    ingest_here(Complete(make_items(1)))
-    outcome = ingest_here(Complete(make_items(2, 2, 1, 2)))
+@KINDS
+def test_a_record_that_returns_twice_in_a_read_counts_once(kind: type[Listed]) -> None:
+    ingest_here(kind(make_items(1, 2)))
+    ingest_here(kind(make_items(1)))
+    outcome = ingest_here(kind(make_items(2, 2, 1, 2)))
     assert (outcome.counters["updated"], outcome.counters["duplicate"], read_counts()) == (1, 2, (2, 0))
 
 
@@ -237,11 +248,12 @@ def test_a_record_returns_even_with_an_older_time() -> None:
     assert (list_removed(), dump_unified("listed")[1][1]) == ([], "Older")
 
 
-def test_a_source_whose_records_were_all_removed_finds_them_again() -> None:
-    ingest_here(Complete(make_items(1, 2)))
+@KINDS
+def test_a_source_whose_records_were_all_removed_finds_them_again(kind: type[Listed]) -> None:
+    ingest_here(kind(make_items(1, 2)))
     fetch("UPDATE unified_records SET removed_at = now() RETURNING 1")
     Checkpoint.objects.update(record_count=0, removed_count=2)
-    outcome = ingest_here(Complete(make_items(1, 2, 3)))
+    outcome = ingest_here(kind(make_items(1, 2, 3)))
     assert (outcome.counters["updated"], outcome.counters["new"], read_counts()) == (2, 1, (3, 0))
 
 
@@ -258,11 +270,12 @@ def test_a_removed_record_can_be_replayed_from_quarantine() -> None:
 # --- records that the read has met, and not accepted ------------------------------------------------
 
 
-def test_a_refused_record_is_present() -> None:
-    ingest_here(Complete(make_items(1, 2, 3)))
+@KINDS
+def test_a_refused_record_is_present(kind: type[Listed]) -> None:
+    ingest_here(kind(make_items(1, 2, 3)))
     refused = make_item(2, price="x")
-    ingest_here(Complete([make_item(1), refused, make_item(3)]))
-    outcome = ingest_here(Complete([make_item(1), refused]))
+    ingest_here(kind([make_item(1), refused, make_item(3)]))
+    outcome = ingest_here(kind([make_item(1), refused]))
     assert (list_removed(), outcome.counters["removed"]) == (["3"], 1)
 
 
@@ -343,11 +356,12 @@ LEFT = [make_item(0, name="Changed"), *make_items(*range(2, 20, 2)), make_item("
 GONE = sorted(str(number) for number in range(1, 20, 2))
 
 
+@KINDS
 @pytest.mark.parametrize("size", [1, 2, 3, 10_000])
-def test_any_batch_size_removes_the_same(settings: Settings, size: int) -> None:
+def test_any_batch_size_removes_the_same(kind: type[Listed], settings: Settings, size: int) -> None:
     settings.ETL_BATCH_SIZE = size
-    ingest_here(Complete(RECORDS))
-    outcome = ingest_here(Complete(LEFT))
+    ingest_here(kind(RECORDS))
+    outcome = ingest_here(kind(LEFT))
     assert (list_removed(), outcome.counters["removed"], read_counts()) == (GONE, 10, (11, 10))
     assert verify() == []
 
@@ -370,26 +384,28 @@ def dying_at(batch: int, *, after: bool, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield
 
 
+@KINDS
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("batch", [1, 2, 3, 5])
 def test_ended_at_any_batch_of_a_removal_the_next_run_removes_the_others(
-    monkeypatch: pytest.MonkeyPatch, batch: int, after: bool
+    kind: type[Listed], monkeypatch: pytest.MonkeyPatch, batch: int, after: bool
 ) -> None:
-    ingest_here(Complete(RECORDS))
+    ingest_here(kind(RECORDS))
     with dying_at(batch, after=after, monkeypatch=monkeypatch):
-        assert ingest_here(Complete(LEFT)).status == "failed"
+        assert ingest_here(kind(LEFT)).status == "failed"
     assert len(list_removed()) == 2 * (batch - 1 + after)
     assert Checkpoint.objects.get().is_reading
-    assert ingest_here(Complete(LEFT)).status == "success"
+    assert ingest_here(kind(LEFT)).status == "success"
     assert (list_removed(), sum_removed(), read_counts()) == (GONE, 10, (11, 10))
     assert verify() == []
 
 
-def test_after_half_a_removal_other_content_decides_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    ingest_here(Complete(RECORDS))
+@KINDS
+def test_after_half_a_removal_other_content_decides_again(kind: type[Listed], monkeypatch: pytest.MonkeyPatch) -> None:
+    ingest_here(kind(RECORDS))
     with dying_at(3, after=True, monkeypatch=monkeypatch):
-        ingest_here(Complete(LEFT))
-    ingest_here(Complete(RECORDS))
+        ingest_here(kind(LEFT))
+    ingest_here(kind(RECORDS))
     assert (list_removed(), read_counts(), verify()) == (["new"], (20, 1), [])
 
 
@@ -413,9 +429,11 @@ def list_present(source: str = "listed") -> Sequence[str]:
     )
 
 
-def test_present_and_removed_records_are_what_ever_was_new() -> None:
+@KINDS
+def test_present_and_removed_records_are_what_ever_was_new(kind: type[Listed]) -> None:
     for numbers in ((1, 2, 3), (2, 3, 4), (1, 4), (5,), (1, 2)):
-        ingest_here(Complete(make_items(*numbers)))
+        ingest_here(kind(make_items(*numbers)))
         assert list_present() == [str(number) for number in numbers]
+        assert kind is Complete or [thing.key for thing in Thing.objects.order_by("key")] == list_present()
         assert sum(Run.objects.values_list("new", flat=True)) == sum(read_counts())
         assert verify() == []

@@ -17,8 +17,9 @@ from etl.sources import (
     setting,
     timedelta,
 )
+from etl.sources.products import ProductsCsv
 from tests.listed_source import Listed
-from tests.shop.models import Category, Product, Supplier
+from tests.shop.models import Category, Product, Supplier, Thing
 
 OWNS: dict[str, Any] = {
     "supplier": parent(Supplier, code=constant("ACME")),
@@ -98,3 +99,28 @@ HEADER = "Artikelnummer;Bezeichnung;VK netto;Warengruppe;Bestand;Farbe\n"
 
 def make_line(number: int, *, price: str = "1,50", stock: int = 0, group: str = "TOYS") -> str:
     return f"P{number};Ding {number};{price};{group};{stock};rot\n"
+
+
+THINGS: dict[str, Any] = {
+    "key": "id",
+    "name": "name",
+    "price": "price",
+    "category": parent(Category, slug="group"),
+}
+
+
+class Things(Listed):
+    """The records of `Listed` in a team's own model."""
+
+    into = Into(Thing, key="key", owns=THINGS)
+
+
+class CompleteThings(Listed):
+    complete = True
+    into = Into(Thing, key="key", owns=THINGS, vanished=delete())
+
+
+class ProductsIntoThings(ProductsCsv):
+    """The products of the file in a team's own model."""
+
+    into = Into(Thing, key="key", owns={"key": "product_id", "name": "name", "price": "price"})

@@ -5,6 +5,9 @@ from tests.laws.seeding import Mistake
 LANDING = "tests/targets/test_landing.py::"
 RACES = "tests/targets/test_races.py::"
 DRY_RUN = "tests/targets/test_dry_run.py::"
+KINDS = "tests/targets/test_kinds.py::"
+CHANGES = f"{KINDS}test_a_model_that_changes_fails_the_run_unless_records_can_land"
+ANY_ORDER = f"{RACES}test_a_team_that_takes_locks_in_any_order_is_never_the_victim_of_a_deadlock"
 KEPT = (
     "    kept = [place for place, index in enumerate(batch.versions) if index not in refused]\n"
     "    places = {place: number for number, place in enumerate(kept)}\n"
@@ -28,6 +31,20 @@ MISTAKES = (
         "etl/storage/target_rows.py",
         (("            if len(numbers) == 1:\n", "            if len(numbers) != 0:\n"),),
         caught_by=(f"{LANDING}test_a_trigger_that_refuses_one_row_refuses_its_record",),
+    ),
+    Mistake(
+        4,
+        "a row that a trigger drops counted as landed",
+        "etl/storage/target_rows.py",
+        (("etl_why = %s WHERE {condition}", "etl_why = %s WHERE {condition} AND false"),),
+        caught_by=(f"{KINDS}test_each_kind_of_constraint_refuses_one_record_by_its_name[new-1000]",),
+    ),
+    Mistake(
+        4,
+        "a model that changes in the middle of a run",
+        "etl/storage/target_rows.py",
+        (("    require_table(plan, table)\n", ""),),
+        caught_by=(f"{CHANGES}[a_text_narrowed-in_the_middle_of_a_run]",),
     ),
     Mistake(
         6,
@@ -63,5 +80,12 @@ MISTAKES = (
         "etl/storage/target_trial.py",
         (("        connection.set_rollback(True)\n", "        connection.set_rollback(False)\n"),),
         caught_by=(f"{DRY_RUN}test_it_leaves_no_row_no_number_of_a_sequence_and_no_lock",),
+    ),
+    Mistake(
+        14,
+        "a batch that keeps its locks while it waits for the team",
+        "etl/storage/target_rows.py",
+        (("SHORT_WAIT_SECONDS = 0.1\n", "SHORT_WAIT_SECONDS = 5\n"),),
+        caught_by=(f"{ANY_ORDER}[two_rows_in_another_order]",),
     ),
 )
