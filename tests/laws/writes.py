@@ -170,6 +170,8 @@ def _find_model(
     """Find the model at the root of a chain such as `waiting.filter(…)`, following variables to their values."""
     while isinstance(expression, ast.Call | ast.Attribute | ast.Subscript):
         if isinstance(expression, ast.Call) and ast.unparse(expression.func) == "apps.get_model":
+            if not all(isinstance(argument, ast.Constant) for argument in expression.args):
+                return None  # chosen at run time
             return apps.get_model(".".join(ast.literal_eval(argument) for argument in expression.args))
         if isinstance(expression, ast.Subscript) and ast.unparse(expression.value).endswith(("QuerySet", "type")):
             expression = expression.slice
