@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import compress
 from operator import add
 from typing import TypeVar
@@ -148,7 +148,7 @@ def add_slice(
 def refuse(source: Source, rule: ContentRule, record: Record, breach: Breach, file: str) -> Refusal:
     """Return the refusal of a well-formed record, with its id if that can be parsed."""
     external_id = source.find_external_id(source.add_origin(record, file))
-    return replace(Refusal.of(record, breach, external_id), key=rule.find_key(record.values))
+    return Refusal.of(record, breach, external_id, rule.find_key(record.values))
 
 
 def _find_unwanted(source: Source, part: Slice, breaches: dict[int, Breach]) -> frozenset[int]:

@@ -96,9 +96,10 @@ class Refusal:
         return self.key or self.original.sha256
 
     @classmethod
-    def of(cls, record: Record, breach: Breach, external_id: str | None = None) -> Self:
+    def of(cls, record: Record, breach: Breach, external_id: str | None = None, key: bytes = b"") -> Self:
         """Return the refusal of a well-formed record."""
-        return cls(record.position, record.line, breach, record.payload, Original.of(record.original), external_id)
+        original = Original.of(record.original)
+        return cls(record.position, record.line, breach, record.payload, original, external_id, key=key)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,11 @@ process's language, and takes no zone by its name.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from functools import cache
-from zoneinfo import ZoneInfo, available_timezones
+from functools import cache, lru_cache
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 ISO, RFC2822 = "iso", "rfc2822"
 """Formats that go by a name."""
@@ -33,6 +34,8 @@ _MONTH_NUMBERS = {name[:3].lower(): number for number, name in enumerate(_MONTHS
 _NUMBERS = {"Y": 4, "y": 2, "m": 2, "d": 2, "H": 2, "I": 2, "M": 2, "S": 2}
 """Directives of digits, and how many they have at most."""
 _OFFSET = r"[Zz]|[+-][0-9]{2}(?::?[0-5][0-9](?::?[0-5][0-9])?)?"
+_NO_ZONES = ("posix/", "right/", "posixrules")
+"""Files among those of the zones that are none, or have another time than UTC."""
 _OFFSET_PARTS = re.compile(r"([+-])([0-9]{2}):?([0-9]{2})?:?([0-9]{2})?")
 _DIRECTIVE = re.compile(r"%(.?)", re.DOTALL)
 _SHORT_DAYS, _SHORT_MONTHS = ("|".join(name[:3] for name in names) for names in (_DAYS, _MONTHS))
@@ -182,9 +185,13 @@ def _read_zone(text: str, zones: Zones) -> tzinfo:
     return find_zone(own) if own is not None else ALWAYS_KNOWN.get(text) or find_zone(text)
 
 
-@cache
-def _list_zones() -> frozenset[str]:
-    return frozenset(available_timezones())
+@lru_cache(maxsize=1024)
+def _find_named(text: str) -> ZoneInfo | None:
+    """Return the zone of this name. A list of all names takes longer to make than all else at a start."""
+    if isinstance(text, str) and not text.startswith(_NO_ZONES):
+        with suppress(OSError, ValueError, ZoneInfoNotFoundError):
+            return ZoneInfo(text)
+    return None
 
 
 def find_zone(text: str) -> tzinfo:
@@ -193,6 +200,7 @@ def find_zone(text: str) -> tzinfo:
         hours, minutes, seconds = (int(part or 0) for part in match.groups()[1:])
         offset = timedelta(hours=hours, minutes=minutes, seconds=seconds)
         return timezone(-offset if match[1] == "-" else offset)
-    if text in _list_zones():
-        return ZoneInfo(text)
+    zone = _find_named(text)
+    if zone is not None:
+        return zone
     raise ValueError(f'{text!r} is not a zone: use a name such as "Europe/Berlin", or an offset such as "+01:00"')

@@ -135,7 +135,7 @@ def _parse(lines: list[bytes], layout: Layout) -> tuple[list[list[str]], Sequenc
 
 def _has_open_quote(lines: list[bytes], layout: Layout) -> bool:
     """Whether a line has an odd number of quotes, as the first and the last line of a record of several lines."""
-    return any(count & 1 for count in map(bytes.count, lines, repeat(layout.quote))) if layout.quote else False
+    return 1 in map((1).__and__, map(bytes.count, lines, repeat(layout.quote))) if layout.quote else False
 
 
 def _place(ends: Sequence[int], lines: list[bytes], layout: Layout, line: int) -> tuple[Sequence[int], Sequence[bytes]]:

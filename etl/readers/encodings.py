@@ -12,13 +12,6 @@ from functools import cache
 UTF_8 = "utf-8"
 _UTF_8_MARK = codecs.BOM_UTF8
 _WIDE = {"utf-16": b"", "utf-16-le": codecs.BOM_UTF16_LE, "utf-16-be": codecs.BOM_UTF16_BE}
-_SAMPLE = "\n".join(
-    " ".join(chr(code) for code in range(start, start + 64) if chr(code) not in "\r\n")
-    for start in range(0, 0x10000, 64)
-    if not 0xD800 <= start < 0xE000
-)
-"""Every character of the first plane, in lines of 64."""
-
 ESCAPE = "kasparro.escape"
 """Decodes each byte that the codec does not have to a lone surrogate, so that the cell that holds it can be found."""
 
@@ -103,15 +96,25 @@ def find_other_mark(name: str, head: bytes) -> str:
 
 
 @cache
+def _make_sample() -> str:
+    """Return every character of the first plane, in lines of 64."""
+    starts = (start for start in range(0, 0x10000, 64) if not 0xD800 <= start < 0xE000)
+    return "\n".join(
+        " ".join(chr(code) for code in range(start, start + 64) if chr(code) not in "\r\n") for start in starts
+    )
+
+
+@cache
 def _describe_codec(name: str) -> str | None:
     """Return `charmap` or `multibyte`; None if lines can't be cut at a byte, or not be decoded one by one."""
     try:
         if "a\n".encode(name) != b"a\n":
             return None
-        text = _SAMPLE.encode(name, "ignore")
+        sample = _make_sample()
+        text = sample.encode(name, "ignore")
         whole = text.decode(name, "replace")
         is_cut_anywhere = "\n".join(line.decode(name, "replace") for line in text.split(b"\n")) == whole
-        is_cut_by_byte = text.count(b"\n") == _SAMPLE.count("\n") and b"\r" not in text
+        is_cut_by_byte = text.count(b"\n") == sample.count("\n") and b"\r" not in text
         is_end_alone = all(_leaves_line_end(name, bytes([byte, end])) for byte in range(256) for end in b"\r\n")
     except (LookupError, UnicodeError):  # a LookupError: not an encoding of text
         return None

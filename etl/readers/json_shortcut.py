@@ -4,24 +4,18 @@ It finds exactly what `json_recovery` finds, or nothing. If brackets or quotes d
 the text after the element shows.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from etl.readers.json_structure import BLANK, ITEM, KEPT_CHARACTERS, LONE, PART
+from etl.readers.json_structure import BLANK, ITEM, KEPT_CHARACTERS, LONE, PART, compile_late
 from etl.readers.json_window import Window
 
 _NEXT = rf"((?:\}}{BLANK})*+),{BLANK}(?=\{{)"  # closing brackets, and a comma in front of an object
-_PAIRED = re.compile(rf"{PART}*+{_NEXT}", re.DOTALL)
+_PAIRED = rf"{PART}*+{_NEXT}"
 # No array around ends so: only a comma or brace may follow it, and an object has a name after a comma.
 _STRAY = rf"\](?={BLANK}[^,}} \t\r\n]|{PART}*+(?:{BLANK}\}})*+{BLANK},{BLANK}\{{)"
-_ODD = re.compile(rf"(?:{PART}|{LONE}|{_STRAY})*+{_NEXT}", re.DOTALL)
-
-
-_OTHER_DAMAGE = re.compile(
-    rf"(?:{ITEM}|{PART}|,)*+(?:\}}|{LONE}|\{{{PART}*+(?:{LONE}|,{BLANK}\{{|\]))",
-    re.DOTALL,
-)
+_ODD = rf"(?:{PART}|{LONE}|{_STRAY})*+{_NEXT}"
+_OTHER_DAMAGE = rf"(?:{ITEM}|{PART}|,)*+(?:\}}|{LONE}|\{{{PART}*+(?:{LONE}|,{BLANK}\{{|\]))"
 
 
 @dataclass(slots=True)
@@ -50,7 +44,7 @@ def shows_other_damage(window: Window) -> bool:
 
     Then `look_ahead` finds nothing.
     """
-    return _OTHER_DAMAGE.match(window.text, window.index) is not None
+    return compile_late(_OTHER_DAMAGE).match(window.text, window.index) is not None
 
 
 def pass_over(window: Window, accepts: Callable[[int], tuple[bool, int | None]], passed: Passed) -> Found | None:
@@ -62,10 +56,10 @@ def pass_over(window: Window, accepts: Callable[[int], tuple[bool, int | None]],
     while passed.at <= KEPT_CHARACTERS:
         text = window.text
         is_odd = False
-        match = _PAIRED.match(text, passed.at)
+        match = compile_late(_PAIRED).match(text, passed.at)
         if match is None:
             is_odd = True
-            match = _ODD.match(text, passed.at)
+            match = compile_late(_ODD).match(text, passed.at)
         if match is None:
             return None
         begin, closed = match.end(), match[1].count("}")

@@ -6,6 +6,7 @@ odd quote does not turn all text after it inside out.
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from etl.readers.json_window import Window
 
@@ -46,9 +47,15 @@ PART = (
 ITEM = rf"\{{{PART}*+\}}"
 LONE = rf'(?={_TEXT}{BLANK}[^,:\]}} \t\r\n])"'
 """A quote that is no string's, regardless of the text that may follow."""
-_TOKEN = re.compile(_MARK, re.DOTALL)
-_TOKEN_OR_OBJECTS = re.compile(rf"{ITEM}({BLANK},{BLANK}{ITEM})*+|{_MARK}", re.DOTALL)
-_STRING = re.compile(_TEXT + BLANK, re.DOTALL)
+_TOKEN = _MARK
+_TOKEN_OR_OBJECTS = rf"{ITEM}({BLANK},{BLANK}{ITEM})*+|{_MARK}"
+_STRING = _TEXT + BLANK
+
+
+@cache
+def compile_late(pattern: str) -> re.Pattern[str]:
+    """Compile the pattern when it is first used: that takes long, and only broken JSON needs it."""
+    return re.compile(pattern, re.DOTALL)
 
 
 class Scanner:
@@ -61,7 +68,7 @@ class Scanner:
 
     def __init__(self, window: Window, *, takes_objects: bool = False) -> None:
         self.window, self.at, self.before, self.has_open_string = window, 0, 0, False
-        self.token = _TOKEN_OR_OBJECTS if takes_objects else _TOKEN
+        self.token = compile_late(_TOKEN_OR_OBJECTS if takes_objects else _TOKEN)
         window.forget()
 
     def scan(self) -> Iterator[tuple[str, int]]:
@@ -108,13 +115,13 @@ class Scanner:
         """Judge a quote that is not known to begin a string: the text may end before that shows."""
         window = self.window
         while not window.is_at_end:
-            match = _STRING.match(window.text, begin)
+            match = compile_late(_STRING).match(window.text, begin)
             if match is not None and match.end() < len(window.text):
                 break
             if len(window.text) - begin > KEPT_CHARACTERS:
                 return self._judge_long(begin)
             window.extend()
-        match = _STRING.match(window.text, begin)
+        match = compile_late(_STRING).match(window.text, begin)
         if match is not None and window.text[match.end() : match.end() + 1] in (",", ":", "]", "}"):
             self.at = match.end()
             return '"'

@@ -41,6 +41,9 @@ from etl.reading_process.messages import (
 )
 from etl.records import Lines, PackedLines, WrittenLines
 
+MOST_OBJECTS = 10_000
+"""If more objects are left than this after a batch, they are collected: there may be cycles among them."""
+
 
 class Pipe:
     """The pipe to the run's process. Ends this process if nothing is taken from it, or if no reader is left."""
@@ -182,7 +185,8 @@ def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
             answers.withheld, is_withheld = lines, lines is not None
             pipe.send_frame(frame)
             del lines, frame
-            gc.collect()
+            if gc.get_count()[0] > MOST_OBJECTS:
+                gc.collect()
         end: End | Failure = End()
     except Exception as error:  # noqa: BLE001  (boundary: the run's process raises it again)
         end = make_failure(error)

@@ -13,7 +13,7 @@ from etl.change_detection import Stored, Version
 from etl.readers.source import Source
 from etl.records import Judged
 from etl.storage.former_rules import hash_by_todays_rule
-from etl.storage.marks import find_met, has_marks, is_marked, load_marks
+from etl.storage.marks import find_met, is_marked, list_marked, load_marks
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
@@ -128,8 +128,8 @@ class Lookup:
         end = self.last_id + round(len(judged) * self.spacing)
         unchanged = self._read_unchanged(cursor, judged, end)
         marks = load_marks(cursor, self.source.name, self.read_number, MarkKind.RECORD, [*unchanged.values()])
-        if has_marks(marks, self.last_id + 1, end):
-            unchanged = {each: row_id for each, row_id in unchanged.items() if not is_marked(marks, row_id)}
+        if met := {*list_marked(marks, self.last_id + 1, end)}:
+            unchanged = {each: row_id for each, row_id in unchanged.items() if row_id not in met}
         if has_repeats:  # records with the same id are compared one after the other
             for external_id in list_repeated(judged.external_ids):
                 unchanged.pop(external_id, None)

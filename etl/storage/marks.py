@@ -106,9 +106,13 @@ def list_rows(block: int, bits: Iterable[int]) -> list[int]:
     return [first + 8 * n + bit for n, byte in enumerate(bits) if byte for bit in range(8) if byte >> bit & 1]
 
 
-def has_marks(marks: dict[int, bytearray], first: int, last: int) -> bool:
-    """Whether the read has found one of these rows, from the first to the last."""
-    return any(int.from_bytes(marks.get(number, b""), "little") & mask for number, mask in _list_masks(first, last))
+def list_marked(marks: dict[int, bytearray], first: int, last: int) -> list[int]:
+    """Return which of these rows, from the first to the last, the read has found."""
+    rows: list[int] = []
+    for number, mask in _list_masks(first, last):
+        bits = int.from_bytes(marks.get(number, b""), "little") & mask
+        rows += list_rows(number, bits.to_bytes(MARK_BLOCK_BITS // 8, "little")) if bits else []
+    return rows
 
 
 def is_marked(marks: dict[int, bytearray], row_id: int) -> bool:

@@ -5,7 +5,7 @@ from itertools import chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from etl.storage.marks import MARK_BLOCK_BITS, add_rows, has_marks, is_marked, list_rows
+from etl.storage.marks import MARK_BLOCK_BITS, add_rows, is_marked, list_marked, list_rows
 
 EDGES = st.sampled_from([1, MARK_BLOCK_BITS - 2, MARK_BLOCK_BITS, 3 * MARK_BLOCK_BITS - 40]).flatmap(
     lambda edge: st.integers(max(edge - 3, 1), edge + 200)
@@ -26,13 +26,14 @@ def test_the_rows_that_are_marked_are_those_that_were_added(earlier: list[int], 
 
 
 @given(ROWS, EDGES, st.integers(0, 3 * MARK_BLOCK_BITS))
-def test_a_span_has_marks_exactly_if_one_of_its_rows_is_marked(rows: list[int], first: int, length: int) -> None:
+def test_the_marked_rows_of_a_span_are_found(rows: list[int], first: int, length: int) -> None:
     blocks: dict[int, bytearray] = {}
     add_rows(blocks, rows)
 
-    found = has_marks(blocks, first, first + length)
+    found = list_marked(blocks, first, first + length)
 
-    assert found == any(is_marked(blocks, row) for row in {*rows} if first <= row <= first + length)
+    assert found == sorted(row for row in {*rows} if first <= row <= first + length)
+    assert all(is_marked(blocks, row) for row in found)
 
 
 def test_a_span_over_whole_blocks_marks_each_of_its_rows_once() -> None:

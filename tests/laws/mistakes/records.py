@@ -389,7 +389,7 @@ MISTAKES = (
         6,
         "a record found by its order and unchanged, although the read has met it",
         "etl/storage",
-        (("if has_marks(marks, self.last_id + 1, end):", "if False:"),),
+        (("{*list_marked(marks, self.last_id + 1, end)}", "set[int]()"),),
         caught_by=(f"{AGAIN}[unchanged]",),
     ),
     Mistake(
