@@ -67,4 +67,18 @@ MISTAKES = (
         ),
         caught_by=(f"{INSTALLATION}test_a_sweep_makes_its_missing_entry_and_leaves_the_projects_own",),
     ),
+    Mistake(
+        15,
+        "a task of the project taken for the pruning because of its name",
+        "etl/migrations/0015_prune_entry.py",
+        (("    if entries.filter(task=TASK).exists():\n", "    if entries.filter(name=NAMES[0]).exists():\n"),),
+        caught_by=("tests/test_pruning.py::test_an_entry_of_the_projects_own_named_prune_is_left_alone",),
+    ),
+    Mistake(
+        15,
+        "a beat that hangs and counts as alive",
+        "etl/supervision/beat_watch.py",
+        (("            if time.monotonic() < self._alive_until:\n", "            if self._alive_until:\n"),),
+        caught_by=("tests/supervision/test_beat_watch.py::test_a_beat_that_does_not_tick_again_in_time_is_not_alive",),
+    ),
 )
