@@ -58,10 +58,17 @@ class SourceOwned(admin.ModelAdmin):  # type: ignore[type-arg]
         own = [*super().get_readonly_fields(request, obj)]
         if obj is None:
             return own
-        hidden = {*(self.exclude or ()), *own}
-        form = [f.name for f in self.opts.concrete_fields if f.editable and f.name not in hidden]
         owned = self._list_owned(request, obj)
-        return [*own, *(name for name in form if name in owned)]
+        return [*own, *(name for name in self._list_editable() if name in owned and name not in own)]
+
+    def _list_editable(self) -> list[str]:
+        """Return the model's fields that the form of the page has, unless they are read-only."""
+        declared = getattr(self.form, "Meta", None)
+        hidden = {*(self.exclude or getattr(declared, "exclude", None) or ())}
+        shown = getattr(declared, "fields", None)
+        chosen = None if shown is None or isinstance(shown, str) else {*shown}
+        names = [field.name for field in self.opts.concrete_fields if field.editable]
+        return [name for name in names if name not in hidden and (chosen is None or name in chosen)]
 
     def get_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """Return the fields in the order of the page for a new row."""

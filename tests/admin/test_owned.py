@@ -1,12 +1,13 @@
 """SourceOwned: in a team's admin, what a source owns is read-only and says where it comes from."""
 
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib import admin
 from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.forms import ModelForm
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import path, reverse
@@ -38,8 +39,15 @@ class GroupedAdmin(SourceOwned, admin.ModelAdmin):  # type: ignore[type-arg]
     readonly_fields = ("reference",)
 
 
+class PartForm(ModelForm):  # type: ignore[type-arg]
+    class Meta:
+        model = Product
+        fields = ("supplier", "category", "sku", "name", "price", "stock", "status", "barcode", "margin", "note")
+        help_texts: ClassVar = {"name": "As printed."}
+
+
 class PartAdmin(SourceOwned, admin.ModelAdmin):  # type: ignore[type-arg]
-    exclude = ("attributes", "reference")
+    form = PartForm
 
 
 def list_links(page: str) -> list[str]:
@@ -174,6 +182,7 @@ def test_what_a_page_leaves_out_stays_out(boss: Client) -> None:
     page = show(boss, Product.objects.get(), "parts")
     assert "field-attributes" not in page
     assert page.count("etl-owned") == len(OWNED) - 1
+    assert "As printed. <span" in page
 
 
 @pytest.mark.parametrize(("may_view_records", "links"), [(True, len(OWNED)), (False, 0)])
