@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
 
-.PHONY: demo up test quick lint mistakes crashes bench bench-large bench-memory bench-api bench-indexes bench-overview down
+.PHONY: demo up test quick lint mistakes crashes bench bench-large bench-memory bench-models bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
 
 $(READY): requirements.txt requirements-dev.txt
@@ -61,6 +61,9 @@ bench-large: $(READY) .env  ## compare a load of ten million records with one of
 
 bench-memory: $(READY) .env  ## compare the peak memory of 100,000 and a million records of 5 and of 200 columns
 	@$(BIN)/python -m bench.loads.memory
+
+bench-models: $(READY) .env bench/.venv/.ready  ## compare loads into a team's own model with bare COPYs and django-import-export
+	@$(BIN)/python -m bench.models
 
 bench-api: $(READY) .env bench/.venv/.ready  ## compare the API with FastAPI and bare Django views, over a million records
 	@$(BIN)/python -m bench.api

@@ -52,6 +52,8 @@ class Judge:
         for part in chunk.slices:
             lines.pieces.append(add_slice(judged, part, self.source, self.rule, self.time_digest, self.file))
         judged.refusals.sort(key=lambda refusal: refusal.position, reverse=chunk.is_backward)
+        if self.source.target is not None:
+            judged.places = [place for piece in lines.pieces for place in piece.list_places()]
         if judged.refusals:
             _note_late(judged, (place for piece in lines.pieces for place in piece.list_places()))
         return judged

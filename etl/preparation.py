@@ -47,8 +47,13 @@ def prepare(
     seen_ids = SeenIds() if finds_repeats and cursor is None else None
     preparation = _Preparation(source, content.file, shape, seen_ids, begun)
     # A loop would keep each chunk until the next one is read.
+    yield from map(preparation.prepare, read_chunks(source, content, cursor, batch_size))
+
+
+def read_chunks(source: Source, content: Content, cursor: Cursor | None, batch_size: int) -> Iterator[Chunk]:
+    """Yield the records of the batches from the cursor on, which nothing judges."""
     read = content.read if source.keep == "first" else partial(read_backward, content)
-    yield from map(preparation.prepare, read(cursor, batch_size))
+    yield from read(cursor, batch_size)
 
 
 class _Preparation:

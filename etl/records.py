@@ -234,7 +234,7 @@ class Judged:
     `skipped` is the number of those that the source does not want. `is_backward`: the read began at the content's end.
     `times` are the event times as canonical text, empty for a record without one. `repeats` is known in a source's
     first read: the rows whose id the read may have seen before, in this batch or in an earlier one. The ids of all
-    other rows are new.
+    other rows are new. `places` are the positions in the read, given if the source has a target of its own.
     """
 
     external_ids: list[str] = field(default_factory=list)
@@ -246,6 +246,7 @@ class Judged:
     skipped: int = 0
     is_backward: bool = False
     repeats: list[int] | None = None
+    places: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         """Return the number of accepted records."""

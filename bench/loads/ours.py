@@ -16,17 +16,21 @@ from bench.database import ROOT
 from bench.loads import yardstick
 from bench.loads.measuring import Bench, Case, Meter
 from bench.loads.processes import Done, read_tree_cpu, run, sampling
+from bench.loads.sources import SOURCES
 
 TERMINAL, WORKER, BARE = "Kasparro", "Kasparro, worker", "bare Python"
 FILES = {
     **{name: f"{name}.csv" for name in ("products", "rough", "export", "wide")},
     "lines": "products.ndjson",
     "array": "products.json",
+    "shop": "shop.csv",
 }
 START_ROWS = 100
 READY_SECONDS, RUN_SECONDS = 60, 3600
 _LANDED = "(SELECT count(*) = 1 AND bool_and(status IN ('success', 'partial')) FROM etl_runs)"
-_SWEPT = f"(SELECT count(*) = {len(FILES)} FROM django_celery_beat_periodictask WHERE name LIKE 'ingest bench%')"
+_SWEPT = f"""
+    (SELECT count(*) = {len(SOURCES.split(","))} FROM django_celery_beat_periodictask WHERE name LIKE 'ingest bench%')
+"""
 _BARE = "import django; from django.conf import settings; settings.configure(**{settings!r}); django.setup()"
 
 
@@ -61,7 +65,7 @@ def load_first(bench: Bench, source: str) -> None:
     outcome = ingest(bench, source, "first")
     if not outcome["new"] or not outcome["quarantined"]:
         sys.exit(f"A first load of {source} must add and refuse records: {outcome}")
-    if source in yardstick.RAW_TABLES:
+    if source in yardstick.TABLES:
         yardstick.keep_rows(bench, source)
 
 

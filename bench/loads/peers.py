@@ -72,6 +72,11 @@ PEERS = (
 
 def list_versions() -> str:
     """Name the peers with their versions."""
-    found = {name: next(PACKAGES.glob(f"{name}-*.dist-info"), None) for name in ("sling_linux_amd64", "dlt", "pyarrow")}
-    named = [f"{name} {PathDistribution(path).version if path else 'not installed'}" for name, path in found.items()]
+    named = [f"{name} {find_version(name)}" for name in ("sling_linux_amd64", "dlt", "pyarrow")]
     return ", ".join([*named, f"psycopg2-binary {version('psycopg2-binary')}"])
+
+
+def find_version(name: str) -> str:
+    """Return the version of a peer by the name of its package's folder."""
+    path = next(PACKAGES.glob(f"{name}-*.dist-info"), None)
+    return PathDistribution(path).version if path else "not installed"

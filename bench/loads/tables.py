@@ -16,6 +16,7 @@ STEPS = {
     "again": "the same file again",
     "full": "`--full`, unchanged",
     "changed": "0.1 % changed",
+    "hundredth": "1 % changed",
     "sources": "`manage.py sources`",
     "nothing": "start, with nothing to do",
 }

@@ -9,6 +9,7 @@ from etl.contracts.field_type import FieldType, show_value
 from etl.contracts.forms import FILE_FORM, Form
 from etl.contracts.own_code import refuse_raised
 from etl.contracts.own_types import parse_column, parse_value
+from etl.contracts.texts import TextType
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
@@ -78,8 +79,14 @@ class LimitedType(FieldType):
 
     def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
         texts, breaches = self.base.parse_column(column, form)
-        rows = range(len(texts)) if self.called else self._find_suspects(texts)
+        rows = self._find_misfits(texts) if self.called else self._find_suspects(texts)
         return texts, breaches | self.parse_rows(column, [row for row in rows if row not in breaches], texts, form)
+
+    def _find_misfits(self, texts: Sequence[str | None]) -> Sequence[int]:
+        """Return the rows that a validator may refuse: all of them, unless the text itself is the parsed value."""
+        if not isinstance(self.base, TextType):
+            return range(len(texts))
+        return [row for row, text in enumerate(texts) if text is not None and self._find_misfit(text) is not None]
 
     def _find_suspects(self, texts: Sequence[str | None]) -> list[int]:
         """Return the rows that may have too many digits. Canonical text has no zeros that could be left out."""

@@ -87,7 +87,7 @@ class TextType(FieldType):
 
     def _find_suspects(self, texts: Sequence[str]) -> Iterable[int]:
         rows = _find_unusable(texts)
-        if self.max_length is None and self.pattern is None:
+        if self.pattern is None and (self.max_length is None or max(map(len, texts), default=0) <= self.max_length):
             return rows
         return {*rows, *(row for row, text in enumerate(texts) if self._find_misfit(text) is not None)}
 

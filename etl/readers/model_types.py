@@ -1,5 +1,6 @@
 """Derives field types from a model's fields: what the column can hold and the field's validators accept, no more."""
 
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal as Exact
 from typing import Any, TypeAlias
@@ -140,7 +141,11 @@ def _describe_validator(validator: Any) -> str:
 
 
 def _guard(validator: Callable[[Any], None]) -> Validator:
+    find = _find_search(validator)
+
     def check(value: Any) -> str | None:
+        if find is not None and isinstance(value, str) and find(value):
+            return None
         try:
             validator(value)
         except ValidationError as error:
@@ -148,6 +153,14 @@ def _guard(validator: Callable[[Any], None]) -> Validator:
         return None
 
     return check
+
+
+def _find_search(validator: Any) -> Callable[[str], Any] | None:
+    """Return the search after which Django's own RegexValidator accepts a text: to call it takes 20 times as long."""
+    if type(validator) is not validators.RegexValidator or validator.inverse_match:
+        return None
+    regex: Any = validator.regex
+    return re.compile(regex.pattern, regex.flags).search
 
 
 _DERIVATIONS: dict[type[AnyField], Callable[[AnyField], tuple[FieldType, dict[str, Any]]]] = {

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from etl.column_judgement import SliceLines
 from etl.conf import conf
 from etl.drift import Shape
-from etl.preparation import Prepared, prepare
+from etl.preparation import Prepared, prepare, read_chunks
 from etl.readers.content import Content
 from etl.readers.source import Source
 from etl.reading_process.messages import Order
@@ -74,7 +73,8 @@ def _prepare(
                 break
             for prepared in process.receive(run.raise_if_over):
                 if isinstance(prepared.judged.lines, RemoteLines) or source.into is not None:
-                    prepared.judged.lines = _LinesInAnyCase(prepared.judged.lines, source, content, cursor, shape)
+                    judged = prepared.judged
+                    judged.lines = _LinesInAnyCase(judged.lines, source, content, cursor, shape, judged.places)
                 yield prepared
                 cursor, shape, has_progressed = prepared.cursor, prepared.shape, True
             return
@@ -95,7 +95,8 @@ def _prepare(
 class _LinesInAnyCase:
     """The lines of a batch: from the reading process, or if that is lost, from the same batch prepared again here.
 
-    The records themselves are always made here: only few are needed, those that a target refuses.
+    The records themselves are always made here: only few are needed, those that a target refuses. `places` are the
+    positions of all of them.
     """
 
     remote: Lines
@@ -103,6 +104,7 @@ class _LinesInAnyCase:
     content: Content
     cursor: Cursor | None
     shape: Shape
+    places: Sequence[int]
 
     def write(self, rows: Sequence[int]) -> WrittenLines:
         try:
@@ -111,10 +113,17 @@ class _LinesInAnyCase:
             return self._prepare_again().write(rows)
 
     def make_records(self, rows: Sequence[int]) -> list[Record]:
-        """Return these records as they were sent."""
-        lines = self._prepare_again()
-        assert isinstance(lines, SliceLines)  # a source with a target of its own is declared
-        return lines.make_records(rows)
+        """Return these records as they were sent: read again, but not judged again."""
+        wanted = [self.places[row] for row in rows]
+        some = frozenset(wanted)
+        chunk = next(read_chunks(self.source, self.content, self.cursor, conf.ETL_BATCH_SIZE))
+        found = {
+            place: part.make_record(index)
+            for part in chunk.slices
+            for index, place in enumerate(part.list_places())
+            if place in some
+        }
+        return [found[place] for place in wanted]
 
     def write_again(self, rows: Sequence[int]) -> WrittenLines:
         """Write lines after the reading process has been asked, which it can be only once."""

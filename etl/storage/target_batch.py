@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from etl.change_detection import Batch, drop_refused
-from etl.copy_text import format_value, join_values
+from etl.copy_text import escape, format_value, join_values
 from etl.readers.target_plan import TargetPlan
 from etl.records import Breach, Refusal, Stamp
 from etl.storage.batch import write_met, write_raw
@@ -130,9 +130,9 @@ def _insert(
     if not batch.inserts:
         return
     of_batch = join_values((stamp.source, stamp.now, stamp.now, stamp.sequence, plan.into.label))
-    unified, versions = batch.lines.unified, batch.versions
+    unified, versions, keys = batch.lines.unified, batch.versions, written.keys
     lines = (
-        f"{of_batch}\t{raw_ids[place]}\t{format_value(written.keys[versions[place]])}\t{_name(unified[place])}"
+        f"{of_batch}\t{raw_ids[place]}\t{escape(keys[versions[place]])}\t{_name(unified[place])}"
         for _, place in sorted(batch.inserts.items())
     )
     copy_lines(cursor, "unified_records", _INSERTED, lines)
@@ -141,7 +141,8 @@ def _insert(
 def _name(line: str) -> str:
     """Return external id, name and hashes of a line: a record has its id as its name."""
     external_id = line.partition("\t")[0]
-    return "\t".join([external_id, external_id, *line.rsplit("\t", 2)[1:]])
+    _, content_hash, values_hash = line.rsplit("\t", 2)
+    return f"{external_id}\t{external_id}\t{content_hash}\t{values_hash}"
 
 
 def _update(

@@ -32,15 +32,15 @@ class Defaults:
         self.draws_keys = any(f.primary_key and not f.has_default() for f in fields) and table.sequence is not None
         fields = [f for f in fields if not (f.primary_key and self.draws_keys)]
         self.columns = [str(f.column) for f in fields]
-        self.fixed = [None if _varies(f) else _format(f, _choose_default(f, stamp)) for f in fields]
         self.fields, self.stamp = fields, stamp
+        self.fixed = None if any(map(_varies, fields)) else self._make()
 
-    def make(self) -> list[str]:
-        """Return the values of one new row."""
-        return [
-            _format(field, _choose_default(field, self.stamp)) if text is None else text
-            for field, text in zip(self.fields, self.fixed, strict=True)
-        ]
+    def make(self) -> str:
+        """Return the values of one new row, each after a tab."""
+        return self._make() if self.fixed is None else self.fixed
+
+    def _make(self) -> str:
+        return "".join(f"\t{_format(field, _choose_default(field, self.stamp))}" for field in self.fields)
 
 
 def _varies(field: AnyField) -> bool:

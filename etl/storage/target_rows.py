@@ -14,7 +14,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import DatabaseError
 
@@ -38,7 +38,16 @@ SHORT_WAIT_SECONDS = 0.1
 SHORT_WAITS = 40
 """After this many attempts with short waits the batch itself is begun again, or fails."""
 
+_STATES = "etl_key, etl_found, etl_left, etl_code"
+"""Whose statistics tell PostgreSQL how many rows a statement finds; those of the other columns would be dear."""
 _REFUSED = "etl_code IS NULL"
+_STORED = "etl_key IS NOT NULL"
+_NEW = "etl_key IS NULL AND NOT etl_found"
+# Usually no other session draws keys in the meantime, and the first one is enough.
+_DRAW_KEYS = """
+    SELECT min(key), CASE WHEN max(key) - min(key) >= count(*) THEN array_agg(key) END
+    FROM (SELECT nextval(%s::regclass) AS key FROM generate_series(1, %s)) AS drawn
+"""
 _OF_SERVER = (
     *("00", "01", "02", "03", "08", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "24", "25", "26", "28", "2B", "2D", "2F"),
     *("34", "3B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX"),
@@ -48,8 +57,7 @@ _OF_CHANGE = ("22", "42")
 """Classes of errors that show a table of another shape, unless a row is written: what does not fit, or is gone."""
 
 
-@dataclass(frozen=True, slots=True)
-class StagedRow:
+class StagedRow(NamedTuple):
     """A record's row: the number by which the caller knows it, the key of the row it has already, its staged values.
 
     `values` are COPY text, tab by tab.
@@ -74,8 +82,9 @@ DrawKeys = Callable[[Any, TargetTable, int], Sequence[int]]
 
 def draw_keys(cursor: Any, table: TargetTable, count: int) -> Sequence[int]:
     """Draw keys from the table's own sequence."""
-    cursor.execute("SELECT nextval(%s::regclass) FROM generate_series(1, %s)", [table.sequence, count])
-    return [row[0] for row in cursor.fetchall()]
+    cursor.execute(_DRAW_KEYS, [table.sequence, count])
+    first, others = cursor.fetchone()
+    return range(first, first + count) if others is None else others
 
 
 def write_rows(
@@ -112,16 +121,18 @@ def _write(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stam
     stage = _Stage(cursor, plan, table, stamp, draw)
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     stage.fill(rows)
-    stage.find_stored()
+    if any(row.target_key is not None for row in rows):
+        stage.find_stored()
     for each in plan.parents:
         stage.find_parent(each)
-    stage.judge()
-    stage.update()
-    if plan.into.creates:
+    stage.judge(f"({_NEW} OR etl_found)")
+    stage.update(_STORED)
+    if plan.into.creates and any(row.target_key is None for row in rows):
         stage.insert()
-    stage.adopt()
-    stage.finish()
-    return stage.read()
+    if not plan.into.creates or stage.is_any_left:
+        stage.adopt()
+        stage.finish()
+    return stage.read(rows)
 
 
 class _Stage:
@@ -135,6 +146,8 @@ class _Stage:
         self.owned = plan.owned
         self.key = [quote(name) for name in plan.key]
         self.name = self._create()
+        self.drawn: Sequence[int] = ()
+        self.is_any_found, self.is_any_left = False, False
         self.savepoints, self.reason = 0, ""
 
     # --- the table ---
@@ -143,7 +156,7 @@ class _Stage:
         naturals = [f"etl_p{place} {kind}" for place, kind in self._list_naturals()]
         text = ", ".join(
             [
-                *("etl_n integer", "etl_key text", "etl_found boolean DEFAULT false", "etl_done boolean DEFAULT false"),
+                *("etl_n integer", "etl_key text", "etl_found boolean DEFAULT false", "etl_left boolean DEFAULT false"),
                 *("etl_code text", "etl_why text", *naturals, *columns),
             ]
         )
@@ -161,17 +174,14 @@ class _Stage:
         by_place = {each.place: quote(each.name) for each in self.plan.columns}
         staged = [by_place.get(place, f"etl_p{place}") for place in range(len(self.plan.values))]
         defaults = Defaults(self.plan, self.table, self.stamp)
-        keys: Iterable[list[str]] = [[]] * len(rows)
         columns = ["etl_n", "etl_key", *staged, *map(quote, defaults.columns)]
+        lines = (f"{row.number}\t{format_value(row.target_key)}\t{row.values}{defaults.make()}" for row in rows)
         if defaults.draws_keys:
+            self.drawn = self.draw(self.cursor, self.table, len(rows))
             columns.append(self.pk)
-            keys = ([str(key)] for key in self.draw(self.cursor, self.table, len(rows)))
-        lines = (
-            "\t".join([f"{row.number}\t{format_value(row.target_key)}", row.values, *defaults.make(), *key])
-            for row, key in zip(rows, keys, strict=True)
-        )
+            lines = (f"{line}\t{key}" for line, key in zip(lines, self.drawn, strict=True))
         copy_lines(self.cursor, self.name, columns, lines)
-        self.cursor.execute(f"ANALYZE {self.name}")
+        self.cursor.execute(f"ANALYZE {self.name} ({_STATES})")
 
     # --- parents ---
     def find_parent(self, each: OwnedParent) -> None:
@@ -209,27 +219,27 @@ class _Stage:
     def find_stored(self) -> None:
         """Find and lock the rows that the source has written before."""
         kind = self.table.columns[self.table.pk].type
-        self._take_found(f"t.{self.pk} = s.etl_key::{kind}", "s.etl_key IS NOT NULL")
+        self.is_any_found = self._take_found(f"t.{self.pk} = s.etl_key::{kind}", _STORED)
 
     def adopt(self) -> None:
         """Take the rows with the keys of those that could not be inserted: they were there before, or are new."""
-        waiting = (
-            "s.etl_key IS NULL AND NOT s.etl_done AND NOT s.etl_found"
-            f" AND (s.etl_code IS NULL OR s.etl_code = '{BreachCode.CONSTRAINT}')"
-        )
-        self.cursor.execute(f"SELECT count(*) FROM {self.name} AS s WHERE {waiting}")
-        if not self.cursor.fetchone()[0]:
-            return
-        self._take_found(" AND ".join(f"t.{name} = s.{name}" for name in self.key), waiting)
-        self.judge()
-        self.update()
+        left = "true" if not self.plan.into.creates else "etl_left"
+        waiting = f"{_NEW} AND ({_REFUSED} AND {left} OR etl_code = '{BreachCode.CONSTRAINT}')"
+        if self._take_found(" AND ".join(f"t.{name} = s.{name}" for name in self.key), waiting):
+            adopted = "etl_key IS NULL AND etl_found"
+            self.is_any_found = True
+            self.judge(adopted)
+            self.update(adopted)
 
-    def _take_found(self, alike: str, condition: str) -> None:
-        """Lock these rows in the order of their keys, and complete the staged ones by what is the team's."""
+    def _take_found(self, alike: str, condition: str) -> bool:
+        """Lock these rows in the order of their keys, and complete the staged ones by what is the team's.
+
+        Returns whether there are any.
+        """
         owned = {quote(name) for name in self.owned}
         taken = [name for name in self.columns if name not in owned]
         key = ", ".join(f"t.{name}" for name in self.key)
-        self._execute_hashed(f"""
+        count = self._execute_hashed(f"""
             WITH found AS MATERIALIZED (
                 SELECT s.etl_n, f.{self.pk} AS etl_pk FROM {self.name} AS s
                 CROSS JOIN LATERAL (SELECT t.{self.pk} FROM {self.target} AS t WHERE {alike} LIMIT 1) AS f
@@ -243,10 +253,11 @@ class _Stage:
                 {", ".join(f"{name} = l.{name}" for name in taken)}
             FROM found AS f JOIN locked AS l ON l.{self.pk} = f.etl_pk WHERE s.etl_n = f.etl_n
         """)
+        return count > 0
 
     # --- what the table refuses ---
-    def judge(self) -> None:
-        """Refuse the rows that break NOT NULL or a CHECK, by the table's own expressions."""
+    def judge(self, condition: str) -> None:
+        """Refuse those of these rows that break NOT NULL or a CHECK, by the table's own expressions."""
         required = [name for name in self.given if self.table.columns[name].is_required]
         cases = [(f"{quote(name)} IS NULL", f"{name}\n{name} must not be null") for name in required]
         cases += [
@@ -257,12 +268,12 @@ class _Stage:
         why = " ".join(f"WHEN {broken} THEN {_quote_text(text)}" for broken, text in cases)
         statement = (
             f"UPDATE {self.name} SET etl_code = '{BreachCode.CONSTRAINT}', etl_why = CASE {why} END"
-            f" WHERE {_REFUSED} AND NOT etl_done AND (etl_found OR etl_key IS NULL)"
-            f" AND ({' OR '.join(broken for broken, _ in cases)})"
+            f" WHERE {_REFUSED} AND {condition} AND ({' OR '.join(broken for broken, _ in cases)})"
         )
         try:
             with atomic():
                 self.cursor.execute(statement)
+                self.is_any_left |= self.cursor.rowcount > 0
         except DatabaseError as error:
             if not is_violation(error):
                 raise  # else an expression fails on a row: writing the rows shows which
@@ -271,90 +282,92 @@ class _Stage:
         return f"it violates the constraint {constraint} of {self.plan.into.label}"
 
     # --- writing ---
-    def update(self) -> None:
-        """Update the rows that differ in a column of the source's."""
-        self.cursor.execute(f"SELECT etl_n FROM {self.name} WHERE etl_found AND NOT etl_done AND {_REFUSED} ORDER BY 1")
-        numbers = [row[0] for row in self.cursor.fetchall()]
-        if numbers:
-            self._write(numbers, self._update_some)
-            self.cursor.execute(f"UPDATE {self.name} SET etl_done = true WHERE etl_found AND {_REFUSED}")
+    def update(self, condition: str) -> None:
+        """Update those of these rows that differ in a column of the source's."""
+        if self.is_any_found:
+            self._write(f"{_REFUSED} AND etl_found AND {condition}", self._update_some)
 
-    def _update_some(self, numbers: Sequence[int]) -> None:
+    def _update_some(self, chosen: str) -> None:
         names = [quote(name) for name in self.owned]
         touched, values = list_touched(self.plan, self.owned, self.stamp)
         sets = [f"{name} = s.{name}" for name in names] + [f"{quote(name)} = %s" for name in touched]
         new, old = (", ".join(f"{letter}.{name}" for name in names) for letter in "st")
         self.cursor.execute(
             f"UPDATE {self.target} AS t SET {', '.join(sets)} FROM {self.name} AS s"
-            f" WHERE t.{self.pk} = s.{self.pk} AND s.etl_n = ANY(%s) AND ROW({old}) IS DISTINCT FROM ROW({new})",
-            [*values, [*numbers]],
+            f" WHERE t.{self.pk} = s.{self.pk} AND {chosen} AND ROW({old}) IS DISTINCT FROM ROW({new})",
+            values,
         )
 
     def insert(self) -> None:
-        """Insert the rows that are new. Those that another row keeps out stay undone."""
-        condition = f"etl_key IS NULL AND NOT etl_found AND {_REFUSED}"
-        self.cursor.execute(f"SELECT etl_n FROM {self.name} WHERE {condition} ORDER BY 1")
-        numbers = [row[0] for row in self.cursor.fetchall()]
-        if numbers:
-            self._write(numbers, self._insert_some)
+        """Insert the rows that are new. Those that another row keeps out are left."""
+        self._write(f"{_REFUSED} AND {_NEW}", self._insert_some)
 
-    def _insert_some(self, numbers: Sequence[int], *, is_alone: bool = False) -> None:
-        names = ", ".join(map(quote, self.given))
+    def _insert_some(self, chosen: str) -> None:
         # PostgreSQL can't let a deferrable constraint decide: an error tells that one of them keeps a row out.
         arbiter = f"({', '.join(self.key)})" if self.table.has_deferrable else ""
-        on_conflict = "" if is_alone else f"ON CONFLICT {arbiter} DO NOTHING"
-        self.cursor.execute(
-            f"INSERT INTO {self.target} ({names}) SELECT {names} FROM {self.name} WHERE etl_n = ANY(%s)"
-            f" ORDER BY {', '.join(self.key)} {on_conflict} RETURNING {self.pk}::text",
-            [[*numbers]],
-        )
-        inserted = [row[0] for row in self.cursor.fetchall()]
-        if len(inserted) == len(numbers):
-            self.cursor.execute(f"UPDATE {self.name} SET etl_done = true WHERE etl_n = ANY(%s)", [[*numbers]])
-            return
-        self._execute_hashed(
-            f"UPDATE {self.name} AS s SET etl_done = true FROM unnest(%s::text[]) AS done (pk)"
-            f" WHERE s.{self.pk}::text = done.pk AND etl_n = ANY(%s)",
-            [inserted, [*numbers]],
-        )
+        insert = f"{self._describe_insert(chosen)} ON CONFLICT {arbiter} DO NOTHING"
+        left = self._execute_hashed(f"""
+            WITH inserted AS ({insert} RETURNING {self.pk} AS pk)
+            UPDATE {self.name} AS s SET etl_left = true
+            WHERE {chosen} AND NOT EXISTS (SELECT FROM inserted WHERE inserted.pk = s.{self.pk})
+        """)
+        self.is_any_left |= left > 0
+
+    def _insert_alone(self, chosen: str) -> None:
+        self.cursor.execute(self._describe_insert(chosen))
+        if self.cursor.rowcount > 0:
+            self.cursor.execute(f"UPDATE {self.name} SET etl_left = false WHERE {chosen}")
+
+    def _describe_insert(self, chosen: str) -> str:
+        names = ", ".join(map(quote, self.given))
+        order = ", ".join(self.key)
+        return f"INSERT INTO {self.target} ({names}) SELECT {names} FROM {self.name} WHERE {chosen} ORDER BY {order}"
 
     def finish(self) -> None:
         """Refuse what is left: no row is created for it, or a constraint keeps it out, whose name is learned here."""
-        left = _REFUSED if self.plan.into.creates else f"({_REFUSED} OR etl_code = '{BreachCode.CONSTRAINT}')"
-        condition = f"etl_key IS NULL AND NOT etl_found AND NOT etl_done AND {left}"
-        self.cursor.execute(f"SELECT etl_n FROM {self.name} WHERE {condition} ORDER BY 1")
-        numbers = [row[0] for row in self.cursor.fetchall()]
         if not self.plan.into.creates:
             text = f"\n{self.plan.into.label} has no row with its key, and the source creates none"
-            self._refuse(numbers, BreachCode.NO_ROW, text)
+            self._refuse(f"{_NEW} AND ({_REFUSED} OR etl_code = '{BreachCode.CONSTRAINT}')", BreachCode.NO_ROW, text)
             return
-        for number in numbers:
-            self._write([number], lambda some: self._insert_some(some, is_alone=True))
+        condition = f"{_REFUSED} AND {_NEW} AND etl_left"
+        for number in self._list_numbers(condition):
+            self._write(condition, self._insert_alone, [number])
         self.cursor.execute(
             f"UPDATE {self.name} SET etl_code = %s, etl_why = %s WHERE {condition}",
             [BreachCode.CONSTRAINT, f"\n{self.plan.into.label} keeps no row of it: a trigger or a rule drops it"],
         )
 
-    def _write(self, numbers: Sequence[int], write: Callable[[Sequence[int]], None]) -> None:
-        """Write these rows together; if one of them is refused, halve them until it is alone."""
+    def _list_numbers(self, condition: str) -> list[int]:
+        self.cursor.execute(f"SELECT etl_n FROM {self.name} WHERE {condition} ORDER BY 1")
+        return [row[0] for row in self.cursor.fetchall()]
+
+    def _write(self, condition: str, write: Callable[[str], Any], numbers: Sequence[int] = ()) -> None:
+        """Write these rows together; if one of them is refused, halve them until it is alone.
+
+        `numbers`: only those from the first to the last of these.
+        """
         self.savepoints += 1
         if self.savepoints > MOST_SAVEPOINTS:
             text = f"{self.plan.into.label} refuses too many records of one batch. The last reason: {self.reason}."
             raise RunError(text, Reason.TARGET_REFUSES)
+        chosen = f"{condition} AND etl_n BETWEEN {numbers[0]} AND {numbers[-1]}" if numbers else condition
         try:
             with atomic():
-                write(numbers)
+                write(chosen)
         except DatabaseError as error:
             if not is_violation(error):
                 self._stop_broken(error)
                 raise
             self.reason = self._explain(error)
+            numbers = numbers or self._list_numbers(condition)
+            if not numbers:
+                return  # a trigger that refuses a statement without rows
             if len(numbers) == 1:
-                self._refuse(numbers, BreachCode.CONSTRAINT, f"\n{self.reason}")
+                self._refuse(chosen, BreachCode.CONSTRAINT, f"\n{self.reason}")
                 return
             middle = len(numbers) // 2
-            self._write(numbers[:middle], write)
-            self._write(numbers[middle:], write)
+            self._write(condition, write, numbers[:middle])
+            self._write(condition, write, numbers[middle:])
 
     def _stop_broken(self, error: DatabaseError) -> None:
         if (find_code(error) or "").startswith("42"):  # the table was found as expected, so it is a trigger's own code
@@ -365,28 +378,36 @@ class _Stage:
         constraint = getattr(getattr(error.__cause__, "diag", None), "constraint_name", None)
         return self._describe(constraint) if constraint else f"{self.plan.into.label} refuses it: {describe(error)}"
 
-    def _refuse(self, numbers: Sequence[int], code: BreachCode, why: str) -> None:
-        self.cursor.execute(
-            f"UPDATE {self.name} SET etl_code = %s, etl_why = %s WHERE etl_n = ANY(%s)", [code, why, [*numbers]]
-        )
+    def _refuse(self, chosen: str, code: BreachCode, why: str) -> None:
+        self.cursor.execute(f"UPDATE {self.name} SET etl_code = %s, etl_why = %s WHERE {chosen}", [code, why])
+        self.is_any_left = True
 
-    def read(self) -> Written:
-        """Return what became of each row."""
-        written = Written()
-        self.cursor.execute(f"SELECT etl_n, etl_code, etl_why, coalesce(etl_key, {self.pk}::text) FROM {self.name}")
+    def read(self, rows: Sequence[StagedRow]) -> Written:
+        """Return what became of each row. A new one has the key that was drawn for it, if one was."""
+        written = Written({row.number: str(key) for row, key in zip(rows, self.drawn, strict=False)})
+        others = f" WHERE NOT ({_REFUSED} AND {_NEW})" if self.drawn else ""
+        self.cursor.execute(
+            f"SELECT etl_n, etl_code, etl_why, coalesce(etl_key, {self.pk}::text) FROM {self.name}{others}"
+        )
         for number, code, why, key in self.cursor.fetchall():
             if code is not None:
                 column, _, message = why.partition("\n")
                 written.refused[number] = Breach(BreachCode(code), message, column)
+                written.keys.pop(number, None)
             else:
                 written.keys[number] = key
         return written
 
-    def _execute_hashed(self, statement: str, parameters: Sequence[Any] | None = None) -> None:
-        """Execute a statement that joins the stage with few rows found by key: a hash join reads each of them once."""
+    def _execute_hashed(self, statement: str) -> int:
+        """Execute a statement that joins the stage with few rows found by key: a hash join reads each of them once.
+
+        Returns how many rows it has written.
+        """
         self.cursor.execute("SET LOCAL enable_hashjoin = on")
-        self.cursor.execute(statement, parameters)
+        self.cursor.execute(statement)
+        count = int(self.cursor.rowcount)
         self.cursor.execute("SET LOCAL enable_hashjoin = off")
+        return count
 
 
 def _quote_text(text: str) -> str:

@@ -70,8 +70,8 @@ MISTAKES = (
         "etl/reading_process/choice.py",
         (
             (
-                "_LinesInAnyCase(prepared.judged.lines, source, content, cursor, shape)",
-                "_LinesInAnyCase(prepared.judged.lines, source, content, prepared.cursor, shape)",
+                "_LinesInAnyCase(judged.lines, source, content, cursor, shape, judged.places)",
+                "_LinesInAnyCase(judged.lines, source, content, prepared.cursor, shape, judged.places)",
             ),
         ),
         caught_by=(f"{READING}test_killed_before_it_is_asked_for_lines_they_are_written_here",),
@@ -240,8 +240,11 @@ MISTAKES = (
         "etl/preparation.py",
         (
             (
-                "    yield from map(preparation.prepare, read(cursor, batch_size))\n",
-                "    for chunk in read(cursor, batch_size):\n        yield preparation.prepare(chunk)\n",
+                "    yield from map(preparation.prepare, read_chunks(source, content, cursor, batch_size))\n",
+                (
+                    "    for chunk in read_chunks(source, content, cursor, batch_size):\n"
+                    "        yield preparation.prepare(chunk)\n"
+                ),
             ),
         ),
         caught_by=(f"{MEMORY}test_a_batch_that_is_taken_is_not_kept",),

@@ -1,0 +1,1 @@
+"""A team's shop, whose products are the target of `bench/models.py`."""
