@@ -57,6 +57,18 @@ MISTAKES = (
     ),
     Mistake(
         15,
+        "a user looked for in the database of the row that names it",
+        "etl/database.py",
+        (
+            (
+                "        return router.db_for_read(model) if found is None and is_of_etl else found\n",
+                "        return found\n",
+            ),
+        ),
+        caught_by=("tests/test_foreign_project.py::test_kasparros_tables_may_be_in_another_database",),
+    ),
+    Mistake(
+        15,
         "a task of the project taken for the sweep because of its name",
         "etl/runs/schedule.py",
         (
