@@ -234,7 +234,8 @@ class ChangeSerializer(RowSerializer[SchemaChange]):
 class QuarantinedSerializer(RowSerializer[QuarantinedRecord]):
     """A refused record, with its `position` in the read and its physical `line`, both from 1.
 
-    `file` is the name of its file if the source's path is a pattern, and empty otherwise.
+    `file` is the name of its file if the source's path is a pattern, and empty otherwise. `awaits` names the missing
+    row for which it waits, as JSON: the model, then column and value; it is null for a record that waits for none.
     """
 
     column = serializers.CharField(source="column_name")
@@ -243,7 +244,7 @@ class QuarantinedSerializer(RowSerializer[QuarantinedRecord]):
         model = QuarantinedRecord
         fields: tuple[str, ...] = (
             *("id", "source", "run_id", "file", "position", "line", "external_id", "column", "code", "message"),
-            *("status", "created_at", "updated_at"),
+            *("awaits", "status", "created_at", "updated_at"),
         )
 
 

@@ -100,6 +100,11 @@ class Difference:
     def quarantined(self) -> int:
         return sum(each.count for each in self.reasons.values())
 
+    @property
+    def waiting(self) -> int:
+        """How many of them only wait for a row to which they refer."""
+        return sum(each.count for each in self.reasons.values() if each.first.breach.awaits)
+
     def add(self, example: Example) -> None:
         """Count a record, and keep it if it is among the first of its kind."""
         self.counts[example.kind] += 1
@@ -271,7 +276,8 @@ class _DryRun:
         """Judge the whole read as a run does, and look at what it lacked."""
         difference, content, source = self.difference, self.content, self.source
         is_whole = content.is_proven
-        figures = Figures(content.fingerprint, difference.seen, difference.quarantined, is_whole=is_whole)
+        broken = difference.quarantined - difference.waiting
+        figures = Figures(content.fingerprint, difference.seen, broken, is_whole=is_whole)
         difference.verdict = judge_read(source.gates, figures, baseline)
         if difference.verdict or not (is_whole and source.complete) or content.file:
             return

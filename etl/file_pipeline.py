@@ -43,6 +43,7 @@ class _Tally:
     read: int = 0
     seen: int = 0
     quarantined: int = 0
+    waiting: int = 0
     failures: list[tuple[str, Sequence[GateFailure]]] = field(default_factory=list)
     judged_read: int | None = None
 
@@ -93,7 +94,7 @@ def _choose_ending(source: Source, tally: _Tally, found: int, context: RunContex
             return ending.judged(verdict, 0, is_unchanged=True)
     if not found:
         return ending.finished(Status.SUCCESS, Reason.NO_FILES)
-    return ending.choose_plain_ending(tally.quarantined, is_unchanged=not tally.read)
+    return ending.choose_plain_ending(tally.quarantined, tally.waiting, is_unchanged=not tally.read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ class _OneFile:
         read, verdict = conclude(reading, land_all(reading, read, report, spans), former.baseline)
         self.tally.seen += read.seen
         self.tally.quarantined += read.quarantined
+        self.tally.waiting += read.waiting
         self._end(opened, read, verdict)
 
     def _find_former(self, content: Content) -> Former:

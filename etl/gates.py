@@ -100,6 +100,7 @@ class Former:
 class Figures:
     """What a finished read has counted. `is_whole`: only a whole read can be compared with the one before.
 
+    `quarantined` are the broken records: those that wait for a row to which they refer say nothing about the read.
     `shift` says why its pages may have shifted while they were read; empty if they have not. `is_delta`: it has only
     what has changed, which may be nothing.
     """

@@ -1,7 +1,7 @@
 """Commits each batch in one fenced transaction: all of its changes or none of them."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -115,7 +115,7 @@ def _commit(
         else:
             make = partial(describe_refused, source, batch, origins, read.file)
             landed, refused = write_target_batch(cursor, source.target, batch, stamp, read.first_sequence, make)
-            batch, following = landed.batch, _correct(following, batch, landed.batch)
+            batch, following = landed.batch, _correct(following, batch, landed)
             tried.append(Commit(following, landed.keys))
         add_batch(cursor, claim, batch.counters, len(batch.versions), following.cursor or {})
         count_batch(cursor, claim, _describe_growth(batch, refused), following)
@@ -142,11 +142,18 @@ def describe_refused(
     return refusals
 
 
-def _correct(following: Read, sent: Batch, landed: Batch) -> Read:
+def _correct(following: Read, sent: Batch, landed: Landed) -> Read:
     """Return the read after a batch of which the target has refused some records."""
-    refused = landed.counters.quarantined - sent.counters.quarantined
-    found = sent.found - landed.found
-    return replace(following, quarantined=following.quarantined + refused, met=following.met - found)
+    refused = landed.batch.counters.quarantined - sent.counters.quarantined
+    before = (refusal.breach for refusal in sent.judged.refusals)
+    waiting = following.waiting + count_waiting(landed.refused.values()) + count_waiting(before)
+    met = following.met - sent.found + landed.batch.found
+    return replace(following, quarantined=following.quarantined + refused, waiting=waiting, met=met)
+
+
+def count_waiting(breaches: Iterable[Breach]) -> int:
+    """Return how many of these records only wait for rows to which they refer."""
+    return sum(1 for breach in breaches if breach.awaits)
 
 
 def _describe_growth(batch: Batch, refused: int) -> Growth:

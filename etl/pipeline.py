@@ -136,8 +136,8 @@ def _describe_reached(content: Content, read: Read, prepared: Prepared, begun: d
 def _land(reading: Reading, read: Read, judged: Judged, reach: Callable[[Batch], Cursor], lookup: Lookup) -> Read:
     """Land a batch. If the source's own target refuses a record, a later one of the batch with its id counts."""
     source, context = reading.source, reading.context
-    origins = cast("Origins", judged.lines) if source.target is not None else None
     while True:
+        origins = cast("Origins", judged.lines) if source.target is not None else None
         batch = _compare(lookup, judged, read.file, context)
         try:
             with context.shield():
@@ -173,7 +173,7 @@ def conclude(reading: Reading, read: Read, baseline: Baseline | None, shift: str
     """
     source, started, context, is_whole = reading.source, reading.started, reading.context, reading.is_whole
     is_delta = reading.increment.is_delta
-    figures = Figures(read.content, read.seen, read.quarantined, is_whole=is_whole, shift=shift, is_delta=is_delta)
+    figures = Figures(read.content, read.seen, read.broken, is_whole=is_whole, shift=shift, is_delta=is_delta)
     verdict = judge_read(source.gates, figures, baseline)
     vanished = None
     if not verdict and is_whole and source.complete and not read.file:
@@ -208,7 +208,7 @@ def _end_read(reading: Reading, read: Read, verdict: Verdict, refusals: Sequence
         watermark=increment.end(read),
         contract=source.contract,
     )
-    return end_run(reading.started, reading.context, ending.judged(verdict, read.quarantined), read_end)
+    return end_run(reading.started, reading.context, ending.judged(verdict, read.quarantined, read.waiting), read_end)
 
 
 def _end_unchanged(

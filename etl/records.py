@@ -35,11 +35,15 @@ def unwrap_payload(payload: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """Why a record is refused; `column` is the field as the content names it, empty for the record as a whole."""
+    """Why a record is refused; `column` is the field as the content names it, empty for the record as a whole.
+
+    `awaits` names the missing row for which it waits (etl/storage/waiting.py); empty for a record that is broken.
+    """
 
     code: BreachCode
     message: str
     column: str = ""
+    awaits: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class StoredRefusal:
-    """A refused record as stored in quarantine; `original` is None if only its beginning was kept."""
+    """A refused record as stored in quarantine; `original` is None if only its beginning was kept.
+
+    `read_number` is the read that recorded or reopened it. `waits`: it only waits for a row to which it refers.
+    """
 
     id: int
     position: int
@@ -113,6 +120,8 @@ class StoredRefusal:
     payload: str | None
     original: bytes | None
     file: str = ""
+    read_number: int = 0
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True)

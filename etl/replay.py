@@ -9,7 +9,7 @@ order ─► claim (epoch) ─► for each page: load ─► revive ─► valid
 A replay changes nothing that the next read compares with: cursor, fingerprint and shape stay (docs/decisions/0012).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 
 from etl import landing
@@ -27,9 +27,9 @@ from etl.runs.open_reads import refuse_replay_while_open
 from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.storage.ledger import find_stored
-from etl.storage.marks import find_met_refusals
 from etl.storage.refusal_selection import Selection
 from etl.storage.refusals import Place, filter_replayable, find_coming, load_replayable
+from etl.storage.waiting_versions import find_counting, find_outdated
 from etl.supervision.run_context import RunContext
 
 
@@ -44,7 +44,7 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     selection = options.selection or Selection(everything=True)
     reached = Reached.from_cursor(run.cursor_after)
     place = Place(**run.cursor_after) if run.cursor_after and reached is None else None
-    batch_number, seen, quarantined = checkpoint.batch_number, 0, run.quarantined
+    batch_number, seen, quarantined, waiting = checkpoint.batch_number, 0, run.quarantined, 0
     total = context.retry(lambda: filter_replayable(selection, source.name, source.digest()).count())
     while reached is None and (page := _prepare(source, checkpoint, selection, place, context)):
         landed = _land(started, source, page, batch_number, options.user, context)
@@ -54,11 +54,12 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
         place, batch_number = Place(**page.reached), batch_number + 1
         seen += landed.batch.counters.seen
         quarantined += landed.batch.counters.quarantined
+        waiting += landing.count_waiting(landed.refused.values())
         report(Progress(seen, min(1, seen / total)))
     left = ""
     if options.from_raw:
         left = _reread(source, started, context, reached or Reached(), batch_number, report).describe_left()
-    return end_run(started, context, ending.reread(quarantined, left))
+    return end_run(started, context, ending.reread(quarantined, waiting, left))
 
 
 def _reread(
@@ -110,9 +111,13 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
     if reached is None or not stored:
         return None
     items = Judge(source).judge([_revive(source, row) for row in stored])
-    judged = tabulate(items)
-    accepted = [row.id for row, item in zip(stored, items, strict=True) if isinstance(item, Accepted)]
     read_number = checkpoint.read_number
+    if source.target is not None and len(items) > (most := _count_different(items)):
+        stored, items = stored[:most], items[:most]
+        reached = Place(stored[-1].read_number, stored[-1].id)
+    items, waiting = _drop_outdated(source, stored, items, read_number)
+    judged = tabulate(items)
+    accepted = {row.id: _name(row, item) for row, item in zip(stored, items, strict=True) if isinstance(item, Accepted)}
     known = find_stored(
         source,
         judged,
@@ -120,7 +125,7 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
         read_sequence=checkpoint.read_sequence,
         is_replay=True,
     )
-    met = find_met_refusals(source.name, read_number, accepted)
+    met = find_counting(source.name, accepted, waiting, read_number)
     batch = classify_replayed(
         judged,
         [index for index, row_id in enumerate(accepted) if row_id in met],
@@ -137,6 +142,40 @@ def _load_page(source: Source, checkpoint: Checkpoint, selection: Selection, aft
         reached=asdict(reached),
         coming=find_coming(selection, reached),
     )
+
+
+def _count_different(items: Sequence[Item]) -> int:
+    """Return how many of the records come before the first one with an id that is there already.
+
+    The target may refuse a record. The next one with its id is judged after that is known.
+    """
+    known: set[str] = set()
+    for number, item in enumerate(items):
+        if isinstance(item, Accepted) and item.unified.external_id in known:
+            return number
+        known |= {item.unified.external_id} if isinstance(item, Accepted) else set()
+    return len(items)
+
+
+def _drop_outdated(
+    source: Source, stored: Sequence[StoredRefusal], items: Sequence[Item], read_number: int
+) -> tuple[list[Item], dict[int, tuple[str, int]]]:
+    """Skip waiting records of which another version came later and is refused too. Also returns the waiting ones."""
+    waiting = {
+        row.id: _name(row, item)
+        for row, item in zip(stored, items, strict=True)
+        if row.waits and isinstance(item, Accepted)
+    }
+    outdated = find_outdated(source.name, waiting, read_number)
+    kept = [
+        Skipped(item.record) if row.id in outdated and isinstance(item, Accepted) else item
+        for row, item in zip(stored, items, strict=True)
+    ]
+    return kept, {row: named for row, named in waiting.items() if row not in outdated}
+
+
+def _name(row: StoredRefusal, item: Accepted) -> tuple[str, int]:
+    return item.unified.external_id, row.read_number
 
 
 def _find_id(item: Item) -> str | None:

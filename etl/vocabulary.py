@@ -20,6 +20,7 @@ class Reason(StrEnum):
     UNCHANGED = "unchanged"  # success: the content is the same as in the last read
     NO_FILES = "no_files"  # success: the source's pattern finds no file
     RECORDS_REFUSED = "records_refused"  # partial
+    PARENTS_MISSING = "parents_missing"  # partial: the refused records only wait for the rows to which they refer
     COLUMNS_MISSING = "columns_missing"  # failed: the content lacks fields that the contract requires
     TOO_MANY_REFUSED = "too_many_refused"  # failed: more than the source's limit
     SUDDENLY_EMPTY = "suddenly_empty"  # failed: no record, where the last accepted read had some
@@ -139,6 +140,7 @@ class BreachCode(StrEnum):
     DUPLICATE_KEY = "duplicate_key"
     NOT_VALID = "not_valid"  # a validator of the target's model refuses it
     NO_PARENT = "no_parent"  # the row to which it refers does not exist
+    PARENT_MISSING = "parent_missing"  # the same, and it waits for that row
     NO_ROW = "no_row"  # its source creates no rows, and there is none with its key
     CONSTRAINT = "constraint"  # the target's table refuses it
     COLUMN_COUNT = "column_count"
@@ -192,7 +194,7 @@ class StandingWord(StrEnum):
     """How a source does now. etl/runs/standings.py chooses the word; every page, answer and alert shows this one."""
 
     FINE = "fine"
-    REFUSING = "refusing"  # records that it refused are open
+    REFUSING = "refusing"  # records that it refused are open, apart from those that wait for a row
     HELD = "held"  # its last read has landed, and the verdict waits for an operator
     FAILING = "failing"  # its last run failed
     LATE = "late"  # it was due, and no run has succeeded since

@@ -15,6 +15,7 @@ from etl.records import Breach, Original, Refusal, Stamp
 from etl.storage.ledger import _FIND_BY_KEY, UNIFIED, find_by_key
 from etl.storage.refusals import write_refusals
 from etl.storage.transactions import bounded_transaction
+from etl.storage.waiting import _list_names
 from etl.vocabulary import BreachCode, SourceKind
 from tests.listed_source import fetch, ingest_here
 from tests.shop.models import Supplier
@@ -134,6 +135,19 @@ def test_a_batch_finds_a_teams_rows_and_their_parents_by_their_keys(count: int) 
     assert kinds == {"UPDATE", "INSERT INTO", "DELETE FROM"}
     for sql, plan in explained.plans:
         assert not re.search(r"Seq Scan on shop_", plan), f"{sql}\n{plan}"
+
+
+@pytest.mark.usefixtures("unanalyzed")
+def test_names_of_missing_rows_are_found_from_one_to_the_next() -> None:
+    with CaptureQueriesContext(connection) as queries, bounded_transaction():
+        fetch("SELECT 1")  # takes the transaction's bounds with it
+        assert _list_names("s", "") == []
+        (asked,) = [each["sql"] for each in queries.captured_queries if "RECURSIVE" in each["sql"]]
+        plan = [line for (line,) in fetch(f"EXPLAIN {asked}")]
+    conditions = [line for line in plan if "Index Cond" in line]
+    assert "source = 's'" in conditions[0], plan
+    assert "awaits > " in conditions[0], plan
+    assert not [line for line in plan if "Seq Scan" in line or "Sort" in line], plan
 
 
 def test_the_change_feed_reads_by_its_index() -> None:

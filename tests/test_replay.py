@@ -605,7 +605,10 @@ def test_a_selection_without_criteria_is_an_error() -> None:
         Selection(ids=(1,), everything=True)
 
 
-@pytest.mark.parametrize("selection", [EVERYTHING, Selection(ids=(1, 2), source="s"), Selection(code="c", run=3)])
+@pytest.mark.parametrize(
+    "selection",
+    [EVERYTHING, Selection(ids=(1, 2), source="s"), Selection(code="c", run=3), Selection(awaits=("a", "b"))],
+)
 def test_a_selection_survives_json(selection: Selection) -> None:
     assert Selection.from_json(selection.as_json()) == selection
 

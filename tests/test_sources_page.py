@@ -5,6 +5,8 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from etl.judgement import Item, Judge
 from etl.readers.file_source import FileSource
 from etl.records import Refusal, Skipped
 from tests.factories import hold
+from tests.listed_source import ingest_here
 from tests.processes import ROOT
 
 PAGE = (ROOT / "docs" / "sources.md").read_text()
@@ -26,6 +29,15 @@ def judge(kind: type[FileSource], text: str | bytes, file: str = "") -> list[dic
     source, content = kind(), text.encode() if isinstance(text, str) else text
     chunks = source.dialect.open(hold(content), source).read(None, 10_000)
     return [_show(item) for chunk in chunks for item in Judge(source, file).judge(chunk.items)]
+
+
+def run(kind: type[FileSource], text: str, folder: Path) -> str:
+    """Run the source with a file of this content, and return how the run ended."""
+    source = kind()
+    path = folder / f"{source.name}.csv"
+    path.write_text(text)
+    vars(source)["path"] = str(path)
+    return str(ingest_here(source))
 
 
 def _show(item: Item) -> dict[str, Any] | str:
@@ -51,10 +63,10 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         admin.site.unregister(tests.shop.models.Product)
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("section", list_sections(), ids=lambda section: section.partition("\n")[0])
-def test_each_example_does_what_the_page_says(section: str) -> None:
-    names: dict[str, Any] = {"__name__": "page", "judge": judge}
+def test_each_example_does_what_the_page_says(section: str, tmp_path: Path) -> None:
+    names: dict[str, Any] = {"__name__": "page", "judge": judge, "run": partial(run, folder=tmp_path)}
     for language, text in BLOCK.findall(list_sections()[0].replace("pycon", "skipped") + section):
         if language == "python":
             exec(text, names)

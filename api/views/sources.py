@@ -22,6 +22,7 @@ from etl.readers.source import Source
 from etl.reports.known_sources import list_known
 from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.sources.registry import list_sources
+from etl.storage.waiting import Waiting, count_waiting
 
 
 class SourceViewSet(ApiViewSet):
@@ -35,11 +36,17 @@ class SourceViewSet(ApiViewSet):
         configured = {source.name: source for source in list_sources()}
         names = list_known()
         checkpoints, standings = load_checkpoints(names), read_standings(names)
-        described = [_describe(each, configured.get(each.source), checkpoints.get(each.source)) for each in standings]
+        waiting = count_waiting(names)
+        described = [
+            _describe(each, configured.get(each.source), checkpoints.get(each.source), waiting.get(each.source))
+            for each in standings
+        ]
         return answer_objects(request, described)
 
 
-def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint | None) -> dict[str, Any]:
+def _describe(
+    standing: Standing, source: Source | None, checkpoint: Checkpoint | None, waiting: Waiting | None
+) -> dict[str, Any]:
     run = standing.last_run
     described: dict[str, Any] = {
         "source": standing.source,
@@ -59,6 +66,8 @@ def _describe(standing: Standing, source: Source | None, checkpoint: Checkpoint 
         "removed_records": checkpoint.removed_count if checkpoint else 0,
         "raw_records": checkpoint.raw_count if checkpoint else 0,
         "open_quarantine": checkpoint.open_quarantine_count if checkpoint else 0,
+        "waiting_records": waiting.count if waiting else 0,
+        "waiting_since": write_time(waiting.since) if waiting else None,
         "held_by_run": checkpoint.owner_run_id if checkpoint else None,
         "last_run": RunSerializer(run).data if run else None,
         "lag_s": standing.lag_s,

@@ -149,6 +149,7 @@ class QuarantineAdmin(ReadOnlyAdmin):
             "record": row,
             "column": show_text(row.column_name),
             "message": show_text(row.message),
+            "awaits": show_text(row.awaits or ""),
             "outcome": OUTCOMES[QuarantineStatus(row.status)],
             "external_id": show_text(row.external_id or ""),
             "stored": _find_stored(row),

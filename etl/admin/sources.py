@@ -23,6 +23,7 @@ from etl.reports.standing import Standing, load_checkpoints, read_standings
 from etl.runs import orders, schedule
 from etl.runs.options import Options
 from etl.sources.registry import find_source, list_sources
+from etl.storage.waiting import count_waiting
 from etl.vocabulary import Status, Trigger
 
 SHOWN_RUNS = 10
@@ -42,11 +43,12 @@ class SourceAdmin(ReadOnlyAdmin):
         configured = {source.name: source for source in list_sources()}
         entries = schedule.find_entries(configured.values())
         names = list_known()
-        checkpoints = load_checkpoints(names)
+        checkpoints, waiting = load_checkpoints(names), count_waiting(names)
         lines = [
             {
                 "source": standing.source,
                 "checkpoint": checkpoints.get(standing.source),
+                "waiting": waiting.get(standing.source),
                 "standing": standing,
                 "lag": _describe_lag(standing),
                 "is_configured": standing.source in configured,
@@ -89,9 +91,10 @@ class SourceAdmin(ReadOnlyAdmin):
         entry = schedule.find_entries([source]).get(row.source) if source is not None else None
         recent = Run.objects.filter(source=row.source).defer("cursor_before", "cursor_after")
         closed = recent.filter(finished_at__isnull=False).order_by("-finished_at")[:SHOWN_RUNS]
-        waiting = recent.filter(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-pk")
+        unfinished = recent.filter(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-pk")
         return {
             "checkpoint": row,
+            "waiting": count_waiting([row.source]).get(row.source),
             "has_checkpoint": Checkpoint.objects.filter(pk=row.pk).exists(),
             "source": source,
             "standing": standing,
@@ -107,7 +110,7 @@ class SourceAdmin(ReadOnlyAdmin):
             "drift": SchemaChange.objects.filter(source=row.source, acknowledged_at=None).count(),
             "runs": [
                 {"run": run, "duration": describe_duration(run), "rate": describe_rate(run)}
-                for run in [*waiting, *closed]
+                for run in [*unfinished, *closed]
             ],
         }
 

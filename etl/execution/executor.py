@@ -22,12 +22,13 @@ from etl.models import Run
 from etl.pipeline import Progress, run_source
 from etl.readers.source import Source
 from etl.replay import run_replay
-from etl.runs import ending, orders
+from etl.runs import arrivals, ending, orders
 from etl.runs.ending import Ending, end_unstartable
 from etl.runs.events import add_event
 from etl.runs.options import PLAIN, Options
 from etl.runs.starting import NotWaiting, Started, note_lock_held, start_at_terminal, start_queued
 from etl.sources.registry import find_source, is_incomplete
+from etl.storage.refusal_selection import Selection
 from etl.storage.target_changes import require_target
 from etl.storage.transactions import describe, is_silent, retry_transient
 from etl.supervision.hand_over import TaskContext
@@ -49,7 +50,31 @@ def execute_here(
     interruption: Interruption,
     report: Callable[[Progress], None],
 ) -> Outcome:
-    """Run the source at once, in this process. Every way of ending gives an Outcome."""
+    """Run the source at once, in this process. Every way of ending gives an Outcome.
+
+    Before a run that reads, records that waited for rows land if these exist now.
+    """
+    tried: Selection | None = None
+    while options.selection is None and (arrived := _find_arrived(source)) not in (None, tried):
+        tried = arrived
+        outcome = _execute_here(source, Options(selection=arrived), interruption, _report_nothing)
+        if outcome.reason == Reason.INTERRUPTED:
+            return outcome
+        if outcome.status not in (Status.SUCCESS, Status.PARTIAL):
+            break
+    return _execute_here(source, options, interruption, report)
+
+
+def _find_arrived(source: Source) -> Selection | None:
+    for attempt in retry_transient(time.sleep):
+        with attempt:
+            found = arrivals.find(source)
+    return found
+
+
+def _execute_here(
+    source: Source, options: Options, interruption: Interruption, report: Callable[[Progress], None]
+) -> Outcome:
     for attempt in retry_transient(time.sleep):
         with attempt:
             started = start_at_terminal(source.name, options)
@@ -64,6 +89,7 @@ def execute_here(
         if not _end(claim, _choose_failure(raised), raised):
             return describe_lost(claim, raised)
     orders.send_waiting_of(source.name, wakes_replays=options.selection is None)
+    arrivals.queue_after(source, claim.run_id)
     return describe_run(claim, ended, error)
 
 
@@ -84,6 +110,8 @@ def _execute_queued(run: Run) -> None:
         _leave_or_end(run)
         return
     lock = SourceLock(source.name, conf.ETL_LEASE_SECONDS)
+    if run.trigger != Trigger.REPLAY:
+        _queue_arrived(source)
     started = _start(run, lock)
     if started is None:
         # The message is used up. The holder sends another one when it ends, or the sweeper does within a minute.
@@ -94,6 +122,15 @@ def _execute_queued(run: Run) -> None:
         outcome = describe_run(started.claim, ended)
         logger.info("%s: run %d is %s", source.name, run.pk, outcome, extra=outcome.as_log_fields())
         orders.send_waiting_of(source.name, wakes_replays=run.trigger != Trigger.REPLAY)
+        arrivals.queue_after(source, run.pk)
+
+
+def _queue_arrived(source: Source) -> None:
+    """Queue a replay of the records that waited for rows which exist now. It takes its turn after this run."""
+    try:
+        arrivals.queue(source)
+    except Error as error:
+        logger.warning("The waiting records of %s were not looked at: %s", source.name, describe(error))
 
 
 def _leave_or_end(run: Run) -> None:

@@ -8,7 +8,7 @@ from etl.clock import read_clock
 from etl.fence import task_leases
 from etl.models import AnnouncedStanding, Run
 from etl.readers.source import Source
-from etl.runs import alert_sending, alerts, orders, schedule
+from etl.runs import alert_sending, alerts, arrivals, orders, schedule
 from etl.runs.attempts import abandon_stale
 from etl.runs.backoff import find_next_tries
 from etl.runs.ending import take_turn
@@ -54,6 +54,7 @@ def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"queueing {name}", partial(queue_due, name)
     for name in Run.objects.filter(status=Status.RUNNING).values_list("source", flat=True):
         yield f"the abandoned run of {name}", partial(abandon_stale, name)
+    yield "the records that wait for rows", arrivals.sweep
     for run_id in orders.list_waiting():
         yield f"the message about run {run_id}", partial(orders.send, run_id)
     for source in _find_changed():

@@ -32,7 +32,8 @@ _COUNT = f"""
     WHERE source = %(source)s
 """
 _COUNT_READ = _COUNT.format(
-    more=", read_seen = %(read_seen)s, read_quarantined = %(read_quarantined)s, read_met = %(read_met)s,"
+    more=", read_seen = %(read_seen)s, read_quarantined = %(read_quarantined)s, read_waiting = %(read_waiting)s,"
+    " read_met = %(read_met)s,"
     " read_shape = %(read_shape)s"
 )
 _COUNT_REPLAY = _COUNT.format(more="")
@@ -110,6 +111,7 @@ def count_batch(cursor: Any, claim: Claim, growth: Growth, following: Read) -> N
     read = {
         "read_seen": following.seen,
         "read_quarantined": following.quarantined,
+        "read_waiting": following.waiting,
         "read_met": following.met,
         "read_shape": json.dumps(following.shape.as_json()),
     }

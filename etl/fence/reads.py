@@ -16,7 +16,7 @@ from etl.vocabulary import ReadOutcome, SourceKind
 
 _NO_OPEN_READ = """
     is_reading = false, is_full_read = false, read_fingerprint = '', read_begun_at = NULL, read_seen = 0,
-    read_quarantined = 0, read_shape = NULL, cursor = NULL
+    read_quarantined = 0, read_waiting = 0, read_shape = NULL, cursor = NULL
 """
 _END_READ = f"""
     UPDATE ingestion_checkpoints
@@ -74,7 +74,8 @@ class Read:
     """One pass over a source's content and its progress. Each batch returns the next state.
 
     `is_begun`: a batch of it has landed. `cursor` is the place after that batch. `seen` counts its records so far,
-    `quarantined` the refused ones, `met` the stored records met, and `shape` all records observed, in any run.
+    `quarantined` the refused ones, `waiting` those among them that only wait for a row, `met` the stored records met,
+    and `shape` all records observed, in any run.
     `replaces_open`: batches of another read that did not end have landed before it.
     `first_sequence` is the source's sequence when the read began. `file` is the name of its file if the source has
     several.
@@ -89,6 +90,7 @@ class Read:
     quarantined: int
     batch_number: int
     seen: int = 0
+    waiting: int = 0
     met: int = 0
     shape: Shape = field(default_factory=Shape)
     replaces_open: bool = False
@@ -98,6 +100,11 @@ class Read:
     def content(self) -> str:
         """The hash of only the content."""
         return self.fingerprint.partition(":")[2]
+
+    @property
+    def broken(self) -> int:
+        """How many of the refused records wait for no row."""
+        return self.quarantined - self.waiting
 
     @property
     def repeated(self) -> int:
@@ -143,6 +150,7 @@ def choose_read(checkpoint: Checkpoint, fingerprint: str, *, is_full: bool, file
             quarantined=checkpoint.read_quarantined,
             batch_number=checkpoint.batch_number,
             seen=checkpoint.read_seen,
+            waiting=checkpoint.read_waiting,
             met=checkpoint.read_met,
             shape=Shape.from_json(checkpoint.read_shape),
             file=file,

@@ -11,6 +11,9 @@ from etl.storage.transactions import bounded_transaction
 SWEEP = "sweep"
 """The name of the sweep's lease."""
 
+ARRIVALS = "arrivals"
+"""The name of the lease of the sweep's look for rows that records wait for. It is not given up: one look a lease."""
+
 _TAKE = """
     INSERT INTO etl_task_leases (name, owner, taken_at, expires_at)
     VALUES (%(name)s, %(owner)s, clock_timestamp(), clock_timestamp() + %(seconds)s * interval '1 second')

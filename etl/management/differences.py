@@ -79,7 +79,7 @@ def judge_end(found: Difference) -> tuple[str, str]:
     """Return the status and the reason with which a run would end."""
     if found.error is not None and not found.verdict:
         return Status.FAILED, found.error.reason
-    ended = choose_ending(found.verdict, found.quarantined)
+    ended = choose_ending(found.verdict, found.quarantined, found.waiting)
     return ended.status, ended.reason
 
 

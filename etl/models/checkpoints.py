@@ -46,6 +46,9 @@ class Checkpoint(models.Model):
     read_begun_at = models.DateTimeField(null=True)
     read_seen = models.BigIntegerField(default=0, db_default=0)
     read_quarantined = models.BigIntegerField(default=0)
+    read_waiting = models.BigIntegerField(
+        default=0, db_default=0, help_text="How many of them only wait for the rows to which they refer."
+    )
     read_met = models.BigIntegerField(
         default=0, db_default=0, help_text="How many stored records the last read has met; kept until the next begins."
     )

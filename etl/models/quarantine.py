@@ -33,6 +33,7 @@ class QuarantinedRecord(models.Model):
     column_name = models.TextField(blank=True, default="")
     code = models.TextField(help_text="One of vocabulary.BreachCode.")
     message = models.TextField()
+    awaits = models.TextField(null=True, help_text="The missing row for which it waits, as JSON: model, column, value.")
     # content
     payload = JsonTextField(null=True)
     original = models.BinaryField()
@@ -63,6 +64,7 @@ class QuarantinedRecord(models.Model):
             models.Index(
                 fields=("source", "external_id"), condition=Q(external_id__isnull=False), name="etl_quarantine_ids"
             ),
+            models.Index(fields=("source", "awaits"), condition=Q(status="open"), name="etl_quarantine_waiting"),
             models.Index(fields=("raw_id",), condition=Q(raw_id__isnull=False), name="etl_quarantine_landed"),
         )
         constraints = (

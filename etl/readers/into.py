@@ -13,8 +13,8 @@ from django.db.models import Model
 
 from etl.readers.mapping import Constant, Lowered, describe_mapped
 
-Missing = Literal["refuse", "null"]
-"""What happens to a record whose parent does not exist."""
+Missing = Literal["refuse", "null", "wait"]
+"""What happens to a record whose parent does not exist: it is refused, has no parent, or waits until there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def rest() -> Rest:
 def parent(model: type[Model], *, missing: Missing = "refuse", **natural: Value) -> Parent:
     """For `owns`: the row of this model with these values. `missing` says what happens if there is none."""
     if missing not in get_args(Missing):
-        raise TypeError(f'parent(missing=…) is "refuse" or "null", not {missing!r}')
+        raise TypeError(f'parent(missing=…) is "refuse", "null" or "wait", not {missing!r}')
     if not natural:
         raise TypeError('parent(…) names the fields that identify the row: parent(Supplier, code="Supplier")')
     return Parent(model, natural, missing)
@@ -138,6 +138,6 @@ def describe_owned(owned: Owned) -> str:
         return f"{owned.path} ({words})"
     if isinstance(owned, Parent):
         natural = ", ".join(f"{name} = {describe_owned(value)}" for name, value in owned.natural.items())
-        missing = "" if owned.missing == "refuse" else ", null if there is none"
+        missing = {"refuse": "", "null": ", null if there is none", "wait": ", waits if there is none"}[owned.missing]
         return f"{owned.model._meta.label} with {natural}{missing}"
     return describe_mapped(owned)

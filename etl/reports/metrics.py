@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from etl.reports.statistics import Gauges, Total, read_gauges, read_totals
 from etl.runs.standings import Found, find_standings
 from etl.sources.registry import list_sources
+from etl.storage.waiting import count_waiting
 from etl.supervision import liveness
 from etl.supervision.liveness import Alive
 from etl.vocabulary import COUNTED_OUTCOMES, DURATION_BOUNDS, Reason, StandingWord, Status, TotalName
@@ -41,7 +42,7 @@ class PipelineCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Read everything in four statements, regardless of the tables' size, and one request to Redis."""
+        """Read everything in five statements and one request to Redis. Only waiting records are counted, by index."""
         up = GaugeMetricFamily("etl_up", "Whether the pipeline's database could be read.")
         try:
             gauges = read_gauges()
@@ -98,6 +99,7 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
     yield _count(totals, names, TotalName.RETRIES, "etl_retries", "Requests sent again.")
     yield _count(totals, names, TotalName.SCHEMA_CHANGES, "etl_schema_changes", "Changes of a source's shape.")
     yield _gauge("etl_quarantine_open", "Open refused records.", [(g.source, g.open_quarantine) for g in gauges])
+    yield from _describe_waiting(names)
     yield _gauge(
         "etl_last_success_timestamp_seconds",
         "When the last successful or partial run finished; 0 for never.",
@@ -111,6 +113,18 @@ def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Itera
     yield _gauge("etl_runs_due", "Queued runs that are due.", [(g.source, g.due_runs) for g in gauges])
     given_up = max((gauge.given_up_alerts for gauge in gauges), default=0)
     yield GaugeMetricFamily("etl_alerts_given_up", "Stored alerts that were not delivered for a day.", given_up)
+
+
+def _describe_waiting(names: Sequence[str]) -> Iterator[Metric]:
+    waiting = count_waiting(names)
+    since = {name: found.since.timestamp() for name, found in waiting.items()}
+    counts = [(name, waiting[name].count if name in waiting else 0) for name in names]
+    yield _gauge("etl_quarantine_waiting", "Open refused records that only wait for a row.", counts)
+    yield _gauge(
+        "etl_quarantine_waiting_since_timestamp_seconds",
+        "When the first record that still waits for a row was refused; 0 if none waits.",
+        [(name, since.get(name, 0)) for name in names],
+    )
 
 
 def _describe_standings(found: Iterable[Found]) -> Iterator[Metric]:

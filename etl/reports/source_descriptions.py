@@ -17,6 +17,7 @@ from etl.readers.source import Source
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.runs import schedule
 from etl.storage.snapshots import find_fields
+from etl.storage.waiting import Waiting, count_waiting
 
 Lines = list[tuple[str, str]]
 
@@ -123,6 +124,8 @@ def _describe_state(source: Source) -> Iterator[tuple[str, str]]:
         return
     yield "records", f"{checkpoint.record_count:,} present, {checkpoint.removed_count:,} removed"
     yield "open quarantine", f"{checkpoint.open_quarantine_count:,}"
+    if (waiting := count_waiting([source.name]).get(source.name)) is not None:
+        yield "waiting for rows", describe_waiting(waiting)
     if checkpoint.watermark is not None:
         yield "watermark", f"{as_utc(checkpoint.watermark):%Y-%m-%d %H:%M:%S} UTC"
     names = list_names(find_fields(source.name))
@@ -133,6 +136,11 @@ def _describe_state(source: Source) -> Iterator[tuple[str, str]]:
     if accepted is not None:
         counts = f"{accepted.seen:,} seen, {accepted.quarantined:,} refused"
         yield "last accepted read", f"{accepted.number}, {accepted.ended_at:%Y-%m-%d %H:%M:%S}, {counts}"
+
+
+def describe_waiting(waiting: Waiting) -> str:
+    """Say how many records wait for rows to which they refer, and since when."""
+    return f"{waiting.count:,} since {waiting.since:%Y-%m-%d %H:%M:%S}"
 
 
 def _describe_schedule(source: Source) -> str:

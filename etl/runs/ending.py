@@ -88,9 +88,12 @@ def finished(status: Status, reason: Reason = Reason.NONE) -> Ending:
     return _closed(status, reason, "", f"Closed {'/'.join(filter(None, (status, reason)))}.")
 
 
-def judged(verdict: Verdict, quarantined: int, *, is_unchanged: bool = False) -> Ending:
-    """The content has a verdict, of this read or of an earlier one; `quarantined` counts the records refused now."""
-    plain = choose_plain_ending(quarantined, is_unchanged=is_unchanged)
+def judged(verdict: Verdict, quarantined: int, waiting: int = 0, *, is_unchanged: bool = False) -> Ending:
+    """The content has a verdict, of this read or of an earlier one.
+
+    `quarantined` counts the records refused now, `waiting` those among them that wait for a row to which they refer.
+    """
+    plain = choose_plain_ending(quarantined, waiting, is_unchanged=is_unchanged)
     if not verdict:
         return replace(plain, is_unchanged=is_unchanged)
     gravest, status = verdict[0], choose_status(verdict)
@@ -115,17 +118,23 @@ def failed_files(failures: Sequence[tuple[str, Sequence[GateFailure]]], found: i
     return replace(ended, verdict=tuple(named[:SHOWN_FILES]))
 
 
-def choose_plain_ending(quarantined: int, *, is_unchanged: bool = False) -> Ending:
+def choose_plain_ending(quarantined: int, waiting: int = 0, *, is_unchanged: bool = False) -> Ending:
     """Return how a run ends that no gate has stopped, given the number of records that were refused."""
+    if quarantined and quarantined == waiting:
+        return finished(Status.PARTIAL, Reason.PARENTS_MISSING)
     if quarantined:
         return finished(Status.PARTIAL, Reason.RECORDS_REFUSED)
     return finished(Status.SUCCESS, Reason.UNCHANGED if is_unchanged else Reason.NONE)
 
 
-def reread(quarantined: int, left: str) -> Ending:
-    """Present records are judged again; `left` says which of them stay as they are, if there are any."""
+def reread(quarantined: int, waiting: int, left: str) -> Ending:
+    """Refused records and, if asked for, present ones are judged again.
+
+    `quarantined` counts those that are refused again, `waiting` those among them that wait for a row to which they
+    refer. `left` says which present records stay as they are, if there are any.
+    """
     if not left:
-        return choose_plain_ending(quarantined)
+        return choose_plain_ending(quarantined, waiting)
     status, reason = Status.PARTIAL, Reason.RECORDS_REFUSED
     return _closed(status, reason, left, f"Closed {status}/{reason}: {left}")
 

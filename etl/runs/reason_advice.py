@@ -24,6 +24,10 @@ ADVICE: Mapping[Reason, Advice] = {
         "Some records violate the source's contract; they wait in quarantine.",
         "Look at them there. Have the source corrected, or correct the contract and replay them.",
     ),
+    Reason.PARENTS_MISSING: Advice(
+        "Some records refer to rows that do not exist yet; they wait in quarantine.",
+        "Nothing if the rows will come: the records then land by themselves. Otherwise see which rows they wait for.",
+    ),
     Reason.COLUMNS_MISSING: Advice(
         "The content lacks fields that the contract requires. Nothing of it has landed.",
         "Have the source corrected, or change the contract or the mapping; the next run reads it again then.",

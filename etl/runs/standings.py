@@ -21,7 +21,7 @@ _STOPPED = ", ".join(f"'{reason}'" for reason in STOPPED)
 _REFLECTS = f"finished_at IS NOT NULL AND trigger <> 'replay' AND reason NOT IN ({_STOPPED})"
 _FIND_STATES = f"""
     SELECT asked.source, clock_timestamp(), newest.status, judged.outcome, coalesce(newest.verdict <> '[]', false),
-        coalesce(open_quarantine_count, 0),
+        CASE WHEN opened.awaits IS NULL THEN coalesce(open_quarantine_count, 0) ELSE 0 END,
         scheduled_since, served.started_at, greatest(served.key, further.key),
         coalesce(kept.announced, 'fine'), kept.milder_since, coalesce(kept.milder_runs, 0)
     FROM unnest(%(sources)s::text[]) AS asked (source)
@@ -41,6 +41,9 @@ _FIND_STATES = f"""
     LEFT JOIN LATERAL (
         SELECT max(key) AS key FROM etl_run_keys WHERE run_id = served.id AND key LIKE 'schedule:%%'
     ) AS further ON true
+    LEFT JOIN LATERAL ( -- the first in this order waits only if all of them wait
+        SELECT awaits FROM etl_quarantine WHERE source = asked.source AND status = 'open' ORDER BY awaits DESC LIMIT 1
+    ) AS opened ON true
 """
 
 
@@ -48,7 +51,8 @@ _FIND_STATES = f"""
 class State:
     """All that a source's standing depends on. The newest run is one that reflects the source (announcements.py).
 
-    `has_verdict` is about the newest run. The last judged read lacks one if its content is accepted and only too old.
+    `has_verdict` is about the newest run. `open_refused` is 0 if all of
+    them only wait for rows. The last judged read lacks one if its content is accepted and only too old.
     """
 
     newest_run: str | None = None

@@ -3,23 +3,16 @@
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import MarkKind
 
 MARK_BLOCK_BITS = 1 << 15
 """Number of rows that a block of 4 KiB covers. The rows of a source have close ids, so a batch touches few blocks."""
 
 
-def find_met_refusals(source: str, read_number: int, rows: Sequence[int]) -> set[int]:
-    """Return which of these rows of `etl_quarantine` the read has refused."""
-    with bounded_transaction() as cursor:
-        return find_met(cursor, source, read_number, rows)
-
-
 def find_met(
     cursor: Any, source: str, read_number: int, rows: Sequence[int], kind: MarkKind = MarkKind.REFUSAL
 ) -> set[int]:
-    """Do the same within the caller's transaction, for any kind of mark."""
+    """Return which of these rows the read has marked: by default, of `etl_quarantine`, those that it has refused."""
     marks = load_marks(cursor, source, read_number, kind, rows)
     return {row_id for row_id in rows if is_marked(marks, row_id)}
 

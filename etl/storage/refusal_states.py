@@ -136,6 +136,34 @@ class _Found:
             return self.read_number == other.read_number and self.position < other.position
         return self.read_number < other.read_number
 
+    def is_of_older_read(self, other: "_Found") -> bool:
+        """Whether it is certain that it was found in an earlier read than the other."""
+        is_same = self.read_number == other.read_number if self.is_met == other.is_met else False
+        return not is_same and not (self.is_met and other.is_met) and self.is_before(other)
+
+
+def find_superseded(cursor: Any, source: str, rows: Mapping[int, tuple[str, int]], *, read_number: int) -> set[int]:
+    """Return those of the open rows, given with id and read, of whose record a later read has refused another version.
+
+    Rows of one page of a replay are not compared with each other: they land in their order.
+    """
+    others = QuarantinedRecord.objects.filter(
+        source=source, external_id__in={external_id for external_id, _ in rows.values()}, status=OPEN
+    )
+    columns = ("pk", "external_id", "read_number")
+    later = [row for row in others.values_list(*columns) if row[0] not in rows]
+    if not later:
+        return set()
+    met = find_met(cursor, source, read_number, [*rows, *(row[0] for row in later)])
+    found = defaultdict(list)
+    for row_id, external_id, read in later:
+        found[external_id].append(_Found(row_id in met, read or 0, 0))
+    return {
+        row_id
+        for row_id, (external_id, read) in rows.items()
+        if any(_Found(row_id in met, read, 0).is_of_older_read(other) for other in found[external_id])
+    }
+
 
 def land_older(
     cursor: Any, source: str, external_ids: Collection[str], *, read_number: int, coming: Q, now: datetime

@@ -35,6 +35,7 @@ _COLUMNS = (
         "original",
         "original_length",
         "original_sha256",
+        "awaits",
     ),
 )
 # LIMIT makes PostgreSQL look up each original in the index, with or without statistics (docs/decisions/0025).
@@ -58,10 +59,20 @@ _SETTLE_LANDED = """
 _SETTLE_REFUSED = """
     UPDATE etl_quarantine AS kept
     SET updated_at = %s, code = refused.code, message = refused.message, column_name = refused.column_name,
-        external_id = coalesce(refused.external_id, kept.external_id)
-    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
-        AS refused (id, code, message, column_name, external_id)
+        external_id = coalesce(refused.external_id, kept.external_id), awaits = nullif(refused.awaits, '')
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS refused (id, code, message, column_name, external_id, awaits)
     WHERE kept.id = refused.id
+"""
+# The same record again may wait for another row than before, wait no longer, or begin to wait.
+_CHANGE_REASON = """
+    UPDATE etl_quarantine AS kept
+    SET updated_at = %s, code = refused.code, message = refused.message, column_name = refused.column_name,
+        awaits = nullif(refused.awaits, '')
+    FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[])
+        AS refused (id, code, message, column_name, awaits)
+    WHERE kept.id = refused.id AND kept.awaits IS DISTINCT FROM nullif(refused.awaits, '')
+        AND kept.status <> 'discarded'
 """
 _SETTLE_UNWANTED = "UPDATE etl_quarantine SET status = %s, updated_at = %s WHERE id = ANY(%s)"
 _DISCARD = """
@@ -111,6 +122,7 @@ def write_refusals(
         return 0
     cursor.execute(_FIND_BY_ORIGINAL, [sorted(first), source, stamp.file])
     ids = {bytes(sha256): row_id for sha256, row_id in cursor.fetchall()}
+    _change_reasons(cursor, {row_id: first[sha256].breach for sha256, row_id in ids.items()}, now)
     added = [refusal for sha256, refusal in first.items() if sha256 not in ids]  # a replay takes them in this order
     new_ids = _draw_ids(cursor, len(added))
     common = (source, stamp.run_id, read_number, QuarantineStatus.OPEN, now, now)
@@ -127,6 +139,22 @@ def write_refusals(
     return len(added)
 
 
+def _change_reasons(cursor: Any, breaches: Mapping[int, Breach], now: datetime) -> None:
+    """Give stored rows their new reasons, if that changes for what they wait."""
+    if breaches:
+        cursor.execute(_CHANGE_REASON, [now, *_list_reasons(breaches), [each.awaits for each in breaches.values()]])
+
+
+def _list_reasons(breaches: Mapping[int, Breach]) -> list[list[Any]]:
+    """Return the rows, codes, messages and columns as arrays."""
+    return [
+        [*breaches],
+        [str(breach.code) for breach in breaches.values()],
+        [make_storable(breach.message) for breach in breaches.values()],
+        [make_storable(breach.column) for breach in breaches.values()],
+    ]
+
+
 def _draw_ids(cursor: Any, count: int) -> list[int]:
     cursor.execute(
         "SELECT nextval(pg_get_serial_sequence('etl_quarantine', 'id')) FROM generate_series(1, %s)", [count]
@@ -139,7 +167,7 @@ def _describe(refusal: Refusal, file: str) -> tuple[Any, ...]:
     return (
         *(refusal.position, refusal.line, file, refusal.external_id),
         *(make_storable(breach.column), breach.code, make_storable(breach.message)),
-        *(refusal.payload, original.head, original.length, refusal.identity),
+        *(refusal.payload, original.head, original.length, refusal.identity, breach.awaits or None),
     )
 
 
@@ -199,6 +227,8 @@ def filter_replayable(selection: Selection, source: str, digest: str) -> QuerySe
     These are the open rows; the gone ones only if the selection names them, or was refused by another contract.
     """
     is_wanted = Q(status=QuarantineStatus.OPEN)
+    if selection.awaits:
+        return QuarantinedRecord.objects.filter(selection.as_filter(), is_wanted, source=source)
     if selection.ids or selection.gone:
         is_wanted |= Q(status=QuarantineStatus.GONE)
     else:
@@ -235,6 +265,8 @@ def _describe_stored(row: QuarantinedRecord) -> StoredRefusal:
         payload=row.payload,
         original=original if len(original) == row.original_length else None,
         file=row.file,
+        read_number=row.read_number or 0,
+        waits=row.awaits is not None,
     )
 
 
@@ -274,18 +306,12 @@ def settle(cursor: Any, results: Mapping[int, Result], *, user_id: int | None, n
     A row that is not wanted is gone, as it is after a read: it is not among the records of its source.
     """
     landed = {row_id: result for row_id, result in results.items() if result.has_landed}
-    refused = {row_id: (result, result.breach) for row_id, result in results.items() if result.breach is not None}
+    refused = {row_id: result.breach for row_id, result in results.items() if result.breach is not None}
     of_landed = [result.raw_id for result in landed.values()], [result.external_id for result in landed.values()]
     resolved = [QuarantineStatus.REPLAYED, _find_user(user_id), now]
     cursor.execute(_SETTLE_LANDED, [*resolved, list(landed), *of_landed])
-    columns = (
-        list(refused),
-        [str(breach.code) for _, breach in refused.values()],
-        [make_storable(breach.message) for _, breach in refused.values()],
-        [make_storable(breach.column) for _, breach in refused.values()],
-        [result.external_id for result, _ in refused.values()],
-    )
-    cursor.execute(_SETTLE_REFUSED, [now, *columns])
+    ids, awaited = [results[row_id].external_id for row_id in refused], [each.awaits for each in refused.values()]
+    cursor.execute(_SETTLE_REFUSED, [now, *_list_reasons(refused), ids, awaited])
     unwanted = [row_id for row_id, result in results.items() if result.is_unwanted]
     cursor.execute(_SETTLE_UNWANTED, [QuarantineStatus.GONE, now, unwanted])
 

@@ -28,6 +28,7 @@ from etl.storage.target_changes import explain_change, require_table
 from etl.storage.target_defaults import Defaults, list_given, list_touched
 from etl.storage.target_tables import TargetTable, load_table, quote
 from etl.storage.transactions import LOCK_SECONDS, describe, find_code, is_lock_timeout
+from etl.storage.waiting import write_awaited
 from etl.vocabulary import BreachCode, Reason
 
 MOST_SAVEPOINTS = 2000
@@ -125,6 +126,8 @@ def _write(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stam
         stage.find_stored()
     for each in plan.parents:
         stage.find_parent(each)
+    for each in sorted(plan.parents, key=lambda each: each.missing == "wait"):  # a broken record does not wait
+        stage.refuse_orphans(each)
     stage.judge(f"({_NEW} OR etl_found)")
     stage.update(_STORED)
     if plan.into.creates and any(row.target_key is None for row in rows):
@@ -157,7 +160,7 @@ class _Stage:
         text = ", ".join(
             [
                 *("etl_n integer", "etl_key text", "etl_found boolean DEFAULT false", "etl_left boolean DEFAULT false"),
-                *("etl_code text", "etl_why text", *naturals, *columns),
+                *("etl_code text", "etl_why text", "etl_awaits text", *naturals, *columns),
             ]
         )
         name = f"etl_stage_{hashlib.sha256(f'{self.target} {text}'.encode()).hexdigest()[:12]}"
@@ -206,14 +209,23 @@ class _Stage:
             )
             UPDATE {self.name} AS s SET {column} = l.{referred} FROM locked AS l WHERE {found}{undecided}
         """)
-        if each.missing == "refuse":
-            shown = " || ', ' || ".join(f"quote_literal({place})" for place in places)
-            label = each.model._meta.label
-            self.cursor.execute(
-                f"UPDATE {self.name} SET etl_code = %s, etl_why = %s || {shown}"
-                f" WHERE {column} IS NULL AND {present} AND {_REFUSED}{undecided}",
-                [BreachCode.NO_PARENT, f"{each.shown}\n{label} has no row with {', '.join(each.natural)} = "],
-            )
+
+    def refuse_orphans(self, each: OwnedParent) -> None:
+        """Refuse the rows without this parent, or let them wait for it, as its source declares."""
+        if each.missing == "null":
+            return
+        places = [f"etl_p{place}" for place in each.places]
+        shown = " || ', ' || ".join(f"quote_literal({place})" for place in places)
+        present = " AND ".join(f"{place} IS NOT NULL" for place in places)
+        why = f"{each.shown}\n{each.model._meta.label} has no row with {', '.join(each.natural)} = "
+        undecided = " AND NOT etl_found" if each.is_first else ""
+        name, parameters = write_awaited(each, places)
+        self.cursor.execute(
+            f"UPDATE {self.name} SET etl_awaits = {name}, etl_why = %s || {shown},"
+            f" etl_code = CASE WHEN {name} IS NULL THEN %s ELSE %s END"
+            f" WHERE {quote(each.name)} IS NULL AND {present} AND {_REFUSED}{undecided}",
+            [*parameters, why, *parameters, BreachCode.NO_PARENT, BreachCode.PARENT_MISSING],
+        )
 
     # --- rows that exist ---
     def find_stored(self) -> None:
@@ -387,12 +399,12 @@ class _Stage:
         written = Written({row.number: str(key) for row, key in zip(rows, self.drawn, strict=False)})
         others = f" WHERE NOT ({_REFUSED} AND {_NEW})" if self.drawn else ""
         self.cursor.execute(
-            f"SELECT etl_n, etl_code, etl_why, coalesce(etl_key, {self.pk}::text) FROM {self.name}{others}"
+            f"SELECT etl_n, etl_code, etl_why, etl_awaits, coalesce(etl_key, {self.pk}::text) FROM {self.name}{others}"
         )
-        for number, code, why, key in self.cursor.fetchall():
+        for number, code, why, awaits, key in self.cursor.fetchall():
             if code is not None:
                 column, _, message = why.partition("\n")
-                written.refused[number] = Breach(BreachCode(code), message, column)
+                written.refused[number] = Breach(BreachCode(code), message, column, awaits or "")
                 written.keys.pop(number, None)
             else:
                 written.keys[number] = key

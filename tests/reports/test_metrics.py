@@ -27,7 +27,7 @@ COUNTERS = ("etl_runs", "etl_failures", "etl_records", "etl_retries", "etl_schem
 GAUGES = (
     *("etl_up", "etl_quarantine_open", "etl_last_success_timestamp_seconds", "etl_checkpoint_age_seconds"),
     *("etl_runs_due", "etl_workers", "etl_beat_up", "etl_source_standing", "etl_source_lag_seconds"),
-    "etl_alerts_given_up",
+    *("etl_alerts_given_up", "etl_quarantine_waiting", "etl_quarantine_waiting_since_timestamp_seconds"),
 )
 NOT_OF_A_SOURCE: dict[str, set[str | None]] = {
     **{name: {None} for name in ("etl_up", "etl_workers", "etl_beat_up", "etl_alerts_given_up")},
@@ -182,11 +182,11 @@ def test_unknown_labels_become_other() -> None:
     assert read_family("etl_failures", "reason") == {("other",): 2, ("timed_out",): 1}
 
 
-def test_a_scrape_is_four_statements() -> None:
+def test_a_scrape_is_five_statements() -> None:
     ingest_here(Listed([make_item(1)]))
     with CaptureQueriesContext(connection) as queries:
         expose()
-    assert len(queries) == 4
+    assert len(queries) == 5
 
 
 def test_workers_and_beat_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,12 @@
 """Sources that write to the shop's models."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from etl.read_context import ReadContext
+from etl.readers.content import Content, Opening
 from etl.sources import (
     Csv,
     CsvSource,
@@ -18,7 +23,7 @@ from etl.sources import (
     timedelta,
 )
 from etl.sources.products import ProductsCsv
-from tests.listed_source import Listed
+from tests.listed_source import Listed, ListedContent
 from tests.shop.models import Category, Product, Supplier, Thing
 
 OWNS: dict[str, Any] = {
@@ -51,6 +56,47 @@ class DeletingProducts(Products):
     name = "deleting_products"
     complete = True
     into = Into(Product, key=("supplier", "sku"), owns=OWNS, vanished=delete())
+
+
+class WaitingProducts(Products):
+    """Products whose category, and whose supplier, may come later."""
+
+    name = "waiting_products"
+    into = Into(
+        Product,
+        key=("supplier", "sku"),
+        owns={
+            **OWNS,
+            "supplier": parent(Supplier, code="supplier", missing="wait"),
+            "category": parent(Category, slug=lower("group"), missing="wait"),
+        },
+    )
+
+
+class NullProducts(Products):
+    name = "null_products"
+    into = Into(
+        Product,
+        key=("supplier", "sku"),
+        owns={**OWNS, "category": parent(Category, slug=lower("group"), missing="null")},
+    )
+
+
+class DripProducts(WaitingProducts):
+    """The end of its content is never proven, so what a read lacks is not gone."""
+
+    name = "drip_products"
+
+    @contextmanager
+    def open(self, opening: Opening, context: ReadContext) -> Iterator[Content | None]:
+        yield ListedContent(self.records, str(hash(json.dumps(self.records))), is_proven=False)
+
+
+class Groups(Listed):
+    """The categories of the products, from a source of their own."""
+
+    name = "groups"
+    into = Into(Category, key="slug", owns={"slug": "id"})
 
 
 class KnownProducts(Products):
@@ -90,6 +136,21 @@ class ProductsFile(CsvSource):
             "category": parent(Category, slug=lower("Warengruppe"), missing="null"),
             "stock": "Bestand",
             "attributes": rest(),
+        },
+    )
+
+
+class WaitingFile(ProductsFile):
+    name = "waiting_file"
+    into = Into(
+        Product,
+        key=("supplier", "sku"),
+        owns={
+            "supplier": parent(Supplier, code=constant("ACME")),
+            "sku": "Artikelnummer",
+            "name": "Bezeichnung",
+            "price": "VK netto",
+            "category": parent(Category, slug=lower("Warengruppe"), missing="wait"),
         },
     )
 

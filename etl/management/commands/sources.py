@@ -8,9 +8,10 @@ from django.core.management.base import CommandParser
 from etl.management.command_line import PipelineCommand, choose_sources, clear_database_errors
 from etl.management.tables import print_table
 from etl.readers.source import Source
-from etl.reports.source_descriptions import describe_source
+from etl.reports.source_descriptions import describe_source, describe_waiting
 from etl.reports.standing import load_checkpoints, read_standings
 from etl.sources.registry import list_sources
+from etl.storage.waiting import count_waiting
 
 COLUMNS = (
     "source",
@@ -22,6 +23,7 @@ COLUMNS = (
     "finished",
     "records",
     "quarantine",
+    "waiting",
     "held by run",
     "next try",
 )
@@ -58,6 +60,7 @@ class Command(PipelineCommand):
 def _list(sources: Sequence[Source]) -> None:
     standings = read_standings([source.name for source in sources])
     checkpoints = load_checkpoints([standing.source for standing in standings])
+    waiting = count_waiting([source.name for source in sources])
     rows = []
     for source, standing in zip(sources, standings, strict=True):
         checkpoint, run = checkpoints.get(source.name), standing.last_run
@@ -67,6 +70,7 @@ def _list(sources: Sequence[Source]) -> None:
                 standing.word,
                 *((run.status, f"{run.finished_at:%Y-%m-%d %H:%M:%S}") if run else ("", "")),
                 *((checkpoint.record_count, checkpoint.open_quarantine_count) if checkpoint else (0, 0)),
+                describe_waiting(waiting[source.name]) if source.name in waiting else "",
                 checkpoint.owner_run_id if checkpoint else "",
                 f"{standing.next_try_at:%Y-%m-%d %H:%M:%S}" if standing.next_try_at else "",
             )

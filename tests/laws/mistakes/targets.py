@@ -8,6 +8,7 @@ DRY_RUN = "tests/targets/test_dry_run.py::"
 KINDS = "tests/targets/test_kinds.py::"
 CHANGES = f"{KINDS}test_a_model_that_changes_fails_the_run_unless_records_can_land"
 ANY_ORDER = f"{RACES}test_a_team_that_takes_locks_in_any_order_is_never_the_victim_of_a_deadlock"
+WAITING = "tests/targets/test_waiting.py::"
 KEPT = (
     "    kept = [place for place, index in enumerate(batch.versions) if index not in refused]\n"
     "    places = {place: number for number, place in enumerate(kept)}\n"
@@ -52,6 +53,36 @@ MISTAKES = (
         "etl/landing.py",
         (("    if any(counts[batch.judged.external_ids[row]] > 1 for row in rows):\n", "    if not counts:\n"),),
         caught_by=(f"{LANDING}test_of_two_records_with_an_id_the_first_that_the_target_takes_counts[100]",),
+    ),
+    Mistake(
+        4,
+        "a waiting record settled without being landed",
+        "etl/storage/waiting_versions.py",
+        (("            newer |= {row_id} if is_older else set()\n", "            newer |= set()\n"),),
+        caught_by=(
+            f"{WAITING}test_a_waiting_version_that_is_newer_than_the_stored_one_replaces_it_however_long_it_waited",
+        ),
+    ),
+    Mistake(
+        6,
+        "a waiting record that lands although a newer version of it is refused",
+        "etl/replay.py",
+        (("    outdated = find_outdated(source.name, waiting, read_number)\n", "    outdated: set[int] = set()\n"),),
+        caught_by=(f"{WAITING}test_a_waiting_version_does_not_land_while_a_newer_one_is_refused",),
+    ),
+    Mistake(
+        6,
+        "a record dropped with the one before it that the target refuses in a replay",
+        "etl/replay.py",
+        (("    if source.target is not None and len(items)", "    if source.target is None and len(items)"),),
+        caught_by=(f"{WAITING}test_of_two_records_with_an_id_in_one_read_the_first_that_the_target_takes_counts[100]",),
+    ),
+    Mistake(
+        9,
+        "a waiting record counted as a broken one",
+        "etl/fence/reads.py",
+        (("        return self.quarantined - self.waiting\n", "        return self.quarantined\n"),),
+        caught_by=(f"{WAITING}test_waiting_records_are_counted_but_not_as_broken_ones[0-parents_missing-100]",),
     ),
     Mistake(
         14,
