@@ -85,7 +85,15 @@ class OfUsers(Elsewhere):
         ({"DATABASE_ROUTERS": [OfUsers()]}, ["kasparro_api.E002"]),
         ({"DATABASE_ROUTERS": [Router(), OfUsers()]}, []),
     ],
-    ids=str,
+    ids=[
+        "none",
+        "Kasparro's",
+        "etl",
+        "Kasparro's first, then etl",
+        "the shop",
+        "users",
+        "Kasparro's first, then users",
+    ],
 )
 def test_check_names_a_router_that_is_missing_or_separates_what_belongs_together(
     settings: Any, changed: dict[str, Any], expected: list[str]

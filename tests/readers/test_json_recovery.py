@@ -191,15 +191,16 @@ def test_a_read_resumes_at_each_cursor_within_recovery(broken: str, path: tuple[
 # Properties
 
 _IDS = st.integers(0, 99).map(str)
+# If a quote is lost, a name that begins with a mark of JSON can't be told from the end of a string.
+_NAMES = st.text(max_size=3).filter(lambda name: name[:1] not in set("{}[],:"))
 _VALUES = st.recursive(
     st.none() | st.integers() | st.text(max_size=5) | st.text('{}[]",:\\id ', max_size=8),
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(max_size=3) | st.just("id"), children),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(_NAMES | st.just("id"), children),
     max_leaves=8,
 )
-_RECORDS = st.builds(
-    lambda number, values: {**values, "id": number}, _IDS, st.dictionaries(st.text(max_size=3), _VALUES)
-)
-_DAMAGE = st.text('{}[]",:\\ \nxid1', min_size=0, max_size=3)
+_RECORDS = st.builds(lambda number, values: {**values, "id": number}, _IDS, st.dictionaries(_NAMES, _VALUES))
+# Damage that closes an object and opens another one makes two elements of one, which may both be good.
+_DAMAGE = st.text('{}[]",:\\ \nxid1', min_size=0, max_size=3).filter(lambda damage: not {*"{}"} <= {*damage})
 
 
 @st.composite
