@@ -33,7 +33,7 @@ BY = "the arrival of rows to which its records refer"
 def find(source: Source) -> Selection | None:
     """Return the source's waiting records whose rows exist now; None if there are none, or a read is open."""
     target = source.target
-    if target is None or not any(each.missing == "wait" for each in target.parents) or _is_reading(source):
+    if target is None or not _may_wait(source) or _is_reading(source):
         return None
     arrived = find_arrived(source.name, target, MOST_ROWS)
     return Selection(source=source.name, awaits=tuple(arrived)) if arrived else None
@@ -55,35 +55,44 @@ def queue(source: Source) -> Run | None:
 def queue_after(source: Source, run_id: int) -> None:
     """Queue what can land because this run has ended: records that waited for its rows. Never raises.
 
-    A replay of waiting records looks for more of them.
+    A replay of waiting records looks for more of them. Where no source could wait, nothing is asked of the database.
     """
+    children = _list_children(source)
+    if not children and not _may_wait(source):
+        return
     try:
         run = Run.objects.get(pk=run_id)
-        for each in _list_affected(source, run):
+        for each in _choose_affected(source, run, children):
             queue(each)
     except Error as error:
         logger.warning("The records that wait for rows of %s were not looked for: %s", source.name, describe(error))
 
 
-def _list_affected(source: Source, run: Run) -> list[Source]:
-    model = source.target.into.model if source.target is not None else None
-    children = []
-    if model is not None and run.new + run.updated > 0:
-        children = [each for each in list_sources() if _awaits(each, model)]
-    selection = Options.from_json(run.options).selection
-    if selection is not None and selection.awaits and source.name not in {each.name for each in children}:
-        children.append(source)
-    return children
+def _list_children(source: Source) -> list[Source]:
+    """Return the sources whose records may wait for rows that this source writes."""
+    if source.target is None:
+        return []
+    model = source.target.into.model
+    return [each for each in list_sources() if _may_wait(each, model)]
 
 
-def _awaits(source: Source, model: type) -> bool:
+def _may_wait(source: Source, model: type | None = None) -> bool:
+    """Whether records of the source may wait for rows of this model, or of any."""
     parents = source.target.parents if source.target is not None else ()
-    return any(each.missing == "wait" and each.model is model for each in parents)
+    return any(each.missing == "wait" and model in (None, each.model) for each in parents)
+
+
+def _choose_affected(source: Source, run: Run, children: list[Source]) -> list[Source]:
+    affected = children if run.new + run.updated > 0 else []
+    selection = Options.from_json(run.options).selection
+    if selection is not None and selection.awaits and source.name not in {each.name for each in affected}:
+        return [*affected, source]
+    return affected
 
 
 def sweep() -> None:
     """Queue replays for all sources, once in SWEEP_SECONDS: a team's own code may have created the rows."""
-    waiting = [each for each in list_sources() if each.target is not None]
+    waiting = [each for each in list_sources() if _may_wait(each)]
     if waiting and task_leases.take(task_leases.ARRIVALS, owner=describe_process(), seconds=SWEEP_SECONDS):
         for source in waiting:
             queue(source)
