@@ -51,8 +51,8 @@ _FIND_STATES = f"""
 class State:
     """All that a source's standing depends on. The newest run is one that reflects the source (announcements.py).
 
-    `has_verdict` is about the newest run. `open_refused` is 0 if all of
-    them only wait for rows. The last judged read lacks one if its content is accepted and only too old.
+    `has_verdict` is about the newest run. The last judged read lacks one if its content is accepted and only too old.
+    `open_refused` is 0 if all open records only wait for rows to which they refer.
     """
 
     newest_run: str | None = None
