@@ -72,6 +72,18 @@ def pytest_sessionfinish() -> Generator[None, None, None]:
         shutil.rmtree(RUN_FOLDER)
 
 
+@pytest.fixture(scope="session")
+def started_servers() -> None:
+    settings.EMBEDDED_SERVERS.start()
+
+
+@pytest.fixture(autouse=True)
+def needed_servers(request: pytest.FixtureRequest) -> None:
+    """Start the servers for a test that is marked: one that needs Redis alone has no fixture that starts them."""
+    if request.node.get_closest_marker("servers"):
+        request.getfixturevalue("started_servers")
+
+
 @pytest.fixture(autouse=True)
 def bounded_waits(request: pytest.FixtureRequest) -> Iterator[None]:
     """Check that etl, in this process, writes only in transactions whose waits are bounded."""

@@ -19,8 +19,7 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[redis.Redis]:
-    run_settings.EMBEDDED_SERVERS.start_missing()
+def client(started_servers: None) -> Iterator[redis.Redis]:
     with redis.Redis.from_url(run_settings.REDIS_URL) as connected:
         yield connected
 
