@@ -22,8 +22,11 @@ MOST_SECONDS = 300
 """Time limit for the tests of one mistake; if they hang, the mistake itself is badly written."""
 
 DATABASE, UNCHANGED = "test_kasparro", "unchanged"
+FAILED = "FAILED"
+"""Is in each line that says that something failed."""
+
 PYTEST = (
-    *(sys.executable, "-m", "pytest", "-q", "-rf", "--tb=no", "--reuse-db"),
+    *(sys.executable, "-m", "pytest", "-q", "-rf", "--tb=short", "--reuse-db"),
     *("-p", "no:cacheprovider", "-p", "tests.laws.first_failure"),
 )
 
@@ -103,6 +106,8 @@ class Proof:
         with mistake.make(self.folder) if mistake is not None else nullcontext():
             output = self._run(tests, mistake)
         failed = re.findall(r"^FAILED (\S+)", output, re.MULTILINE)
+        if failed and mistake is None:
+            print(output, flush=True)
         return [test for test in tests if any(one == test or one.startswith(f"{test}[") for one in failed)]
 
     def keep_database(self) -> None:
@@ -176,25 +181,31 @@ def _copy_project(folder: Path) -> None:
         shutil.copy2(ROOT / name, folder / name)
 
 
-def prove(mistakes: Sequence[Mistake]) -> bool:
-    """Whether all named tests pass on the unchanged project, and each mistake makes every test that it names fail."""
+def prove(mistakes: Sequence[Mistake]) -> list[str]:
+    """The named tests must pass on the unchanged project, and each mistake must make every test that it names fail.
+
+    Returns the lines that say what failed, which are printed too.
+    """
     tests = list(dict.fromkeys(test for mistake in mistakes for test in mistake.caught_by))
     with open_proof() as proof:
         began = time.monotonic()
         if failed := proof.find_failures(tests):
-            print(f"Nothing is proven, since these fail without any mistake: {', '.join(failed)}")
-            return False
+            failures = [f"{FAILED} without any mistake: {test}" for test in failed]
+            print("\n".join(failures), flush=True)
+            return failures
         print(f"{time.monotonic() - began:5.1f} s  without any mistake {len(tests)} tests pass", flush=True)
         proof.keep_database()
-        unnoticed = [mistake for mistake in mistakes if not _is_noticed(proof, mistake)]
-    print(f"{len(mistakes) - len(unnoticed)} of {len(mistakes)} mistakes were noticed by each of their tests.")
-    return not unnoticed
+        failures = [line for mistake in mistakes if (line := _find_failure(proof, mistake)) is not None]
+    print(f"{len(mistakes) - len(failures)} of {len(mistakes)} mistakes were noticed by each of their tests.")
+    return failures
 
 
-def _is_noticed(proof: Proof, mistake: Mistake) -> bool:
+def _find_failure(proof: Proof, mistake: Mistake) -> str | None:
+    """Print a line about the mistake, and return it unless each test noticed the mistake."""
     began = time.monotonic()
     failed = proof.find_failures(mistake.caught_by, mistake)
     passed = [test for test in mistake.caught_by if test not in failed]
-    verdict = f"UNNOTICED by {', '.join(passed)}" if passed else "noticed"
-    print(f"{time.monotonic() - began:5.1f} s  law {mistake.law:<2}  {mistake.name}: {verdict}", flush=True)
-    return not passed
+    verdict = f"{FAILED}, not noticed by {', '.join(passed)}" if passed else "noticed"
+    line = f"{time.monotonic() - began:5.1f} s  law {mistake.law:<2}  {mistake.name}: {verdict}"
+    print(line, flush=True)
+    return line if passed else None
