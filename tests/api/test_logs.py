@@ -81,7 +81,7 @@ def test_request_task_and_run_are_connected_by_their_ids(
         wait_until(lambda: not redis.Redis.from_url(valkey.redis_url()).llen(f"{prefix()}celery"))
         time.sleep(0.5)
     worker.send_signal(signal.SIGTERM)
-    _, errors = worker.communicate(timeout=30)
+    _, errors = worker.communicate(timeout=60)
     lines = [json.loads(line) for line in errors.splitlines() if line.startswith("{")]
     assert len(queued) == 1
     chained = [line for line in lines if line.get("request_id") == "chained"]

@@ -43,7 +43,7 @@ def test_a_message_is_json_under_any_settings() -> None:
     try:
         messages.send("etl.tasks.run", 7)
         with app.connection_for_read() as broker, broker.SimpleQueue("celery") as queue:
-            message: Any = queue.get(timeout=5)
+            message: Any = queue.get(timeout=60)
             message.ack()
     finally:
         previous.set_current()

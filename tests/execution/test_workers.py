@@ -166,7 +166,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_run_over(workers: Project) -> N
     worker = start_worker(workers)
     wait_until(lambda: landed_batches() >= 5)
     worker.send_signal(signal.SIGTERM)
-    worker.communicate(timeout=5)
+    worker.communicate(timeout=60)
     assert Run.objects.get(pk=run_id).status == "queued"
     start_worker(workers)
     assert await_closed(run_id).status == "partial"

@@ -114,6 +114,7 @@ class Proof:
         """Make the database that the tests have just created, if any, the template for later ones."""
         self.has_template = self._execute(f"SELECT FROM pg_database WHERE datname = '{DATABASE}'") == 1
         if self.has_template:
+            self._end_sessions(DATABASE)  # of a process that a test has killed
             self._execute(f"ALTER DATABASE {DATABASE} RENAME TO {UNCHANGED}")
 
     def _run(self, tests: Sequence[str], mistake: Mistake | None) -> str:
@@ -139,6 +140,9 @@ class Proof:
         self._execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
         if self.has_template and mistake is not None and not mistake.changes_tables:
             self._execute(f"CREATE DATABASE {DATABASE} TEMPLATE {UNCHANGED}")
+
+    def _end_sessions(self, database: str) -> None:
+        self._execute(f"SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'")
 
     def _make_environment(self, mistake: Mistake | None) -> dict[str, str]:
         """Keep a mistake's bytecode off the disk: its file may have the same size and time as the original."""

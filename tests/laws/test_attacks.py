@@ -114,7 +114,7 @@ def test_sources_left_by_a_signal_end_with_status_1(project: Project) -> None:
         process = project.start("ingest", "coingecko_api", "vendors_csv", COINGECKO_BASE_URL=sandbox.url)
         wait_until(lambda: sandbox.requests)
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Stopped before vendors_csv" in errors
 

@@ -101,7 +101,7 @@ def test_a_signal_ends_a_run_whose_database_is_silent(
     wait_until(lambda: landed_batches() >= 5)
     link.drop()
     process.send_signal(number)
-    output, errors = process.communicate(timeout=25)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "interrupted"' in output, errors
 

@@ -278,7 +278,7 @@ def test_a_signal_closes_the_run_and_releases_the_source_at_once(project: Projec
     process = project.start("ingest", "products_csv", "vendors_csv", "--json")
     wait_until(lambda: landed_batches() >= 3)
     process.send_signal(number)
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "interrupted"' in output, errors
     assert len(output.splitlines()) == 1  # the sources after it do not start

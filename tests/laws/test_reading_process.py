@@ -472,7 +472,8 @@ def test_a_run_that_takes_nothing_for_long_gets_another_one(
         settings.ETL_LEASE_SECONDS = 60
         prepared = [write(first), *map(write, batches)]
     assert prepared == prepare_here(ProductsCsv(), products)
-    assert run.notes == ["The reading process ended with status 75. Another one continues."]
+    # On a busy machine the first batch, too, may be taken late.
+    assert set(run.notes) == {"The reading process ended with status 75. Another one continues."}
 
 
 def test_a_read_that_is_left_leaves_no_process(products: CsvContent, run: FakeRun) -> None:
@@ -609,7 +610,7 @@ def test_ctrl_c_ends_the_reading_process_without_a_word(elsewhere: Project) -> N
     process = elsewhere.start("ingest", "products_csv", "--json")
     await_reading(process, (TROUBLE - 1) // BATCH)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=60)
     assert list_reading_processes() == []
     assert '"status": "failed", "reason": "interrupted"' in output, errors
     assert "Traceback" not in errors

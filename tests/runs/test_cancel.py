@@ -195,7 +195,7 @@ def test_a_terminal_run_that_is_cancelled_stops_within_one_batch(project: Projec
     run = Run.objects.get(status="running")
     cancel(run.pk)
     landed = landed_batches()
-    output, errors = process.communicate(timeout=10)
+    output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "cancelled"' in output, errors
     assert "Cancelled by a test." in errors
@@ -212,6 +212,6 @@ def test_a_cancel_ends_a_long_wait(project: Project) -> None:
         process = project.start("ingest", "coingecko_api", "--json")
         wait_until(lambda: Run.objects.filter(events__kind="retry").exists())
         cancel(Run.objects.get().pk)
-        output, errors = process.communicate(timeout=10)  # a lease is checked at least every 5 s
+        output, errors = process.communicate(timeout=30)  # a lease is checked at least every 5 s
     assert '"reason": "cancelled"' in output, errors
     assert Run.objects.get().events.filter(kind="overtaken").count() == 1

@@ -148,5 +148,5 @@ def test_a_worker_and_a_beat_that_are_told_to_stop_report_their_end(products: Pr
     wait_until(lambda: list_workers() == ["one@here"] and see().beat_age_s is not None)
     for process in (worker, beat):
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
     assert see() == Alive([], None)

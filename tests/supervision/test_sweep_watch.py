@@ -44,7 +44,7 @@ def test_with_a_beat_whose_clock_was_ahead_schedules_are_kept(quick: Project) ->
     quick.start_python("-m", "tests.impatient_worker", *WORKER_ARGUMENTS)
     wait_until(lambda: count_scheduled() >= 4)
     beat.send_signal(signal.SIGTERM)  # it then saves what it has sent
-    beat.communicate(timeout=30)
+    beat.communicate(timeout=60)
     assert set(entries.values_list("last_run_at", "total_run_count")) == {(ahead, 0)}
 
 
