@@ -20,6 +20,7 @@ from tests.api.landed import SOURCE, land
 from tests.api.people import People, make_token
 from tests.api.web import Answer, Web, serving
 from tests.factories import make_products, write_products
+from tests.gated_source import gated
 from tests.laws.test_crashes import landed_batches, products_file
 from tests.listed_source import fetch
 from tests.processes import Project, test_database_url, wait_until
@@ -136,10 +137,11 @@ def test_a_running_run_is_cancelled_within_a_batch_and_releases_its_source(
     web: Web, people: People, project: Project
 ) -> None:
     products_file(project)
-    process = project.start("ingest", "products_csv")
-    wait_until(lambda: landed_batches() >= 3)
-    answer = post(web, people, f"runs/{Run.objects.get().pk}/cancel")
-    landed = landed_batches()
+    with gated(project):
+        process = project.start("ingest", "products_csv")
+        wait_until(lambda: landed_batches() >= 3)
+        answer = post(web, people, f"runs/{Run.objects.get().pk}/cancel")
+        landed = landed_batches()
     assert (answer.status, answer.json()["status"], answer.json()["reason"]) == (200, "failed", "cancelled")
     checkpoint = Checkpoint.objects.get()
     assert (checkpoint.owner_run, checkpoint.lease_expires_at) == (None, None)

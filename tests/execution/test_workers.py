@@ -21,6 +21,7 @@ from kasparro.embedded import Servers
 from sandbox.pages import PagedApi
 from sandbox.server import Sandbox
 from tests import paged_source
+from tests.gated_source import gated
 from tests.laws.crashes import find_page
 from tests.laws.test_crashes import COUNT, assert_landed_once, landed_batches, outlive_the_lease, products_file
 from tests.listed_source import fetch
@@ -162,10 +163,11 @@ def test_a_read_may_outlast_its_task(workers: Project) -> None:
 
 def test_a_worker_that_is_told_to_stop_hands_its_run_over(workers: Project) -> None:
     products_file(workers, count=2 * COUNT)  # the run would last longer than the worker takes to stop
-    run_id = queue(workers)
-    worker = start_worker(workers)
-    wait_until(lambda: landed_batches() >= 5)
-    worker.send_signal(signal.SIGTERM)
+    with gated(workers):
+        run_id = queue(workers)
+        worker = start_worker(workers)
+        wait_until(lambda: landed_batches() >= 5)
+        worker.send_signal(signal.SIGTERM)
     worker.communicate(timeout=60)
     assert Run.objects.get(pk=run_id).status == "queued"
     start_worker(workers)
@@ -393,11 +395,12 @@ def restore(link: Any, valkey: Servers) -> bool:
 
 def test_a_worker_whose_run_is_cancelled_stops_and_takes_the_next(workers: Project) -> None:
     products_file(workers)
-    run_id = queue(workers)
-    worker = start_worker(workers)
-    wait_until(lambda: landed_batches() >= 5)
-    cancel(run_id, by="a test")
-    landed = landed_batches()
+    with gated(workers):
+        run_id = queue(workers)
+        worker = start_worker(workers)
+        wait_until(lambda: landed_batches() >= 5)
+        cancel(run_id, by="a test")
+        landed = landed_batches()
     wait_until(lambda: "overtaken" in list_events(run_id))
     assert landed_batches() == landed
     queue(workers)  # unless the sweep at the worker's start has already queued its due run

@@ -11,6 +11,7 @@ import redis
 from etl.models import Run
 from kasparro.embedded import Servers
 from tests.execution.test_workers import await_closed, is_closed, prefix, queue, start_worker
+from tests.gated_source import gated
 from tests.laws.test_crashes import STORES, assert_landed_once, is_stopped, landed_batches, products_file
 from tests.network import Link, linking
 from tests.processes import Project, run_servers, wait_until
@@ -97,10 +98,11 @@ def test_a_signal_ends_a_run_whose_database_is_silent(
     project: Project, link: Link, postgresql: Relay, number: signal.Signals
 ) -> None:
     products_file(project)
-    process = project.start("ingest", "products_csv", "--json")
-    wait_until(lambda: landed_batches() >= 5)
-    link.drop()
-    process.send_signal(number)
+    with gated(project):
+        process = project.start("ingest", "products_csv", "--json")
+        wait_until(lambda: landed_batches() >= 5)
+        link.drop()
+        process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "interrupted"' in output, errors
@@ -119,10 +121,11 @@ def test_a_worker_whose_database_falls_silent_is_free_again(
 ) -> None:
     products_file(project)
     project.environment |= {"REDIS_URL": valkey.redis_url(), "ETL_LEASE_SECONDS": "2"}
-    run_id = queue(project)
-    worker = start_worker(project)
-    wait_until(lambda: landed_batches() >= 5)
-    link.drop()
+    with gated(project):
+        run_id = queue(project)
+        worker = start_worker(project)
+        wait_until(lambda: landed_batches() >= 5)
+        link.drop()
     with redis.Redis.from_url(valkey.redis_url()) as client:
         wait_until(lambda: not client.hlen(f"{prefix()}unacked"))
     assert Run.objects.get(pk=run_id).status == "running"

@@ -19,6 +19,7 @@ from etl.runs import ending, orders, starting
 from etl.runs.options import Options
 from etl.vocabulary import Trigger
 from sandbox.server import Sandbox
+from tests.gated_source import gated
 from tests.laws.test_crashes import assert_landed_once, landed_batches, products_file
 from tests.laws.test_delivery import land, start
 from tests.listed_source import Listed, ingest_here, make_item
@@ -190,11 +191,12 @@ def test_a_start_and_a_cancel_at_once_have_one_winner(delay: float) -> None:
 
 def test_a_terminal_run_that_is_cancelled_stops_within_one_batch(project: Project) -> None:
     products_file(project)
-    process = project.start("ingest", "products_csv", "--json")
-    wait_until(lambda: landed_batches() >= 5)
-    run = Run.objects.get(status="running")
-    cancel(run.pk)
-    landed = landed_batches()
+    with gated(project):
+        process = project.start("ingest", "products_csv", "--json")
+        wait_until(lambda: landed_batches() >= 5)
+        run = Run.objects.get(status="running")
+        cancel(run.pk)
+        landed = landed_batches()
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "cancelled"' in output, errors
