@@ -21,9 +21,12 @@ ROOT = Path(__file__).resolve().parents[2]
 MOST_SECONDS = 300
 """Time limit for the tests of one mistake; if they hang, the mistake itself is badly written."""
 
+TRIES = 2
+"""A test that kills processes may miss a mistake once."""
+
 DATABASE, UNCHANGED = "test_kasparro", "unchanged"
-FAILED = "FAILED"
-"""Is in each line that says that something failed."""
+UNPROVEN = "UNPROVEN"
+"""Is in each line that says what failed."""
 
 PYTEST = (
     *(sys.executable, "-m", "pytest", "-q", "-rf", "--tb=short", "--reuse-db"),
@@ -110,6 +113,14 @@ class Proof:
             print(output, flush=True)
         return [test for test in tests if any(one == test or one.startswith(f"{test}[") for one in failed)]
 
+    def find_failures_twice(self, tests: Sequence[str]) -> list[str]:
+        """Return the tests that fail without a mistake each time: `make test` is where they must pass at once."""
+        failed = list(tests)
+        for _ in range(TRIES):
+            if failed:
+                failed = self.find_failures(failed)
+        return failed
+
     def keep_database(self) -> None:
         """Make the database that the tests have just created, if any, the template for later ones."""
         self.has_template = self._execute(f"SELECT FROM pg_database WHERE datname = '{DATABASE}'") == 1
@@ -193,8 +204,8 @@ def prove(mistakes: Sequence[Mistake]) -> list[str]:
     tests = list(dict.fromkeys(test for mistake in mistakes for test in mistake.caught_by))
     with open_proof() as proof:
         began = time.monotonic()
-        if failed := proof.find_failures(tests):
-            failures = [f"{FAILED} without any mistake: {test}" for test in failed]
+        if failed := proof.find_failures_twice(tests):
+            failures = [f"{UNPROVEN}: fails without any mistake: {test}" for test in failed]
             print("\n".join(failures), flush=True)
             return failures
         print(f"{time.monotonic() - began:5.1f} s  without any mistake {len(tests)} tests pass", flush=True)
@@ -207,9 +218,13 @@ def prove(mistakes: Sequence[Mistake]) -> list[str]:
 def _find_failure(proof: Proof, mistake: Mistake) -> str | None:
     """Print a line about the mistake, and return it unless each test noticed the mistake."""
     began = time.monotonic()
-    failed = proof.find_failures(mistake.caught_by, mistake)
-    passed = [test for test in mistake.caught_by if test not in failed]
-    verdict = f"{FAILED}, not noticed by {', '.join(passed)}" if passed else "noticed"
+    passed: Sequence[str] = mistake.caught_by
+    for _ in range(TRIES):
+        failed = proof.find_failures(passed, mistake)
+        passed = [test for test in passed if test not in failed]
+        if not passed:
+            break
+    verdict = f"{UNPROVEN}, not noticed by {', '.join(passed)}" if passed else "noticed"
     line = f"{time.monotonic() - began:5.1f} s  law {mistake.law:<2}  {mistake.name}: {verdict}"
     print(line, flush=True)
     return line if passed else None

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from tests.laws.mistakes import MISTAKES
-from tests.laws.seeding import FAILED, Mistake, prove
+from tests.laws.seeding import UNPROVEN, Mistake, prove
 
 MOST_PROCESSES = 4
 LEAST_SHARE = 10
@@ -50,9 +50,9 @@ def print_and_find_failures(process: subprocess.Popen[str]) -> list[str]:
     failures = []
     for line in process.stdout:
         print(line, end="", flush=True)
-        if FAILED in line:
+        if UNPROVEN in line:
             failures.append(line.rstrip())
-    return failures if process.wait() == 0 or failures else [f"{FAILED}: a process ended with {process.returncode}"]
+    return failures if process.wait() == 0 or failures else [f"{UNPROVEN}: a process ended with {process.returncode}"]
 
 
 signal.signal(signal.SIGTERM, end)
