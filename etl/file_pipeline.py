@@ -57,7 +57,7 @@ def run_files(source: Source, started: Started, context: RunContext, report: Cal
     files = source.list_files()
     assert files is not None
     known = context.retry(partial(_load_files, source.name))
-    tally = _Tally(quarantined=started.run.quarantined)
+    tally = _Tally(quarantined=started.run.quarantined, waiting=started.run.waiting)
     for place, file in enumerate(_put_open_first(files, started.checkpoint)):
         context.raise_if_over()
         checkpoint = context.retry(lambda: Checkpoint.objects.get(source=source.name))

@@ -117,7 +117,8 @@ def _commit(
             landed, refused = write_target_batch(cursor, source.target, batch, stamp, read.first_sequence, make)
             batch, following = landed.batch, _correct(following, batch, landed)
             tried.append(Commit(following, landed.keys))
-        add_batch(cursor, claim, batch.counters, len(batch.versions), following.cursor or {})
+        waiting = following.waiting - read.waiting
+        add_batch(cursor, claim, batch.counters, len(batch.versions), following.cursor or {}, waiting=waiting)
         count_batch(cursor, claim, _describe_growth(batch, refused), following)
 
 
@@ -299,7 +300,8 @@ def _commit_page(
             coming=page.coming,
             now=passed.now,
         )
-        add_batch(cursor, claim, batch.counters, len(batch.versions), page.reached)
+        waiting = count_waiting(page.refused.values())
+        add_batch(cursor, claim, batch.counters, len(batch.versions), page.reached, waiting=waiting)
         count_page(cursor, claim, _describe_growth(batch, -len(opened & closed) - older))
 
 

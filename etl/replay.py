@@ -44,7 +44,7 @@ def run_replay(source: Source, started: Started, context: RunContext, report: Ca
     selection = options.selection or Selection(everything=True)
     reached = Reached.from_cursor(run.cursor_after)
     place = Place(**run.cursor_after) if run.cursor_after and reached is None else None
-    batch_number, seen, quarantined, waiting = checkpoint.batch_number, 0, run.quarantined, 0
+    batch_number, seen, quarantined, waiting = checkpoint.batch_number, 0, run.quarantined, run.waiting
     total = context.retry(lambda: filter_replayable(selection, source.name, source.digest()).count())
     while reached is None and (page := _prepare(source, checkpoint, selection, place, context)):
         landed = _land(started, source, page, batch_number, options.user, context)

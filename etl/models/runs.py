@@ -51,6 +51,9 @@ class Run(models.Model):
     duplicate = models.BigIntegerField(default=0)
     skipped = models.BigIntegerField(default=0, db_default=0, help_text="Records that the source does not want.")
     quarantined = models.BigIntegerField(default=0)
+    waiting = models.BigIntegerField(
+        default=0, db_default=0, help_text="How many of the quarantined only wait for the rows to which they refer."
+    )
     removed = models.BigIntegerField(
         default=0, db_default=0, help_text="Records that a complete read lacked; not part of seen."
     )
@@ -108,6 +111,9 @@ class Run(models.Model):
                     removed__gte=0,
                 ),
                 name="etl_runs_counters_add_up",
+            ),
+            models.CheckConstraint(
+                condition=Q(waiting__gte=0, waiting__lte=F("quarantined")), name="etl_runs_waiting_were_refused"
             ),
             models.CheckConstraint(
                 condition=Q(versions__gte=0, versions__lte=F("new") + F("updated")),

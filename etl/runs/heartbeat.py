@@ -16,12 +16,14 @@ def beat(cursor: Any, claim: Claim) -> None:
     )
 
 
-def add_batch(cursor: Any, claim: Claim, counters: Counters, versions: int, reached: Cursor) -> None:
+def add_batch(
+    cursor: Any, claim: Claim, counters: Counters, versions: int, reached: Cursor, *, waiting: int = 0
+) -> None:
     """Add a batch to its run, in the batch's own transaction; `versions` is the number of raw rows that it wrote.
 
-    Raises Overtaken if the run is closed.
+    `waiting` counts the refused records that only wait for rows. Raises Overtaken if the run is closed.
     """
-    columns = counters.as_columns() | {"versions": versions}
+    columns = counters.as_columns() | {"versions": versions, "waiting": waiting}
     added = ", ".join(f"{name} = {name} + %({name})s" for name in columns)
     cursor.execute(
         f"UPDATE etl_runs SET {added}, cursor_after = %(reached)s, heartbeat_at = clock_timestamp()"

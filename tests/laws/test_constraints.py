@@ -48,6 +48,7 @@ BREACHES: Mapping[str, Callable[[], object]] = {
     "etl_runs_one_running": lambda: double(Run.objects.get(status="running"), key="another"),
     "etl_runs_one_queued_plain": lambda: double(Run.objects.get(status="queued"), key="another"),
     "etl_runs_counters_add_up": lambda: Run.objects.filter(seen__gt=0).update(seen=1000),
+    "etl_runs_waiting_were_refused": lambda: Run.objects.filter(quarantined=0).update(waiting=1),
     "etl_runs_versions_were_counted": lambda: Run.objects.filter(new=0).update(versions=1),
     "etl_runs_pruned_raw_was_landed": lambda: Run.objects.filter(new=0).update(pruned_raw=1),
     "etl_runs_finished_when_closed": lambda: Run.objects.filter(status="success").update(finished_at=None),

@@ -146,7 +146,7 @@ class WaitingFile(ProductsFile):
         Product,
         key=("supplier", "sku"),
         owns={
-            "supplier": parent(Supplier, code=constant("ACME")),
+            "supplier": parent(Supplier, code=constant("ACME"), missing="wait"),
             "sku": "Artikelnummer",
             "name": "Bezeichnung",
             "price": "VK netto",

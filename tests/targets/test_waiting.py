@@ -1,10 +1,12 @@
 """A record whose parent is missing waits, and lands when the parent is there: once, and never over a newer one."""
 
 import itertools
+import os
 import random
 import signal
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,12 +22,13 @@ from etl.models import Checkpoint, QuarantinedRecord, Run
 from etl.operations import quarantine
 from etl.reports.standing import read_words
 from etl.reports.verification import verify
-from etl.runs import arrivals
+from etl.runs import arrivals, orders
 from etl.runs.options import Options
 from etl.sources.registry import find_source
 from etl.storage import waiting
 from etl.storage.waiting import count_waiting, find_arrived
 from etl.supervision.os_signals import Interruption
+from etl.vocabulary import Trigger
 from tests.listed_source import dump_raw, fetch, ingest_here
 from tests.processes import Project, wait_until
 from tests.shop.models import Category, Product, Supplier
@@ -35,6 +38,7 @@ from tests.shop.sources import (
     Groups,
     NullProducts,
     Products,
+    WaitingFile,
     WaitingProducts,
     make_line,
     make_product,
@@ -47,7 +51,7 @@ KINDS: dict[str, type[Products]] = {"refuse": Products, "null": NullProducts, "w
 
 @pytest.fixture(autouse=True)
 def listed(settings: Any) -> None:
-    names = ("Products", "NullProducts", "WaitingProducts", "DripProducts", "Groups")
+    names = ("Products", "NullProducts", "WaitingProducts", "DripProducts", "Groups", "WaitingFile")
     settings.ETL_SOURCES = [f"tests.shop.sources.{name}" for name in names]
 
 
@@ -405,6 +409,69 @@ def test_a_replay_that_was_handed_over_goes_on_after_its_last_page(settings: Any
     (run,) = Run.objects.filter(trigger="replay")
     assert (run.status, run.new, run.events.filter(kind="handed_over").count() > 0) == ("success", 5, True)
     assert Product.objects.count() == 5
+
+
+def work_in_short_tasks() -> None:
+    orders.queue("waiting_file", trigger=Trigger.API, by="a test")
+    work()
+    assert Run.objects.latest("pk").events.filter(kind="handed_over").count() > 2
+
+
+def kill_and_resume() -> None:
+    def execute(execute: Any, sql: Any, params: Any, many: Any, context: Any) -> Any:
+        if "batch_number = batch_number + 1" in sql and next(count) == 3:
+            connection.close()
+            raise Killed
+        return execute(sql, params, many, context)
+
+    count = itertools.count(1)
+    with pytest.raises(Killed), connection.execute_wrapper(execute):
+        ingest_here(WaitingFile())
+    Checkpoint.objects.update(lease_expires_at="2000-01-01T00:00:00Z")
+    ingest_here(WaitingFile())
+
+
+def replay_in_short_tasks() -> None:
+    """Judge records again whose first parent has come, and that wait for the second one then."""
+    ingest_here(WaitingFile())
+    Supplier.objects.create(code="ACME")
+    sweep_once()
+    assert Run.objects.get(trigger="replay").events.filter(kind="handed_over").count() > 2
+
+
+GOES_ON = {
+    "in other tasks": work_in_short_tasks,
+    "in another run": kill_and_resume,
+    "as a replay in other tasks": replay_in_short_tasks,
+}
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "pattern", "price", "reason"),
+    [
+        ("in other tasks", "*.csv", "1,50", "parents_missing"),
+        ("in other tasks", "*.csv", "x", "records_refused"),
+        ("in other tasks", "2.csv", "1,50", "parents_missing"),
+        ("in another run", "*.csv", "1,50", "parents_missing"),
+        ("in another run", "2.csv", "1,50", "parents_missing"),
+        ("in another run", "2.csv", "x", "records_refused"),
+        ("as a replay in other tasks", "2.csv", "1,50", "parents_missing"),
+    ],
+)
+def test_a_run_that_goes_on_elsewhere_knows_that_its_refused_records_only_wait(
+    goes_on: str, pattern: str, price: str, reason: str, settings: Any, tmp_path: Path
+) -> None:
+    settings.ETL_BATCH_SIZE, settings.ETL_TASK_SECONDS, settings.SHOP_CSV = 2, 0, str(tmp_path / pattern)
+    for file in (1, 2):
+        lines = [make_line(10 * file + number, group="cars") for number in range(6)]
+        lines[3] = make_line(10 * file + 3, group="cars", price=price)
+        (path := tmp_path / f"{file}.csv").write_text(HEADER + "".join(lines))
+        os.utime(path, (1e9, 1e9))  # a younger file is read again by each task
+    if "replay" in goes_on:
+        Supplier.objects.all().delete()
+    GOES_ON[goes_on]()
+    run = Run.objects.latest("pk")
+    assert (run.status, run.reason) == ("partial", reason)
 
 
 def test_the_sweep_looks_for_rows_once_in_ten_minutes() -> None:

@@ -9,6 +9,7 @@ KINDS = "tests/targets/test_kinds.py::"
 CHANGES = f"{KINDS}test_a_model_that_changes_fails_the_run_unless_records_can_land"
 ANY_ORDER = f"{RACES}test_a_team_that_takes_locks_in_any_order_is_never_the_victim_of_a_deadlock"
 WAITING = "tests/targets/test_waiting.py::"
+GOES_ON = "test_a_run_that_goes_on_elsewhere_knows_that_its_refused_records_only_wait"
 KEPT = (
     "    kept = [place for place, index in enumerate(batch.versions) if index not in refused]\n"
     "    places = {place: number for number, place in enumerate(kept)}\n"
@@ -83,6 +84,20 @@ MISTAKES = (
         "etl/fence/reads.py",
         (("        return self.quarantined - self.waiting\n", "        return self.quarantined\n"),),
         caught_by=(f"{WAITING}test_waiting_records_are_counted_but_not_as_broken_ones[0-parents_missing-100]",),
+    ),
+    Mistake(
+        9,
+        "a replay that forgets in the next task that its records only wait",
+        "etl/replay.py",
+        ((", run.quarantined, run.waiting\n", ", run.quarantined, 0\n"),),
+        caught_by=(f"{WAITING}{GOES_ON}[as a replay in other tasks-2.csv-1,50-parents_missing]",),
+    ),
+    Mistake(
+        9,
+        "a run over files that forgets in the next task that its records only wait",
+        "etl/file_pipeline.py",
+        (("quarantined=started.run.quarantined, waiting=started.run.waiting", "quarantined=started.run.quarantined"),),
+        caught_by=(f"{WAITING}{GOES_ON}[in other tasks-*.csv-1,50-parents_missing]",),
     ),
     Mistake(
         14,
