@@ -25,7 +25,7 @@ from etl.http.credentials import choose_credentials
 from etl.http.pages import Numbered
 from etl.http.since import Since
 from etl.http.webhooks import parse_webhook
-from etl.installation import BEAT, TAG
+from etl.installation import BEAT, SOURCES_TAG, TAG
 from etl.readers.children import find_misuse
 from etl.readers.file_source import FileSource
 from etl.readers.http_content import Whole
@@ -102,7 +102,7 @@ def check_sweep(
     return [Warning(message, hint=hint, id="etl.W003")]
 
 
-@register(TAG)
+@register(SOURCES_TAG)
 def check_sources(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """etl.E001 … etl.E026, see below, in target_checks.py and in the registry.
 

@@ -108,7 +108,9 @@ def describe_place(error: BaseException) -> str:
     """Return where an error was raised, as `function (file:line)`."""
     if hasattr(error, PLACE):
         return str(getattr(error, PLACE))
-    return _describe_frame(traceback.extract_tb(error.__traceback__)[-1])
+    frames = traceback.extract_tb(error.__traceback__)
+    told = [frame for frame in frames if not frame.filename.startswith("<frozen ")]  # Python's own import machinery
+    return _describe_frame((told or frames)[-1])
 
 
 def describe_misuse(error: BaseException) -> str:

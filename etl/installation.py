@@ -17,6 +17,8 @@ from django.db.models import Model
 from etl.database import connection, is_known, name_database
 
 TAG = "etl"
+SOURCES_TAG = "etl_sources"
+"""The tag of the check of ETL_SOURCES."""
 """`manage.py check --tag etl` runs only the checks of the pipeline, and so does every command of the pipeline."""
 
 BEAT = "django_celery_beat"

@@ -54,7 +54,7 @@ def list_values() -> dict[str, Any]:
 def test_both_are_usable_and_neither_is_in_the_default_list(settings: Settings) -> None:
     assert not set(READY) & set(service.ETL_SOURCES)
     settings.ETL_SOURCES = READY
-    call_command("check", "--tag", "etl")
+    call_command("check", "--tag", "etl_sources")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -166,7 +166,7 @@ def test_a_callable_may_give_one_class(settings: Any) -> None:
         (give_long_name, "etl.E008", "has a name that can't be used."),
         (Misplaced, "etl.E002", "Misplaced can't be made: TypeError in"),
         ("NOT_A_SOURCE", "etl.E002", "is neither a source class nor a callable."),
-        ("missing", "etl.E001", "can't be imported: ImportError in"),
+        ("missing", "etl.E001", "can't be imported: the module 'tests.test_source_lists' has no 'missing'."),
         (BadZone, "etl.E004", "has no usable zone."),
     ],
 )
@@ -189,6 +189,7 @@ def test_check_names_what_an_entry_gives_and_should_not(settings: Any, entry: An
         ("class A(Contract): a: Time = field(missing='later')", "A.a: missing is 'shift', not 'later', in <module> "),
         ("class A(Contract): a: Text = field(max=1)", "A.a: the type text has no parameter 'max'; its parameters: "),
         ("class A(Contract): a: Text = field(pattern='[A-Z')", "A.a: pattern is not a regular expression: '[A-Z', in"),
+        ("import no_such", "there is no module 'no_such', in <module> (declared.py:2)."),
         (
             "class A(Contract): a: int",
             "A.a: use a type of etl.sources or another Contract, not <class 'int'>, in <modu",

@@ -173,13 +173,13 @@ def _finish(best: _Try, options: dict[str, object], doubts: list[str], *, lines_
     has_header = _is_header(header, rows)
     if best.first:
         options["skip_lines"] = best.lines[best.first] + lines_before
-        doubts.append(f"{options['skip_lines']} lines before the header are skipped: is it always as many?")
+        doubts.append(f"Lines skipped before the header: {options['skip_lines']}. Is that always the number?")
     elif lines_before and best.delimiter == ",":
         options["skip_lines"] = lines_before  # a line that names commas is skipped like any other
     footer = len(best.rows) - best.end
     if footer:
         options["footer_lines"] = footer
-        doubts.append(f"{footer} lines after the last record are left out: is it always as many?")
+        doubts.append(f"Lines left out after the last record: {footer}. Is that always the number?")
     if not has_header:
         rows = [header, *rows]
         header = [f"column_{number}" for number in range(1, best.width + 1)]

@@ -8,7 +8,7 @@ from django.db import Error, ProgrammingError
 
 from etl.database import advise_migrating
 from etl.exceptions import NotFound, NotPossible
-from etl.installation import TAG
+from etl.installation import SOURCES_TAG, TAG
 from etl.management.exit_status import ExitStatus
 from etl.readers.source import Source
 from etl.sources.registry import list_sources
@@ -18,7 +18,7 @@ from etl.storage.transactions import describe, is_missing_table
 class PipelineCommand(BaseCommand):
     """Checks only settings and sources before it runs: Django's check of the addresses would import the whole API."""
 
-    requires_system_checks = (TAG,)
+    requires_system_checks: tuple[str, ...] = (TAG, SOURCES_TAG)
 
 
 def choose_sources(names: Sequence[str], *, all_of_them: bool) -> list[Source]:

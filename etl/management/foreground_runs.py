@@ -10,6 +10,7 @@ from etl.management.progress import ProgressDisplay
 from etl.management.tables import clean, print_table
 from etl.pipeline import Progress
 from etl.readers.source import Source
+from etl.runs.reason_advice import find_advice
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import COUNTERS
 
@@ -31,6 +32,8 @@ def run_here(sources: Sequence[Source], work: Work, *, as_json: bool, verbosity:
             finish_display(str(outcome))
             if outcome.message:
                 print(f"{source.name}: {clean(outcome.message)}", file=sys.stderr)
+                if advice := find_advice(outcome.reason):
+                    print(f"{source.name}: {advice.remedy}", file=sys.stderr)
             if as_json:
                 print(json.dumps(outcome.as_json()), flush=True)
             outcomes.append(outcome)

@@ -317,11 +317,12 @@ class _Planner:
             return self._add_leaf(name, path, field)
         known = self.narrowing.list_fields().get(path)
         if known is None:
-            hint = f"The contract has {', '.join(self.narrowing.list_fields())}."
-            raise Unplannable(f"{path!r} is not in the source's contract", hint)
+            has = ", ".join(self.narrowing.list_fields())
+            hint = f"Add a field of that name to the contract, or take one of those it has: {has}."
+            raise Unplannable(f"{path!r} is not in the source's contract, which must have each path of `into`", hint)
         if isinstance(value, Chosen):
             hint = "Declare the translation there: field(choices={…}), and take its path."
-            raise Unplannable(f"choice({path!r}) stands next to a contract of the source", hint)
+            raise Unplannable(f"choice({path!r}) is not possible in a source with a contract", hint)
         if known.is_optional and not field.is_optional:
             hint = "Declare it in the contract without `| None`."
             raise Unplannable(f"{path!r} may be null in the contract, but its column needs a value", hint)

@@ -34,18 +34,21 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.TOO_MANY_REFUSED: Advice(
         "More records were refused than the source's gates allow.",
-        "Look at the refused records and correct the source or the contract, or accept the read if it is right.",
+        "Look at the refused records and correct the source or the contract,"
+        " or accept the read (`manage.py reads`) if it is right.",
     ),
     Reason.SUDDENLY_EMPTY: Advice(
         "The source sent no record, although the last accepted read had some. Nothing was removed.",
-        "Ask the supplier. If it is right that nothing is left, accept the read.",
+        "Ask the supplier. If it is right that nothing is left, accept the read (`manage.py reads`).",
     ),
     Reason.TOO_FEW_RECORDS: Advice(
-        "The source sent fewer records than its gates require.", "Ask the supplier, or accept the read if it is right."
+        "The source sent fewer records than its gates require.",
+        "Ask the supplier, or accept the read (`manage.py reads`) if it is right.",
     ),
     Reason.SHRUNKEN: Advice(
         "The source sent far fewer records than before. They have landed, and nothing was removed.",
-        "Ask the supplier. If it is right, accept the read: the next run then removes the missing records.",
+        "Ask the supplier. If it is right, accept the read (`manage.py reads`):"
+        " the next run then removes the missing records.",
     ),
     Reason.PAGES_SHIFTED: Advice(
         "Records were added or removed while the pages were read, so some may be missing. Nothing was removed.",

@@ -60,8 +60,8 @@ def list_entry(path: str) -> list[Source | NotListed]:
     try:
         entry = import_string(path)
     except Exception as error:  # noqa: BLE001  (a team's module may raise anything)
-        text = f"{path} can't be imported: {_describe(error)}"
-        return [NotListed(text, f"{_HINT}: etl.sources.products.ProductsCsv", "etl.E001")]
+        text = f"{path} can't be imported: {_describe_import(path, error)}"
+        return [NotListed(text, f"{_HINT}: etl.sources.products.ProductsCsv.", "etl.E001")]
     if isinstance(entry, type) and issubclass(entry, Source):
         return [_make(path, entry)]
     if isinstance(entry, type) or not callable(entry):
@@ -110,6 +110,17 @@ def _savepoints() -> Iterator[None]:
 def _describe(error: Exception) -> str:
     """Say what is declared wrongly. Name any other error by class and place: its text may show values of a row."""
     return f"{describe_misuse(error) or f'{type(error).__name__} in {describe_place(error)}'}."
+
+
+def _describe_import(path: str, error: Exception) -> str:
+    """Name the module or the attribute that is missing, or what the module does wrongly."""
+    module, _, attribute = path.rpartition(".")
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        is_own = f"{module}.".startswith(f"{error.name}.")
+        return f"there is no module {error.name!r}{'' if is_own else f', in {describe_place(error)}'}."
+    if isinstance(error, ImportError) and isinstance(error.__cause__, AttributeError):
+        return f"the module {module!r} has no {attribute!r}."
+    return _describe(error)
 
 
 def _report(path: str, problems: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from etl.admin.records import describe_value
 from etl.models import Run, UnifiedRecord
 from etl.runs.reason_advice import ADVICE, find_advice
-from etl.vocabulary import Reason
+from etl.vocabulary import COUNTERS, Reason
 from tests.admin.rows import Idle, Wares, make_refused, make_run
 from tests.listed_source import ingest_here, make_item
 from tests.processes import ROOT
@@ -173,3 +173,9 @@ def test_each_reason_has_its_advice_and_its_heading_in_the_runbook() -> None:
 
 def test_the_overview_shows_a_source_without_runs(viewer: Client) -> None:
     assert Idle.name in viewer.get("/admin/").content.decode()
+
+
+def test_the_list_of_runs_aligns_each_counter_as_a_number() -> None:
+    style = (ROOT / "etl/static/etl/admin.css").read_text()
+    cells = {f"{cell}-show_{name}" for name in COUNTERS for cell in ("td.field", "th.column")}
+    assert {cell for cell in cells if cell not in style} == set()

@@ -8,6 +8,8 @@ import pytest
 from django.db import connection
 
 from etl.models import Checkpoint, Run
+from etl.runs.reason_advice import ADVICE
+from etl.vocabulary import Reason
 from sandbox.server import Sandbox
 from tests.factories import make_products, write_products
 from tests.listed_source import fetch
@@ -87,6 +89,7 @@ def test_a_failed_run_comes_before_a_partial_one_in_the_exit_status(project: Pro
     failed = json.loads(done.stdout.splitlines()[1])
     assert (done.returncode, failed["status"], failed["reason"]) == (1, "failed", "source_unreadable")
     assert "nowhere.csv does not exist" in done.stderr
+    assert ADVICE[Reason.SOURCE_UNREADABLE].remedy in done.stderr
 
 
 def test_a_held_source_is_refused_with_its_holder_and_status_4(project: Project) -> None:

@@ -11,6 +11,7 @@ from etl.exceptions import SourceError
 from etl.guessing.fields import make_name
 from etl.guessing.modules import NewSource, guess_source, write_test
 from etl.guessing.samples import take_sample
+from etl.installation import TAG
 from etl.management.command_line import PipelineCommand
 from etl.management.exit_status import ExitStatus
 from etl.management.tables import clean
@@ -29,6 +30,8 @@ class Command(PipelineCommand):
         "Write a source, its contract and a test from a look at the data. Each guess is a line that you can edit; what"
         " could not be decided is said at the end. No file is overwritten."
     )
+
+    requires_system_checks = (TAG,)  # ETL_SOURCES may already name the source that is written here
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", help="the source's name, such as supplier_prices")
@@ -53,9 +56,9 @@ class Command(PipelineCommand):
     def _report(self, source: NewSource, module: str, written: Sequence[Path], found: Preview) -> None:
         for path in written:
             self.stdout.write(f"Wrote {path}.")
-        self.stdout.write(f"{found.accepted:,} records fit the guesses, and {found.refused:,} do not.")
+        self.stdout.write(f"Of {_count(found.accepted + found.refused)}, {found.accepted:,} fit the guesses.")
         for each in found.list_refused():
-            self.stdout.write(clean(f"- line {each.first.line}: {each.first.breach.message} ({each.count:,} records)"))
+            self.stdout.write(clean(f"- line {each.first.line}: {each.first.breach.message} ({_count(each.count)})"))
         if source.doubts:
             self.stdout.write("\nLook at these:")
         for doubt in source.doubts:
@@ -64,6 +67,10 @@ class Command(PipelineCommand):
             f"\nNext: add {module}.{source.class_name} to ETL_SOURCES, then run\n"
             f"  manage.py preview {source.name}\n  manage.py ingest {source.name}"
         )
+
+
+def _count(records: int) -> str:
+    return f"{records:,} record{'' if records == 1 else 's'}"
 
 
 def _guess(name: str, place: str) -> tuple[NewSource, bool]:
