@@ -54,13 +54,14 @@ def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
         yield f"queueing {name}", partial(queue_due, name)
     for name in Run.objects.filter(status=Status.RUNNING).values_list("source", flat=True):
         yield f"the abandoned run of {name}", partial(abandon_stale, name)
-    yield "the records that wait for rows", arrivals.sweep
     for run_id in orders.list_waiting():
         yield f"the message about run {run_id}", partial(orders.send, run_id)
     for source in _find_changed():
         yield f"the standing of {source.name}", partial(_note_standing, source)
     if alert_sending.has_waiting():
         yield "the alerts", alert_sending.request_sending
+    for source in arrivals.list_looks():  # last, because it may take longer than all others together
+        yield f"the records of {source.name} that wait for rows", partial(arrivals.look, source)
 
 
 def queue_due(source_name: str) -> None:

@@ -12,7 +12,10 @@ SWEEP = "sweep"
 """The name of the sweep's lease."""
 
 ARRIVALS = "arrivals"
-"""The name of the lease of the sweep's look for rows that records wait for. It is not given up: one look a lease."""
+"""The sweep's look for the rows for which records of a source wait; the lease's name ends with that of the source.
+
+It is not given up: one look a lease.
+"""
 
 _TAKE = """
     INSERT INTO etl_task_leases (name, owner, taken_at, expires_at)

@@ -90,9 +90,16 @@ def _choose_affected(source: Source, run: Run, children: list[Source]) -> list[S
     return affected
 
 
-def sweep() -> None:
-    """Queue replays for all sources, once in SWEEP_SECONDS: a team's own code may have created the rows."""
-    waiting = [each for each in list_sources() if _may_wait(each)]
-    if waiting and task_leases.take(task_leases.ARRIVALS, owner=describe_process(), seconds=SWEEP_SECONDS):
-        for source in waiting:
-            queue(source)
+def list_looks() -> list[Source]:
+    """Return the sources for which the sweep looks: those whose records may wait for rows."""
+    return [each for each in list_sources() if _may_wait(each)]
+
+
+def look(source: Source) -> None:
+    """Queue a replay for this source, once in SWEEP_SECONDS: a team's own code may have created the rows.
+
+    Each source has a lease of its own: after a slow look the next sweep goes on with the other sources.
+    """
+    name = f"{task_leases.ARRIVALS} {source.name}"
+    if task_leases.take(name, owner=describe_process(), seconds=SWEEP_SECONDS):
+        queue(source)

@@ -4,13 +4,14 @@ import itertools
 import os
 import random
 import signal
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections
 from django.db.backends.postgresql.base import DatabaseWrapper
 from django.test.utils import CaptureQueriesContext
 
@@ -20,15 +21,18 @@ from etl.fence import task_leases
 from etl.gates import Gates
 from etl.models import Checkpoint, QuarantinedRecord, Run
 from etl.operations import quarantine
+from etl.readers.source import Source
 from etl.reports.standing import read_words
 from etl.reports.verification import verify
 from etl.runs import arrivals, orders
 from etl.runs.options import Options
 from etl.sources.registry import find_source
 from etl.storage import waiting
+from etl.storage.refusal_selection import Selection
 from etl.storage.waiting import count_waiting, find_arrived
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Trigger
+from tests.laws.test_crashes import is_stopped, outlive_the_lease
 from tests.listed_source import dump_raw, fetch, ingest_here
 from tests.processes import Project, wait_until
 from tests.shop.models import Category, Product, Supplier
@@ -43,6 +47,7 @@ from tests.shop.sources import (
     make_line,
     make_product,
 )
+from tests.targets.test_races import ingest_while
 
 pytestmark = pytest.mark.django_db(transaction=True)
 COMMIT: Any = getattr(DatabaseWrapper, "_commit")  # noqa: B009  (private in Django, missing from the stubs)
@@ -61,9 +66,14 @@ def make(number: int = 1, **more: Any) -> dict[str, Any]:
 
 def sweep_once() -> None:
     """Sweep as if the last sweep's lease had ended, and do what a worker does with what is queued."""
-    fetch("UPDATE etl_task_leases SET expires_at = now() WHERE name = %s RETURNING 1", task_leases.ARRIVALS)
-    arrivals.sweep()
+    end_leases(task_leases.ARRIVALS)
+    for source in arrivals.list_looks():
+        arrivals.look(source)
     work()
+
+
+def end_leases(name: str) -> None:
+    fetch("UPDATE etl_task_leases SET expires_at = now() WHERE name LIKE %s RETURNING 1", f"{name}%")
 
 
 def work() -> None:
@@ -375,10 +385,10 @@ def test_a_lost_answer_to_any_commit_lands_a_waiting_record_once(
     assert verify() == []
 
 
-def test_killed_at_any_moment_waiting_records_land_once(project: Project, moments: random.Random) -> None:
-    count = 300
+def hold_back(project: Project, count: int, *, groups: int) -> None:
+    """Let records wait for these groups, and create them."""
     path = project.folder / "products.csv"
-    path.write_text(HEADER + "".join(make_line(number, group=f"g{number % 30}") for number in range(count)))
+    path.write_text(HEADER + "".join(make_line(number, group=f"g{number % groups}") for number in range(count)))
     project.environment |= {
         "DJANGO_SETTINGS_MODULE": "tests.shop.settings",
         "ETL_SOURCES": "tests.shop.sources.WaitingFile",
@@ -386,7 +396,12 @@ def test_killed_at_any_moment_waiting_records_land_once(project: Project, moment
         "ETL_BATCH_SIZE": "10",
     }
     project.ingest("waiting_file")
-    Category.objects.bulk_create(Category(slug=f"g{number}") for number in range(30))
+    Category.objects.bulk_create(Category(slug=f"g{number}") for number in range(groups))
+
+
+def test_killed_at_any_moment_waiting_records_land_once(project: Project, moments: random.Random) -> None:
+    count = 300
+    hold_back(project, count, groups=30)
 
     def count_landed() -> int:
         return QuarantinedRecord.objects.filter(status="replayed").count()
@@ -397,9 +412,30 @@ def test_killed_at_any_moment_waiting_records_land_once(project: Project, moment
         time.sleep(moments.random() * 0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
+    assert_all_landed_once(count)
+
+
+def assert_all_landed_once(count: int) -> None:
     assert Product.objects.count() == len(dump_raw("waiting_file")) == count
     assert fetch("SELECT sum(new)::int FROM etl_runs") == [(count,)]
     assert verify() == []
+
+
+def test_a_frozen_replay_that_wakes_after_its_successor_writes_nothing(project: Project) -> None:
+    hold_back(project, 40, groups=4)
+    sleeper = project.start_python(
+        "-m", "tests.freezing", "inside_copy", "ingest", "waiting_file", ETL_LEASE_SECONDS="1.5"
+    )
+    wait_until(lambda: is_stopped(sleeper))
+    outlive_the_lease("waiting_file")
+    project.ingest("waiting_file")
+    assert_all_landed_once(40)
+    sequence = Checkpoint.objects.get(source="waiting_file").sequence
+    sleeper.send_signal(signal.SIGCONT)
+    sleeper.communicate(timeout=60)
+    assert_all_landed_once(40)
+    assert Checkpoint.objects.get(source="waiting_file").sequence == sequence
+    assert "overtaken" in Run.objects.filter(trigger="replay").earliest("pk").events.values_list("kind", flat=True)
 
 
 def test_a_replay_that_was_handed_over_goes_on_after_its_last_page(settings: Any) -> None:
@@ -480,9 +516,70 @@ def test_the_sweep_looks_for_rows_once_in_ten_minutes() -> None:
     appear_by_team()
     sweep.sweep()
     assert not Run.objects.filter(trigger="replay").exists()
-    fetch("UPDATE etl_task_leases SET expires_at = now() WHERE name = %s RETURNING 1", task_leases.ARRIVALS)
+    end_leases(task_leases.ARRIVALS)
     sweep.sweep()
     assert Run.objects.filter(status="queued", trigger="replay").count() == 1
+
+
+def fail() -> None:
+    raise OperationalError("the parent's table is locked")
+
+
+@pytest.mark.parametrize("hinder", [fail, lambda: end_leases(task_leases.SWEEP)], ids=["fails", "takes too long"])
+def test_a_source_whose_look_fails_or_takes_too_long_keeps_no_other_waiting(
+    hinder: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def find(source: Source) -> Selection | None:
+        if source.name == "waiting_products":
+            hinder()
+        return original(source)
+
+    original = arrivals.find
+    ingest_here(WaitingProducts([make(group="cars")]))
+    read(make(group="cars"))
+    appear_by_team()
+    monkeypatch.setattr(arrivals, "find", find)
+    sweep.sweep()
+    sweep.sweep()
+    assert Run.objects.filter(source="drip_products", status="queued", trigger="replay").exists()
+
+
+def test_a_parent_that_is_deleted_before_its_record_lands_is_waited_for_again() -> None:
+    source = WaitingProducts([make(group="cars")])
+    ingest_here(source)
+    appear_by_team()
+    ingest_while(lambda: Category.objects.filter(slug="cars").delete(), source)
+    assert (Product.objects.count(), list_states()) == (0, WAITS)
+    assert Run.objects.get(trigger="replay").reason == "parents_missing"
+    arrive()
+    assert (list_groups(), list_states()) == ([(1, "cars")], CAME)
+    assert verify() == []
+
+
+def test_sources_of_children_and_parents_that_run_at_the_same_time_meet_no_deadlock(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.ETL_BATCH_SIZE = 3
+    numbers = range(30)
+
+    def run_twice(source: Source) -> None:
+        try:
+            outcomes.extend(ingest_here(source) for _ in range(2))
+        finally:
+            connections.close_all()
+
+    outcomes: list[Outcome] = []
+    children = WaitingProducts([make(number, group=f"g{number * 7 % 30}") for number in numbers])
+    parents = Groups([{"id": f"g{number}"} for number in reversed(numbers)])
+    threads = [threading.Thread(target=run_twice, args=(source,)) for source in (children, parents)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sweep_once()
+    assert {outcome.status for outcome in outcomes} <= {"success", "partial"}
+    assert (Product.objects.count(), "deadlock" in caplog.text) == (30, False)
+    assert verify() == []
 
 
 def test_nothing_is_queued_while_a_read_is_open() -> None:
