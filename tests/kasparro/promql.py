@@ -110,6 +110,10 @@ class _Evaluation:
             return value
         if re.fullmatch(r"[\d.]+", token):
             return float(token)
+        if token == "time":
+            self._take("(")
+            self._take(")")
+            return self.now
         if token in ("max", "min", "sum"):
             return self._aggregate(token)
         if token in ("increase", "delta", "rate"):

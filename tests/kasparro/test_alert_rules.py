@@ -1,5 +1,6 @@
 """Each rule of deploy/alerts.yml fires when its trouble comes, and stops when it goes, on real scrapes."""
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,7 +17,7 @@ from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
 from api.access.groups import make_groups
-from etl.models import Alert, Checkpoint, JudgedRead, Run
+from etl.models import Alert, Checkpoint, JudgedRead, QuarantinedRecord, Run
 from etl.runs import orders
 from etl.supervision import liveness
 from etl.supervision.liveness import Alive
@@ -39,7 +40,7 @@ class Prometheus:
     """Scrapes /metrics and evaluates the rules each minute of a clock of its own."""
 
     def __init__(self) -> None:
-        self.now, self.history = 0.0, History()
+        self.now, self.history = time.time(), History()
         self.since: dict[str, float] = {}
         self.firing: set[str] = set()
 
@@ -119,6 +120,24 @@ def refuse(count: int = 3) -> None:
     Checkpoint.objects.update(open_quarantine_count=count)
 
 
+def wait_for_a_row() -> None:
+    QuarantinedRecord.objects.create(
+        source="listed",
+        run=Run.objects.latest("pk"),
+        code="parent_missing",
+        position=1,
+        line=1,
+        awaits="[]",
+        original=b"",
+        original_length=0,
+        original_sha256=b"",
+    )
+
+
+def land() -> None:
+    QuarantinedRecord.objects.update(status="replayed")
+
+
 def give_an_alert_up() -> None:
     Alert.objects.create(source="listed", kind="failing", standing="failing", subject="", text="", state="given_up")
 
@@ -134,6 +153,7 @@ STORIES: list[tuple[str, Callable[[], object], int, Callable[[], object], int]] 
     ("VerdictWaits", hold, 16, accept, 1),
     ("RecordsRefused", refuse, 62, lambda: refuse(0), 1),
     ("QuarantineGrows", lambda: refuse(30), 1, nothing, 361),
+    ("RecordsWait", wait_for_a_row, 361, land, 1),
     ("SchemaChanged", drift, 1, nothing, 61),
     ("AlertsUndelivered", give_an_alert_up, 1, nothing, 361),
 ]
