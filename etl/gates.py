@@ -176,8 +176,8 @@ def judge_removals(gates: Gates, baseline: Baseline | None, *, kept: int, vanish
     if not vanished or kept >= gates.min_kept * former:
         return ()
     text = (
-        f"The source no longer sends {vanished:,} of the stored records. {_count(kept)} of them would be left, fewer"
-        f" than {gates.min_kept:.3g} of the {former:,} of the last accepted read (min_kept). Nothing is removed until"
+        f"The source no longer sends {vanished:,} of the stored records. {kept:,} would be left, fewer than"
+        f" {gates.min_kept:.3g} of the {former:,} of the last accepted read (min_kept). Nothing is removed until"
         " other content comes or an operator accepts this read."
     )
     return (GateFailure(Reason.SHRUNKEN, kept, gates.min_kept * former, text),)

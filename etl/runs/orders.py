@@ -121,7 +121,9 @@ def send(run_id: int) -> bool:
     try:
         messages.send(RUN_TASK, run_id)
     except (BrokerError, OSError) as error:
-        logger.warning("The message about run %d could not be sent (%s); the sweeper will send it.", run_id, error)
+        logger.warning(
+            "The message about run %d could not be sent to the broker (%s); the sweep sends it later.", run_id, error
+        )
         forget_sending(run_id)
         return False
     return True
