@@ -476,22 +476,22 @@ def replay_in_short_tasks() -> None:
 
 
 GOES_ON = {
-    "in other tasks": work_in_short_tasks,
-    "in another run": kill_and_resume,
-    "as a replay in other tasks": replay_in_short_tasks,
+    "in_other_tasks": work_in_short_tasks,
+    "in_another_run": kill_and_resume,
+    "as_a_replay": replay_in_short_tasks,
 }
 
 
 @pytest.mark.parametrize(
     ("goes_on", "pattern", "price", "reason"),
     [
-        ("in other tasks", "*.csv", "1,50", "parents_missing"),
-        ("in other tasks", "*.csv", "x", "records_refused"),
-        ("in other tasks", "2.csv", "1,50", "parents_missing"),
-        ("in another run", "*.csv", "1,50", "parents_missing"),
-        ("in another run", "2.csv", "1,50", "parents_missing"),
-        ("in another run", "2.csv", "x", "records_refused"),
-        ("as a replay in other tasks", "2.csv", "1,50", "parents_missing"),
+        ("in_other_tasks", "*.csv", "1,50", "parents_missing"),
+        ("in_other_tasks", "*.csv", "x", "records_refused"),
+        ("in_other_tasks", "2.csv", "1,50", "parents_missing"),
+        ("in_another_run", "*.csv", "1,50", "parents_missing"),
+        ("in_another_run", "2.csv", "1,50", "parents_missing"),
+        ("in_another_run", "2.csv", "x", "records_refused"),
+        ("as_a_replay", "2.csv", "1,50", "parents_missing"),
     ],
 )
 def test_a_run_that_goes_on_elsewhere_knows_that_its_refused_records_only_wait(

@@ -90,14 +90,14 @@ MISTAKES = (
         "a replay that forgets in the next task that its records only wait",
         "etl/replay.py",
         ((", run.quarantined, run.waiting\n", ", run.quarantined, 0\n"),),
-        caught_by=(f"{WAITING}{GOES_ON}[as a replay in other tasks-2.csv-1,50-parents_missing]",),
+        caught_by=(f"{WAITING}{GOES_ON}[as_a_replay-2.csv-1,50-parents_missing]",),
     ),
     Mistake(
         9,
         "a run over files that forgets in the next task that its records only wait",
         "etl/file_pipeline.py",
         (("quarantined=started.run.quarantined, waiting=started.run.waiting", "quarantined=started.run.quarantined"),),
-        caught_by=(f"{WAITING}{GOES_ON}[in other tasks-*.csv-1,50-parents_missing]",),
+        caught_by=(f"{WAITING}{GOES_ON}[in_other_tasks-*.csv-1,50-parents_missing]",),
     ),
     Mistake(
         14,
