@@ -229,8 +229,11 @@ class PackedLines:
         return cls([("\n".join(part.raw).encode(), "\n".join(part.unified).encode()) for part in parts if part.raw])
 
     def write(self, rows: Sequence[int]) -> WrittenLines:
+        """Return the lines of these records, and drop the blocks: can be called once."""
         lines = WrittenLines()
-        for raw, unified in self.blocks:
+        self.blocks.reverse()
+        while self.blocks:
+            raw, unified = self.blocks.pop()
             lines.raw += raw.decode().split("\n")
             lines.unified += unified.decode().split("\n")
         return lines.write(rows)

@@ -63,10 +63,13 @@ class Pipe:
         """Send a message, and wait until it is taken."""
         self.send_frame(encode(message))
 
-    def send_frame(self, frame: bytes) -> None:
+    def send_frame(self, frame: list[bytes]) -> None:
+        """Send the frame, and drop each of its parts as it is taken."""
         with self.lock:
-            self._write(HEADER.pack(len(frame)))
-            self._write(frame)
+            self._write(HEADER.pack(sum(map(len, frame))))
+            frame.reverse()
+            while frame:
+                self._write(frame.pop())
 
     def _write(self, text: bytes) -> None:
         view = memoryview(text)
@@ -195,7 +198,7 @@ def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
     pipe.send(end)
 
 
-def encode_batches(order: Order) -> Iterator[tuple[Lines | None, bytes]]:
+def encode_batches(order: Order) -> Iterator[tuple[Lines | None, list[bytes]]]:
     """Yield each batch as a frame, and its lines if they are withheld."""
     batches = prepare(
         order.make_source(),
@@ -210,14 +213,14 @@ def encode_batches(order: Order) -> Iterator[tuple[Lines | None, bytes]]:
     yield from map(encode_whole if order.finds_repeats else encode_without_lines, batches)
 
 
-def encode_whole(prepared: Prepared) -> tuple[None, bytes]:
+def encode_whole(prepared: Prepared) -> tuple[None, list[bytes]]:
     lines = prepared.judged.lines
     assert isinstance(lines, SliceLines | WrittenLines)
     prepared.judged.lines = PackedLines.of(lines.drain())
     return None, encode(prepared)
 
 
-def encode_without_lines(prepared: Prepared) -> tuple[Lines, bytes]:
+def encode_without_lines(prepared: Prepared) -> tuple[Lines, list[bytes]]:
     lines, prepared.judged.lines = prepared.judged.lines, Withheld()
     return lines, encode(prepared)
 

@@ -117,9 +117,20 @@ def read_order(file: BinaryIO) -> Order:
     return order
 
 
-def encode(message: object) -> bytes:
-    """Return the message as a frame without its header."""
-    return pickle.dumps(message, protocol=5)
+def encode(message: object) -> list[bytes]:
+    """Return the message as a frame without its header, in parts. Long texts are parts of their own, not copied."""
+    frame = _Frame()
+    pickle.Pickler(frame, protocol=5).dump(message)
+    return frame.parts
+
+
+class _Frame:
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def write(self, part: bytes) -> int:
+        self.parts.append(part)
+        return len(part)
 
 
 def decode(frame: bytes | bytearray) -> object:

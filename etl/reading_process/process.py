@@ -100,7 +100,7 @@ class ReadingProcess:
 
     def ask(self, rows: Sequence[int], raise_if_over: Callable[[], None]) -> WrittenLines:
         """Ask for lines of the batch received last, exactly once. Raises ProcessLost."""
-        frame = encode(list(rows))
+        frame = b"".join(encode(list(rows)))
         self._write(HEADER.pack(len(frame)) + frame, raise_if_over)
         if not rows:
             return WrittenLines()
