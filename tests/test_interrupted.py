@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.processes import ROOT, end_processes, list_processes, wait_until
 
 
@@ -17,6 +19,7 @@ def list_programs(folder: Path) -> set[str]:
     return {program for program in programs if any(program in command for command in commands)}
 
 
+@pytest.mark.servers
 def test_a_run_that_is_ended_by_sigterm_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     run = subprocess.Popen(

@@ -107,6 +107,7 @@ def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(
     assert len(others) >= 3
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize(
     ("kills", "options"), [(60, ()), (40, ("--walk",)), (25, ("--target",))], ids=["a content", "a walk", "a target"]
 )
