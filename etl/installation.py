@@ -17,9 +17,9 @@ from django.db.models import Model
 from etl.database import connection, is_known, name_database
 
 TAG = "etl"
+"""The tag of the pipeline's checks, but the one of ETL_SOURCES. Its commands run no checks of other apps."""
 SOURCES_TAG = "etl_sources"
-"""The tag of the check of ETL_SOURCES."""
-"""`manage.py check --tag etl` runs only the checks of the pipeline, and so does every command of the pipeline."""
+"""The tag of the check of ETL_SOURCES, which `startsource` leaves out."""
 
 BEAT = "django_celery_beat"
 NAMES = ("etl", "api")
