@@ -128,7 +128,7 @@ def _find_failures(gates: Gates, figures: Figures, baseline: Baseline | None) ->
     if baseline is not None and baseline.seen and not figures.seen:
         failures.append(describe_empty(baseline))
     if figures.seen < gates.min_records and not figures.is_delta:
-        text = f"The source sent {_count(figures.seen)}, at least {gates.min_records:,} are required (min_records)."
+        text = f"The source sent {_count(figures.seen)}; it must send {gates.min_records:,} at least (min_records)."
         failures.append(GateFailure(Reason.TOO_FEW_RECORDS, figures.seen, gates.min_records, text))
     if baseline is not None and 0 < figures.seen < gates.min_kept * baseline.seen:
         failures.append(_describe_shrunken(gates, figures.seen, baseline.seen))
@@ -145,7 +145,7 @@ def describe_empty(baseline: Baseline) -> GateFailure:
 
 def describe_refused(gates: Gates, refused: int, seen: int, example: str = "") -> GateFailure:
     """Return the failure of a read of which too many records were refused; `example` is the reason of most of them."""
-    text = f"{refused:,} of {_count(seen)} were refused, at most {gates.max_refused:.3g} of them may be (max_refused)."
+    text = f"{refused:,} of {_count(seen)} were refused; the limit is {gates.max_refused:.3g} of them (max_refused)."
     return GateFailure(Reason.TOO_MANY_REFUSED, refused, gates.max_refused * seen, f"{text} {example}".strip())
 
 
