@@ -37,6 +37,16 @@ def wait_until(condition: Callable[[], Any], *, seconds: float = PATIENCE_SECOND
     raise AssertionError(f"it did not come true within {seconds} s")
 
 
+def await_stop(process: Any) -> None:
+    """Wait until the process has stopped itself (SIGSTOP). Fails the test, with what it printed, if it ends instead."""
+    wait_until(lambda: process.poll() is not None or is_stopped(process))
+    assert process.poll() is None, process.communicate()
+
+
+def is_stopped(process: Any) -> bool:
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def list_processes(folder: Path) -> list[int]:
     """List the processes that name this folder in their command line or environment."""
     return [

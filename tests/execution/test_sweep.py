@@ -5,9 +5,8 @@ import signal
 import pytest
 
 from etl.models import Run
-from tests.laws.test_crashes import is_stopped
 from tests.listed_source import fetch
-from tests.processes import Project, wait_until
+from tests.processes import Project, await_stop, wait_until
 
 SOURCES = ("coingecko_api", "products_csv", "vendors_csv", "listings_json")
 
@@ -19,7 +18,7 @@ def list_queued() -> list[str]:
 @pytest.mark.parametrize("place", ["between_sources", "inside_request"])
 def test_after_the_lease_of_a_frozen_sweep_another_one_queues_every_source(project: Project, place: str) -> None:
     frozen = project.start_python("-m", "tests.freezing", place, "sweep")
-    wait_until(lambda: is_stopped(frozen))
+    await_stop(frozen)
     assert len(list_queued()) == 1
     wait_until(lambda: fetch("SELECT FROM etl_task_leases WHERE expires_at <= clock_timestamp()"))
     swept = project.run("sweep")

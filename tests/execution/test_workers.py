@@ -101,7 +101,7 @@ def test_a_message_that_arrives_three_times_makes_one_run(workers: Project, valk
 
 def test_a_run_whose_worker_is_killed_gets_a_successor(workers: Project) -> None:
     products_file(workers)
-    workers.environment["ETL_LEASE_SECONDS"] = "1.5"
+    workers.environment["ETL_LEASE_SECONDS"] = "5"
     run_id = queue(workers)
     worker = start_worker(workers)
     wait_until(lambda: landed_batches() >= 5)
@@ -366,7 +366,7 @@ def test_a_message_of_a_killed_worker_is_delivered_again(workers: Project, valke
     """The transport's restore interval is lowered: with the default, a quick test of this passes falsely."""
     products_file(workers)
     run_id = queue(workers)
-    worker = start_worker(workers, ETL_LEASE_SECONDS="1")
+    worker = start_worker(workers, ETL_LEASE_SECONDS="4")
     wait_until(lambda: landed_batches() >= 3)
     os.killpg(worker.pid, signal.SIGKILL)
     Run.objects.filter(pk=run_id).update(status="queued", reason="")  # so that the message has something to do

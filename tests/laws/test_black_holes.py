@@ -12,9 +12,9 @@ from etl.models import Run
 from kasparro.embedded import Servers
 from tests.execution.test_workers import await_closed, is_closed, prefix, queue, start_worker
 from tests.gated_source import gated
-from tests.laws.test_crashes import STORES, assert_landed_once, is_stopped, landed_batches, products_file
+from tests.laws.test_crashes import STORES, assert_landed_once, landed_batches, products_file
 from tests.network import Link, linking
-from tests.processes import Project, run_servers, wait_until
+from tests.processes import Project, await_stop, run_servers, wait_until
 from tests.relays import Relay, find_postgresql, find_redis, make_database_url, make_redis_url, relaying
 
 PROMPT = {  # a silent server is detected within a few seconds
@@ -62,7 +62,7 @@ def broker(link: Link, project: Project, valkey: Servers) -> Iterator[Relay]:
 def run_in_silence(project: Project, link: Link, before: str, after: str) -> tuple[str, str]:
     """Run both parts in one Python process, drop its packets between them, and return its output."""
     process = project.start("shell", "--verbosity", "0", "--command", f"{before}\n{STOP}\n{after}")
-    wait_until(lambda: is_stopped(process))
+    await_stop(process)
     link.drop()
     process.send_signal(signal.SIGCONT)
     return process.communicate(timeout=60)
@@ -120,7 +120,7 @@ def test_a_worker_whose_database_falls_silent_is_free_again(
     project: Project, link: Link, postgresql: Relay, valkey: Servers
 ) -> None:
     products_file(project)
-    project.environment |= {"REDIS_URL": valkey.redis_url(), "ETL_LEASE_SECONDS": "2"}
+    project.environment |= {"REDIS_URL": valkey.redis_url(), "ETL_LEASE_SECONDS": "5"}
     with gated(project):
         run_id = queue(project)
         worker = start_worker(project)
@@ -159,7 +159,7 @@ print(parameters['connect_timeout'])
 # --- Redis ----------------------------------------------------------------------------------------
 def test_a_run_does_without_a_redis_that_falls_silent(project: Project, link: Link, broker: Relay) -> None:
     products_file(project)
-    process = project.start("ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1")
+    process = project.start("ingest", "products_csv", "--json", ETL_LEASE_SECONDS="3")
     wait_until(lambda: landed_batches() >= 5)
     link.drop()
     output, errors = process.communicate(timeout=60)

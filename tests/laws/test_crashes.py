@@ -19,7 +19,7 @@ from kasparro.embedded import Servers
 from tests.factories import make_products, write_products
 from tests.gated_source import gated
 from tests.listed_source import dump_quarantine, dump_raw, dump_unified, fetch
-from tests.processes import ROOT, Project, wait_until
+from tests.processes import ROOT, Project, await_stop, wait_until
 from tests.shop.models import Thing
 
 COUNT = 3_000
@@ -75,10 +75,6 @@ def assert_landed_once(count: int = COUNT, *, store: str = "unified") -> None:
         "quarantined": refused,
     }
     assert verify() == []
-
-
-def is_stopped(process: Any) -> bool:
-    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 def outlive_the_lease(source: str = "products_csv") -> None:
@@ -154,9 +150,9 @@ def test_a_killed_full_read_is_resumed_as_the_same_read(project: Project) -> Non
 def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Project, place: str, store: str) -> None:
     products_file(project, store=store)
     sleeper = project.start_python(
-        "-m", "tests.freezing", place, "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1.5"
+        "-m", "tests.freezing", place, "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="5"
     )
-    wait_until(lambda: is_stopped(sleeper))
+    await_stop(sleeper)
     outlive_the_lease()
     (successor,) = project.ingest("products_csv")
     assert successor["status"] == "partial"
@@ -174,8 +170,8 @@ def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Pro
 @pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
 def test_a_successor_writes_within_two_seconds_of_its_claim(project: Project, place: str) -> None:
     products_file(project)
-    sleeper = project.start_python("-m", "tests.freezing", place, "ingest", "products_csv", ETL_LEASE_SECONDS="1.5")
-    wait_until(lambda: is_stopped(sleeper))
+    sleeper = project.start_python("-m", "tests.freezing", place, "ingest", "products_csv", ETL_LEASE_SECONDS="5")
+    await_stop(sleeper)
     outlive_the_lease()
     frozen_at = landed_batches()
     process = project.start("ingest", "products_csv")
@@ -194,9 +190,9 @@ def test_a_successor_writes_within_two_seconds_of_its_claim(project: Project, pl
 def test_a_run_that_slept_through_its_lease_notices_it_and_the_next_goes_on(project: Project) -> None:
     products_file(project)
     sleeper = project.start_python(
-        "-m", "tests.freezing", "between_batches", "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1"
+        "-m", "tests.freezing", "between_batches", "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="5"
     )
-    wait_until(lambda: is_stopped(sleeper))
+    await_stop(sleeper)
     outlive_the_lease()
     sleeper.send_signal(signal.SIGCONT)
     output, _ = sleeper.communicate(timeout=60)
@@ -254,7 +250,7 @@ def test_valkey_flushed_and_killed_in_mid_run_changes_nothing(valkey: Servers, p
     import redis
 
     products_file(project, count=2 * COUNT)  # the run outlasts some renewals of its lock
-    project.environment |= {"REDIS_URL": valkey.redis_url(), "ETL_LEASE_SECONDS": "1"}
+    project.environment |= {"REDIS_URL": valkey.redis_url(), "ETL_LEASE_SECONDS": "3"}
     process = project.start("ingest", "products_csv", "--json")
     wait_until(lambda: landed_batches() >= 5)
     redis.Redis.from_url(valkey.redis_url()).flushall()

@@ -43,13 +43,12 @@ from tests.laws.test_crashes import (
     BATCH,
     assert_landed_once,
     await_batches,
-    is_stopped,
     landed_batches,
     outlive_the_lease,
     products_file,
 )
 from tests.listed_source import Listed, ListedContent, make_item
-from tests.processes import Project, list_processes, wait_until
+from tests.processes import Project, await_stop, list_processes, wait_until
 from tests.reading_sources import CHILD, TROUBLE
 from tests.settings import RUN_FOLDER
 
@@ -567,9 +566,9 @@ def test_a_reading_process_ends_with_a_run_that_is_killed(elsewhere: Project) ->
 
 def test_a_run_that_freezes_past_its_lease_leaves_no_reading_process(elsewhere: Project) -> None:
     sleeper = elsewhere.start_python(
-        "-m", "tests.freezing", "between_batches", "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="1.5"
+        "-m", "tests.freezing", "between_batches", "ingest", "products_csv", "--json", ETL_LEASE_SECONDS="5"
     )
-    wait_until(lambda: is_stopped(sleeper))
+    await_stop(sleeper)
     assert len(list_reading_processes()) == 1
     outlive_the_lease()
     wait_until(lambda: not list_reading_processes())
@@ -583,7 +582,7 @@ def test_a_run_that_freezes_past_its_lease_leaves_no_reading_process(elsewhere: 
 
 def test_a_run_that_freezes_within_its_lease_goes_on(elsewhere: Project) -> None:
     sleeper = elsewhere.start_python("-m", "tests.freezing", "between_batches", "ingest", "products_csv", "--json")
-    wait_until(lambda: is_stopped(sleeper))
+    await_stop(sleeper)
     assert kill() == 1
     sleeper.send_signal(signal.SIGCONT)
     output, errors = sleeper.communicate(timeout=60)

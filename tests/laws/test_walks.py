@@ -13,9 +13,9 @@ from etl.sources import Contract, JsonApiSource, LinkHeader, NonBlank, Numbered
 from etl.vocabulary import EventKind, Reason, Status
 from sandbox.pages import PagedApi
 from tests import paged_source
-from tests.laws.test_crashes import is_stopped, outlive_the_lease
+from tests.laws.test_crashes import outlive_the_lease
 from tests.listed_source import ingest_here
-from tests.processes import Project, wait_until
+from tests.processes import Project, await_stop, wait_until
 from tests.readers.test_walk import make_pages
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -247,8 +247,8 @@ def test_a_frozen_walk_that_wakes_after_its_successor_asks_for_nothing_and_write
     with PagedApi(make_pages([2] * 20)) as api:
         variables = start_paged(api)
         freezing = ("-m", "tests.freezing", place, "ingest", "paged", "--json")
-        sleeper = project.start_python(*freezing, ETL_LEASE_SECONDS="1.5", **variables)
-        wait_until(lambda: is_stopped(sleeper))
+        sleeper = project.start_python(*freezing, ETL_LEASE_SECONDS="5", **variables)
+        await_stop(sleeper)
         outlive_the_lease("paged")
         landed = len(list_landed())
         api.requests.clear()

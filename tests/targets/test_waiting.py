@@ -32,9 +32,9 @@ from etl.storage.refusal_selection import Selection
 from etl.storage.waiting import count_waiting, find_arrived
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Trigger
-from tests.laws.test_crashes import is_stopped, outlive_the_lease
+from tests.laws.test_crashes import outlive_the_lease
 from tests.listed_source import dump_raw, fetch, ingest_here
-from tests.processes import Project, wait_until
+from tests.processes import Project, await_stop, wait_until
 from tests.shop.models import Category, Product, Supplier
 from tests.shop.sources import (
     HEADER,
@@ -424,9 +424,9 @@ def assert_all_landed_once(count: int) -> None:
 def test_a_frozen_replay_that_wakes_after_its_successor_writes_nothing(project: Project) -> None:
     hold_back(project, 40, groups=4)
     sleeper = project.start_python(
-        "-m", "tests.freezing", "inside_copy", "ingest", "waiting_file", ETL_LEASE_SECONDS="1.5"
+        "-m", "tests.freezing", "inside_copy", "ingest", "waiting_file", ETL_LEASE_SECONDS="5"
     )
-    wait_until(lambda: is_stopped(sleeper))
+    await_stop(sleeper)
     outlive_the_lease("waiting_file")
     project.ingest("waiting_file")
     assert_all_landed_once(40)
