@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from django import VERSION
+
 BASE_DIR = Path(__file__).resolve().parents[1]
 SECRET_KEY = os.getenv("SHOP_KEY", "the-shop-signs-with-this-key-in-development-only")
 DEBUG = os.getenv("SHOP_DEBUG") == "1"
@@ -16,6 +18,8 @@ INSTALLED_APPS = [
 ]
 INSTALLED_APPS += ["etl", "django_celery_beat"]  # kasparro
 INSTALLED_APPS += ["api", "django_filters", "drf_spectacular", "drf_spectacular_sidecar"]  # kasparro: its API
+if VERSION >= (6,):
+    INSTALLED_APPS += ["django.contrib.postgres"]  # kasparro
 ETL_SOURCES = ["shop.suppliers.AcmeProducts"]  # kasparro
 REDIS_URL = ""  # kasparro: the shop has none
 MIDDLEWARE = [
