@@ -16,6 +16,7 @@ from django.db import connection
 from etl.clock import read_clock
 from etl.models import Checkpoint, Run
 from etl.operations.runs import cancel
+from etl.runs.schedule import make_missing_sweep
 from etl.storage.driver import OperationalError, open_session
 from kasparro.embedded import Servers
 from sandbox.pages import PagedApi
@@ -40,6 +41,7 @@ BEAT = ("-m", "celery", "-A", "kasparro", "beat", "--loglevel", "WARNING", "--pi
 def workers(project: Project, valkey: Servers) -> Project:
     """The project with only the products source, on its own broker."""
     project.environment |= {"REDIS_URL": valkey.redis_url(), "ETL_SOURCES": "etl.sources.products.ProductsCsv"}
+    make_missing_sweep()  # as a migration does: beat may miss what is created while it reads its entries
     return project
 
 
