@@ -109,8 +109,8 @@ def describe_place(error: BaseException) -> str:
     if hasattr(error, PLACE):
         return str(getattr(error, PLACE))
     frames = traceback.extract_tb(error.__traceback__)
-    told = [frame for frame in frames if not frame.filename.startswith("<frozen ")]  # Python's own import machinery
-    return _describe_frame((told or frames)[-1])
+    own = [frame for frame in frames if not frame.filename.startswith("<frozen ")]  # Python's own import machinery
+    return _describe_frame((own or frames)[-1])
 
 
 def describe_misuse(error: BaseException) -> str:
