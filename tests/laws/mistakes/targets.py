@@ -79,6 +79,13 @@ MISTAKES = (
         caught_by=(f"{WAITING}test_of_two_records_with_an_id_in_one_read_the_first_that_the_target_takes_counts[100]",),
     ),
     Mistake(
+        3,
+        "one lease for all sources whose records wait",
+        "etl/runs/arrivals.py",
+        (('    name = f"{task_leases.ARRIVALS} {source.name}"\n', "    name = task_leases.ARRIVALS\n"),),
+        caught_by=(f"{WAITING}test_a_source_whose_look_fails_or_takes_too_long_keeps_no_other_waiting",),
+    ),
+    Mistake(
         9,
         "a waiting record counted as a broken one",
         "etl/fence/reads.py",
