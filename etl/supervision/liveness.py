@@ -88,8 +88,9 @@ def find_alive() -> Alive | None:
     """Return the processes that are alive, in one round trip; None if no Redis responds within a second."""
     if not conf.REDIS_URL:
         return None
+    client = _connect(conf.REDIS_URL)  # held until the end: a client that nothing refers to closes its connections
     try:
-        with _connect(conf.REDIS_URL).pipeline(transaction=False) as pipeline:
+        with client.pipeline(transaction=False) as pipeline:
             pipeline.time()
             pipeline.zrange(_key(), 0, -1, withscores=True)
             (seconds, microseconds), signed = pipeline.execute()

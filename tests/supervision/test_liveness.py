@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -127,6 +128,17 @@ def test_a_redis_that_does_not_respond_costs_one_second(settings: Any) -> None:
         began = time.monotonic()
         assert find_alive() is None
         assert time.monotonic() - began < 3
+    settings.REDIS_URL = url
+
+
+def test_a_client_that_another_thread_replaces_keeps_its_connection(settings: Any) -> None:
+    url = settings.REDIS_URL
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as threads:
+        settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        looking = threads.submit(find_alive)
+        with silent.accept()[0]:
+            liveness._connect.cache_clear()
+            assert looking.result() is None
     settings.REDIS_URL = url
 
 

@@ -93,4 +93,16 @@ MISTAKES = (
         (("            if time.monotonic() < self._alive_until:\n", "            if self._alive_until:\n"),),
         caught_by=("tests/supervision/test_beat_watch.py::test_a_beat_that_does_not_tick_again_in_time_is_not_alive",),
     ),
+    Mistake(
+        15,
+        "a client of Redis that is closed in its use",
+        "etl/supervision/liveness.py",
+        (
+            ("    client = _connect(", "    _connect("),
+            ("        with client.pipeline(", "        with _connect(conf.REDIS_URL).pipeline("),
+        ),
+        caught_by=(
+            "tests/supervision/test_liveness.py::test_a_client_that_another_thread_replaces_keeps_its_connection",
+        ),
+    ),
 )
