@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, BinaryIO
 
+from etl.contracts.contract import Contract
 from etl.drift import Shape
 from etl.local_copy import LocalCopy, open_shared
 from etl.readers.content import Content
@@ -42,6 +43,11 @@ class Order:
     finds_repeats: bool
     log_level: int
     begun: datetime | None = None
+
+    @property
+    def kind(self) -> type[Source]:
+        """The source's class."""
+        return type(self.source) if isinstance(self.source, Source) else self.source
 
     def make_source(self) -> Source:
         """Return the source that the process reads."""
@@ -81,13 +87,20 @@ class End:
 
 
 class _Pickler(pickle.Pickler):
-    """Leaves local copies out: the process inherits their descriptors."""
+    """Leaves out local copies, whose descriptors the process inherits, and a contract that no module has.
 
-    def __init__(self, file: BinaryIO) -> None:
+    A source with a target derives its contract from the model; in its place stands the source's class.
+    """
+
+    def __init__(self, file: BinaryIO, kind: type[Source]) -> None:
         super().__init__(file, protocol=5)
+        self.kind = kind
+        self.derived = kind.contract if kind.into is not None else None
         self.descriptors: list[int] = []
 
-    def persistent_id(self, value: Any) -> tuple[int, str, int, str] | None:
+    def persistent_id(self, value: Any) -> type[Source] | tuple[int, str, int, str] | None:
+        if value is self.derived and value is not None:
+            return self.kind
         if not isinstance(value, LocalCopy):
             return None
         value.file.flush()
@@ -96,14 +109,16 @@ class _Pickler(pickle.Pickler):
 
 
 class _Unpickler(pickle.Unpickler):
-    def persistent_load(self, value: tuple[int, str, int, str]) -> LocalCopy:
+    def persistent_load(self, value: type[Source] | tuple[int, str, int, str]) -> LocalCopy | type[Contract]:
+        if isinstance(value, type):
+            return value.contract
         descriptor, fingerprint, size, name = value
         return LocalCopy(open_shared(descriptor), fingerprint, size, name)
 
 
 def write_order(order: Order, file: BinaryIO) -> Sequence[int]:
     """Write the order and return the descriptors that the process must inherit. Any exception: it can't be written."""
-    pickler = _Pickler(file)
+    pickler = _Pickler(file, order.kind)
     pickler.dump(order)
     file.flush()
     return pickler.descriptors

@@ -51,6 +51,7 @@ from tests.listed_source import Listed, ListedContent, make_item
 from tests.processes import Project, await_stop, list_processes, wait_until
 from tests.reading_sources import CHILD, TROUBLE
 from tests.settings import RUN_FOLDER
+from tests.shop.sources import HEADER, NarrowedFile, ProductsFile, make_line
 
 COUNT = 600
 CATEGORY = "Things of a kind with a long name. " * 6
@@ -129,6 +130,17 @@ def freeze() -> None:
 
 
 def prepare(source: Source, content: Content, run: FakeRun, cursor: Cursor | None = None) -> list[Prepared]:
+    """Prepare the batches in a reading process, and nowhere else."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "prepare", refuse_to_prepare)
+        return prepare_anywhere(source, content, run, cursor)
+
+
+def refuse_to_prepare(*args: object, **kwargs: object) -> None:
+    raise AssertionError("it is read here")
+
+
+def prepare_anywhere(source: Source, content: Content, run: FakeRun, cursor: Cursor | None = None) -> list[Prepared]:
     with preparing(source, content, cursor, Shape(), run=run) as prepared:
         return list(map(write, prepared))
 
@@ -142,7 +154,7 @@ def write(prepared: Prepared) -> Prepared:
 def prepare_here(source: Source, content: Content, cursor: Cursor | None = None) -> list[Prepared]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(choice, "_is_long", lambda content, cursor: False)
-        return prepare(source, content, FakeRun(), cursor)
+        return prepare_anywhere(source, content, FakeRun(), cursor)
 
 
 def prepare_until_error(source: Source, content: Content, run: FakeRun) -> tuple[int, Exception]:
@@ -236,6 +248,19 @@ def test_a_source_that_needs_models_gets_its_apps(products: CsvContent, run: Fak
     assert run.notes == []
 
 
+@pytest.mark.parametrize("kind", [ProductsFile, NarrowedFile])
+def test_a_source_with_a_target_is_read_there(tmp_path: Path, run: FakeRun, kind: type[ProductsFile]) -> None:
+    lines = [make_line(number, price="1,5" if number % 50 else "dear") for number in range(1, COUNT)]
+    (tmp_path / "products.csv").write_text(HEADER + "".join(lines))
+    source = kind()
+    with copy_file(tmp_path / "products.csv") as copy:
+        content = source.dialect.open(copy, source)
+        prepared = prepare(source, content, run)
+        assert prepared == prepare_here(source, content)
+    assert sum(len(each.judged.refusals) for each in prepared) == COUNT // 50 - (COUNT % 50 == 0)
+    assert run.notes == []
+
+
 def test_a_sources_log_lines_reach_the_runs_log(
     products: CsvContent, run: FakeRun, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -294,7 +319,7 @@ class InFunction:
 def test_a_source_that_can_not_be_made_again_is_read_here(
     no_process: None, products: CsvContent, run: FakeRun, make: Callable[[], Source]
 ) -> None:
-    assert sum(batch.seen for batch in prepare(make(), products, run)) == COUNT + 2
+    assert sum(batch.seen for batch in prepare_anywhere(make(), products, run)) == COUNT + 2
 
 
 @pytest.mark.parametrize(
@@ -304,7 +329,7 @@ def test_a_source_that_can_not_be_made_again_is_read_here(
 )
 def test_content_without_a_file_is_read_here(no_process: None, run: FakeRun, content: Content) -> None:
     source = ProductsCsv() if isinstance(content, CsvContent) else Listed()
-    assert sum(batch.seen for batch in prepare(source, content, run)) == 1
+    assert sum(batch.seen for batch in prepare_anywhere(source, content, run)) == 1
 
 
 @pytest.mark.parametrize("least", [None, 10_000_000])
@@ -312,7 +337,7 @@ def test_short_content_is_read_here(
     no_process: None, products: CsvContent, run: FakeRun, settings: Settings, least: int | None
 ) -> None:
     settings.ETL_READING_PROCESS_BYTES = least
-    assert sum(batch.seen for batch in prepare(ProductsCsv(), products, run)) == COUNT + 2
+    assert sum(batch.seen for batch in prepare_anywhere(ProductsCsv(), products, run)) == COUNT + 2
 
 
 def test_where_no_process_can_be_started_the_run_reads(
@@ -322,13 +347,13 @@ def test_where_no_process_can_be_started_the_run_reads(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
-    assert sum(batch.seen for batch in prepare(ProductsCsv(), products, run)) == COUNT + 2
+    assert sum(batch.seen for batch in prepare_anywhere(ProductsCsv(), products, run)) == COUNT + 2
     assert "without a reading process: [Errno 11] Resource temporarily unavailable" in caplog.text
 
 
 def test_a_reading_process_with_another_contract_reads_nothing(products: CsvContent, run: FakeRun) -> None:
     source = reading_sources.OtherThere()
-    assert prepare(source, products, run) == prepare_here(source, products)
+    assert prepare_anywhere(source, products, run) == prepare_here(source, products)
     assert run.notes == [
         "The reading process can't read: its code of products_csv is not the run's. The run reads on without it."
     ]
@@ -443,7 +468,7 @@ def test_killed_after_each_batch_the_run_gets_through(products: CsvContent, run:
 def test_where_a_second_reading_process_is_lost_too_the_run_reads_on(
     products: CsvContent, run: FakeRun, source: Source, loss: str
 ) -> None:
-    assert prepare(source, products, run) == prepare_here(source, products)
+    assert prepare_anywhere(source, products, run) == prepare_here(source, products)
     first, second = run.notes
     assert re.fullmatch(rf"The reading process {loss}\. Another one continues\.", first)
     assert re.fullmatch(rf"The reading process {loss}\. The run reads on without it\.", second)

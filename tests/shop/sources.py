@@ -8,14 +8,19 @@ from typing import Any
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.sources import (
+    Contract,
     Csv,
     CsvSource,
     Gates,
+    Identifier,
     Into,
+    NonBlank,
+    PositiveDecimal,
     choice,
     constant,
     delete,
     end,
+    field,
     lower,
     parent,
     rest,
@@ -136,6 +141,28 @@ class ProductsFile(CsvSource):
             "category": parent(Category, slug=lower("Warengruppe"), missing="null"),
             "stock": "Bestand",
             "attributes": rest(),
+        },
+    )
+
+
+class NarrowedFile(ProductsFile):
+    """A file whose contract says more than the model does."""
+
+    class Row(Contract):
+        Artikelnummer: Identifier
+        name: NonBlank = field(column="Bezeichnung")
+        price: PositiveDecimal = field(column="VK netto")
+
+    name = "narrowed_file"
+    contract = Row
+    into = Into(
+        Product,
+        key=("supplier", "sku"),
+        owns={
+            "supplier": parent(Supplier, code=constant("ACME")),
+            "sku": "Artikelnummer",
+            "name": "name",
+            "price": "price",
         },
     )
 
