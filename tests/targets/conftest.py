@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.shop.models import Category, Supplier
+from etl.storage import target_rows
+from tests.shop.models import Category, Guarded, Product, Supplier
 
 
 @pytest.fixture(autouse=True)
@@ -10,3 +11,16 @@ def shop(transactional_db: None) -> None:
     Supplier.objects.create(code="ACME")
     for slug in ("tools", "toys"):
         Category.objects.create(slug=slug)
+
+
+@pytest.fixture(autouse=True)
+def no_crowded_table() -> None:
+    """Each test begins as a new process does."""
+    target_rows._crowded.clear()
+
+
+@pytest.fixture(params=[False, True], ids=["free", "crowded"])
+def first_attempt(request: pytest.FixtureRequest, no_crowded_table: None) -> None:
+    """A batch is inserted as after one whose rows the table took, and as after one of which it refused some."""
+    if request.param:
+        target_rows._crowded.update({Product._meta.label, Guarded._meta.label})

@@ -174,6 +174,7 @@ def changed(change: str, undo: str) -> Iterator[None]:
             cursor.execute(undo)
 
 
+@pytest.mark.usefixtures("first_attempt")
 @pytest.mark.parametrize("size", [1, 1000])
 @pytest.mark.parametrize("is_stored", [False, True], ids=["new", "stored"])
 def test_each_kind_of_constraint_refuses_one_record_by_its_name(is_stored: bool, size: int, settings: Any) -> None:

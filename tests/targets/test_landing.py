@@ -80,6 +80,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[str, str]]] = {
 }
 
 
+@pytest.mark.usefixtures("first_attempt")
 @pytest.mark.parametrize("size", [1, 100])
 def test_each_bad_record_is_refused_alone(size: int, settings: Any) -> None:
     settings.ETL_BATCH_SIZE = size
@@ -95,6 +96,7 @@ def test_each_bad_record_is_refused_alone(size: int, settings: Any) -> None:
     assert verify() == []
 
 
+@pytest.mark.usefixtures("first_attempt")
 @pytest.mark.parametrize("size", [1, 100])
 def test_of_two_records_with_an_id_the_first_that_the_target_takes_counts(size: int, settings: Any) -> None:
     settings.ETL_BATCH_SIZE = size
@@ -125,6 +127,7 @@ def test_a_refused_record_lands_by_a_later_read_and_is_settled() -> None:
     assert [row[5] for row in dump_quarantine("products")] == ["landed"]
 
 
+@pytest.mark.usefixtures("first_attempt")
 def test_a_row_that_was_there_before_is_adopted_and_written_only_if_it_differs() -> None:
     supplier = Supplier.objects.get()
     for number, price in ((1, "1.50"), (2, "7.00")):
@@ -137,6 +140,22 @@ def test_a_row_that_was_there_before_is_adopted_and_written_only_if_it_differs()
     rows = [(f"{row.price}", row.note) for row in Product.objects.order_by("sku")]
     assert rows == [("1.50", "ours"), ("1.50", "ours"), ("1.50", "")]
     assert verify() == []
+
+
+def test_conflicts_are_provided_for_only_after_a_batch_that_had_some(settings: Any) -> None:
+    settings.ETL_BATCH_SIZE = 2
+    Product.objects.create(supplier=Supplier.objects.get(), sku="P2", name="Thing 2", price=1)
+    attempts: list[bool] = []
+
+    def note(execute: Any, sql: str, *more: Any) -> Any:
+        if f'INSERT INTO "{Product._meta.db_table}"' in sql:
+            attempts.append("ON CONFLICT" in sql)
+        return execute(sql, *more)
+
+    with connection.execute_wrapper(note):
+        ingest_here(Products(make_products(6)))
+    assert attempts == [False, True, True, False]
+    assert len(list_skus()) == 6
 
 
 def test_a_row_that_the_team_deleted_stays_deleted() -> None:
@@ -168,6 +187,7 @@ def test_a_model_that_has_changed_fails_the_run_before_its_first_batch() -> None
     assert list_skus() == []
 
 
+@pytest.mark.usefixtures("first_attempt")
 def test_a_trigger_that_refuses_one_row_refuses_its_record() -> None:
     with refusing_trigger("NEW.sku = 'P7'"):
         ingest_here(Products(make_products(20)))
