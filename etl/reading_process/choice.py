@@ -159,7 +159,7 @@ def _start(
     except OSError as error:
         logger.warning("%s is read without a reading process: %s", source.name, error)
     except Exception as error:  # noqa: BLE001  (pickle raises anything)
-        logger.debug("%s can't be read by another process: %s", source.name, error)
+        logger.info("%s is read without a reading process, which takes longer: %s", source.name, error)
     return None
 
 

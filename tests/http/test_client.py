@@ -84,11 +84,11 @@ class RawServer:
                 pass  # the client has disconnected
 
     def trickle(self, head: bytes, piece: bytes) -> Answer:
-        """Send the head, then the piece repeatedly, for at most 5 s so that a failing test ends."""
+        """Send the head, then the piece repeatedly, for at most 15 s so that a failing test ends."""
 
         def send(connection: socket.socket) -> None:
             connection.sendall(head)
-            for _ in range(250):
+            for _ in range(750):
                 if self.is_over.wait(0.02):
                     return
                 connection.sendall(piece)

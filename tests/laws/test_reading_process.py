@@ -1,5 +1,6 @@
 """Laws 1, 2, 8 and 10 with a reading process: it loses and doubles nothing, and never outlives its run."""
 
+import logging
 import os
 import random
 import re
@@ -320,6 +321,16 @@ def test_a_source_that_can_not_be_made_again_is_read_here(
     no_process: None, products: CsvContent, run: FakeRun, make: Callable[[], Source]
 ) -> None:
     assert sum(batch.seen for batch in prepare_anywhere(make(), products, run)) == COUNT + 2
+
+
+def test_a_run_that_reads_by_itself_says_why(
+    no_process: None, products: CsvContent, run: FakeRun, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        prepare_anywhere(InFunction.make_holding_a_lock(), products, run)
+    assert caplog.messages[0].startswith(
+        "supplier is read without a reading process, which takes longer: cannot pickle"
+    )
 
 
 @pytest.mark.parametrize(
