@@ -1,8 +1,8 @@
 """Writes a batch's rows to a team's own table, and finds out which of them the table refuses, and why.
 
 stage (COPY, ANALYZE) ─► rows that exist, locked in key order ─► parents, locked in key order
-─► NOT NULL and CHECK by the table's own expressions ─► UPDATE only what differs ─► INSERT … ON CONFLICT DO NOTHING
-─► what is left alone, in savepoints
+─► NOT NULL and CHECK by the table's own expressions ─► UPDATE only what differs
+─► INSERT, and if the table refuses one of the rows INSERT … ON CONFLICT DO NOTHING ─► what is left alone, in savepoints
 
 All constraints are immediate, so nothing waits for the COMMIT. Rows come before their parents, as Django's `delete()`
 takes them. In another order the team's transactions may wait for the batch while it waits for them, so the batch waits
@@ -57,9 +57,9 @@ _OF_SERVER = (
 _OF_CHANGE = ("22", "42")
 """Classes of errors that show a table of another shape, unless a row is written: what does not fit, or is gone."""
 
-_crowded: set[str] = set()
-"""Models whose table refused new rows of the last batch. Other batches are tried without ON CONFLICT, which costs a
-tenth of an INSERT's time."""
+_refusing: set[str] = set()
+"""Models whose table refused new rows of the last batch. Only for these does the first attempt have ON CONFLICT, which
+costs a tenth of an INSERT's time."""
 
 
 class StagedRow(NamedTuple):
@@ -334,12 +334,12 @@ class _Stage:
     def insert(self) -> None:
         """Insert the rows that are new. Those that another row keeps out are left."""
         condition, label = f"{_REFUSED} AND {_NEW}", self.plan.into.label
-        if label not in _crowded and self._insert_all(condition):
+        if label not in _refusing and self._insert_all(condition):
             return
         begun = self.savepoints
         self._write(condition, self._insert_free)
-        is_crowded = self.is_any_kept_out or self.savepoints > begun + 1
-        (_crowded.add if is_crowded else _crowded.discard)(label)
+        is_refusing = self.is_any_kept_out or self.savepoints > begun + 1
+        (_refusing.add if is_refusing else _refusing.discard)(label)
 
     def _insert_all(self, chosen: str) -> bool:
         """Insert these rows unless the table refuses one of them. Returns whether it took them."""

@@ -14,13 +14,13 @@ def shop(transactional_db: None) -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_crowded_table() -> None:
+def no_refusing_table() -> None:
     """Each test begins as a new process does."""
-    target_rows._crowded.clear()
+    target_rows._refusing.clear()
 
 
-@pytest.fixture(params=[False, True], ids=["free", "crowded"])
-def first_attempt(request: pytest.FixtureRequest, no_crowded_table: None) -> None:
+@pytest.fixture(params=[False, True], ids=["insert", "on_conflict"])
+def first_attempt(request: pytest.FixtureRequest, no_refusing_table: None) -> None:
     """A batch is inserted as after one whose rows the table took, and as after one of which it refused some."""
     if request.param:
-        target_rows._crowded.update({Product._meta.label, Guarded._meta.label})
+        target_rows._refusing.update({Product._meta.label, Guarded._meta.label})

@@ -25,7 +25,7 @@ MISTAKES = (
         "raw left from a record that the target refuses",
         "etl/change_detection.py",
         ((KEPT, LEFT),),
-        caught_by=(f"{LANDING}test_each_bad_record_is_refused_alone[free-100]",),
+        caught_by=(f"{LANDING}test_each_bad_record_is_refused_alone[insert-100]",),
     ),
     Mistake(
         4,
@@ -46,7 +46,7 @@ MISTAKES = (
         "a row that a trigger drops counted as landed",
         "etl/storage/target_rows.py",
         (("etl_why = %s WHERE {condition}", "etl_why = %s WHERE {condition} AND false"),),
-        caught_by=(f"{KINDS}test_each_kind_of_constraint_refuses_one_record_by_its_name[free-new-1000]",),
+        caught_by=(f"{KINDS}test_each_kind_of_constraint_refuses_one_record_by_its_name[insert-new-1000]",),
     ),
     Mistake(
         4,
@@ -60,7 +60,7 @@ MISTAKES = (
         "a repeated record dropped with the one that the target refuses",
         "etl/landing.py",
         (("    if any(counts[batch.judged.external_ids[row]] > 1 for row in rows):\n", "    if not counts:\n"),),
-        caught_by=(f"{LANDING}test_of_two_records_with_an_id_the_first_that_the_target_takes_counts[free-100]",),
+        caught_by=(f"{LANDING}test_of_two_records_with_an_id_the_first_that_the_target_takes_counts[insert-100]",),
     ),
     Mistake(
         4,
