@@ -17,6 +17,8 @@ from tests.listed_source import fetch
 from tests.processes import Project, list_processes, wait_until
 from tests.reading_sources import CHILD
 from tests.rough_source import PATHS, VARIABLE, Rough, Twin, write_rough
+from tests.shop.models import Category, Product, Supplier
+from tests.shop.sources import HEADER, ProductsFile, make_line
 
 COUNT, BATCH = 1500, 20
 MOST_PROCESSES = 100
@@ -61,12 +63,12 @@ def load_undisturbed(project: Project) -> None:
     assert outcome["status"] == "partial"
 
 
-def count_batches() -> int:
-    return int(Checkpoint.objects.filter(source=Rough.name).values_list("batch_number", flat=True).first() or 0)
+def count_batches(source: str) -> int:
+    return int(Checkpoint.objects.filter(source=source).values_list("batch_number", flat=True).first() or 0)
 
 
-def has_finished(after: int) -> bool:
-    return Run.objects.filter(source=Rough.name, pk__gt=after, status__in=("success", "partial")).exists()
+def has_finished(source: str, after: int) -> bool:
+    return Run.objects.filter(source=source, pk__gt=after, status__in=("success", "partial")).exists()
 
 
 def list_readers(project: Project) -> list[int]:
@@ -88,18 +90,18 @@ def kill_readers(project: Project) -> int:
     return len(readers)
 
 
-def ingest_disturbed(project: Project, moments: random.Random) -> Counter[str]:
+def ingest_disturbed(project: Project, moments: random.Random, source: str = Rough.name) -> Counter[str]:
     """Ingest while runs and reading processes are killed at random moments; return how many of each."""
     last = Run.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     kills: Counter[str] = Counter()
-    process = project.start("ingest", Rough.name)
+    process = project.start("ingest", source)
     for _ in range(MOST_PROCESSES):
         if process.poll() is not None:
-            if has_finished(last):
+            if has_finished(source, last):
                 return kills
-            process = project.start("ingest", Rough.name)
-        target = count_batches() + moments.randint(1, 30)
-        wait_until(lambda: process.poll() is not None or count_batches() >= target, every=0.005)  # noqa: B023
+            process = project.start("ingest", source)
+        target = count_batches(source) + moments.randint(1, 30)
+        wait_until(lambda: process.poll() is not None or count_batches(source) >= target, every=0.005)  # noqa: B023
         time.sleep(moments.random() * 0.02)
         if moments.random() < 0.5:
             kills["reading process"] += kill_readers(project)
@@ -142,3 +144,31 @@ def test_a_changed_rough_file_lands_as_if_nothing_had_been_killed(project: Proje
 def test_the_rough_file_is_rough(tmp_path: Path, edition: int) -> None:
     text = write_rough(tmp_path / "rough.csv", COUNT, edition=edition).read_bytes()
     assert min(text.count(mark) for mark in (b'""', b"\t", b"\\", b"\r\n", b"\xff", "Ж".encode())) > 3
+
+
+def test_a_file_lands_in_a_model_as_if_nothing_had_been_killed(project: Project, moments: random.Random) -> None:
+    supplier = Supplier.objects.create(code="ACME")
+    Category.objects.create(slug="toys")
+    Product.objects.create(supplier=supplier, sku="P33", name="Ding 33", price=1, note="ours")
+    numbers = range(1, COUNT + 1)
+    broken = {number for number in numbers if number % 50 == 0}  # refused by a constraint
+    dear = {number for number in numbers if number % 70 == 0} - broken  # refused by the contract
+    path = project.folder / "products.csv"
+    prices = dict.fromkeys(dear, "dear") | dict.fromkeys(broken, "0")
+    lines = [make_line(number, price=prices.get(number, "1,50"), stock=int(number in broken)) for number in numbers]
+    path.write_text(HEADER + "".join([*lines, make_line(1)]))
+    project.environment |= {
+        "DJANGO_SETTINGS_MODULE": "tests.shop.settings",
+        "ETL_SOURCES": "tests.shop.sources.ProductsFile",
+        "SHOP_CSV": str(path),
+        "ETL_BATCH_SIZE": str(BATCH),
+        "ETL_READING_PROCESS_BYTES": "1",
+    }
+    assert ingest_disturbed(project, moments, ProductsFile.name)
+    refused = broken | dear
+    assert set(Product.objects.values_list("sku", flat=True)) == {f"P{n}" for n in numbers if n not in refused}
+    assert fetch("SELECT line FROM etl_quarantine ORDER BY line") == [(number + 1,) for number in sorted(refused)]
+    (counts,) = fetch("SELECT sum(new), sum(quarantined), sum(duplicate) FROM etl_runs")
+    assert counts == (COUNT - len(refused), len(refused), 1)
+    assert Product.objects.get(sku="P33").note == "ours"
+    assert verify() == []
