@@ -136,7 +136,9 @@ def test_a_client_that_another_thread_replaces_keeps_its_connection(settings: An
     with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as threads:
         settings.REDIS_URL = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
         looking = threads.submit(find_alive)
-        with silent.accept()[0]:
+        with silent.accept()[0] as accepted:
+            accepted.recv(1)
+            time.sleep(0.2)  # now it waits for the answer
             liveness._connect.cache_clear()
             assert looking.result() is None
     settings.REDIS_URL = url
