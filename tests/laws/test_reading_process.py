@@ -9,7 +9,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -131,14 +131,20 @@ def freeze() -> None:
 
 
 def prepare(source: Source, content: Content, run: FakeRun, cursor: Cursor | None = None) -> list[Prepared]:
-    """Prepare the batches in a reading process, and nowhere else."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choice, "prepare", refuse_to_prepare)
+    with reading_there():
         return prepare_anywhere(source, content, run, cursor)
 
 
-def refuse_to_prepare(*args: object, **kwargs: object) -> None:
-    raise AssertionError("it is read here")
+@contextmanager
+def reading_there() -> Iterator[None]:
+    """Fail if a run reads by itself."""
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise AssertionError("it is read here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choice, "prepare", refuse)
+        yield
 
 
 def prepare_anywhere(source: Source, content: Content, run: FakeRun, cursor: Cursor | None = None) -> list[Prepared]:
@@ -396,7 +402,8 @@ def test_an_unreadable_source_is_reported_after_the_batches_before(
     (tmp_path / "listings").write_text('[{"sku": 1},\n{"sku": 2},\n{"sku": 3}')
     with copy_file(tmp_path / "listings") as copy:
         content = JsonContent(copy, "listings")
-        count, error = prepare_until_error(Listings(), content, run)
+        with reading_there():
+            count, error = prepare_until_error(Listings(), content, run)
         same_count, same_error = prepare_until_error_here(Listings(), content)
     assert (count, type(error), explain(error)) == (same_count, SourceError, explain(same_error))
     assert str(error) == "listings: line 3: the array ends in the middle."

@@ -51,6 +51,18 @@ class Products(Listed):
     into = Into(Product, key=("supplier", "sku"), owns=OWNS, first={"margin": "margin"})
 
 
+class FirstProducts(Products):
+    """Products of which only new ones get their category."""
+
+    name = "first_products"
+    into = Into(
+        Product,
+        key=("supplier", "sku"),
+        owns={name: value for name, value in OWNS.items() if name != "category"},
+        first={"category": OWNS["category"]},
+    )
+
+
 class EndingProducts(Products):
     name = "ending_products"
     complete = True

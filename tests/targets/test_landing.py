@@ -8,7 +8,7 @@ from django.db import connection
 from etl.reports.verification import verify
 from tests.listed_source import Listed, dump_quarantine, dump_raw, fetch, ingest_here
 from tests.shop.models import Category, Product, Supplier
-from tests.shop.sources import KnownProducts, Products, make_product, make_products
+from tests.shop.sources import FirstProducts, KnownProducts, Products, make_product, make_products
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -156,6 +156,14 @@ def test_conflicts_are_provided_for_only_after_a_batch_that_had_some(settings: A
         ingest_here(Products(make_products(6)))
     assert attempts == [False, True, True, False]
     assert len(list_skus()) == 6
+
+
+def test_a_parent_that_is_the_teams_stays_and_a_new_row_gets_one() -> None:
+    ingest_here(FirstProducts([make_product(1, group="toys")]))
+    Product.objects.update(category=Category.objects.get(slug="tools"))
+    ingest_here(FirstProducts([make_product(1, price="9", group="toys"), make_product(2, group="toys")]))
+    rows = Product.objects.order_by("sku").values_list("sku", "category__slug", "price")
+    assert [(sku, slug, str(price)) for sku, slug, price in rows] == [("P1", "tools", "9.00"), ("P2", "toys", "1.50")]
 
 
 def test_a_row_that_the_team_deleted_stays_deleted() -> None:
