@@ -82,7 +82,10 @@ class VersionSerializer(serializers.Serializer[Any]):
 
 
 class RunSerializer(RowSerializer[Run]):
-    """A run brings one source up to date. seen = new + updated + unchanged + duplicate + skipped + quarantined."""
+    """A run brings one source up to date. seen = new + updated + unchanged + duplicate + skipped + quarantined.
+
+    `waiting` of the quarantined only wait for other records.
+    """
 
     duration_s = serializers.FloatField(
         read_only=True, allow_null=True, help_text="Seconds from start to end; null until both are known."
@@ -97,7 +100,7 @@ class RunSerializer(RowSerializer[Run]):
         fields: tuple[str, ...] = (
             *("id", "source", "key", "trigger", "at_terminal", "status", "reason", "error", "attempt", "options"),
             *("epoch", "created_at", "not_before", "started_at", "heartbeat_at", "finished_at", "duration_s"),
-            *(*COUNTERS, "verdict", "is_unchanged", "pages", "share", "cursor_before", "cursor_after"),
+            *(*COUNTERS, "waiting", "verdict", "is_unchanged", "pages", "share", "cursor_before", "cursor_after"),
         )
 
     def get_pages(self, run: Run) -> int | None:

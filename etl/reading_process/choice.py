@@ -157,9 +157,10 @@ def _start(
     try:
         return ReadingProcess(order, conf.ETL_LEASE_SECONDS)
     except OSError as error:
-        logger.warning("%s is read without a reading process: %s", source.name, error)
+        logger.warning("%s is read without a reading process, which can't be started: %s", source.name, error)
     except Exception as error:  # noqa: BLE001  (pickle raises anything)
-        logger.info("%s is read without a reading process, which takes longer: %s", source.name, error)
+        text = "%s can't be sent to a reading process (%s). It is read without one, which takes longer."
+        logger.info(text, source.name, error)
     return None
 
 

@@ -11,7 +11,7 @@ from etl.admin.records import describe_value
 from etl.models import Run, UnifiedRecord
 from etl.runs.reason_advice import ADVICE, find_advice
 from etl.vocabulary import COUNTERS, Reason
-from tests.admin.rows import Idle, Wares, make_refused, make_run
+from tests.admin.rows import Idle, Wares, count, make_refused, make_run
 from tests.listed_source import ingest_here, make_item
 from tests.processes import ROOT
 
@@ -179,3 +179,10 @@ def test_the_list_of_runs_aligns_each_counter_as_a_number() -> None:
     style = (ROOT / "etl/static/etl/admin.css").read_text()
     cells = {f"{cell}-show_{name}" for name in COUNTERS for cell in ("td.field", "th.column")}
     assert {cell for cell in cells if cell not in style} == set()
+
+
+def test_a_run_shows_what_it_removed_and_how_many_of_the_refused_only_wait(viewer: Client) -> None:
+    run = make_run(**{**count(new=1, quarantined=3), "removed": 4}, waiting=2)
+    page = viewer.get(f"/admin/etl/run/{run.pk}/change/").content.decode()
+    figures = re.findall(r"<dt>([^<]*)</dt><dd>([0-9,]+)</dd>", page)
+    assert {("seen", "4"), ("of these only wait for other records", "2"), ("removed", "4")} <= set(figures)

@@ -182,6 +182,13 @@ def test_a_refused_record_is_replayed_in_its_own_run(web: Web, people: People, s
     assert verify() == []
 
 
+def test_a_run_shows_how_many_of_its_refused_records_only_wait(web: Web, people: People) -> None:
+    run_id = QuarantinedRecord.objects.get(pk=land().refused).run_id
+    Run.objects.filter(pk=run_id).update(waiting=1)
+    shown = web.ask(f"/api/v1/runs/{run_id}", token=people.viewer).json()
+    assert (shown["waiting"], shown["quarantined"]) == (1, 1)
+
+
 def test_a_refused_record_is_discarded_once_and_counted(web: Web, people: People) -> None:
     landed = land()
     before = QuarantinedRecord.objects.filter(status="open").count()

@@ -334,9 +334,7 @@ def test_a_run_that_reads_by_itself_says_why(
 ) -> None:
     with caplog.at_level(logging.INFO):
         prepare_anywhere(InFunction.make_holding_a_lock(), products, run)
-    assert caplog.messages[0].startswith(
-        "supplier is read without a reading process, which takes longer: cannot pickle"
-    )
+    assert caplog.messages[0].startswith("supplier can't be sent to a reading process (cannot pickle")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +363,7 @@ def test_where_no_process_can_be_started_the_run_reads(
 
     monkeypatch.setattr(subprocess, "Popen", refuse)
     assert sum(batch.seen for batch in prepare_anywhere(ProductsCsv(), products, run)) == COUNT + 2
-    assert "without a reading process: [Errno 11] Resource temporarily unavailable" in caplog.text
+    assert "which can't be started: [Errno 11] Resource temporarily unavailable" in caplog.text
 
 
 def test_a_reading_process_with_another_contract_reads_nothing(products: CsvContent, run: FakeRun) -> None:
