@@ -84,7 +84,7 @@ class VersionSerializer(serializers.Serializer[Any]):
 class RunSerializer(RowSerializer[Run]):
     """A run brings one source up to date. seen = new + updated + unchanged + duplicate + skipped + quarantined.
 
-    `waiting` of the quarantined only wait for other records.
+    `waiting` counts those of the quarantined that only wait for other records.
     """
 
     duration_s = serializers.FloatField(
