@@ -82,10 +82,7 @@ class VersionSerializer(serializers.Serializer[Any]):
 
 
 class RunSerializer(RowSerializer[Run]):
-    """A run brings one source up to date. seen = new + updated + unchanged + duplicate + skipped + quarantined.
-
-    `waiting` counts those of the quarantined that only wait for other records.
-    """
+    """A run brings one source up to date. seen = new + updated + unchanged + duplicate + skipped + quarantined."""
 
     duration_s = serializers.FloatField(
         read_only=True, allow_null=True, help_text="Seconds from start to end; null until both are known."
