@@ -181,8 +181,17 @@ def test_the_list_of_runs_aligns_each_counter_as_a_number() -> None:
     assert {cell for cell in cells if cell not in style} == set()
 
 
+def read_figures(viewer: Client, run: Run) -> set[tuple[str, str]]:
+    page = viewer.get(f"/admin/etl/run/{run.pk}/change/").content.decode()
+    return set(re.findall(r"<dt>([^<]*)</dt><dd>([0-9,]+)</dd>", page))
+
+
 def test_a_run_shows_what_it_removed_and_how_many_of_the_refused_only_wait(viewer: Client) -> None:
     run = make_run(**{**count(new=1, quarantined=3), "removed": 4}, waiting=2)
-    page = viewer.get(f"/admin/etl/run/{run.pk}/change/").content.decode()
-    figures = re.findall(r"<dt>([^<]*)</dt><dd>([0-9,]+)</dd>", page)
-    assert {("seen", "4"), ("of these only wait for other records", "2"), ("removed", "4")} <= set(figures)
+    shown = {("seen", "4"), ("of these only wait for other rows", "2"), ("removed", "4")}
+    assert shown <= read_figures(viewer, run)
+
+
+def test_a_run_that_saw_nothing_shows_what_it_removed(viewer: Client) -> None:
+    run = make_run(**{**count(), "removed": 4})
+    assert {("seen", "0"), ("removed", "4")} <= read_figures(viewer, run)
