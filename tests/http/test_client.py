@@ -1,5 +1,6 @@
 """Laws of etl.http, tested against the sandbox and against servers that send raw bytes."""
 
+import gc
 import gzip
 import hashlib
 import logging
@@ -12,6 +13,7 @@ import traceback
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from types import TracebackType
@@ -33,6 +35,7 @@ from etl.sources.coingecko import Coin
 from etl.vocabulary import Reason
 from sandbox.server import DEFAULT_LIST, Sandbox
 from tests.fakes import RecordingContext
+from tests.relays import RESET_AT_CLOSE
 
 KEY = "k3y-that-stays-secret"
 LIST = b'[{"id": "a"}, {"id": "b"}]'
@@ -97,11 +100,14 @@ class RawServer:
 
 
 def _receive(connection: socket.socket) -> bytes:
-    received = connection.recv(65536)
-    head, _, body = received.partition(b"\r\n\r\n")
-    length = re.search(rb"(?i)content-length: ([0-9]+)", head)
-    while length and len(body) < int(length[1]) and (block := connection.recv(65536)):
-        received, body = received + block, body + block
+    """Return the request, or what came of it before the client reset the connection."""
+    received = b""
+    with suppress(ConnectionResetError):
+        received = connection.recv(65536)
+        head, _, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: ([0-9]+)", head)
+        while length and len(body) < int(length[1]) and (block := connection.recv(65536)):
+            received, body = received + block, body + block
     return received
 
 
@@ -205,6 +211,24 @@ def test_a_connection_cut_off_in_the_tls_handshake_is_retried(settings: Settings
     with RawServer(b"") as server, pytest.raises(TransientSourceError):
         get(server.origin.replace("http:", "https:"))
     assert len(server.requests) == 1 + settings.ETL_HTTP_RETRIES
+
+
+def test_a_connection_reset_before_the_tls_handshake_is_retried(settings: Settings) -> None:
+    settings.ETL_HTTP_RETRIES = 1
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def reset() -> None:
+            for _ in range(2):
+                connection, _ = listener.accept()
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_AT_CLOSE)
+                connection.close()
+
+        resetting = threading.Thread(target=reset, daemon=True)
+        resetting.start()
+        with pytest.raises(TransientSourceError, match="connection error"):
+            get(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        resetting.join()
+    gc.collect()  # a socket that only its destructor closes is a warning, which is an error
 
 
 def test_the_backoff_doubles_with_jitter_up_to_its_cap(sandbox: Sandbox, coins: str, settings: Settings) -> None:
