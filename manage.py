@@ -7,7 +7,10 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
+from etl.execution.garbage_collection import relaxed_garbage_collection
 
+
+@relaxed_garbage_collection()
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "kasparro.settings")
     try:

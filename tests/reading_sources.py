@@ -13,7 +13,7 @@ from etl.records import Breach, Record, UnifiedFields
 from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
 
-CHILD = "etl.reading_process.child"
+CHILD = "etl.reading_process"
 IS_CHILD = CHILD in sys.orig_argv
 TROUBLE = 250
 """The product of this number makes the trouble."""

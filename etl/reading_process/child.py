@@ -1,4 +1,4 @@
-"""The reading process: `python -m etl.reading_process.child ORDER PATIENCE`. It writes to its pipe and nowhere else.
+"""What a reading process does. It writes to its pipe and nowhere else.
 
 It ends when its run's process does, whose end of stdin is then closed, and when nothing is taken from its pipe for
 PATIENCE seconds, because its run's process is frozen. It holds at most one batch that the run has not taken.
@@ -178,7 +178,6 @@ def load(descriptor: int) -> Order:
 def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
     """Send all batches, and then the end or the error. A batch is sent when the run has the lines of the one before."""
     # A batch makes almost no cycles, so they are collected when it is gone and there is little to look at.
-    gc.disable()
     gc.freeze()
     is_withheld = False
     try:
@@ -233,7 +232,3 @@ def make_failure(error: Exception) -> Failure:
     except Exception:  # noqa: BLE001  (an exception's class may define anything)
         error = RuntimeError(f"{type(error).__name__}: {error}")
     return Failure(error, place, text)
-
-
-if __name__ == "__main__":
-    main()

@@ -31,7 +31,7 @@ from etl.records import WrittenLines
 
 logger = logging.getLogger(__name__)
 
-CHILD = "etl.reading_process.child"
+CHILD = "etl.reading_process"
 LOOK_SECONDS = 0.2
 """How often a run that waits for a batch checks whether it is over."""
 GRACE_SECONDS = 1
