@@ -1,4 +1,4 @@
-"""Relaxes Python's garbage collector, which would otherwise scan imports and batches repeatedly while they are alive."""
+"""Relaxes Python's garbage collector, which would otherwise scan imports and batches repeatedly while they live."""
 
 import gc
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ imports of a command take a seventh longer.
 
 @contextmanager
 def relaxed_garbage_collection() -> Iterator[None]:
-    """Make the collector run rarely, because a batch or an import creates almost no cycles. Also usable as a decorator."""
+    """Make the collector run rarely, because batches and imports make almost no cycles. Also usable as a decorator."""
     former = gc.get_threshold()
     gc.set_threshold(RELAXED_THRESHOLD, *former[1:])
     try:
