@@ -47,12 +47,17 @@ def is_stopped(process: Any) -> bool:
     return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
-def list_processes(folder: Path) -> list[int]:
-    """List the processes that name this folder in their command line or environment."""
+def list_processes(folder: Path, *, command: str = "") -> list[int]:
+    """List the processes that name this folder in their command line or environment, and have `command` in the line.
+
+    One that has ended and is not waited for has no command line.
+    """
     return [
         int(process.name)
         for process in Path("/proc").glob("[0-9]*")
-        if process.name != str(os.getpid()) and os.fsencode(folder) in _read(process / "cmdline", process / "environ")
+        if process.name != str(os.getpid())
+        and os.fsencode(folder) in _read(process / "cmdline", process / "environ")
+        and command.encode() in _read(process / "cmdline")
     ]
 
 

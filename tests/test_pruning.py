@@ -28,9 +28,9 @@ from etl.storage.refusal_selection import Selection
 from etl.tasks import prune as prune_task
 from etl.vocabulary import EventKind, Reason, Trigger
 from tests.factories import make_products, write_products
-from tests.laws.test_delivery import end_lease, land, start
 from tests.listed_source import dump_unified, fetch, ingest_here, make_item
 from tests.processes import Project, manage_here, wait_until
+from tests.single_steps import end_lease, land, start
 from tests.test_replay import EVERYTHING, Fickle, read, replay_now
 
 pytestmark = pytest.mark.django_db(transaction=True)

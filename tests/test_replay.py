@@ -33,9 +33,9 @@ from etl.storage.refusal_selection import Selection
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import BreachCode, Trigger
 from tests.factories import make_products, write_products
-from tests.laws.test_delivery import COMMIT, count_writes, end_lease, start
 from tests.listed_source import Item, Listed, TimedItem, dump_raw, dump_unified, fetch, ingest_here, make_item
 from tests.processes import Project, manage_here, wait_until
+from tests.single_steps import COMMIT, count_writes, end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EVERYTHING = Selection(everything=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.http.raw_server import RawServer
 from tests.http.surroundings import CERTIFICATE, Names
-from tests.http.test_client import RawServer
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.http.test_client import Answer, RawServer
+from tests.http.raw_server import Answer, RawServer
 
 CERTIFICATE = Path(__file__).parent / "throw_away.pem"
 """Key and certificate for 127.0.0.1, localhost and erp.example, made for these tests only."""

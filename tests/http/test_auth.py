@@ -18,7 +18,7 @@ from etl.readers.content import Opening
 from etl.sources import Basic, Bearer, ClientCredentials, Contract, JsonApiSource, Key, LinkHeader, NonBlank, setting
 from tests.factories import read_items
 from tests.fakes import RecordingContext
-from tests.http.test_client import RawServer, answer
+from tests.http.raw_server import RawServer, answer
 
 TOKEN, SECRET = "t0ken-of-this-hour", "s3cret-of-the-client"
 LIST = b'[{"id": "a"}]'

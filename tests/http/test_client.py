@@ -12,12 +12,10 @@ import time
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import pytest
 from pytest_django.fixtures import Settings
@@ -35,110 +33,8 @@ from etl.sources.coingecko import Coin
 from etl.vocabulary import Reason
 from sandbox.server import DEFAULT_LIST, Sandbox
 from tests.fakes import RecordingContext
+from tests.http.raw_server import KEY, LIST, Answer, RawServer, answer, get, get_body, redirect
 from tests.relays import RESET_AT_CLOSE
-
-KEY = "k3y-that-stays-secret"
-LIST = b'[{"id": "a"}, {"id": "b"}]'
-
-Answer = bytes | Callable[[socket.socket], None]
-
-
-class RawServer:
-    """Sends the next of `answers`, byte for byte, to each connection, and repeats the last one.
-
-    `requests` holds the received heads, with the body of a POST.
-    """
-
-    def __init__(self, *answers: Answer) -> None:
-        self.answers = list(answers)
-        self.requests: list[str] = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.origin = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-        self.is_over = threading.Event()
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.is_over.set()
-        self.listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            answer = self.answers[min(len(self.requests), len(self.answers) - 1)]
-            self.requests.append(_receive(connection).decode(errors="replace"))
-            threading.Thread(target=self._answer, args=(connection, answer), daemon=True).start()
-
-    def _answer(self, connection: socket.socket, answer: Answer) -> None:
-        with connection:
-            try:
-                if isinstance(answer, bytes):
-                    connection.sendall(answer)
-                else:
-                    answer(connection)
-            except OSError:
-                pass  # the client has disconnected
-
-    def trickle(self, head: bytes, piece: bytes) -> Answer:
-        """Send the head, then the piece repeatedly, for at most 15 s so that a failing test ends."""
-
-        def send(connection: socket.socket) -> None:
-            connection.sendall(head)
-            for _ in range(750):
-                if self.is_over.wait(0.02):
-                    return
-                connection.sendall(piece)
-
-        return send
-
-
-def _receive(connection: socket.socket) -> bytes:
-    """Return the request, or what came of it before the client reset the connection."""
-    received = b""
-    with suppress(ConnectionResetError):
-        received = connection.recv(65536)
-        head, _, body = received.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: ([0-9]+)", head)
-        while length and len(body) < int(length[1]) and (block := connection.recv(65536)):
-            received, body = received + block, body + block
-    return received
-
-
-def answer(body: bytes = LIST, status: str = "200 OK", **headers: str) -> bytes:
-    """A complete response with its length; `_` in a header's name becomes `-`."""
-    lines = [f"HTTP/1.1 {status}", "Connection: close"]
-    fields = {"Content_Length": str(len(body)), **headers}
-    lines += [f"{name.replace('_', '-')}: {value}" for name, value in fields.items()]
-    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
-
-
-def get(
-    url: str,
-    watch: RecordingContext | None = None,
-    *,
-    headers: Mapping[str, str] | None = None,
-    validators: Mapping[str, str] | None = None,
-) -> tuple[bytes, Mapping[str, str]] | None:
-    """Body and validators, or None if the server responds that nothing was modified."""
-    request, known = Request(url, headers or {}), validators or {}
-    with open_body(request, known, watch or RecordingContext(), looks_cut) as body:
-        if body is None:
-            return None
-        body.copy.file.seek(0)
-        return body.copy.file.read(), body.validators
-
-
-def get_body(url: str, watch: RecordingContext | None = None) -> bytes:
-    got = get(url, watch)
-    assert got is not None
-    return got[0]
 
 
 @pytest.fixture
@@ -625,10 +521,6 @@ def test_a_body_that_does_not_fit_on_the_disk_is_an_error_of_one_sentence() -> N
 
 
 # --- credentials ----------------------------------------------------------------------------------
-def redirect(to: str) -> bytes:
-    return answer(b"", "302 Found", Location=to)
-
-
 def test_the_key_is_sent_to_its_own_origin() -> None:
     with RawServer(redirect("/moved"), answer()) as server:
         get(server.origin, headers={"x-cg-demo-api-key": KEY})

@@ -19,7 +19,7 @@ from etl.readers.json_dialect import JsonLinesSource
 from etl.readers.source import Source
 from etl.sources import JsonApiSource, secret
 from tests.fakes import RecordingContext
-from tests.http.test_client import KEY, LIST, RawServer, answer, get, get_body, redirect
+from tests.http.raw_server import KEY, LIST, RawServer, answer, get, get_body, redirect
 
 WriteNetrc = Callable[[Mapping[str, str]], None]
 ODD = "pä ss/w+rd&é"

@@ -13,7 +13,7 @@ from requests.structures import CaseInsensitiveDict
 from etl.exceptions import SourceError
 from etl.http.limits import LONGEST_WAIT_SECONDS, find_wait, is_retried
 from tests.fakes import RecordingContext
-from tests.http.test_client import LIST, RawServer, answer, get_body
+from tests.http.raw_server import LIST, RawServer, answer, get_body
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())

@@ -12,8 +12,8 @@ from etl.http.peers import Peers, read_address
 from etl.http.request import Request
 from etl.vocabulary import Reason
 from tests.fakes import RecordingContext
+from tests.http.raw_server import KEY, LIST, RawServer, answer, get, get_body, redirect
 from tests.http.surroundings import Names, TlsServer
-from tests.http.test_client import KEY, LIST, RawServer, answer, get, get_body, redirect
 
 METADATA = [
     "169.254.169.254",

@@ -12,7 +12,7 @@ from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.sources.coingecko import CoinGecko
 from sandbox.server import Sandbox
-from tests.http.test_client import KEY, RawServer, answer, redirect
+from tests.http.raw_server import KEY, RawServer, answer, redirect
 from tests.listed_source import Listed, fetch, ingest_here, make_item
 
 

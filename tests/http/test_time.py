@@ -16,8 +16,8 @@ from pytest_django.fixtures import Settings
 from etl.exceptions import RateLimited, TransientSourceError
 from etl.vocabulary import Reason
 from tests.fakes import RecordingContext
+from tests.http.raw_server import LIST, RawServer, answer, get, get_body
 from tests.http.surroundings import Names, TlsServer
-from tests.http.test_client import LIST, RawServer, answer, get, get_body
 
 UseProxy = Callable[[RawServer], None]
 

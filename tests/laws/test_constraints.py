@@ -28,8 +28,8 @@ from etl.models import (
 from etl.runs import orders
 from etl.storage.ledger import find_stored
 from etl.vocabulary import Trigger
-from tests.laws.test_delivery import start
 from tests.listed_source import Listed, dump_raw, fetch, ingest_here, judge_all, make_item
+from tests.single_steps import start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -8,8 +8,8 @@ import pytest
 
 from etl.fence import claims
 from etl.storage.transactions import bounded_transaction
-from tests.laws.test_delivery import start
 from tests.processes import ROOT
+from tests.single_steps import start
 
 CLOCKS = {
     *("datetime.datetime.now", "datetime.datetime.utcnow", "datetime.datetime.today", "datetime.date.today"),

@@ -19,7 +19,6 @@ from etl.fence.claims import Holder
 from etl.models import Checkpoint, QuarantinedRecord, ReadMark, Run
 from etl.reports.verification import verify
 from etl.runs import ending, starting
-from etl.runs.options import Options
 from etl.runs.starting import Started
 from etl.sources import NonBlank
 from etl.storage import batch as batch_module
@@ -42,30 +41,11 @@ from tests.listed_source import (
     make_item,
 )
 from tests.shop.sources import Things
+from tests.single_steps import COMMIT, count_writes, end_lease, land, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 KINDS = pytest.mark.parametrize("kind", [Listed, Things], ids=["unified", "target"])
 """The law holds for the unified table, and for a team's own model in its place."""
-COMMIT: Any = getattr(DatabaseWrapper, "_commit")  # noqa: B009  (private in Django, missing from the stubs)
-
-
-def start(source: str = "listed", *, full: bool = False) -> Started:
-    started = starting.start_at_terminal(source, Options(full=full))
-    assert isinstance(started, Started)
-    return started
-
-
-def end_lease(source: str = "listed") -> None:
-    """Let the owner's lease run out."""
-    Checkpoint.objects.filter(source=source).update(lease_expires_at="2000-01-01T00:00:00Z")
-
-
-def land(started: Started, source: Listed, records: list[dict[str, Any]], read: Any = None) -> Any:
-    read = read or reads.choose_read(started.checkpoint, "content", is_full=started.is_full)
-    judged = judge_all(source, records)
-    known = find_stored(source, judged, read_number=read.number, read_sequence=read.first_sequence)
-    batch = classify(judged, Stored(known))
-    return landing.land(started.claim, source, read, batch, reached={"offset": 1, "position": 1}, wait=lambda s: None)
 
 
 @KINDS
@@ -153,7 +133,7 @@ STEPS = {
         pytest.param(Things, "require_target", id="the target's table"),
     ],
 )
-def test_whichever_commit_loses_its_answer_the_run_ends_well(
+def test_the_run_ends_well_no_matter_which_commit_loses_its_response(
     kind: type[Listed], by: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lost: list[Any] = []
@@ -213,7 +193,7 @@ def test_a_run_that_was_closed_from_outside_lands_nothing(kind: type[Listed]) ->
     assert Checkpoint.objects.get().batch_number == 0
 
 
-def test_a_live_holder_refuses_at_once_and_is_told() -> None:
+def test_a_live_holder_refuses_at_once_and_is_named() -> None:
     holder = start()
     refused = starting.start_at_terminal("listed")
     assert isinstance(refused, Holder)
@@ -255,14 +235,14 @@ def test_every_batch_size_gives_the_same_tables_and_totals(settings: Any, size: 
     source = TimedListed(make_history(120))
     settings.ETL_BATCH_SIZE = size
     outcome = ingest_here(source)
-    counters, landed = tell_what_must_land(source.records)
+    counters, landed = find_what_must_land(source.records)
     assert outcome.counters == counters
     assert [row[:2] for row in dump_unified("timed")] == sorted(landed.items())
     assert len(dump_raw("timed")) == counters["new"] + counters["updated"]
     assert verify() == []
 
 
-def tell_what_must_land(records: Any) -> tuple[dict[str, int], dict[str, str]]:
+def find_what_must_land(records: Any) -> tuple[dict[str, int], dict[str, str]]:
     """Apply law 6 in the simplest way: return the counters and the name that counts for each id."""
     counters = dict.fromkeys(COUNTERS, 0)
     newest: dict[str, tuple[str, str]] = {}
@@ -291,16 +271,6 @@ def make_history(count: int) -> list[dict[str, Any]]:
         broken = number >= 30 and chance.random() < 0.08
         records.append(make_item(f"i{item:02d}", name=f"v{number}", price="x" if broken else "1", at=time))
     return records
-
-
-def count_writes() -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_stat_force_next_flush()")
-    return fetch(
-        "SELECT relname, n_tup_ins, n_tup_upd, n_tup_del FROM pg_stat_user_tables WHERE relname = ANY(%s)"
-        " ORDER BY relname",
-        ["raw_api_data", "raw_csv_data", "raw_third_source_data", "unified_records", "etl_quarantine", "shop_thing"],
-    )
 
 
 @KINDS
@@ -413,7 +383,7 @@ def test_a_read_cut_after_refusing_ends_partial(kind: type[Listed], settings: An
     assert (outcome.status, outcome.counters["quarantined"]) == ("partial", 0)
 
 
-def test_a_plain_read_that_was_cut_is_begun_anew_by_a_full_one(settings: Any) -> None:
+def test_a_full_read_starts_over_where_a_plain_one_was_cut(settings: Any) -> None:
     settings.ETL_BATCH_SIZE = 2
     source = Listed([make_item(1), make_item(2), make_item(3)])
     started = start()
@@ -423,7 +393,7 @@ def test_a_plain_read_that_was_cut_is_begun_anew_by_a_full_one(settings: Any) ->
     assert ingest_here(source, full=True).counters["seen"] == 3
 
 
-def test_a_full_read_cut_before_its_first_batch_is_gone_on_with() -> None:
+def test_a_full_read_cut_before_its_first_batch_is_continued() -> None:
     source = Listed([make_item(1)])
     ingest_here(source)
     start(full=True)
@@ -556,7 +526,7 @@ def test_a_writer_in_key_order_never_deadlocks_with_a_batch(settings: Any) -> No
         (locking.CheckpointLocked("locked"), False),
     ],
 )
-def test_a_lost_connection_is_transient_however_it_is_said(error: Exception, expected: bool) -> None:
+def test_a_lost_connection_is_transient_however_it_is_reported(error: Exception, expected: bool) -> None:
     assert is_transient(error) == expected
 
 

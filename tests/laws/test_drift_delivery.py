@@ -32,9 +32,9 @@ from etl.sources.vendors import VendorsCsv
 from etl.storage.ledger import find_stored
 from etl.vocabulary import ReadOutcome, SourceKind, Status
 from sandbox.server import Sandbox
-from tests.laws.test_delivery import COMMIT, end_lease, start
 from tests.listed_source import Listed, ListedContent, dump_unified, ingest_here, judge_all, make_item
 from tests.processes import ROOT
+from tests.single_steps import COMMIT, end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SHARED = ROOT.parent / "shared" / "data"
@@ -86,7 +86,7 @@ def drift_end(records: Sequence[dict[str, Any]]) -> ReadEnd:
     return ReadEnd(read, SourceKind.API, {}, True, True, False, ReadOutcome.ACCEPTED)
 
 
-def test_the_first_read_makes_snapshot_1_and_tells_nothing() -> None:
+def test_the_first_read_makes_snapshot_1_and_reports_no_change() -> None:
     ingest_here(Listed([*map(make_item, range(5))]))
     snapshot = SchemaSnapshot.objects.get()
     field = {"type": "text", "nullable": False, "presence": "every"}
@@ -99,7 +99,7 @@ def test_the_first_read_makes_snapshot_1_and_tells_nothing() -> None:
     assert not RunEvent.objects.filter(kind="drift").exists()
 
 
-def test_a_change_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_change_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
     ingest_here(Listed([*map(make_item, range(5))]))
     with caplog.at_level(logging.WARNING):
         for name in ("one", "two", "three"):
@@ -180,7 +180,7 @@ def test_a_column_that_only_the_last_part_of_a_cut_read_has_is_no_removal(settin
     assert [change[1:3] for change in list_changes()] == [("colour", "nullability")]
 
 
-def test_a_read_cut_behind_its_last_batch_is_judged_as_it_was_seen(
+def test_a_read_cut_after_its_last_batch_is_judged_as_it_was_seen(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ingest_here(Listed([*map(make_item, range(4))]))
@@ -280,14 +280,16 @@ def test_a_failing_close_rolls_the_snapshot_back(
     assert Run.objects.filter(status="running").exists()
 
 
-@pytest.mark.parametrize("is_lost_behind", [True, False], ids=["behind the commit", "before the commit"])
-def test_a_close_that_is_sent_again_tells_its_drift_once(monkeypatch: pytest.MonkeyPatch, is_lost_behind: bool) -> None:
+@pytest.mark.parametrize("is_lost_after", [True, False], ids=["after the commit", "before the commit"])
+def test_a_close_that_is_sent_again_reports_its_drift_once(
+    monkeypatch: pytest.MonkeyPatch, is_lost_after: bool
+) -> None:
     ingest_here(Listed([*map(make_item, range(5))]))
     commits: list[Any] = []
 
     def commit_and_lose_one_answer(self: Any) -> None:
         commits.append(self)
-        if len(commits) == 4 and not is_lost_behind:  # claim, lookup, batch, close
+        if len(commits) == 4 and not is_lost_after:  # claim, lookup, batch, close
             self.connection.close()
         COMMIT(self)
         if len(commits) == 4:

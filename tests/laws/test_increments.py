@@ -19,9 +19,9 @@ from etl.sources import Contract, Date, Gates, JsonApiSource, LinkHeader, NonBla
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Reason, Status, Trigger
 from sandbox.changes import ChangingApi
-from tests.laws.test_delivery import end_lease
 from tests.laws.test_walks import cut_at
 from tests.processes import Project, wait_until
+from tests.single_steps import end_lease
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -13,10 +13,10 @@ from etl.pruning import Policy, prune
 from etl.reports.verification import verify
 from etl.runs.starting import Started
 from tests.laws.test_attacks import count_waiting
-from tests.laws.test_delivery import COMMIT, land, start
 from tests.listed_source import dump_unified, ingest_here, make_item
 from tests.processes import wait_until
 from tests.shop.sources import CompleteThings
+from tests.single_steps import COMMIT, land, start
 from tests.test_pruning import pass_days
 from tests.test_replay import EVERYTHING, Fickle, read, replay_now
 

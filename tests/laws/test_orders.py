@@ -20,8 +20,8 @@ from etl.runs.starting import Started
 from etl.storage.transactions import bounded_transaction
 from etl.supervision.os_signals import Interruption
 from etl.vocabulary import Status, Trigger
-from tests.laws.test_delivery import end_lease, start
 from tests.runs.test_orders import Ordered
+from tests.single_steps import end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = "2000-01-01T00:00:00Z"

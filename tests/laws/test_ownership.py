@@ -20,8 +20,8 @@ from etl.runs.starting import Started
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Status, Trigger
 from tests.laws.test_attacks import count_waiting
-from tests.laws.test_delivery import end_lease, start
 from tests.processes import wait_until
+from tests.single_steps import end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = "2000-01-01T00:00:00Z"

@@ -14,7 +14,7 @@ from etl.models import Checkpoint, QuarantinedRecord, Run
 from etl.sources import Contract, JsonApiSource, JsonLinesSource, NonBlank
 from etl.vocabulary import Reason, Status
 from sandbox.server import NEXT_PAGES, Sandbox
-from tests.http.test_client import RawServer, answer
+from tests.http.raw_server import RawServer, answer
 from tests.listed_source import dump_unified, ingest_here
 
 pytestmark = pytest.mark.django_db(transaction=True)

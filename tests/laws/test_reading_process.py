@@ -107,15 +107,8 @@ def products(tmp_path: Path) -> Iterator[CsvContent]:
 
 
 def list_reading_processes() -> list[int]:
-    """List the reading processes of this test run. One that has ended and is not waited for has no command line."""
-    return [pid for pid in list_processes(RUN_FOLDER) if CHILD.encode() in read_command(pid)]
-
-
-def read_command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
+    """List the reading processes of this test run."""
+    return list_processes(RUN_FOLDER, command=CHILD)
 
 
 def kill(number: signal.Signals = signal.SIGKILL) -> int:

@@ -9,9 +9,9 @@ import pytest
 from etl.models import Checkpoint, ReadMark
 from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
-from tests.laws.test_delivery import end_lease, land, start
 from tests.laws.test_drift_delivery import CutListed
 from tests.listed_source import Listed, ListedContent, TimedListed, dump_unified, ingest_here, make_item
+from tests.single_steps import end_lease, land, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -48,7 +48,7 @@ def test_a_cut_read_of_other_content_starts_at_its_beginning() -> None:
     assert "first" in {row[0] for row in dump_unified("listed")}
 
 
-def test_a_cut_read_of_the_same_content_goes_on_behind_its_last_batch() -> None:
+def test_a_cut_read_of_the_same_content_goes_on_after_its_last_batch() -> None:
     records = [*map(make_item, range(6))]
     ingest_here(CutListed(records, cut=4))
     assert ingest_here(Listed(records)).counters["seen"] == 2

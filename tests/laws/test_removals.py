@@ -412,7 +412,7 @@ def test_after_half_a_removal_other_content_decides_again(kind: type[Listed], mo
 # --- consumers --------------------------------------------------------------------------------------
 
 
-def test_a_removal_has_a_sequence_of_its_own_and_is_told_as_a_change() -> None:
+def test_a_removal_has_a_sequence_of_its_own_and_is_a_change_of_the_feed() -> None:
     ingest_here(Complete(make_items(1, 2, 3, 4)))
     _, position = record_queries.read_changes("listed", (0, 0), 10)
     ingest_here(Complete(make_items(1, 4)))

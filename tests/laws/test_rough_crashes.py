@@ -71,19 +71,8 @@ def has_finished(source: str, after: int) -> bool:
     return Run.objects.filter(source=source, pk__gt=after, status__in=("success", "partial")).exists()
 
 
-def list_readers(project: Project) -> list[int]:
-    return [pid for pid in list_processes(project.folder) if CHILD.encode() in read_command(pid)]
-
-
-def read_command(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
-
-
 def kill_readers(project: Project) -> int:
-    readers = list_readers(project)
+    readers = list_processes(project.folder, command=CHILD)
     for pid in readers:
         with suppress(ProcessLookupError):  # it has just ended
             os.kill(pid, signal.SIGKILL)

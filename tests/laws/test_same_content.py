@@ -161,7 +161,7 @@ def list_drift() -> list[str]:
     return [row[0] for row in fetch("SELECT message FROM etl_run_events WHERE kind = 'drift' ORDER BY id")]
 
 
-def test_another_spelling_of_a_header_is_told_once(write: Callable[[str], None]) -> None:
+def test_another_spelling_of_a_header_is_reported_once(write: Callable[[str], None]) -> None:
     write(make_table("8"))
     ingest_here(Table())
     assert list_drift() == []
@@ -175,7 +175,7 @@ def test_another_spelling_of_a_header_is_told_once(write: Callable[[str], None])
     ]
 
 
-def test_a_spelling_is_told_by_the_first_run_that_reads_it(write: Callable[[str], None]) -> None:
+def test_a_spelling_is_reported_by_the_first_run_that_reads_it(write: Callable[[str], None]) -> None:
     for at in ("8", "9"):
         write(make_lines(at, "Bezeichnung"))
         ingest_here(SpelledLines())

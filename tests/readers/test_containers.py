@@ -24,7 +24,7 @@ from etl.sources import Contract, CsvSource, JsonLinesSource, NonBlank
 from etl.vocabulary import Reason
 from tests.factories import hold, read_items
 from tests.fakes import RecordingContext
-from tests.http.test_client import RawServer, answer
+from tests.http.raw_server import RawServer, answer
 
 TABLE = b"id,name\n1,Nut\n2,Bolt\n"
 LINES = b'{"id": "1", "name": "Nut"}\n{"id": "2", "name": "Bolt"}\n'

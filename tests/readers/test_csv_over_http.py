@@ -15,7 +15,7 @@ from etl.sources import Contract, CsvSource, NonBlank, secret
 from etl.vocabulary import Reason
 from tests.factories import hold, read_items
 from tests.fakes import RecordingContext
-from tests.http.test_client import RawServer, answer
+from tests.http.raw_server import RawServer, answer
 
 TABLE = b'id,name\n1,Nut\n2,"Bolt\n, long"\n'
 CLOSED = b"HTTP/1.1 200 OK\r\n\r\n"

@@ -18,7 +18,7 @@ from etl.vocabulary import Reason
 from sandbox.server import NEXT_PAGES, Sandbox
 from tests.factories import read_items
 from tests.fakes import RecordingContext
-from tests.http.test_client import RawServer, answer
+from tests.http.raw_server import RawServer, answer
 
 LINES = b'{"id": "a", "symbol": "a", "name": "A"}\n{"id": "b", "symbol": "b", "name": "B"}\n'
 CLOSED = b"HTTP/1.1 200 OK\r\n\r\n"

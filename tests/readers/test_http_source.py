@@ -14,7 +14,7 @@ from etl.sources import LINES, Contract, Csv, FileSource, JsonApiSource, LinkHea
 from etl.vocabulary import Reason
 from tests.factories import read_items
 from tests.fakes import RecordingContext
-from tests.http.test_client import RawServer, answer
+from tests.http.raw_server import RawServer, answer
 
 LIST = b'[{"id": "a"}]'
 BUSY = answer(b"", "503 Busy")

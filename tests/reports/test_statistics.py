@@ -17,8 +17,8 @@ from etl.reports.standing import Standing, read_standings
 from etl.runs import orders, schedule
 from etl.runs.options import Options
 from etl.vocabulary import StandingWord, Trigger
-from tests.laws.test_delivery import end_lease, land, start
 from tests.listed_source import Listed, TimedListed, fetch, ingest_here, make_item
+from tests.single_steps import end_lease, land, start
 from tests.storage.test_totals import fail, make_closed, refuse_some, succeed
 
 pytestmark = pytest.mark.django_db(transaction=True)

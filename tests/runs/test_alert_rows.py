@@ -30,9 +30,9 @@ from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Reason, StandingWord, Trigger
 from kasparro.embedded import Servers
 from tests.execution.test_workers import start_worker
-from tests.laws.test_delivery import start
 from tests.listed_source import Listed, fetch, ingest_here, make_item
 from tests.processes import Project, wait_until
+from tests.single_steps import start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SECRET = "the-secret-of-the-tests"

@@ -20,9 +20,9 @@ from etl.runs.options import Options
 from etl.vocabulary import Reason, Status, Trigger
 from tests.factories import make_products, write_products
 from tests.laws.test_attacks import count_waiting
-from tests.laws.test_delivery import end_lease, start
 from tests.listed_source import Listed, ingest_here, make_item
 from tests.processes import ROOT, Project, wait_until
+from tests.single_steps import end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

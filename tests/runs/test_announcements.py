@@ -19,9 +19,9 @@ from etl.runs import ending, orders, starting
 from etl.signals import run_closed
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Reason, Status, Trigger
-from tests.laws.test_delivery import end_lease, start
 from tests.listed_source import Listed, ingest_here, make_item
 from tests.processes import ROOT
+from tests.single_steps import end_lease, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

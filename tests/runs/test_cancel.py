@@ -21,9 +21,9 @@ from etl.vocabulary import Trigger
 from sandbox.server import Sandbox
 from tests.gated_source import gated
 from tests.laws.test_crashes import assert_landed_once, landed_batches, products_file
-from tests.laws.test_delivery import land, start
 from tests.listed_source import Listed, ingest_here, make_item
 from tests.processes import Project, wait_until
+from tests.single_steps import land, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

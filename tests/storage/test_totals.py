@@ -21,9 +21,9 @@ from etl.storage.totals import find_wrong, repair_totals
 from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import DURATION_BOUNDS, OUTCOMES, EventKind, Reason, Status, Trigger
 from tests.laws.test_attacks import count_waiting
-from tests.laws.test_delivery import end_lease, land, start
 from tests.listed_source import Listed, fetch, ingest_here, make_item
 from tests.processes import wait_until
+from tests.single_steps import end_lease, land, start
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

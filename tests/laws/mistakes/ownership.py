@@ -89,7 +89,7 @@ MISTAKES = (
         ),
         caught_by=(
             f"{DELIVERY}test_a_commit_whose_answer_was_lost_is_not_sent_again",
-            f"{DELIVERY}test_whichever_commit_loses_its_answer_the_run_ends_well[batch]",
+            f"{DELIVERY}test_the_run_ends_well_no_matter_which_commit_loses_its_response[batch]",
         ),
     ),
     Mistake(

@@ -118,7 +118,7 @@ MISTAKES = (
         ),
         caught_by=(
             f"{CLASSES}test_refused_records_keep_their_place_and_their_original",
-            f"{DELIVERY}test_whichever_commit_loses_its_answer_the_run_ends_well",
+            f"{DELIVERY}test_the_run_ends_well_no_matter_which_commit_loses_its_response",
         ),
     ),
     Mistake(

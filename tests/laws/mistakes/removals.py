@@ -74,10 +74,10 @@ MISTAKES = (
     ),
     Mistake(
         4,
-        "a removal that the change feed does not tell",
+        "a removal that the change feed does not show",
         "etl/storage/vanished.py",
         (("updated_at = %s, sequence = %s\n", "updated_at = %s, sequence = sequence + 0 * %s\n"),),
-        caught_by=(f"{REMOVALS}test_a_removal_has_a_sequence_of_its_own_and_is_told_as_a_change",),
+        caught_by=(f"{REMOVALS}test_a_removal_has_a_sequence_of_its_own_and_is_a_change_of_the_feed",),
     ),
     Mistake(
         4,
