@@ -92,7 +92,7 @@ def make_missing_sweep() -> None:
 
 
 def note_entry(source: Source) -> None:
-    """Store whether the source's schedule is on, and since when; operators edit the entry without telling."""
+    """Store whether the source's schedule is on, and since when: an operator may have edited the entry."""
     enabled = _list_entries().filter(name=name_entry(source)).values_list("enabled", flat=True).first()
     with bounded_transaction():
         standings.note_schedule(source.name, is_enabled=bool(enabled))
