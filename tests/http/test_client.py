@@ -123,7 +123,8 @@ def test_a_connection_reset_before_the_tls_handshake_is_retried(settings: Settin
         resetting.start()
         with pytest.raises(TransientSourceError, match="connection error"):
             get(f"https://127.0.0.1:{listener.getsockname()[1]}")
-        resetting.join()
+        resetting.join(5)
+        assert not resetting.is_alive()  # it has reset both attempts
     gc.collect()  # a socket that only its destructor closes is a warning, which is an error
 
 
