@@ -19,7 +19,7 @@ REFUSED = "refused"
 class Outcome:
     """How an ingest ended: its run's row, or for `refused` the run that holds the source. Times in seconds.
 
-    `was_queued`: the run was left to a worker.
+    `waiting` of the quarantined records only wait for rows to which they refer. `was_queued`: it was left to a worker.
     """
 
     run: int | None
@@ -30,17 +30,20 @@ class Outcome:
     duration_s: float = 0.0
     message: str = ""
     was_queued: bool = False
+    waiting: int = 0
 
     def __str__(self) -> str:
         """Describe the outcome in one line."""
         name = f"{self.status} ({self.reason})" if self.reason else self.status
-        counted = ", ".join(f"{number:,} {counter}" for counter, number in self.counters.items() if number)
-        return f"{name}: {counted}" if counted else name
+        counted = {counter: f"{number:,} {counter}" for counter, number in self.counters.items() if number}
+        if self.waiting:
+            counted["quarantined"] += f" ({self.waiting:,} waiting)"
+        return f"{name}: {', '.join(counted.values())}" if counted else name
 
     def as_json(self) -> dict[str, object]:
         """Return the object that `ingest --json` prints."""
         described = {"run": self.run, "source": self.source, "status": self.status, "reason": self.reason}
-        return described | self.counters | {"duration_s": self.duration_s}
+        return described | self.counters | {"waiting": self.waiting, "duration_s": self.duration_s}
 
     def as_log_fields(self) -> dict[str, object]:
         """Return the fields of the log line that a run ends with."""
@@ -60,7 +63,8 @@ def describe_run(claim: Claim, ended: Run | None, error: BaseException | None = 
     counters = {name: getattr(run, name) for name in COUNTERS}
     is_open = run.status == Status.RUNNING
     message = f"Run {run.pk} could not be closed; the next run of its source closes it." if is_open else run.error
-    return Outcome(run.pk, run.source, run.status, run.reason, counters, run.duration_s or 0.0, message)
+    duration_s = run.duration_s or 0.0
+    return Outcome(run.pk, run.source, run.status, run.reason, counters, duration_s, message, waiting=run.waiting)
 
 
 def describe_lost(claim: Claim, error: BaseException | None) -> Outcome:

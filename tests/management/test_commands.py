@@ -18,7 +18,7 @@ from tests.processes import ROOT, Project, manage_here, wait_until
 SHARED = ROOT.parent / "shared" / "data"
 JSON_KEYS = (
     *("run", "source", "status", "reason", "seen", "new", "updated", "unchanged", "duplicate", "skipped"),
-    *("quarantined", "removed", "duration_s"),
+    *("quarantined", "removed", "waiting", "duration_s"),
 )
 
 
@@ -272,7 +272,8 @@ def test_verify_finds_orphans_and_wrong_counters(capsys: pytest.CaptureFixture[s
 def test_the_commands_list_sources_runs_and_quarantine(project: Project) -> None:
     project.ingest("products_csv")
     assert "products_csv" in project.run("sources").stdout
-    assert "records_refused" in project.run("runs").stdout
+    runs = project.run("runs").stdout
+    assert ("records_refused" in runs, runs.split("\n")[0].split()[-1]) == (True, "waiting")
     assert "started" in project.run("runs", str(Run.objects.get().pk)).stdout
     listed = project.run("quarantine", "list", "--source", "products_csv", "--code", "blank")
     assert ("product_id is blank" in listed.stdout, "not_a_number" in listed.stdout) == (True, False)

@@ -311,7 +311,9 @@ def test_waiting_records_are_counted_but_not_as_broken_ones(size: int, broken: i
     records += [make(number, price="0", stock="1") for number in range(20, 20 + broken)]
     records += [make(number) for number in range(30, 40)]
     outcome = ingest_here(Strict(records))
-    assert (outcome.reason, outcome.counters["quarantined"]) == (reason, 12 + broken)
+    assert (outcome.reason, outcome.counters["quarantined"], outcome.waiting) == (reason, 12 + broken, 12)
+    assert outcome.as_json()["waiting"] == 12
+    assert str(outcome).endswith(f"{12 + broken} quarantined (12 waiting)")
     assert read_words(["waiting_products"])["waiting_products"] == {0: "fine", 1: "refusing"}.get(broken, "failing")
     found = count_waiting(["waiting_products"])["waiting_products"]
     assert (found.count, found.since) == (12, QuarantinedRecord.objects.earliest("created_at").created_at)

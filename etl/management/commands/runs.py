@@ -15,7 +15,8 @@ from etl.runs.events import describe_process
 from etl.vocabulary import COUNTERS
 
 FOLLOW_SECONDS = 0.5
-COLUMNS = ("run", "source", "status", "reason", "created", *COUNTERS)
+NUMBERS = (*COUNTERS, "waiting")
+COLUMNS = ("run", "source", "status", "reason", "created", *NUMBERS)
 
 
 class Command(PipelineCommand):
@@ -49,11 +50,11 @@ class Command(PipelineCommand):
             rows = [
                 (
                     *(run.pk, run.source, run.status, run.reason, f"{run.created_at:%Y-%m-%d %H:%M:%S}"),
-                    *(getattr(run, name) for name in COUNTERS),
+                    *(getattr(run, name) for name in NUMBERS),
                 )
                 for run in runs[: max(limit, 0)]
             ]
-            return print_table(COLUMNS, rows, numbers=("run", *COUNTERS))
+            return print_table(COLUMNS, rows, numbers=("run", *NUMBERS))
 
     def _cancel(self, run: int | None) -> None:
         if run is None:
