@@ -43,7 +43,7 @@ RUNS, EVENTS, ALERTS, FILES = "etl_runs", "etl_run_events", "etl_alerts", "etl_f
 
 _FIND_EVENTS = """
     WITH page AS MATERIALIZED (
-        SELECT id, run_id, created_at FROM etl_run_events WHERE id > %(after)s ORDER BY id LIMIT %(most)s
+        SELECT id, run_id, created_at FROM etl_run_events WHERE id > %(after_id)s ORDER BY id LIMIT %(most)s
     )
     SELECT max(id), NULL, bool_or(created_at < %(before)s) FROM page
     UNION ALL SELECT page.id, source, NULL FROM page JOIN etl_runs AS run ON run.id = page.run_id
@@ -153,9 +153,9 @@ class _Pruning:
             self._prune_table(table, Limits(sources, before, keep, self.foreseen_refusals))
 
     def prune_events(self, before: datetime) -> None:
-        self.events_before, after, has_older = before, 0, True
+        self.events_before, after_id, has_older = before, 0, True
         while has_older and not self._stops():
-            found, after, has_older = self._find_events(before, after)
+            found, after_id, has_older = self._find_events(before, after_id)
             for source, ids in found.items():
                 if self.is_dry_run:
                     self.pruned.rows[EVENTS, source] += len(ids)
@@ -193,11 +193,11 @@ class _Pruning:
                 files.forget_gone(cursor, self.sources, before)
 
     def _prune_table(self, table: str, limits: Limits) -> None:
-        after: int | None = 0
-        while after is not None and not self._stops():
+        after_id: int | None = 0
+        while after_id is not None and not self._stops():
             with bounded_transaction() as cursor:  # only for its plans
-                found = removal.find(cursor, table, limits, after=after, most=self.batch)
-            after = found.end
+                found = removal.find(cursor, table, limits, after_id=after_id, most=self.batch)
+            after_id = found.end
             for source, rows in found.rows.items():
                 if self.is_dry_run:
                     self._foresee(table, source, rows)
@@ -217,19 +217,24 @@ class _Pruning:
                     removed = _remove_rows(table, limits, source, rows)
             self.pruned.rows[table, source] += removed
 
-    def _find_events(self, before: datetime, after: int) -> tuple[dict[str, list[int]], int, bool]:
+    def _find_events(self, before: datetime, after_id: int) -> tuple[dict[str, list[int]], int, bool]:
         """Return the next page's events to remove by source, the page's last id, and whether any event is old enough.
 
         Ids and times grow together: after a page without an old event, no later page has one.
         """
-        values: dict[str, Any] = {"after": after, "most": self.batch, "before": before, "sources": list(self.sources)}
+        values: dict[str, Any] = {
+            "after_id": after_id,
+            "most": self.batch,
+            "before": before,
+            "sources": list(self.sources),
+        }
         with bounded_transaction() as cursor:
             cursor.execute(_FIND_EVENTS, values)
             (end, _, has_older), *rows = sorted(cursor.fetchall(), key=lambda row: row[1] is not None)
         found: dict[str, list[int]] = defaultdict(list)
         for event_id, source, _ in rows:
             found[source].append(event_id)
-        return found, end or after, bool(has_older)
+        return found, end or after_id, bool(has_older)
 
     def _count_refused(self) -> Counter[int]:
         """Count the refused records that each run still has. Once is enough: a closed run gains no refused records."""
@@ -240,14 +245,14 @@ class _Pruning:
     def _list_pages(self, source: str, before: datetime) -> Iterator[list[tuple[int, int]]]:
         """Yield the source's runs closed before that time, oldest first, each with its number of raw records left."""
         old = Run.objects.filter(source=source, finished_at__lt=before).order_by("finished_at", "pk")
-        after = Q()
+        rest = Q()
         while not self._stops():
-            page = list(old.filter(after).values_list("pk", "finished_at", _LEFT_OF_RUN)[: self.batch])
+            page = list(old.filter(rest).values_list("pk", "finished_at", _LEFT_OF_RUN)[: self.batch])
             if not page:
                 return
             yield [(run_id, left) for run_id, _, left in page]
             last_id, last_time, _ = page[-1]
-            after = Q(finished_at__gt=last_time) | Q(finished_at=last_time, pk__gt=last_id)
+            rest = Q(finished_at__gt=last_time) | Q(finished_at=last_time, pk__gt=last_id)
 
     def _remove_runs(self, source: str, ids: Sequence[int]) -> bool:
         """Remove the runs with their events and keys. Returns False if the source's checkpoint stays locked."""

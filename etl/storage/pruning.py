@@ -45,7 +45,7 @@ _RAW_COLUMNS = "id, run_id, source, external_id"
 _QUARANTINE_COLUMNS = "id, run_id, source, status, updated_at, raw_id"
 _FIND = """
     WITH page AS MATERIALIZED (
-        SELECT {columns} FROM {table} WHERE id > %(after)s ORDER BY id LIMIT %(most)s
+        SELECT {columns} FROM {table} WHERE id > %(after_id)s ORDER BY id LIMIT %(most)s
     )
     SELECT max(id), NULL, NULL FROM page
     UNION ALL SELECT id, source, run_id FROM page AS old WHERE {condition}
@@ -82,11 +82,11 @@ class Found:
     rows: dict[str, dict[int, int]]
 
 
-def find(cursor: Any, table: str, limits: Limits, *, after: int, most: int) -> Found:
+def find(cursor: Any, table: str, limits: Limits, *, after_id: int, most: int) -> Found:
     """Find the rows to remove among the table's next `most` rows, in a `bounded_transaction`."""
     columns = _QUARANTINE_COLUMNS if table == QUARANTINE else _RAW_COLUMNS
     statement = _FIND.format(table=table, columns=columns, condition=_choose_condition(table))
-    cursor.execute(statement, {**limits.as_values(), "after": after, "most": most})
+    cursor.execute(statement, {**limits.as_values(), "after_id": after_id, "most": most})
     (end, _, _), *rows = sorted(cursor.fetchall(), key=lambda row: row[1] is not None)
     found: dict[str, dict[int, int]] = {}
     for row_id, source, run_id in rows:
