@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 RELAXED_THRESHOLD = 100_000
-"""New objects between two collections. With Python's default of 700, each batch is scanned hundreds of times, and the
-imports of a command take a seventh longer.
-"""
+"""New objects between two collections. With Python's default of 700, each batch is scanned hundreds of times."""
 
 
 @contextmanager
