@@ -50,7 +50,7 @@ def _shorten_time(logger: WrappedLogger, method: str, event: EventDict) -> Event
     return event
 
 
-CLOSING_FIELDS = ("status", "reason", "duration_s", *COUNTERS)
+CLOSING_FIELDS = ("status", "reason", "duration_s", *COUNTERS, "waiting")
 """The fields of the line that a run ends with. The readable line names them in its text."""
 
 _FIRST: list[Processor] = [

@@ -42,12 +42,12 @@ class Outcome:
 
     def as_json(self) -> dict[str, object]:
         """Return the object that `ingest --json` prints."""
-        described = {"run": self.run, "source": self.source, "status": self.status, "reason": self.reason}
-        return described | self.counters | {"waiting": self.waiting, "duration_s": self.duration_s}
+        return {"run": self.run, "source": self.source} | self.as_log_fields()
 
     def as_log_fields(self) -> dict[str, object]:
         """Return the fields of the log line that a run ends with."""
-        return {"status": self.status, "reason": self.reason, "duration_s": self.duration_s} | self.counters
+        numbers = self.counters | {"waiting": self.waiting, "duration_s": self.duration_s}
+        return {"status": self.status, "reason": self.reason} | numbers
 
 
 def describe_run(claim: Claim, ended: Run | None, error: BaseException | None = None) -> Outcome:
