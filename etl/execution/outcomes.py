@@ -42,12 +42,13 @@ class Outcome:
 
     def as_json(self) -> dict[str, object]:
         """Return the object that `ingest --json` prints."""
-        return {"run": self.run, "source": self.source} | self.as_log_fields()
+        named: dict[str, object] = {"run": self.run, "source": self.source}
+        return named | self.as_log_fields()
 
     def as_log_fields(self) -> dict[str, object]:
         """Return the fields of the log line that a run ends with."""
-        numbers = self.counters | {"waiting": self.waiting, "duration_s": self.duration_s}
-        return {"status": self.status, "reason": self.reason} | numbers
+        named: dict[str, object] = {"status": self.status, "reason": self.reason}
+        return named | self.counters | {"waiting": self.waiting, "duration_s": self.duration_s}
 
 
 def describe_run(claim: Claim, ended: Run | None, error: BaseException | None = None) -> Outcome:

@@ -166,6 +166,21 @@ def test_a_parent_that_is_the_teams_stays_and_a_new_row_gets_one() -> None:
     assert [(sku, slug, str(price)) for sku, slug, price in rows] == [("P1", "tools", "9.00"), ("P2", "toys", "1.50")]
 
 
+@pytest.mark.parametrize("group", ["toys", "unknown"])
+def test_a_parent_that_is_the_teams_is_judged_as_the_row_has_it(group: str) -> None:
+    ingest_here(FirstProducts([make_product(1, group="tools")]))
+    tools = Category.objects.get(slug="tools").pk
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE shop_product ADD CONSTRAINT only_tools CHECK (coalesce(category_id, 0) = {tools})")
+    try:
+        outcome = ingest_here(FirstProducts([make_product(1, price="9", group=group), make_product(2, group="toys")]))
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE shop_product DROP CONSTRAINT only_tools")
+    assert (outcome.counters["updated"], outcome.counters["quarantined"]) == (1, 1)
+    assert [(row.sku, row.category_id, str(row.price)) for row in Product.objects.all()] == [("P1", tools, "9.00")]
+
+
 def test_a_row_that_the_team_deleted_stays_deleted() -> None:
     ingest_here(Products(make_products(3)))
     Product.objects.filter(sku="P2").delete()

@@ -122,6 +122,13 @@ MISTAKES = (
     ),
     Mistake(
         14,
+        "a parent of the team's judged as the file has it",
+        "etl/storage/target_rows.py",
+        (("{kept if each.is_first else found}", "{found}"),),
+        caught_by=(f"{LANDING}test_a_parent_that_is_the_teams_is_judged_as_the_row_has_it",),
+    ),
+    Mistake(
+        14,
         "a parent that is not locked",
         "etl/storage/target_rows.py",
         (("ORDER BY {pk} FOR KEY SHARE\n", "ORDER BY {pk}\n"),),
