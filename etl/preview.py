@@ -71,7 +71,7 @@ class Preview:
     is_all: bool = True
     file: str = ""
     verdict: Verdict = ()
-    error: str = ""
+    error: SourceError | None = None
     respelled: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -113,7 +113,7 @@ def _look(source: Source, content: Content, limit: int) -> Preview:
     except SourceError as error:
         if not found.seen:
             raise
-        found.error = str(error)
+        found.error = error
     figures = Figures(content.fingerprint, found.seen, found.refused, is_whole=content.is_proven)
     is_finished = found.is_all and not found.error
     found.verdict = start.verdict or (judge_read(source.gates, figures, None) if is_finished else ())

@@ -1,7 +1,9 @@
 """startsource: files in many dialects, and of many types, give a source that lands them as it is written."""
 
+import ast
 import csv
 import io
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -10,11 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
+from hypothesis import given
+from hypothesis import strategies as st
 
-from etl.guessing.modules import NewSource, guess_source
+from etl.guessing.modules import NewSource, guess_source, write_test
+from etl.guessing.samples import take_sample
 from etl.preview import Preview, preview
 from etl.readers.source import Source
 from etl.records import Accepted
+from tests.fakes import RecordingContext
+from tests.http.raw_server import LIST, RawServer, answer
 from tests.processes import ROOT, Project
 
 
@@ -212,7 +220,76 @@ def test_what_a_file_shows_is_a_line_of_its_source(tmp_path: Path, content: str,
     path.write_text(content)
     guessed, found = look(path)
     assert all(line in guessed.text for line in lines), guessed.text
-    assert (found.refused, found.error) == (0, ""), guessed.text
+    assert (found.refused, found.error) == (0, None), guessed.text
+
+
+# --- hostile data --------------------------------------------------------------------------------
+CALLED = {"field", "Csv", "timedelta", "file_name", "row_number"}
+HOSTILE = (
+    "a\nraise SystemExit  #",
+    '"""\nraise SystemExit\n"""',
+    "a\rraise SystemExit #",
+    "\\",
+    "'",
+    "\u2028x = 1",
+    "\x0cx",
+)
+TEXTS = st.one_of(st.sampled_from(HOSTILE), st.text(max_size=12))
+
+
+def check_holds_only_literals(source: NewSource) -> None:
+    """Check that the module has nothing but a docstring, imports from etl and classes with declarations."""
+    tree = ast.parse(source.text)
+    ast.parse(write_test(source, "made", "made.csv", landed=1, refused=[]))
+    docstring, *imports_and_classes = tree.body
+    assert isinstance(docstring, ast.Expr)
+    assert isinstance(docstring.value, ast.Constant)
+    for each in imports_and_classes:
+        assert isinstance(each, ast.ImportFrom | ast.ClassDef), source.text
+        assert all(isinstance(line, ast.Assign | ast.AnnAssign) for line in getattr(each, "body", [])), source.text
+    calls = (each.func for each in ast.walk(tree) if isinstance(each, ast.Call))
+    assert all(isinstance(called, ast.Name) and called.id in CALLED for called in calls), source.text
+
+
+@given(
+    keys=st.lists(TEXTS, min_size=1, max_size=4, unique=True),
+    cells=st.lists(st.one_of(TEXTS, st.just([]), st.just({}), st.just([1, "a"])), min_size=8, max_size=8),
+    path=TEXTS,
+    name=TEXTS,
+)
+def test_what_json_says_stands_in_the_source_only_as_a_literal(
+    keys: list[str], cells: list[Any], path: str, name: str
+) -> None:
+    records = [{"id": number, **dict(zip(keys, cells[number * 4 :], strict=False))} for number in range(2)]
+    source = guess_source(name, path, json.dumps({path: records}).encode(), is_all=True)
+    if source is not None:
+        check_holds_only_literals(source)
+
+
+@given(columns=st.lists(TEXTS, min_size=1, max_size=4), cells=st.lists(TEXTS, min_size=8, max_size=8), path=TEXTS)
+def test_what_a_table_says_stands_in_the_source_only_as_a_literal(
+    columns: list[str], cells: list[str], path: str
+) -> None:
+    table = io.StringIO()
+    width = len(columns)
+    csv.writer(table).writerows([["id", *columns, *columns], ["1", *cells[:width] * 2], ["2", *cells[4:][:width] * 2]])
+    source = guess_source("made", path, table.getvalue().encode("utf-8", "replace"), is_all=True)
+    if source is not None:
+        check_holds_only_literals(source)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'[{"id": 1, "a\\nraise SystemExit  #": {}}, {"id": 2, "a\\nraise SystemExit  #": {}}]',
+        b'id,"a\nraise SystemExit #","a\nraise SystemExit #"\n1,x,y\n2,x,y\n',
+    ],
+)
+def test_a_name_in_the_data_is_not_executed(data: bytes) -> None:
+    source = guess_source("made", 'x"""\nraise SystemExit', data, is_all=True)
+    assert source is not None
+    check_holds_only_literals(source)
+    make(source)
 
 
 # --- the command ---------------------------------------------------------------------------------
@@ -258,4 +335,25 @@ def test_what_is_no_data_is_named(project: Project, content: bytes, message: str
     data.write_bytes(content)
     done = project.run("startsource", "made", str(data), "--to", "made_of_nothing")
     assert (done.returncode, message in done.stderr) == (1, True), done.stderr
+    assert not (ROOT / "made_of_nothing.py").exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "base"),
+    [(LIST, "JsonLinesSource"), (b'{"id": 1}\n{"id": 2}\n', "JsonLinesSource"), (BANK.encode(), "CsvSource")],
+)
+def test_what_is_at_an_address_is_guessed_as_in_a_file(body: bytes, base: str) -> None:
+    with RawServer(answer(body)) as server:
+        sample = take_sample(server.origin, RecordingContext())
+        guessed = guess_source("made", server.origin, sample.data, is_all=sample.is_all)
+        assert guessed is not None
+        found = preview(make(guessed), 1)
+    assert (f"({base}):" in guessed.text, sample.is_all, found.accepted, found.refused) == (True, True, 2, 0)
+
+
+def test_an_address_that_answers_only_once_is_named(settings: Any) -> None:
+    settings.ETL_HTTP_RETRIES = 0
+    with RawServer(answer(), answer(b"", "500 Odd")) as server, pytest.raises(CommandError, match="500 Odd"):
+        call_command("startsource", "made", server.origin, "--to", "made_of_nothing", skip_checks=True)
+    assert len(server.requests) == 2
     assert not (ROOT / "made_of_nothing.py").exists()

@@ -250,15 +250,11 @@ def guess_mapping(contract: ContractGuess) -> MappingGuess:
 
 
 def _fits_id(each: FieldGuess) -> bool:
-    return each.guess.type in ("Identifier", "Integer", "Text", "Uuid") and all(
-        len(str(value)) <= 80 for value in each.values
-    )
+    return each.guess.type in _ID_TYPES and all(len(str(value)) <= 80 for value in each.values)
 
 
 def _fits_text(each: FieldGuess) -> bool:
-    return each.guess.type in ("Text", "Identifier", "Email", "Url") and all(
-        len(str(value)) <= 1000 for value in each.values
-    )
+    return each.guess.type in _TEXT_TYPES and all(len(str(value)) <= 1000 for value in each.values)
 
 
 def _find_id(ids: Mapping[str, FieldGuess]) -> list[str]:

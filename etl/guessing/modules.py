@@ -1,4 +1,7 @@
-"""Writes the text of a module with one source, and of its test, from the guesses. Pure."""
+"""Writes the text of a module with one source, and of its test, from the guesses. Pure.
+
+The module is executed, and the data may be hostile: what comes from it stands in the text only as a literal.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,6 +25,7 @@ from etl.guessing.json_records import FoundRecords, find_records
 
 LONGEST_LINE = 118
 DEFAULT_ZONE = "UTC"
+_DOCSTRING = '"""A source that `manage.py startsource` has guessed: correct what is wrong."""'
 _BY_ALL = "No field identifies a record, so the id is all of them: of equal records only one lands."
 _BY_ROW = "No field identifies a record, so each row of each file is one; the path is a pattern of file names."
 
@@ -100,7 +104,7 @@ def _write(
     ]
     contracts = "\n\n\n".join(_write_contracts(contract))
     text = f"{contracts}\n\n\n" + "\n".join(body) + "\n"
-    header = f'"""The source {name}. `manage.py startsource` has guessed it from {path}: correct what is wrong."""\n\n'
+    header = f"{_DOCSTRING}\n# It was guessed from {write_value(path)}.\n\n"
     more = ["Times that name no zone are taken as UTC: give the source its zone."] if needs_zone else []
     more += [f"{each.columns[-1]}: {each.guess.comment}." for each in paths.values() if each.guess.comment]
     more += [f"{key or 'A column'}: {reason}." for key, reason in contract.left_out.items()]
@@ -128,7 +132,7 @@ def _write_contracts(contract: ContractGuess) -> Iterator[str]:
         null = " | None" if inner.is_optional else ""
         kind = f"list[{inner.contract.name}]" if inner.is_list else inner.contract.name
         lines.append(f"    {inner.name}: {kind}{null}{given}")
-    lines += [f"    # {key}: {reason}" for key, reason in contract.left_out.items()]
+    lines += [f"    # {write_value(key)}: {reason}" for key, reason in contract.left_out.items()]
     yield "\n".join([f"class {contract.name}(Contract):", *lines])
 
 
@@ -187,7 +191,7 @@ def write_test(
     aliases = [each.alias for each in list_connections()]
     databases = f"(databases={write_value(aliases)})" if len(aliases) > 1 else ""
     refuses = f".refuses({refuses}\n    )" if refused else ".refuses()"
-    return f'''"""The source {source.name}: what its file gave when `manage.py startsource` saw it."""
+    return f'''"""What the source's file gave when `manage.py startsource` saw it."""
 
 import pytest
 

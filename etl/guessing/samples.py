@@ -56,9 +56,9 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class _AnyFormat:
-    """Takes the bytes of any file."""
+    """Takes the bytes of any file, and at an address of JSON too, which is refused where a table is expected."""
 
-    kind: SourceKind = SourceKind.CSV
+    kind: SourceKind = SourceKind.THIRD
     form: Form = FILE_FORM
     has_siblings: bool = False
 

@@ -9,6 +9,7 @@ from pytest_django.fixtures import Settings
 import etl.preview
 from etl import first_records
 from etl.exceptions import HandedOver, RateLimited, SourceError
+from etl.management.commands.preview import judge_end
 from etl.preview import preview
 from etl.readers import walk_reading
 from etl.readers.children import find_misuse
@@ -105,7 +106,8 @@ def test_the_first_details_are_judged_without_a_second_request(api: PagedApi) ->
 def test_a_detail_that_fails_among_the_first_is_not_asked_for_again(api: PagedApi) -> None:
     api.details["n5"] = (429, {}, {"Retry-After": "3600"})
     found = preview(make(api), 10)
-    assert (found.seen, "requires a wait of 3600 s" in found.error) == (4, True)
+    assert (found.seen, "requires a wait of 3600 s" in str(found.error)) == (4, True)
+    assert judge_end(found) == ("failed", "rate_limited")
     assert list_details(api).count("/items/n5") == 1
 
 

@@ -16,7 +16,7 @@ from etl.preview import Preview, preview
 from etl.readers.source import Source
 from etl.records import Accepted, OwnedFields, Refusal
 from etl.runs.ending import judged as choose_ending
-from etl.vocabulary import Reason, Status
+from etl.vocabulary import Status
 
 FIELDS = ("external_id", "name", "category", "value", "currency", "event_timestamp")
 
@@ -95,7 +95,7 @@ class Command(PipelineCommand):
         if found.respelled:
             self.stdout.write(clean(f"Names of columns: {describe_respelled(found.respelled)}."))
         if found.error:
-            self.stdout.write(clean(found.error))
+            self.stdout.write(clean(str(found.error)))
         for failure in found.verdict:
             self.stdout.write(clean(f"{failure.gate}: {failure.message}"))
         status, reason = judge_end(found)
@@ -106,7 +106,7 @@ class Command(PipelineCommand):
 def judge_end(found: Preview) -> tuple[str, str]:
     """Return the status and the reason with which a run would end, as far as these records show it."""
     if found.error and not found.verdict:
-        return Status.FAILED, Reason.SOURCE_UNREADABLE
+        return Status.FAILED, found.error.reason
     ended = choose_ending(found.verdict, found.refused)
     return ended.status, ended.reason
 
@@ -154,7 +154,7 @@ def describe(source: Source, found: Preview) -> dict[str, Any]:
         "codes": [{"records": each.count, **describe_refusal(each.first)} for each in found.list_refused()],
         "respelled": found.respelled,
         "verdict": [failure.as_json() for failure in found.verdict],
-        "error": found.error,
+        "error": str(found.error or ""),
         "status": status,
         "reason": reason,
     }

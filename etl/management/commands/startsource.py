@@ -45,7 +45,7 @@ class Command(PipelineCommand):
         module = (to or f"{make_name(name)}_source").removesuffix(".py").replace("/", ".")
         path = _find_path(module)
         test = path.with_name(f"test_{path.stem}.py")
-        found = preview(_make(source), MOST_SHOWN)
+        found = _preview(source)
         written = {path: source.text}
         if is_all and found.is_all and not found.error:
             written[test] = _write_test(source, module, place, found)
@@ -103,12 +103,19 @@ def _find_path(module: str) -> Path:
 
 
 def _make(source: NewSource) -> Source:
-    """Make the source of the text, which holds nothing of the data but literals."""
+    """Make the source of the text, in which the data stands only as literals."""
     names: dict[str, Any] = {"__name__": source.class_name}
     exec(source.text, names)  # noqa: S102
     made = names[source.class_name]()
     assert isinstance(made, Source)
     return made
+
+
+def _preview(source: NewSource) -> Preview:
+    try:
+        return preview(_make(source), MOST_SHOWN)
+    except SourceError as error:
+        raise CommandError(str(error)) from error
 
 
 def _write_test(source: NewSource, module: str, place: str, found: Preview) -> str:
