@@ -14,11 +14,13 @@ from etl.vocabulary import MarkKind
 PAGE = 50_000
 """How many rows one statement of the scan returns."""
 
-# The runs of a read are the running one and those that ended since it began; no replay takes place in between.
+# A read's runs are the running one, those that ended since it began, and those that were handed over and wait for their
+# next task. No replay takes place in between.
 _COUNT_PRESENT = """
     SELECT record_count, (
         SELECT coalesce(sum(new), 0) FROM etl_runs AS run
-        WHERE run.source = kept.source AND (run.status = 'running' OR run.finished_at >= kept.read_begun_at)
+        WHERE run.source = kept.source AND run.trigger <> 'replay'
+        AND (run.status IN ('queued', 'running') OR run.finished_at >= kept.read_begun_at)
     )::bigint
     FROM ingestion_checkpoints AS kept WHERE source = %s
 """

@@ -11,8 +11,8 @@ from pytest_django import Settings
 
 from api import record_queries
 from etl import landing
-from etl.exceptions import LeaseLost
-from etl.execution.executor import execute_here
+from etl.exceptions import HandedOver, LeaseLost
+from etl.execution.executor import execute_here, execute_queued
 from etl.gates import Gates
 from etl.models import Checkpoint, JudgedRead, QuarantinedRecord, Run, RunEvent, UnifiedRecord
 from etl.operations.reads import accept
@@ -20,6 +20,7 @@ from etl.read_context import ReadContext
 from etl.readers.content import Content, Opening
 from etl.records import Breach, UnifiedFields
 from etl.reports.verification import verify
+from etl.runs import orders
 from etl.runs.options import Options
 from etl.storage import vanished
 from etl.storage.refusal_selection import Selection
@@ -173,6 +174,39 @@ def test_a_read_whose_end_is_not_proven_removes_nothing() -> None:
 
 class Gated(Complete):
     gates = Gates()
+
+
+SENT: list[Gated] = []
+
+
+def find_sent() -> list[Gated]:
+    return SENT[-1:]
+
+
+def test_what_a_handed_over_run_has_added_was_not_there_before(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ETL_SOURCES = ["tests.laws.test_removals.find_sent"]
+    ingest_here(Gated(make_items(*range(10))))
+    SENT.append(Gated(make_items(*range(20, 30))))
+    waiting = orders.queue("listed", trigger=Trigger.COMMAND, by="a test", key="full", options=Options(full=True))
+    hand_over_after(monkeypatch, 3)
+    execute_queued(waiting.pk)
+    assert list(Run.objects.filter(pk=waiting.pk).values_list("status", "new")) == [("queued", 6)]
+    outcome = ingest_here(SENT[-1])
+    assert (outcome.reason, outcome.counters["new"], outcome.counters["removed"]) == ("shrunken", 4, 0)
+
+
+def hand_over_after(monkeypatch: pytest.MonkeyPatch, batches: int) -> None:
+    land, left = landing.land, iter(range(batches, -1, -1))
+
+    def land_and_hand_over(*args: Any, **options: Any) -> Any:
+        if not next(left):
+            monkeypatch.undo()
+            raise HandedOver("the task's time is up")
+        return land(*args, **options)
+
+    monkeypatch.setattr(landing, "land", land_and_hand_over)
 
 
 @pytest.mark.parametrize("sent", [(0,), (0, 8, 9)])

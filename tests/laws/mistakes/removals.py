@@ -67,6 +67,13 @@ MISTAKES = (
     ),
     Mistake(
         4,
+        "records that a handed-over run has added, counted as present before",
+        "etl/storage/vanished.py",
+        (("run.status IN ('queued', 'running')", "run.status = 'running'"),),
+        caught_by=(f"{REMOVALS}test_what_a_handed_over_run_has_added_was_not_there_before",),
+    ),
+    Mistake(
+        4,
         "a removed record counted as present",
         "etl/fence/batches.py",
         (("Growth(records=-count,", "Growth(records=0,"),),
