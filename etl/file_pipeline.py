@@ -38,9 +38,12 @@ from etl.vocabulary import ReadOutcome, Reason, Status
 
 @dataclass(slots=True)
 class _Tally:
-    """The files read so far, and those that failed, each with its verdict. `judged_read`: the first failed read."""
+    """The run's files so far: whether any was read, and those that failed, each with its verdict.
 
-    read: int = 0
+    `judged_read` is the first failed read. `seen` counts the records of this task; the other numbers are the run's.
+    """
+
+    has_read: bool = False
     seen: int = 0
     quarantined: int = 0
     waiting: int = 0
@@ -57,7 +60,8 @@ def run_files(source: Source, started: Started, context: RunContext, report: Cal
     files = source.list_files()
     assert files is not None
     known = context.retry(partial(_load_files, source.name))
-    tally = _Tally(quarantined=started.run.quarantined, waiting=started.run.waiting)
+    run = started.run
+    tally = _Tally(has_read=run.seen > 0, quarantined=run.quarantined, waiting=run.waiting)
     for place, file in enumerate(_put_open_first(files, started.checkpoint)):
         context.raise_if_over()
         checkpoint = context.retry(lambda: Checkpoint.objects.get(source=source.name))
@@ -88,13 +92,13 @@ def _report_share(
 def _choose_ending(source: Source, tally: _Tally, found: int, context: RunContext) -> ending.Ending:
     if tally.failures:
         return ending.failed_files(tally.failures, found)
-    if not tally.read and source.gates.fresh_within is not None:
+    if not tally.has_read and source.gates.fresh_within is not None:
         age = context.retry(partial(find_newest_age, source.name))
         if age is not None and (verdict := judge_age(source.gates, age)):
             return ending.judged(verdict, 0, is_unchanged=True)
     if not found:
         return ending.finished(Status.SUCCESS, Reason.NO_FILES)
-    return ending.choose_plain_ending(tally.quarantined, tally.waiting, is_unchanged=not tally.read)
+    return ending.choose_plain_ending(tally.quarantined, tally.waiting, is_unchanged=not tally.has_read)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +151,7 @@ class _OneFile:
             return
         read = choose_read(checkpoint, fingerprint, is_full=self.started.is_full, file=self.file.name)
         self.context.note_read(read)
-        self.tally.read += 1
+        self.tally.has_read = True
         former = self._find_former(content)
         start = judge_start(self.source, content, former) if not read.is_begun else Start()
         if start.verdict:

@@ -23,6 +23,7 @@ from etl.reports.verification import verify
 from etl.runs import ending, orders
 from etl.runs.options import Options
 from etl.sources import Contract, CsvSource, JsonLinesSource, NonBlank, PositiveDecimal
+from etl.supervision.hand_over import TaskContext
 from etl.vocabulary import Reason, Status, Trigger
 from tests.listed_source import dump_raw, dump_unified, fetch, ingest_here
 
@@ -397,6 +398,26 @@ def test_a_full_run_that_is_handed_over_goes_on_after_the_files_that_it_has_read
     done = Run.objects.get(pk=run.pk)
     assert (done.status, done.seen) == (Status.SUCCESS, 3)
     assert list_read() == ["day_1", "day_2", "day_3"] * 2
+
+
+def test_a_run_that_is_handed_over_after_its_last_file_has_still_read_it(
+    tmp_path: Path, source: Days, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.ETL_SOURCES = ["tests.laws.test_files.find_plain_days"]
+    FOLDER.append(tmp_path)
+    write(tmp_path, 1, "A1,Bolt,1")
+    run = orders.queue("days", trigger=Trigger.COMMAND, by="a test", key="one")
+    ends = iter([False, True])  # of the batch, and of the file
+
+    def hand_over(context: TaskContext) -> None:
+        if next(ends, False):
+            raise HandedOver("the task's time is up")
+
+    monkeypatch.setattr(TaskContext, "note_batch", hand_over)
+    execute_queued(run.pk)
+    assert list(Run.objects.values_list("status", "seen")) == [("queued", 1)]
+    execute_queued(run.pk)
+    assert list(Run.objects.values_list("status", "seen", "is_unchanged")) == [("success", 1, False)]
 
 
 def find_plain_days() -> list[Days]:

@@ -110,7 +110,7 @@ MISTAKES = (
         9,
         "a run over files that forgets in the next task that its records only wait",
         "etl/file_pipeline.py",
-        (("quarantined=started.run.quarantined, waiting=started.run.waiting", "quarantined=started.run.quarantined"),),
+        (("quarantined=run.quarantined, waiting=run.waiting)", "quarantined=run.quarantined)"),),
         caught_by=(f"{WAITING}{GOES_ON}[in_other_tasks-*.csv-1,50-parents_missing]",),
     ),
     Mistake(
