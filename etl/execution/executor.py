@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from django.db import Error
@@ -203,7 +204,8 @@ def _end(claim: Claim, how: Ending, error: BaseException) -> bool:
             with attempt:
                 ending.end(claim, how)
     except (Overtaken, LeaseLost) as loss:
-        add_event(claim.run_id, EventKind.OVERTAKEN, str(loss))
+        with suppress(Error):  # the run that took over has noted it too
+            add_event(claim.run_id, EventKind.OVERTAKEN, str(loss))
     except Error as failure:
         logger.error("Run %d could not be closed (%s); the next run closes it.", claim.run_id, describe(failure))
         return not is_silent(failure)

@@ -1,7 +1,7 @@
 """The sweep: every minute it repairs missed schedule entries, runs and messages, source by source."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from etl.clock import read_clock
@@ -19,6 +19,8 @@ from etl.storage.transactions import bounded_transaction
 from etl.vocabulary import Status, Trigger
 
 logger = logging.getLogger(__name__)
+
+Step = tuple[str, Callable[[], object]]
 
 LEASE_SECONDS = 60
 """The longest time for which a sweep with a frozen or dead process can block others."""
@@ -44,24 +46,62 @@ def sweep() -> None:
     held.give_up()
 
 
-def _list_steps() -> Iterator[tuple[str, Callable[[], object]]]:
-    """Yield the steps of a sweep, each with a name for the log."""
+def _list_steps() -> Iterator[Step]:
+    """Yield the steps of a sweep, each with a name for the log. A list is made when the steps before it are done."""
     yield "the schedule entry of the sweep", schedule.make_missing_sweep
-    sources = [source.name for source in list_sources()]
-    for name in sources:
-        yield f"the schedule entry of {name}", partial(_make_entry, name)
-    for name in sources:
-        yield f"queueing {name}", partial(queue_due, name)
+    for name, list_steps in _LISTS:
+        try:
+            steps = [*list_steps()]
+        except Exception:
+            logger.exception("The sweep failed at listing %s", name)
+        else:
+            yield from steps
+
+
+def _list_entries() -> Iterator[Step]:
+    for source in list_sources():
+        yield f"the schedule entry of {source.name}", partial(_make_entry, source.name)
+
+
+def _list_due() -> Iterator[Step]:
+    for source in list_sources():
+        yield f"queueing {source.name}", partial(queue_due, source.name)
+
+
+def _list_running() -> Iterator[Step]:
     for name in Run.objects.filter(status=Status.RUNNING).values_list("source", flat=True):
         yield f"the abandoned run of {name}", partial(abandon_stale, name)
+
+
+def _list_messages() -> Iterator[Step]:
     for run_id in orders.list_waiting():
         yield f"the message about run {run_id}", partial(orders.send, run_id)
+
+
+def _list_standings() -> Iterator[Step]:
     for source in _find_changed():
         yield f"the standing of {source.name}", partial(_note_standing, source)
+
+
+def _list_alerts() -> Iterator[Step]:
     if alert_sending.has_waiting():
         yield "the alerts", alert_sending.request_sending
-    for source in arrivals.list_looks():  # last, because it may take longer than all others together
+
+
+def _list_looks() -> Iterator[Step]:
+    for source in arrivals.list_looks():
         yield f"the records of {source.name} that wait for rows", partial(arrivals.look, source)
+
+
+_LISTS: Sequence[tuple[str, Callable[[], Iterator[Step]]]] = (
+    ("schedule entries", _list_entries),
+    ("due runs", _list_due),
+    ("running runs", _list_running),
+    ("messages to send", _list_messages),
+    ("changed standings", _list_standings),
+    ("alerts to send", _list_alerts),
+    ("records that wait for rows", _list_looks),  # last: it may take longer than all others together
+)
 
 
 def queue_due(source_name: str) -> None:

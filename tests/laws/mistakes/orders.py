@@ -44,12 +44,7 @@ MISTAKES = (
         3,
         "a sweep that sends no message",
         "etl/execution/sweep.py",
-        (
-            drop(
-                "    for run_id in orders.list_waiting():\n"
-                '        yield f"the message about run {run_id}", partial(orders.send, run_id)\n'
-            ),
-        ),
+        (drop('    ("messages to send", _list_messages),\n'),),
         caught_by=(f"{ORDERS}test_a_lost_message_only_delays_its_run",),
     ),
     Mistake(
@@ -187,8 +182,8 @@ MISTAKES = (
         "etl/execution/sweep.py",
         (
             (
-                "        except Exception:\n            logger.exception(",
-                "        except ValueError:\n            logger.exception(",
+                '        except Exception:\n            logger.exception("The sweep failed at %s"',
+                '        except ValueError:\n            logger.exception("The sweep failed at %s"',
             ),
         ),
         caught_by=(f"{RUNS}test_one_source_whose_sweep_fails_keeps_none_from_the_next",),
