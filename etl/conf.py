@@ -57,6 +57,10 @@ class Setting(Generic[Value]):
         return None
 
 
+MOST_DAYS = 36_500
+"""The longest age of rows to prune, a hundred years: much longer ones would lie before the first year."""
+
+
 def _at_least(least: float) -> Callable[[Any], None]:
     def check(value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float("inf"):
@@ -88,23 +92,28 @@ def seconds(default: float, meaning: str, *, least: float = 0) -> Setting[float]
     return Setting(default, meaning, f"Use a number of seconds, {least:g} or more.", _checked(float, fits), fits)
 
 
-def whole_or_never(default: int | None, meaning: str, *, least: int = 0, unit: str = "") -> Setting[int | None]:
+def whole_or_never(
+    default: int | None, meaning: str, *, least: int = 0, most: int | None = None, unit: str = ""
+) -> Setting[int | None]:
     """A whole number; None (in the environment: never) for no limit."""
 
     def fits(value: Any) -> None:
         if value is not None:
             _at_least(least)(value)
+            if most is not None and value > most:
+                raise ValueError(value)
 
     def parse(text: str) -> int | None:
         return None if text.lower() == "never" else int(text)
 
-    hint = f"Use a whole number{unit}, {least} or more, or never."
+    bounds = f"{least} or more" if most is None else f"from {least} to {most:,}"
+    hint = f"Use a whole number{unit}, {bounds}, or never."
     return Setting(default, meaning, hint, _checked(parse, fits), fits)
 
 
 def days(default: int | None, meaning: str) -> Setting[int | None]:
     """A whole number of days; None (in the environment: never) for no limit."""
-    return whole_or_never(default, meaning, least=1, unit=" of days")
+    return whole_or_never(default, meaning, least=1, most=MOST_DAYS, unit=" of days")
 
 
 def text(default: str, meaning: str, *, fits: Callable[[Any], object] = str, hint: str = "") -> Setting[str]:

@@ -26,7 +26,7 @@ from etl.reports.known_sources import list_known
 from etl.runs import pruning as run_removal
 from etl.runs import schedule
 from etl.runs.announcements import REFLECTS_SOURCE
-from etl.sources.registry import list_sources
+from etl.sources.registry import find_source
 from etl.storage import files
 from etl.storage import pruning as removal
 from etl.storage.pruning import QUARANTINE, RAW_TABLES, Limits
@@ -295,7 +295,8 @@ def _list_kept_runs(source: str, keep: int) -> set[int]:
     kept = set(closed.values_list("pk", flat=True)[: max(keep, 1)])
     for condition in conditions:
         kept.update(closed.filter(condition).values_list("pk", flat=True)[:1])
-    due = schedule.find_all_due(list_sources(), read_clock()).get(source)
+    found = find_source(source)
+    due = schedule.find_due(found, read_clock()) if found is not None else None
     if due is not None:
         kept.update(Run.objects.filter(Q(key=due.key) | Q(further_keys__key=due.key)).values_list("pk", flat=True))
     return kept

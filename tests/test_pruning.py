@@ -15,6 +15,7 @@ from django.urls import reverse
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from etl import pruning
+from etl.conf import MOST_DAYS
 from etl.execution import executor
 from etl.execution import sweep as sweeping
 from etl.models import Checkpoint, QuarantinedRecord, Run, RunEvent, Total
@@ -555,12 +556,25 @@ def test_the_command_reports_removed_rows_by_table_and_source(project: Project) 
     assert project.run("verify").returncode == 0
 
 
-@pytest.mark.parametrize("arguments", [["--raw-older-than", "0"], ["--keep-runs", "x"], ["--source", "nonsense"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--raw-older-than", "0"],
+        ["--raw-older-than", "36501"],
+        ["--keep-runs", "x"],
+        ["--source", "nonsense"],
+    ],
+)
 def test_wrong_usage_gives_one_clear_sentence(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
     assert manage_here(capsys, "prune", *arguments).returncode == 2
 
 
-def test_a_wrong_age_in_the_environment_is_found_by_check(project: Project) -> None:
-    done = project.run("check", ETL_PRUNE_RUNS_DAYS="0")
+@pytest.mark.parametrize("days", ["0", "36501"])
+def test_a_wrong_age_in_the_environment_is_found_by_check(project: Project, days: str) -> None:
+    done = project.run("check", ETL_PRUNE_RUNS_DAYS=days)
     assert done.returncode == 1
-    assert "ETL_PRUNE_RUNS_DAYS='0' can't be used" in done.stderr
+    assert f"ETL_PRUNE_RUNS_DAYS='{days}' can't be used" in done.stderr
+
+
+def test_the_greatest_age_is_pruned_by() -> None:
+    prune(Policy(raw_days=MOST_DAYS, quarantine_days=MOST_DAYS, events_days=MOST_DAYS, runs_days=MOST_DAYS))

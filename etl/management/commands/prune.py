@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from etl.conf import conf
+from etl.conf import MOST_DAYS, conf
 from etl.management.command_line import PipelineCommand, clear_database_errors
 from etl.management.exit_status import ExitStatus
 from etl.management.tables import print_table
@@ -34,7 +34,7 @@ class Command(PipelineCommand):
         }
         for name, what in ages.items():
             parser.add_argument(
-                f"--{name}-older-than", type=_parse_count, metavar="DAYS", dest=f"{name}_days", help=what
+                f"--{name}-older-than", type=_parse_days, metavar="DAYS", dest=f"{name}_days", help=what
             )
         for name, default, what in (
             ("--keep-versions", conf.ETL_PRUNE_KEEP_VERSIONS, "versions of each record"),
@@ -77,6 +77,12 @@ def _choose_sources(source: str | None) -> Sequence[str]:
         message = f"Nothing is stored of {source!r}. Known sources: {', '.join(known)}."
         raise CommandError(message, returncode=ExitStatus.USAGE)
     return known if source is None else [source]
+
+
+def _parse_days(text: str) -> int:
+    if (days := _parse_count(text)) > MOST_DAYS:
+        raise ArgumentTypeError(f"{text!r} is more than {MOST_DAYS:,} days")
+    return days
 
 
 def _parse_count(text: str) -> int:
