@@ -67,11 +67,11 @@ class Server(ABC):
             pid = int(self.pid_file.read_text().split()[0])
         except (OSError, ValueError, IndexError):
             return None
-        command = _read_command(pid)
+        command = read_command(pid)
         return pid if self.program in command and str(self.socket.parent) in command else None
 
 
-def _read_command(pid: int) -> str:
+def read_command(pid: int) -> str:
     """Return the command line of a process; empty if the process has ended or is a zombie."""
     if Path("/proc/self/cmdline").exists():
         try:

@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,16 @@ def test_stopping_servers_that_never_ran_succeeds_and_creates_nothing(home: Path
     assert done.returncode == 0
     assert "PostgreSQL: stopped" in done.stdout
     assert not (home / "new").exists()
+
+
+def test_a_stale_pid_file_of_up_ends_no_other_process(home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]) as other:
+        try:
+            (home / "up.pid").write_text(str(other.pid))
+            assert manage(home, "up", "--stop").returncode == 0
+            assert other.poll() is None
+        finally:
+            other.kill()
 
 
 def test_the_printed_addresses_work_for_another_process(home: Path, running: Servers) -> None:

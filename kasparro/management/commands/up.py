@@ -1,6 +1,7 @@
 """`manage.py up`: runs web, worker and beat on the embedded servers until Ctrl-C, for development."""
 
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -15,6 +16,8 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import Q
+
+from kasparro.embedded.server import read_command
 
 LOOK_SECONDS = 0.5
 STOP_SECONDS = 30
@@ -79,10 +82,10 @@ class Command(BaseCommand):
     def _find_other(self) -> int | None:
         try:
             pid = int(self.pid_file.read_text())
-            os.kill(pid, 0)
         except (OSError, ValueError):
             return None
-        return pid
+        # After a crash, the pid may belong to a process that has nothing to do with this one.
+        return pid if "up" in re.split(r"[\0 ]", read_command(pid)) else None
 
     def _stop_other(self) -> None:
         pid = self._find_other()
