@@ -219,4 +219,4 @@ class AlertState(StrEnum):
     WAITING = "waiting"
     SENT = "sent"
     GIVEN_UP = "given_up"  # a receiver did not accept it for a day
-    NO_RECEIVER = "no_receiver"  # neither ADMINS nor ALERT_WEBHOOKS were set
+    NO_RECEIVER = "no_receiver"  # neither ADMINS nor ALERT_WEBHOOKS were set, when it was made or was to be sent

@@ -116,7 +116,8 @@ def _send(alert: Alert, receivers: list[Receiver]) -> None:
 
 def _settle(alert: Alert, error: str) -> None:
     if not error:
-        _change(alert, state=AlertState.SENT, error="")
+        # The receivers may have been removed from the settings since the alert was made.
+        _change(alert, state=AlertState.SENT if alert.sent_to else AlertState.NO_RECEIVER, error="")
     elif read_clock() - as_utc(alert.created_at) > GIVEN_UP_AFTER:
         logger.error("Alert %s (%s) was not delivered for a day and is given up: %s", alert.pk, alert.subject, error)
         _change(alert, state=AlertState.GIVEN_UP, error=error)

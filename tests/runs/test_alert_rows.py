@@ -228,6 +228,15 @@ def test_without_receivers_an_alert_is_kept_and_never_sent(settings: Any, hook: 
     assert (Alert.objects.get().state, hook.got) == ("no_receiver", [])
 
 
+def test_an_alert_whose_receivers_were_removed_from_the_settings_is_not_sent(settings: Any, hook: Hook) -> None:
+    hook.status = 503
+    fail()
+    settings.ALERT_WEBHOOKS = []
+    make_due()
+    alert_sending.send_waiting()
+    assert (Alert.objects.get().state, len(hook.got)) == ("no_receiver", 1)
+
+
 # --- the delivery ---------------------------------------------------------------------------------------
 def test_a_webhook_gets_signed_json(hook: Hook) -> None:
     run_id = fail()
