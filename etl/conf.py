@@ -258,7 +258,10 @@ class Settings:
         fits=_is_redis,
         hint="Use redis://HOST:PORT/0, or an empty string for none.",
     )
-    REDIS_KEY_PREFIX = text("kasparro:", "Prefix of every key in Redis. Each database needs its own.")
+    REDIS_KEY_PREFIX = text(
+        "kasparro:",
+        "Prefix of the keys in Redis. Each database needs its own. Rate limits of hosts are shared, without it.",
+    )
 
     COINGECKO_BASE_URL = text("https://api.coingecko.com/api/v3", "The address of CoinGecko's API.")
     COINGECKO_API_KEY = text("", "CoinGecko's demo key, sent to that address only.")
@@ -266,11 +269,8 @@ class Settings:
         "10/minute", "Rate limit of requests to CoinGecko's public address, for all workers together."
     )
     COINPAPRIKA_BASE_URL = text("https://api.coinpaprika.com/v1", "The address of CoinPaprika's API.")
-    ETL_RATE_LIMIT_COINPAPRIKA = text(
-        "20/hour",
-        "Rate limit of requests to CoinPaprika's public address, for all workers together.",
-        fits=_is_rate,
-        hint="Use a rate such as 20/hour.",
+    ETL_RATE_LIMIT_COINPAPRIKA = rate(
+        "20/hour", "Rate limit of requests to CoinPaprika's public address, for all workers together."
     )
     PRODUCTS_CSV = text("data/products.csv", "The products file.")
     VENDORS_CSV = text("data/vendors.csv", "The vendors file.")

@@ -32,7 +32,7 @@ class Reason(StrEnum):
     SHRUNKEN = "shrunken"  # partial: far fewer records than in the last accepted read
     STALE = "stale"  # partial: the content has not changed for longer than the source allows
     ABANDONED = "abandoned"  # failed: closed from outside, because its process had died or was frozen
-    READ_OPEN = "read_open"  # failed: a replay in a terminal found an interrupted read
+    READ_OPEN = "read_open"  # failed: a replay can't wait for the end of an interrupted read
     CANCELLED = "cancelled"  # failed: an operator stopped it
     RELEASED = "released"  # failed: an operator took its source away, for other runs
     LEASE_LOST = "lease_lost"  # failed: it noticed that its lease had ended

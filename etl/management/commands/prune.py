@@ -28,7 +28,7 @@ class Command(PipelineCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         ages = {
             "raw": "raw records beyond --keep-versions",
-            "quarantine": "refused records that were replayed or discarded",
+            "quarantine": "refused records that are no longer open",
             "events": "events of closed runs",
             "runs": "closed runs beyond --keep-runs, with their events",
         }
