@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from django.db.models import Q
 
@@ -221,6 +222,11 @@ class Page:
     coming: Q
     reread: Sequence[int] = ()
 
+    @property
+    def closes(self) -> set[int]:
+        """The quarantine rows that are open no more after it."""
+        return self.landed.keys() | set(self.unwanted)
+
 
 class PageChanged(Exception):
     """A row of the page has been discarded since the page was loaded. Nothing is written; load the page again."""
@@ -267,30 +273,17 @@ def _commit_page(
     user_id: int | None,
     tried: list[Tried],
 ) -> None:
-    batch = page.batch
     with bounded_transaction(durable=True) as cursor:
         passed = pass_fence_of_replay(cursor, claim, batch_number=batch_number)
         if passed is None:
             require_landed(cursor, claim, batch_number)
             return
-        stamp = Stamp(claim.source, source.kind, claim.run_id, read_number, passed.sequence, passed.now)
         # Discarding locks the checkpoint first, so the rows can't change from here on.
-        closed = page.landed.keys() | set(page.unwanted)
-        opened = lock_replayable(cursor, closed | page.refused.keys())
+        opened = lock_replayable(cursor, page.closes | page.refused.keys())
         if opened is None:
             raise PageChanged
-        if source.target is None:
-            raw_ids = write_records(cursor, batch, stamp)
-        else:
-            landed = write_target_records(cursor, source.target, batch, stamp)
-            page = _leave_out(page, landed)
-            batch, raw_ids = page.batch, landed.raw_ids
-            closed = page.landed.keys() | set(page.unwanted)
-            tried.append(Tried(page, landed.keys))
-        if batch.met:
-            mark_met(cursor, claim.source, read_number, batch.met)
-        if page.reread:
-            mark_met(cursor, claim.source, read_number, page.reread, MarkKind.REREAD)
+        stamp = Stamp(claim.source, source.kind, claim.run_id, read_number, passed.sequence, passed.now)
+        page, raw_ids = _write_page(cursor, source, page, stamp, tried)
         settle(cursor, _list_results(page, raw_ids), user_id=user_id, now=passed.now)
         older = land_older(
             cursor,
@@ -300,9 +293,26 @@ def _commit_page(
             coming=page.coming,
             now=passed.now,
         )
-        waiting = count_waiting(page.refused.values())
+        batch, waiting = page.batch, count_waiting(page.refused.values())
         add_batch(cursor, claim, batch.counters, len(batch.versions), page.reached, waiting=waiting)
-        count_page(cursor, claim, _describe_growth(batch, -len(opened & closed) - older))
+        count_page(cursor, claim, _describe_growth(batch, -len(opened & page.closes) - older))
+
+
+def _write_page(
+    cursor: Any, source: Source, page: Page, stamp: Stamp, tried: list[Tried]
+) -> tuple[Page, Sequence[int]]:
+    """Write the page's records and marks. Returns the page as it lands, and the raw row of each version."""
+    if source.target is None:
+        raw_ids = write_records(cursor, page.batch, stamp)
+    else:
+        landed = write_target_records(cursor, source.target, page.batch, stamp)
+        page, raw_ids = _leave_out(page, landed), landed.raw_ids
+        tried.append(Tried(page, landed.keys))
+    if page.batch.met:
+        mark_met(cursor, stamp.source, stamp.read_number, page.batch.met)
+    if page.reread:
+        mark_met(cursor, stamp.source, stamp.read_number, page.reread, MarkKind.REREAD)
+    return page, raw_ids
 
 
 def _leave_out(page: Page, landed: Landed) -> Page:
