@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from api.access import tokens
 from api.models import Scope, Token
@@ -27,9 +27,18 @@ class TokenAdmin(admin.ModelAdmin):  # type: ignore[type-arg]
     def has_change_permission(self, request: HttpRequest, obj: Token | None = None) -> bool:
         return False
 
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the form again, with the reason, if no token can be created."""
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except tokens.NoGroup as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(request.get_full_path())
+
     def save_model(self, request: HttpRequest, obj: Token, form: Any, change: bool) -> None:  # noqa: FBT001
         """Create the token and show it once."""
-        secret, made = tokens.make(obj.user.get_username(), scope=Scope(obj.scope))
-        Token.objects.filter(pk=made.pk).update(expires_at=obj.expires_at)
+        secret, made = tokens.make_for(obj.user, scope=Scope(obj.scope), expires_at=obj.expires_at)
         obj.pk, obj.prefix = made.pk, made.prefix
         messages.warning(request, f"The token, shown only once: {secret}")

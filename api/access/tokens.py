@@ -52,40 +52,63 @@ class Key:
         return self.is_of_superuser or permission in self.permissions
 
 
-def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, Token]:
-    """Create a token for the user and return it with its row, which has only its hash.
+class NoGroup(ValueError):
+    """A scope's group does not exist, because someone has renamed or deleted it."""
 
-    A missing user is created, but not one of a project's own model, which may need more than a name. The user joins the
-    scope's group, if the model has groups. Raises ValueError for an invalid or unknown user name or number of days.
+
+def make(username: str, *, scope: Scope, days: int | None = None) -> tuple[str, Token]:
+    """Create a token for the user of this name and return it with its row, which has only its hash.
+
+    A missing user is created, but not one of a project's own model, which may need more than a name. Raises ValueError
+    for an invalid name of a new user, an unknown user or an invalid number of days, and NoGroup.
     """
     if days is not None and not 1 <= days <= LONGEST_LIFE_DAYS:
         raise ValueError(f"A token is valid for 1 to {LONGEST_LIFE_DAYS} days.")
-    if not (_USER_NAME.fullmatch(username)):
-        raise ValueError("A user name has 1 to 150 letters, digits and @ . + - _ .")
+    expires_at = datetime.now(UTC) + timedelta(days=days) if days is not None else None
+    with atomic(using=connect_to(Token).alias):
+        return make_for(_find_or_make_user(username), scope=scope, expires_at=expires_at)
+
+
+def make_for(user: Any, *, scope: Scope, expires_at: datetime | None) -> tuple[str, Token]:
+    """Create a token for the user, whatever its name, and return it with its row, which has only its hash.
+
+    The user joins the scope's group, if the model has groups. Raises NoGroup.
+    """
     secret = PREFIX + secrets.token_urlsafe(32)
     with atomic(using=connect_to(Token).alias):
-        user = _find_or_make_user(username)
         if hasattr(user, "groups"):
-            user.groups.add(Group.objects.get(name=GROUPS[scope]))
+            user.groups.add(_find_group(GROUPS[scope]))
         token = Token.objects.create(
             user=user,
             prefix=secret[:SHOWN_CHARACTERS],
             digest=hash_token(secret),
             scope=scope,
-            expires_at=datetime.now(UTC) + timedelta(days=days) if days is not None else None,
+            expires_at=expires_at,
         )
     return secret, token
+
+
+def _find_group(name: str) -> Group:
+    group = Group.objects.filter(name=name).first()
+    if group is None:
+        raise NoGroup(
+            f"There is no group {name}, which the user of the token has to join. If it was renamed, give it back its"
+            " name; if it was deleted, create it again with its permissions."
+        )
+    return group
 
 
 def _find_or_make_user(username: str) -> Any:
     model: Any = get_user_model()
     users = model._default_manager  # noqa: SLF001  (Django's documented name)
     named = {model.USERNAME_FIELD: username}
-    if not _is_djangos_own():
-        user = users.filter(**named).first()
-        if user is None:
-            raise ValueError(f"There is no user {username}. Create it first, as your project does.")
+    user = users.filter(**named).first()
+    if user is not None:
         return user
+    if not _is_djangos_own():
+        raise ValueError(f"There is no user {username}. Create it first, as your project does.")
+    if not _USER_NAME.fullmatch(username):
+        raise ValueError("The name of a new user has 1 to 150 letters, digits and @ . + - _ .")
     user, is_new = users.get_or_create(**named)
     if is_new:
         user.set_unusable_password()

@@ -64,6 +64,22 @@ def test_invalid_arguments_of_the_command_are_refused(capsys: pytest.CaptureFixt
     assert not User.objects.exists()
 
 
+def test_the_command_creates_a_token_for_an_existing_user_of_any_name(capsys: pytest.CaptureFixture[str]) -> None:
+    user = User.objects.create(username="Ann Smith")
+    call_command("token", "create", "Ann Smith")
+    _, found = tokens.find(capsys.readouterr().out.strip()) or pytest.fail("The token is not found.")
+    assert found == user
+
+
+def test_the_command_names_a_missing_group(capsys: pytest.CaptureFixture[str]) -> None:
+    Group.objects.filter(name="viewer").delete()
+    with pytest.raises(CommandError, match="There is no group viewer,"):
+        call_command("token", "create", "vera")
+    assert capsys.readouterr().out == ""
+    assert not Token.objects.exists()
+    assert not User.objects.exists()
+
+
 def test_ambiguous_first_characters_revoke_nothing() -> None:
     make_token("vera")
     make_token("vera")

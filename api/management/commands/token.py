@@ -34,6 +34,8 @@ class Command(BaseCommand):
     def _create(self, *, user: str, scope: str, expires: int | None, **options: Any) -> None:
         try:
             secret, token = tokens.make(user, scope=Scope(scope), days=expires)
+        except tokens.NoGroup as error:
+            raise CommandError(str(error)) from error
         except ValueError as error:
             raise CommandError(str(error), returncode=ExitStatus.USAGE) from error
         self.stderr.write(f"Token {token.pk} of {user} may {scope}. It is shown only once:")
