@@ -78,12 +78,10 @@ class Happened(ChoiceFilter):
 
 
 class InState(ChoiceFilter):
-    """Filters refused records by status. Without a status, `gone` ones are left out; with `all`, none is."""
+    """Filters refused records by status; `all` leaves none out. Without a status, the view leaves `gone` ones out."""
 
-    def filter(self, queryset: QuerySet[Any], value: str | None) -> QuerySet[Any]:
-        if value == "all":
-            return queryset
-        return queryset.filter(status=value) if value else queryset.exclude(status=QuarantineStatus.GONE)
+    def filter(self, queryset: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return queryset if value == "all" else queryset.filter(status=value)
 
 
 class RecordFilters(FilterSet):

@@ -13,6 +13,7 @@ from api.views.base import ApiViewSet, find_or_404, find_user
 from api.views.runs import answer_run
 from etl.models import QuarantinedRecord
 from etl.operations import quarantine
+from etl.vocabulary import QuarantineStatus
 
 
 class QuarantineViewSet(ApiViewSet):
@@ -27,8 +28,10 @@ class QuarantineViewSet(ApiViewSet):
 
     @describe(responses=make_page(QuarantinedSerializer))
     def list(self, request: Request) -> Response:
-        """Refused records, newest first, without those that are gone."""
+        """Refused records, newest first; without a status, all but those that are gone."""
         records = self._query().defer("original", "payload")
+        if "status" not in request.query_params:
+            records = records.exclude(status=QuarantineStatus.GONE)
         return answer_page(
             request, records, describe_by(QuarantinedSerializer), filters=QuarantineFilters, name="quarantine"
         )

@@ -18,6 +18,7 @@ from etl.clock import write_time
 from etl.database import with_user
 from etl.models import Checkpoint, SchemaChange, SchemaSnapshot
 from etl.operations.drift import acknowledge
+from etl.readers.mapping import describe_mapped
 from etl.readers.source import Source
 from etl.reports.known_sources import list_known
 from etl.reports.standing import Standing, load_checkpoints, read_standings
@@ -59,7 +60,7 @@ def _describe(
             "every": str(source.every),
             "location": source.location,
             "contract": source.contract.describe(),
-            "unified": {target: str(getattr(path, "path", path)) for target, path in source.unified.items()},
+            "unified": {target: describe_mapped(mapped) for target, mapped in source.unified.items()},
         }
     return described | {
         "records": checkpoint.record_count if checkpoint else 0,

@@ -5,7 +5,11 @@ import random
 import signal
 from decimal import Decimal
 from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
+
+from django.test import Client
 
 from etl.models import Checkpoint, Run, UnifiedRecord
 from tests.api.landed import SOURCE, land
@@ -328,6 +332,16 @@ def test_removed_records_are_left_out_unless_they_are_asked_for(web: Web, people
     assert web.ask("/api/v1/data?removed=maybe", token=people.viewer).status == 400
     removed = UnifiedRecord.objects.get(external_id="2")
     assert web.ask(f"/api/v1/data/{removed.pk}", token=people.viewer).json()["removed_at"] is not None
+
+
+def test_a_source_says_in_words_what_its_unified_fields_take(settings: Any, tmp_path: Path, people: People) -> None:
+    settings.ETL_SOURCES = ["etl.sources.listings.Listings", "etl.sources.coinpaprika.CoinPaprikaTickers"]
+    settings.STATIC_ROOT = str(tmp_path)  # whitenoise warns if the folder does not exist
+    client = Client(SERVER_NAME="localhost", headers={"Authorization": f"Token {people.viewer}"})
+    sources = client.get("/api/v1/sources").json()["data"]
+    listings, tickers = (each["unified"] for each in sorted(sources, key=lambda each: each["source"], reverse=True))
+    assert (listings["name"], listings["category"]) == ("title", "department.name, in lower case")
+    assert (tickers["value"], tickers["currency"]) == ("quotes.USD.price", "always USD")
 
 
 def test_counts_speak_of_present_records(web: Web, people: People) -> None:

@@ -16,8 +16,10 @@ from etl.runs import orders
 from etl.runs.options import Options
 from etl.storage.driver import open_session
 from etl.vocabulary import Trigger
+from tests.admin.rows import make_refused
 from tests.api.landed import SOURCE, land
 from tests.api.people import People, make_token
+from tests.api.walks import walk_rows
 from tests.api.web import Answer, Web, serving
 from tests.factories import make_products, write_products
 from tests.gated_source import gated
@@ -242,14 +244,30 @@ def test_lists_are_filtered_and_newest_first(web: Web, people: People) -> None:
     assert ids(f"runs?started_after={instant}") == [second]
     assert ids(f"runs?started_before={instant}") == [first]
     quarantined = list(QuarantinedRecord.objects.order_by("-pk").values_list("pk", flat=True))
-    assert ids("quarantine") == quarantined
-    assert ids(f"quarantine?run={first}") == [
+    assert ids("quarantine") == [landed.refused]
+    assert ids("quarantine?status=all") == quarantined
+    assert ids(f"quarantine?status=all&run={first}") == [
         q for q in quarantined if QuarantinedRecord.objects.get(pk=q).run_id == first
     ]
     assert ids("quarantine?code=not_a_number&status=all") == quarantined
     assert ids("quarantine?status=discarded") == []
     events = list(RunEvent.objects.filter(run=second).order_by("pk").values_list("pk", flat=True))
     assert ids(f"runs/{second}/events") == events
+
+
+def test_refused_records_that_are_gone_are_listed_only_if_they_are_asked_for(web: Web, people: People) -> None:
+    numbers = dict(enumerate(("open", "gone", "landed", "gone", "discarded", "open"), 1))
+    made = {make_refused(number, status=status).pk: status for number, status in numbers.items()}
+
+    def statuses(query: str) -> list[str]:
+        rows = walk_rows(web, f"/api/v1/quarantine?limit=1{query}", people.viewer)
+        assert all(made[row["id"]] == row["status"] for row in rows)
+        return [row["status"] for row in rows]
+
+    assert statuses("") == ["open", "discarded", "landed", "open"]
+    assert statuses("&code=not_a_number") == ["open", "discarded", "landed", "open"]
+    assert statuses("&status=gone") == ["gone", "gone"]
+    assert statuses("&status=all") == ["open", "discarded", "gone", "landed", "gone", "open"]
 
 
 def test_runs_are_compared_side_by_side(web: Web, people: People) -> None:
