@@ -12,7 +12,6 @@ MOST_CHARACTERS = 64 << 10
 """The most characters of a payload that are shown; a longer one is truncated and not compared."""
 MOST_FIELDS = 500
 MOST_DEPTH = 50
-SHORT = 120
 _LAYOUT = "\n\t"
 _FIRST_PICTURE = 0x2400
 

@@ -258,8 +258,8 @@ def _lay_out(comparison: Comparison) -> dict[str, Any]:
     rows = [
         {
             "name": name.replace("_", " "),
-            "a": _show_figure(comparison.a[name]),
-            "b": _show_figure(comparison.b[name]),
+            "a": _show_figure(name, comparison.a[name]),
+            "b": _show_figure(name, comparison.b[name]),
             "differs": comparison.a[name] != comparison.b[name],
             **_describe_difference(comparison.differences.get(name, {})),
         }
@@ -273,10 +273,12 @@ def _lay_out(comparison: Comparison) -> dict[str, Any]:
     return {"rows": rows, "notes": [show_text(note) for note in comparison.notes], "shape": shape}
 
 
-def _show_figure(value: Any) -> str:
+def _show_figure(name: str, value: Any) -> str:
     if value is None or value == "":
         return "–"
-    return f"{value:,}" if isinstance(value, int | float) else str(value).replace("T", " ")[:19]
+    if name == "started_at":
+        return describe_time(datetime.fromisoformat(value))
+    return f"{value:,}" if isinstance(value, int | float) else show_text(value)
 
 
 def _describe_difference(difference: dict[str, Any]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Sources: their standing, schedule and checkpoint, and the actions of operators on them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -100,9 +100,7 @@ class SourceAdmin(ReadOnlyAdmin):
             "standing": standing,
             "lag": _describe_lag(standing),
             "is_held": _is_held(row, now),
-            "lease_ends": describe_seconds((row.lease_expires_at - now).total_seconds())
-            if row.lease_expires_at and row.lease_expires_at > now
-            else "",
+            "lease_ends": describe_seconds(_find_lease_seconds(row, now)),
             **_describe_entry(entry, now),
             "entry_address": _find_entry_address(request, entry),
             "mapping": _describe_mapping(source),
@@ -201,33 +199,35 @@ def _describe_release(row: Checkpoint) -> str:
     )
 
 
-def _is_held(row: Checkpoint | None, now: Any) -> bool:
-    return row is not None and row.lease_expires_at is not None and as_utc(row.lease_expires_at) > now
+def _is_held(row: Checkpoint | None, now: datetime) -> bool:
+    return row is not None and _find_lease_seconds(row, now) > 0
+
+
+def _find_lease_seconds(row: Checkpoint, now: datetime) -> float:
+    """Return the seconds until the lease of the source ends; 0 if no one holds it."""
+    return max(0.0, (as_utc(row.lease_expires_at) - now).total_seconds()) if row.lease_expires_at else 0.0
 
 
 def _describe_lag(standing: Standing) -> str:
     return describe_seconds(standing.lag_s) if standing.lag_s else ""
 
 
-def _describe_entry(entry: schedule.Entry | None, now: Any) -> dict[str, Any]:
+def _describe_entry(entry: schedule.Entry | None, now: datetime) -> dict[str, Any]:
     """Describe the source's schedule: whether it is enabled, its timing in words and, if known, its next due time."""
     if entry is None:
         return {"entry": None, "is_paused": False, "timing": "", "next_due": None}
-    timing, next_due = "", None
+    timing = ""
     if entry.interval is not None:
         every: timedelta = entry.interval.schedule.run_every
         timing = f"every {describe_seconds(every.total_seconds())}"
-        next_due = schedule.floor(now, every) + every
     elif entry.crontab is not None:
         fields = (getattr(entry.crontab, name) for name in schedule.CRONTAB_FIELDS)
         timing = f"{' '.join(fields)} ({entry.crontab.timezone})"
-        remaining: timedelta = entry.crontab.schedule.remaining_estimate(now)
-        next_due = now + remaining
     return {
         "entry": entry,
         "is_paused": not entry.enabled,
         "timing": timing,
-        "next_due": next_due if entry.enabled else None,
+        "next_due": schedule.find_next_due(entry, now) if entry.enabled else None,
     }
 
 

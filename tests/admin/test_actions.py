@@ -1,6 +1,6 @@
 """Actions of operators in the admin: their results, and the log of who did them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -119,6 +119,16 @@ def test_two_runs_are_compared_with_the_earlier_one_first(operator: Client) -> N
     text = act(operator, RUNS, "compare", [b.pk, a.pk])
     assert f"Run {a.pk} and run {b.pk}" in text
     assert "Records fell by 90%" in text
+
+
+def test_a_comparison_shows_names_in_full_and_times_to_the_second(operator: Client) -> None:
+    started = datetime(2026, 11, 22, 14, 53, 24, 120_000, tzinfo=UTC)
+    name = "TICKETS of a long name \u202e"
+    a, b = make_run(name, started_at=started), make_run("TICKETS")
+    text = act(operator, RUNS, "compare", [a.pk, b.pk])
+    assert "<bdi>TICKETS of a long name ⟨U+202E⟩</bdi></td>" in text
+    assert "<bdi>TICKETS</bdi></td>" in text
+    assert ">2026-11-22 14:53:24</td>" in text
 
 
 @pytest.mark.parametrize("number", [1, 3])

@@ -287,7 +287,10 @@ def test_quarantine_show_gives_place_and_original(project: Project) -> None:
     assert "3,Chair,Furniture,not_a_number,baz" in shown
 
 
-@pytest.mark.parametrize("arguments", [["runs", "999"], ["quarantine", "show", "999"], ["preview", "nonsense"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["runs", "999"], ["quarantine", "show", "999"], ["preview", "nonsense"], ["reads", "--accept", "999"]],
+)
 @pytest.mark.django_db(transaction=True)
 def test_an_unknown_name_or_id_gives_one_clear_sentence(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
@@ -343,9 +346,10 @@ def test_a_source_is_at_most_25_lines(path: Path) -> None:
         assert len(path.read_text().splitlines()) <= 25
 
 
-def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Project) -> None:
+@pytest.mark.parametrize("command", ["sources", "reads"])
+def test_a_command_refuses_a_wrong_source_and_imports_no_addresses(project: Project, command: str) -> None:
     project.environment["ETL_SOURCES"] = "no.such.Thing"
-    _, errors = project.start_python("-X", "importtime", "manage.py", "sources").communicate()
+    _, errors = project.start_python("-X", "importtime", "manage.py", command).communicate()
     assert "(etl.E001)" in errors
     assert "api.urls" not in errors
 

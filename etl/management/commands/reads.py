@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
-from etl.exceptions import NotFound, NotPossible
-from etl.management.command_line import choose_sources, clear_database_errors
+from etl.management.command_line import PipelineCommand, choose_sources, clear_database_errors
 from etl.management.tables import print_table
 from etl.models import JudgedRead
 from etl.operations.reads import accept
@@ -15,7 +14,7 @@ from etl.vocabulary import Trigger
 COLUMNS = ("id", "source", "file", "read", "ended", "outcome", "seen", "refused", "removed", "verdict")
 
 
-class Command(BaseCommand):
+class Command(PipelineCommand):
     help = (
         "List the last reads of the sources with their verdicts, newest first, or accept one in spite of its verdict."
     )
@@ -36,10 +35,7 @@ class Command(BaseCommand):
 
     def _accept(self, read_id: int) -> None:
         by = f"a command on {describe_process()}"
-        try:
-            run = accept(read_id, by=by, user_id=None, trigger=Trigger.COMMAND)
-        except (NotFound, NotPossible) as error:
-            raise CommandError(str(error)) from error
+        run = accept(read_id, by=by, user_id=None, trigger=Trigger.COMMAND)
         self.stdout.write(f"Read {read_id} is accepted. Run {run.pk} of {run.source} is {run.status}.")
 
 
