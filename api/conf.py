@@ -15,7 +15,7 @@ class Settings:
     API_THROTTLE_LOGIN_ADDRESS = rate("50/5 minutes", "Failed logins of an address.")
     API_STATEMENT_SECONDS = seconds(5, "The service's web process ends a query that takes longer.", least=0.1)
     API_STATS_SECONDS = seconds(1, "How old the figures of /stats may be; 0: read with each request.")
-    API_DOCS_OPEN = boolean("Whether everybody may read the docs of the API.", default=False)
+    API_DOCS_OPEN = boolean("Whether anyone may read the API docs.", default=False)
     METRICS_ACCESS = choice("token", ("token", "private"), "`private` opens /metrics to private addresses.")
     TRUSTED_PROXIES = items(
         (),

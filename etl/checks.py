@@ -140,9 +140,7 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
     """
     name = source.name
     if not (name.isprintable() and name == name.strip() and 1 <= len(name) <= LONGEST_NAME):
-        hint = (
-            f"Use 1 to {LONGEST_NAME} printable characters without blanks around them: a schedule entry holds no more."
-        )
+        hint = f"Use 1 to {LONGEST_NAME} printable characters, without spaces around them: a schedule entry holds no more."
         yield Error(f"{path} has a name that can't be used.", hint=hint, id="etl.E008")
     if not _is_interval(getattr(source, "every", None)):
         hint = 'Add to the class: every = a timedelta, or a crontab of five fields such as "0 6 * * 1-5".'
@@ -151,8 +149,8 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
         hint = 'Use a name of the IANA database such as zone = "Europe/Berlin".'
         yield Error(f"{path} has no usable zone.", hint=hint, id="etl.E004")
     if isinstance(type(source).secrets, str):
-        hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of texts."
-        yield Error(f"{path}.secrets is one text, not a list.", hint=hint, id="etl.E004")
+        hint = "Declare each key by secret(NAME OF ITS SETTING), or make secrets a list of strings."
+        yield Error(f"{path}.secrets is a string, not a list.", hint=hint, id="etl.E004")
     if source.into is not None:
         of_target = [*check_target(path, source)]
         yield from of_target
@@ -270,14 +268,14 @@ def _check_whole(path: str, source: Source) -> Iterator[CheckMessage]:
             "If a record is removed between two pages, the next page lacks one, and only a total shows it: give"
             " Numbered the total, or remove complete = True."
         )
-        yield Error(f"{path} is complete, but its pages go by number without a total.", hint=hint, id="etl.E009")
+        yield Error(f"{path} is complete, but uses numbered pages without a total.", hint=hint, id="etl.E009")
 
 
 def _check_place(path: str, source: Source) -> Iterator[CheckMessage]:
     """etl.E013: a new file of a pattern is only a part of the source. etl.E014: STORAGES lacks the storage."""
     if source.has_pattern and source.complete:
-        hint = "Take complete = True away: what one file lacks may be in another."
-        yield Error(f"{path} is complete, but its path finds several files.", hint=hint, id="etl.E013")
+        hint = "Remove complete = True: a record that is missing from one file may be in another."
+        yield Error(f"{path} is complete, but its path matches several files.", hint=hint, id="etl.E013")
     place = getattr(source, "path", None)
     if isinstance(place, str) and place.startswith(STORAGE):
         alias, name = StoragePlace.parse(place).alias, StoragePlace.parse(place).path

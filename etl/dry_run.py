@@ -46,7 +46,7 @@ from etl.storage.vanished import START, Excused, Place, Search
 
 CREATED, CHANGED, ADOPTED, LEFT, DETACHED = "created", "changed", "adopted", "left", "detached"
 ENDED, DELETED, REMOVED = "ended", "deleted", "removed"
-"""What would become of a record. `adopted`: its row was there before. `detached`: somebody else has deleted its row.
+"""What would become of a record. `adopted`: its row was there before. `detached`: someone else has deleted its row.
 
 `left`: its row stays as it is. `removed`: a complete read lacked it; nothing happens to its row.
 """

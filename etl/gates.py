@@ -128,7 +128,7 @@ def _find_failures(gates: Gates, figures: Figures, baseline: Baseline | None) ->
     if baseline is not None and baseline.seen and not figures.seen:
         failures.append(describe_empty(baseline))
     if figures.seen < gates.min_records and not figures.is_delta:
-        text = f"The source sent {_count(figures.seen)}; it must send {gates.min_records:,} at least (min_records)."
+        text = f"The source sent {_count(figures.seen)}; it must send at least {gates.min_records:,} (min_records)."
         failures.append(GateFailure(Reason.TOO_FEW_RECORDS, figures.seen, gates.min_records, text))
     if baseline is not None and 0 < figures.seen < gates.min_kept * baseline.seen:
         failures.append(_describe_shrunken(gates, figures.seen, baseline.seen))
@@ -145,14 +145,18 @@ def describe_empty(baseline: Baseline) -> GateFailure:
 
 def describe_refused(gates: Gates, refused: int, seen: int, example: str = "") -> GateFailure:
     """Return the failure of a read of which too many records were refused; `example` is the reason of most of them."""
-    text = f"{refused:,} of {_count(seen)} were refused; the limit is {gates.max_refused:.3g} of them (max_refused)."
+    text = f"{refused:,} of {_count(seen)} were refused; the limit is {_percent(gates.max_refused)} (max_refused)."
     return GateFailure(Reason.TOO_MANY_REFUSED, refused, gates.max_refused * seen, f"{text} {example}".strip())
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 def _describe_shrunken(gates: Gates, seen: int, before: int) -> GateFailure:
     text = (
-        f"The source sent {_count(seen)}, fewer than {gates.min_kept:.3g} of the {before:,} of the last accepted read"
-        " (min_kept). Nothing is removed until other content comes or an operator accepts this read."
+        f"The source sent {_count(seen)}, fewer than {_percent(gates.min_kept)} of the {before:,} of the last accepted"
+        " read (min_kept). Nothing is removed until the source sends different content or an operator accepts this read."
     )
     return GateFailure(Reason.SHRUNKEN, seen, gates.min_kept * before, text)
 
@@ -177,8 +181,8 @@ def judge_removals(gates: Gates, baseline: Baseline | None, *, kept: int, vanish
         return ()
     text = (
         f"The source no longer sends {vanished:,} of the stored records. {kept:,} would be left, fewer than"
-        f" {gates.min_kept:.3g} of the {former:,} of the last accepted read (min_kept). Nothing is removed until"
-        " other content comes or an operator accepts this read."
+        f" {_percent(gates.min_kept)} of the {former:,} of the last accepted read (min_kept). Nothing is removed until"
+        " the source sends different content or an operator accepts this read."
     )
     return (GateFailure(Reason.SHRUNKEN, kept, gates.min_kept * former, text),)
 

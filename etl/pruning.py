@@ -276,7 +276,7 @@ class _Pruning:
             yield
         except CheckpointLocked as error:
             self.pruned.left[source] = str(error)
-            logger.warning("%s was not pruned to the end: %s", source, error)
+            logger.warning("%s was not pruned completely: %s", source, error)
 
     def _stops(self) -> bool:
         if self.should_stop():

@@ -95,7 +95,7 @@ def _check_key(path: str, into: Into) -> Iterator[CheckMessage]:
         yield Error(f"{path}.into: the key is not unique in {into.label}.", hint=hint, id="etl.E022")
     for name in into.key_fields:
         if into.model._meta.get_field(name).null:
-            hint = "Two rows without a value are not equal, so each run would add one. Take null=True away."
+            hint = "Two rows without a value are not equal, so each run would add one. Remove null=True."
             yield Error(f"{path}.into: {name}, a part of the key, may be null.", hint=hint, id="etl.E022")
     for name, owned in {**into.owns, **into.first}.items():
         if not isinstance(owned, Parent):
@@ -145,7 +145,7 @@ def _check_vanished(path: str, source: Source, into: Into) -> Iterator[CheckMess
     """etl.E024: nothing can vanish, or a column that is ended would stay so when a record returns."""
     if into.vanished is not None and not source.complete:
         hint = "Say complete = True if each content has all records; otherwise leave vanished out."
-        yield Error(f"{path}.into has vanished, but the source is not complete.", hint=hint, id="etl.E024")
+        yield Error(f"{path}.into declares vanished, but the source is not complete.", hint=hint, id="etl.E024")
     if isinstance(into.vanished, End):
         for name in into.vanished.columns:
             try:

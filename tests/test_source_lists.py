@@ -183,7 +183,7 @@ def test_check_names_what_an_entry_gives_and_should_not(settings: Any, entry: An
     [
         (
             "Csv(delimiter=';;')",
-            "Csv(delimiter=';;'): must be one character, and no line end, in <module> (declared.py:2).",
+            "Csv(delimiter=';;'): must be one character, not a line break, in <module> (declared.py:2).",
         ),
         ("Csv(encoding='utf-32')", "Csv(encoding='utf-32'): UTF-8, UTF-16 and every encoding that "),
         ("class A(Contract): a: Time = field(missing='later')", "A.a: missing is 'shift', not 'later', in <module> "),

@@ -310,7 +310,7 @@ def test_it_writes_a_source_and_a_test_that_passes(project: Project) -> None:
         assert "Lines skipped before the header: 6." in done.stdout
         assert f"add {module}_made.Bank to ETL_SOURCES" in done.stdout
         again = project.run("startsource", "bank", str(data), "--to", f"{module}_made")
-        assert (again.returncode, "exists already" in again.stderr) == (2, True)
+        assert (again.returncode, "already exists" in again.stderr) == (2, True)
         assert project.run("preview", "bank", ETL_SOURCES=f"{module}_made.Bank").returncode == 0
         (outcome,) = project.ingest("bank", ETL_SOURCES=f"{module}_made.Bank")
         assert (outcome["status"], outcome["new"]) == ("success", 2)

@@ -33,7 +33,7 @@ OUTCOMES = {
     QuarantineStatus.REPLAYED: "A replay accepted it.",
     QuarantineStatus.DISCARDED: "An operator discarded it.",
     QuarantineStatus.LANDED: "A record with its id was accepted later.",
-    QuarantineStatus.GONE: "The last whole read of its source lacked it. If it comes back, it opens again.",
+    QuarantineStatus.GONE: "The last whole read of its source lacked it. If the source sends it again, it is reopened.",
 }
 
 _SELECTING = {"source", "code", "run", "status"}

@@ -131,7 +131,7 @@ def _queue_arrived(source: Source) -> None:
     try:
         arrivals.queue(source)
     except Error as error:
-        logger.warning("The waiting records of %s were not looked at: %s", source.name, describe(error))
+        logger.warning("The waiting records of %s could not be checked: %s", source.name, describe(error))
 
 
 def _leave_or_end(run: Run) -> None:

@@ -70,7 +70,7 @@ def describe_run(claim: Claim, ended: Run | None, error: BaseException | None = 
 
 def describe_lost(claim: Claim, error: BaseException | None) -> Outcome:
     """The outcome of a run whose row can't be read, by the error that ended it."""
-    reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database is gone.")
+    reason, text = explain(error) if error is not None else (Reason.DATABASE_ERROR, "The database can't be reached.")
     return Outcome(claim.run_id, claim.source, Status.FAILED, reason, message=text)
 
 

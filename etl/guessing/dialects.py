@@ -45,7 +45,7 @@ def read_table(data: bytes, *, is_all: bool) -> Table | None:
         text = text[: max(text.rfind("\n"), text.rfind("\r")) + 1]
     options: dict[str, object] = {} if encoding == "utf-8" else {"encoding": encoding}
     is_sure = encoding in ("utf-8", "utf-16")
-    doubts = [] if is_sure else [f"The text is not UTF-8 and was read as {encoding}: are its letters right?"]
+    doubts = [] if is_sure else [f"The text is not UTF-8 and was read as {encoding}: check the accented letters."]
     if "\n" not in text and "\r" in text:
         options["line_end"], text = "\r", text.replace("\r", "\n")
     separator = _NAMED_SEPARATOR.match(text)

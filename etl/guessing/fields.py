@@ -229,7 +229,9 @@ def guess_mapping(contract: ContractGuess) -> MappingGuess:
     if is_by_row:
         external_id = [*ids]
     elif not _is_named(external_id[0], _ID_NAMES):
-        doubts.append(f"The id is {' with '.join(external_id)} because its values differ here: is it always so?")
+        doubts.append(
+            f"The id is {' with '.join(external_id)} because its values are unique here: are they always unique?"
+        )
     texts = {path: each for path, each in required.items() if _fits_text(each)}
     name = _choose(texts, _NAMES) or next((path for path in texts if [path] != [*external_id]), None)
     name = name or next(iter(external_id), None) or next(iter(required), "")

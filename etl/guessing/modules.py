@@ -96,7 +96,7 @@ def _write(
         f"    name = {write_value(name)}",
         f"    path = {write_value(_make_pattern(path) if is_by_row else path)}",
         '    every = timedelta(hours=1)  # or a crontab such as "0 6 * * *"',
-        *([f"    zone = {write_value(DEFAULT_ZONE)}  # of times that name none: is it right?"] if needs_zone else []),
+        *([f"    zone = {write_value(DEFAULT_ZONE)}  # for times without a zone: is it right?"] if needs_zone else []),
         *lines,
         f"    contract = {contract.name}",
         *([] if is_by_row else ["    # complete = True  # if each file has all records: others are removed"]),

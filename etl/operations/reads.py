@@ -40,7 +40,7 @@ def find_read(read_id: int) -> JudgedRead:
 def find_obstacle(read: JudgedRead) -> str:
     """Say why the read can't be accepted; empty if it can."""
     if read.outcome == ReadOutcome.ACCEPTED:
-        return f"Read {read.number} of {read.source} is accepted already."
+        return f"Read {read.number} of {read.source} has already been accepted."
     final = [failure["gate"] for failure in read.verdict if failure["gate"] not in ACCEPTABLE]
     if final:
         gates = " and ".join(final)

@@ -51,11 +51,11 @@ class _Header:
         head = self.copy.read_head(HEAD_BYTES)
         declared = self.syntax.encoding
         if declared != "utf-8" and (other := find_other_mark(declared, head)):
-            raise self._fail(f"it begins with the mark of {other}, and encoding={declared!r} is declared")
+            raise self._fail(f"it begins with the byte order mark of {other}, but encoding={declared!r} is declared")
         found = find_encoding(declared, head)
         if found is None:
-            remedy = 'declare encoding="utf-16-le" or "utf-16-be" if it is UTF-16 without a mark'
-            raise self._fail(f"it does not begin with the mark of UTF-16: {remedy}")
+            remedy = 'declare encoding="utf-16-le" or "utf-16-be" if it is UTF-16 without a byte order mark'
+            raise self._fail(f"it does not begin with a UTF-16 byte order mark: {remedy}")
         return found
 
     def _skip_preamble(self, lines: Lines) -> None:

@@ -10,7 +10,7 @@ from etl.readers.physical_lines import LineCutter
 _ADVICE: Mapping[str, str] = {
     "unexpected end of data": "a quote in it is never closed",
     "'": "text follows a closing quote",  # "',' expected after '"'": the signs are those of the dialect
-    "new-line character": "a carriage return or line feed stands in it outside quotes",
+    "new-line character": "it contains an unquoted carriage return or line feed",
     "field larger": "a field is too long",
     "the record is longer": "",
 }

@@ -26,19 +26,21 @@ def check_options(dialect: str, options: Mapping[str, Option]) -> dict[str, Opti
 def _check_each(options: Mapping[str, Option]) -> None:
     for name in _SIGNS:
         if name in options and (options[name] is not None or name == "delimiter"):
-            _require(_is_sign(options[name]), name, options, "must be one character, and no line end")
+            _require(_is_sign(options[name]), name, options, "must be one character, not a line break")
     for name in _COUNTS:
         value = options.get(name, 0)
         _require(
             isinstance(value, int) and not isinstance(value, bool) and value >= 0,
             name,
             options,
-            "must be a number from 0 on",
+            "must be a whole number, 0 or more",
         )
     for name in _FLAGS:
         _require(isinstance(options.get(name, False), bool), name, options, "must be True or False")
     for name in _WORDS:
-        _require(_is_words(options[name]), name, options, "must be a list of texts without blanks around them")
+        _require(
+            _is_words(options[name]), name, options, "must be a list of strings without leading or trailing spaces"
+        )
     _require(options.get("line_end", "\n") in _LINE_ENDS, "line_end", options, r'must be "\n" (LF or CRLF) or "\r"')
     _require(options["decimal"] in (".", ","), "decimal", options, 'must be "." or ","')
     _require(options["thousands"] in _THOUSANDS, "thousands", options, f"must be one of {_list(_THOUSANDS)}")
@@ -47,27 +49,29 @@ def _check_each(options: Mapping[str, Option]) -> None:
     is_sheet = sheet is None or (sheet != "" if isinstance(sheet, str) else _is_row(sheet))
     _require(is_sheet, "sheet", options, "must be a sheet's name, or its number from 1 on")
     comment, names = options.get("comment"), options.get("names")
-    _require(comment is None or _is_prefix(comment), "comment", options, "must be a text without line ends")
+    _require(comment is None or _is_prefix(comment), "comment", options, "must be a string without line breaks")
     if names is not None:
         _require(_is_list(names) and len(names) > 0, "names", options, "must be a list of the columns' names")
-        _require(_are_different(names), "names", options, "must be different texts, none of them empty")
+        _require(_are_different(names), "names", options, "must be different, non-empty strings")
 
 
 def _check_pairs(options: Mapping[str, Option]) -> None:
     delimiter, quote, escape, comment = (options.get(each) for each in (*_SIGNS, "comment"))
     decimal, thousands = options["decimal"], options["thousands"]
-    _refuse(decimal == thousands, "decimal", "thousands", options, "are the same sign")
-    _refuse(delimiter is not None and delimiter == quote, "delimiter", "quote", options, "are the same sign")
-    _refuse(delimiter is not None and delimiter == escape, "delimiter", "escape", options, "are the same sign")
-    _refuse(quote is not None and quote == escape, "quote", "escape", options, "are the same sign: leave escape out")
+    _refuse(decimal == thousands, "decimal", "thousands", options, "are the same character")
+    _refuse(delimiter is not None and delimiter == quote, "delimiter", "quote", options, "are the same character")
+    _refuse(delimiter is not None and delimiter == escape, "delimiter", "escape", options, "are the same character")
+    _refuse(
+        quote is not None and quote == escape, "quote", "escape", options, "are the same character: leave escape out"
+    )
     is_unquoted = delimiter is not None and quote is None
     for sign in ("decimal", "thousands"):
         same = is_unquoted and options[sign] == delimiter
-        _refuse(same, sign, "delimiter", options, "are the same sign, and nothing can be quoted")
+        _refuse(same, sign, "delimiter", options, "are the same character, and nothing can be quoted")
     _refuse(options.get("trim") is True and delimiter == " ", "trim", "delimiter", options, "contradict each other")
     if isinstance(comment, str):
         for sign in _SIGNS:
-            _refuse(comment[0] == options[sign], "comment", sign, options, "begin with the same sign")
+            _refuse(comment[0] == options[sign], "comment", sign, options, "begin with the same character")
     for one, other in (("true_words", "false_words"), ("null_words", "true_words"), ("null_words", "false_words")):
         common = set(_list_words(options[one])) & set(_list_words(options[other]))
         _refuse(bool(common), one, other, options, f"share {_list(sorted(common))}")

@@ -111,7 +111,7 @@ def _check_size(archive: zipfile.ZipFile, sheet: Sheet, location: str) -> None:
             if (rows + 1) * columns + loose > MAX_CELLS:
                 raise SourceError(
                     f"{location}: sheet {sheet.name!r} reaches over {rows:,} rows and {columns:,} columns, and at most "
-                    f"{MAX_CELLS:,} cells are read. Delete what stands far outside the table, or save it as CSV."
+                    f"{MAX_CELLS:,} cells are read. Delete the cells far outside the table, or save the sheet as CSV."
                 )
 
 

@@ -114,7 +114,7 @@ class Reading:
             raise self._report(f"it has more than {conf.ETL_HTTP_MAX_PAGES} pages (ETL_HTTP_MAX_PAGES)")
         page = self.server.ask(self.place)
         if page.items and not self.place.index and page.fingerprint == self.place.former:
-            raise self._report("two pages after each other are the same")
+            raise self._report("two consecutive pages are the same")
         return page
 
     def _add_page(self, page: PageRead) -> Iterator[Chunk]:

@@ -87,7 +87,7 @@ _ORPHANS = {
 
 # What is found for each target. Its rows that no record has are the team's own.
 _TARGETS = {
-    "detached records, whose rows of {label} somebody else has deleted": """
+    "detached records, whose rows of {label} someone else has deleted": """
         SELECT source, count(*) FROM unified_records AS u
         WHERE target = %s AND removed_at IS NULL AND target_key IS NOT NULL
             AND NOT EXISTS (SELECT FROM {table} AS t WHERE t.{pk} = u.target_key::{kind}) GROUP BY source""",

@@ -53,16 +53,19 @@ def describe_run(run: Run) -> dict[str, Any]:
 
 _HELP = f"For the meaning of each standing, see {RUNBOOK}#standings."
 _SENTENCES = {
-    AlertKind.FAILING: ("{source} fails", "{source} fails. You will get no further alert until that changes."),
-    AlertKind.RECOVERED: ("{source} has recovered", "{source} has recovered: it does what it should."),
+    AlertKind.FAILING: (
+        "{source} is failing",
+        "{source} is failing. You will get no further alert until that changes.",
+    ),
+    AlertKind.RECOVERED: ("{source} has recovered", "{source} has recovered: its runs succeed again."),
     AlertKind.REFUSING: (
-        "{source} refuses records",
+        "{source} has refused records",
         "{source} is read, but some of its records violate the contract and are open in quarantine.",
     ),
     AlertKind.LATE: ("{source} is late", "{source} was due, and no run of it has succeeded since."),
     AlertKind.HELD: (
-        "A verdict on {source} waits",
-        "The last read of {source} looks wrong. An operator must accept it, or the source must send other content.",
+        "A read of {source} needs a decision",
+        "The last read of {source} looks wrong. An operator must accept it, or the source must send different content.",
     ),
 }
 
@@ -70,14 +73,14 @@ _SENTENCES = {
 def _describe_failure(run: Run) -> tuple[str, str]:
     advice = find_advice(run.reason)
     lines = (
-        f"{run.source} has started to fail. You will get no further alert about it until it recovers.",
+        f"{run.source} is failing. You will get no further alert about it until it recovers.",
         "",
         *_list_columns(run),
         "",
         *([f"{advice.cause} {advice.remedy}"] if advice is not None else []),
         f"For help, see {RUNBOOK}#{run.reason}. For the run's events, use: manage.py runs {run.pk}",
     )
-    return f"{run.source} fails: {run.reason}", "\n".join(lines)
+    return f"{run.source} is failing: {run.reason}", "\n".join(lines)
 
 
 def _list_columns(run: Run) -> list[str]:

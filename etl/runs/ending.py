@@ -333,7 +333,7 @@ def _note_drift(claim: Claim, end: ReadEnd) -> Sequence[Change]:
     shape, contract = end.read.shape, end.contract
     changes, respelled = write_snapshot(claim.source, claim.run_id, shape, contract, is_delta=end.is_delta)
     if respelled:
-        add_event(claim.run_id, EventKind.DRIFT, f"Names of columns: {describe_respelled(respelled)}.")
+        add_event(claim.run_id, EventKind.DRIFT, f"Column names: {describe_respelled(respelled)}.")
     if changes:
         message = f"The source's shape has changed: {describe_changes(changes)}."
         add_event(claim.run_id, EventKind.DRIFT, message)

@@ -30,7 +30,7 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.COLUMNS_MISSING: Advice(
         "The content lacks fields that the contract requires. Nothing of it has landed.",
-        "Have the source corrected, or change the contract or the mapping; the next run reads it again then.",
+        "Have the source corrected, or change the contract or the mapping; the next run then reads it again.",
     ),
     Reason.TOO_MANY_REFUSED: Advice(
         "More records were refused than the source's gates allow.",
@@ -39,7 +39,7 @@ ADVICE: Mapping[Reason, Advice] = {
     ),
     Reason.SUDDENLY_EMPTY: Advice(
         "The source sent no record, although the last accepted read had some. Nothing was removed.",
-        "Ask the supplier. If it is right that nothing is left, accept the read (`manage.py reads`).",
+        "Ask the supplier. If the source really is empty, accept the read (`manage.py reads`).",
     ),
     Reason.TOO_FEW_RECORDS: Advice(
         "The source sent fewer records than its gates require.",
@@ -59,7 +59,7 @@ ADVICE: Mapping[Reason, Advice] = {
         "Find out why the source is no longer updated.",
     ),
     Reason.TARGET_CHANGED: Advice(
-        "The table that the source writes to is not as its model says. What landed before stays.",
+        "The table that the source writes to does not match its model. What landed before stays.",
         "Run `manage.py migrate` with the code that the workers run; the next run goes on.",
     ),
     Reason.TARGET_REFUSES: Advice(
@@ -94,7 +94,7 @@ ADVICE: Mapping[Reason, Advice] = {
     Reason.SOURCE_REFUSED: Advice(
         "The source refused the request (4xx, an error in a response with status 200, or TLS), or the request leads to"
         " an address that sources may not reach.",
-        "Read the source's own words in the error; check the address, the credentials and the certificate."
+        "Read the source's own message in the error; check the address, the credentials and the certificate."
         " ETL_HTTP_ALLOW permits private addresses.",
     ),
     Reason.SOURCE_UNREADABLE: Advice(
@@ -110,16 +110,16 @@ ADVICE: Mapping[Reason, Advice] = {
         "Nothing if a later run succeeds. Otherwise give the source a longer `deadline`, or ask for less at a time.",
     ),
     Reason.PAGES_ENDLESS: Advice(
-        "The source's pages go in a circle, repeat themselves, or are more than ETL_HTTP_MAX_PAGES.",
+        "The source's pages form a loop, repeat themselves, or exceed ETL_HTTP_MAX_PAGES.",
         "Look at the `pages` of the source and at what the server names as the next page.",
     ),
     Reason.TIMED_OUT: Advice(
         "The task exceeded its time limit.", "The next run resumes it. If it happens again, look at the source."
     ),
-    Reason.OUT_OF_MEMORY: Advice("The worker had too little memory.", "Give it more, or lower ETL_BATCH_SIZE."),
+    Reason.OUT_OF_MEMORY: Advice("The worker had too little memory.", "Give it more memory, or lower ETL_BATCH_SIZE."),
     Reason.GAVE_UP: Advice(
         "The run was abandoned for the third time in a row; it is not retried automatically.",
-        "Find out what ends its workers (memory, restarts), then run it again.",
+        "Find out what kills its workers (memory, restarts), then run it again.",
     ),
     Reason.UNKNOWN_SOURCE: Advice(
         "The source is not in ETL_SOURCES.", "Add its dotted path there, or delete its entry from the schedule."

@@ -62,7 +62,7 @@ def _find_narrowed(plan: TargetPlan, table: TargetTable) -> Iterator[str]:
         if field.column in filled and plan.into.model._meta.managed:
             column, declared = table.columns.get(str(field.column)), _spell(str(field.db_type(connection)))
             if column is None:
-                yield f"the column {field.column} is generated now"
+                yield f"the column {field.column} is now a generated column"
             elif _is_narrower(column.type, declared):
                 yield f"the column {field.column} is {column.type}, not {declared}"
 

@@ -391,7 +391,7 @@ class _Stage:
             self._write(condition, self._insert_alone, [number])
         self.cursor.execute(
             f"UPDATE {self.name} SET etl_code = %s, etl_why = %s WHERE {condition}",
-            [BreachCode.CONSTRAINT, f"\n{self.plan.into.label} keeps no row of it: a trigger or a rule drops it"],
+            [BreachCode.CONSTRAINT, f"\n{self.plan.into.label} did not store its row: a trigger or a rule dropped it"],
         )
 
     def _list_numbers(self, condition: str) -> list[int]:

@@ -50,7 +50,7 @@ def look() -> None:
         if is_overdue():
             messages.send(SWEEP_TASK)
     except (Error, BrokerError, OSError) as error:
-        logger.warning("Whether a sweep is overdue could not be seen to: %s", describe(error))
+        logger.warning("Could not check whether a sweep is overdue: %s", describe(error))
 
 
 def is_overdue() -> bool:

@@ -188,7 +188,7 @@ def read_figures(viewer: Client, run: Run) -> set[tuple[str, str]]:
 
 def test_a_run_shows_what_it_removed_and_how_many_of_the_refused_only_wait(viewer: Client) -> None:
     run = make_run(**{**count(new=1, quarantined=3), "removed": 4}, waiting=2)
-    shown = {("seen", "4"), ("of these only wait for other rows", "2"), ("removed", "4")}
+    shown = {("seen", "4"), ("of these, waiting for other rows", "2"), ("removed", "4")}
     assert shown <= read_figures(viewer, run)
 
 

@@ -150,7 +150,7 @@ class Fine(Bookings):
         (Numbered, "takes row_number() without file_name()."),
         (Filed, "gives every record of a file the same id."),
         (NamedAfterFile, "maps file_name() to name."),
-        (CompleteDays, "is complete, but its path finds several files."),
+        (CompleteDays, "is complete, but its path matches several files."),
         (Elsewhere, "path names no file of a storage: storage://nowhere/a.csv."),
         (FiledFields, ""),
         (Fine, ""),

@@ -168,7 +168,7 @@ def test_another_spelling_of_a_header_is_reported_once(write: Callable[[str], No
     for at in ("8", "9"):
         write(make_table(at, "id,NAME,exported_at"))
         ingest_here(Table())
-    told = ["Names of columns: 'NAME' is read as 'name'.", "The source's shape has changed: name is now spelled NAME."]
+    told = ["Column names: 'NAME' is read as 'name'.", "The source's shape has changed: name is now spelled NAME."]
     assert list_drift() == told
     assert fetch("SELECT path, kind, before #>> '{}', after #>> '{}' FROM schema_changes") == [
         ("NAME", "spelling", "name", "NAME")
@@ -179,7 +179,7 @@ def test_a_spelling_is_reported_by_the_first_run_that_reads_it(write: Callable[[
     for at in ("8", "9"):
         write(make_lines(at, "Bezeichnung"))
         ingest_here(SpelledLines())
-    assert list_drift() == ["Names of columns: 'Bezeichnung' is read as 'name'."]
+    assert list_drift() == ["Column names: 'Bezeichnung' is read as 'name'."]
 
 
 def test_a_declaration_hides_no_other_change(write: Callable[[str], None]) -> None:

@@ -255,7 +255,7 @@ def test_far_fewer_records_are_partial_and_stay_partial(items: Items) -> None:
     run = read(items, SHRUNKEN)
     assert ended(run) == ("partial", "shrunken", False)
     assert run.seen == 12
-    assert "12 records, fewer than 0.5 of the 40" in run.error
+    assert "12 records, fewer than 50% of the 40" in run.error
     assert ended(read(items, SHRUNKEN)) == ("partial", "shrunken", True)
     assert JudgedRead.objects.latest("pk").outcome == "held"
 
@@ -351,7 +351,7 @@ def test_the_command_lists_and_accepts(items: Items, capsys: pytest.CaptureFixtu
     call_command("reads", "items_csv")
     shown = capsys.readouterr().out
     assert "held" in shown
-    assert "fewer than 0.5" in shown
+    assert "fewer than 50%" in shown
     call_command("reads", accept=JudgedRead.objects.latest("pk").pk)
     assert "is queued" in capsys.readouterr().out
 

@@ -262,8 +262,8 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
         (lambda: Excel(sheet=0), "Excel(sheet=0): must be a sheet's name, or its number from 1 on"),
         (lambda: Excel(sheet=""), "Excel(sheet=''): must be a sheet's name, or its number from 1 on"),
         (lambda: Excel(header_row=0), "Excel(header_row=0): must be a row's number, from 1 on"),
-        (lambda: Excel(footer_rows=-1), "Excel(footer_rows=-1): must be a number from 0 on"),
-        (lambda: Excel(decimal=",", thousands=","), "Excel(decimal=',', thousands=','): they are the same sign"),
+        (lambda: Excel(footer_rows=-1), "Excel(footer_rows=-1): must be a whole number, 0 or more"),
+        (lambda: Excel(decimal=",", thousands=","), "Excel(decimal=',', thousands=','): they are the same character"),
     ],
 )
 def test_a_declaration_that_cannot_be_meant_is_refused_at_once(make: Callable[[], Excel], complaint: str) -> None:

@@ -229,7 +229,7 @@ def test_two_pages_that_are_the_same_end_the_walk() -> None:
     """As of a server that ignores the parameter."""
     with PagedApi(make_pages([2, 2])) as api:
         source = make_source(api, "/number", pages=Numbered("seite"))
-        with pytest.raises(SourceError, match="two pages after each other are the same") as caught:
+        with pytest.raises(SourceError, match="two consecutive pages are the same") as caught:
             list(open_walk(source).read(None, 10))
     assert caught.value.reason is Reason.PAGES_ENDLESS
     assert len(api.requests) == 2

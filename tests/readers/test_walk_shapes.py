@@ -13,7 +13,7 @@ from sandbox.pages import PagedApi
 from tests.readers.test_walk import KINDS, list_ids, make_pages, make_source, open_walk
 
 END = ""
-SAME, LACK = "two pages after each other are the same", "gave 3 records of the 6 that it names as their number"
+SAME, LACK = "two consecutive pages are the same", "gave 3 records of the 6 that it names as their number"
 MORE = "a page without records says that there are more"
 
 

@@ -192,7 +192,7 @@ def test_a_verdict_that_waits_is_announced() -> None:
     Checkpoint.objects.update(judged_read=1)
     ending.end(claim, ending.judged(verdict, 0))
     (alert,) = Alert.objects.all()
-    assert (alert.kind, alert.subject) == ("held", "A verdict on listed waits")
+    assert (alert.kind, alert.subject) == ("held", "A read of listed needs a decision")
     assert "- 1 record instead of at least 5." in alert.text
 
 

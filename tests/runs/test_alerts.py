@@ -48,9 +48,9 @@ def subjects() -> list[str]:
 
 
 HELD = 20_261_122  # an advisory lock
-FAILS = "[Kasparro] listed fails: source_unreachable"
+FAILS = "[Kasparro] listed is failing: source_unreachable"
 WELL = "[Kasparro] listed has recovered"
-REFUSES = "[Kasparro] listed refuses records"
+REFUSES = "[Kasparro] listed has refused records"
 
 
 def test_the_first_failure_and_the_recovery_are_mailed_and_nothing_between() -> None:
@@ -127,7 +127,7 @@ def test_an_abandoned_run_is_a_failure() -> None:
     end_lease()
     Run.objects.update(heartbeat_at="2026-01-01T00:00:00Z")
     sweeping.sweep()
-    assert subjects() == ["[Kasparro] listed fails: abandoned"]
+    assert subjects() == ["[Kasparro] listed is failing: abandoned"]
     sweeping.sweep()
     assert len(subjects()) == 1
 
@@ -145,7 +145,7 @@ def test_a_mail_says_what_happened_and_what_to_do() -> None:
         assert part in text
     succeed()
     succeed()
-    assert "listed has recovered: it does what it should." in str(mail.outbox[1].body)
+    assert "listed has recovered: its runs succeed again." in str(mail.outbox[1].body)
     assert "unchanged" in str(mail.outbox[1].body)
 
 
@@ -202,7 +202,7 @@ def test_runs_that_fail_at_the_same_time_are_mailed_once() -> None:
     for thread in threads:
         thread.join()
     alert_sending.send_waiting()
-    assert subjects() == ["[Kasparro] gone fails: unknown_source"]
+    assert subjects() == ["[Kasparro] gone is failing: unknown_source"]
 
 
 @contextmanager
@@ -263,7 +263,7 @@ def test_real_processes_mail_through_a_real_server(project: Project) -> None:
         for _ in range(3):
             assert project.ingest("products_csv", PRODUCTS_CSV=str(path))[0]["status"] == "success"
     failure, recovery = mails
-    assert "Subject: [Kasparro] products_csv fails: source_unreadable" in failure
+    assert "Subject: [Kasparro] products_csv is failing: source_unreadable" in failure
     assert "To: ann@example.org, bob@example.org" in failure
     assert "From: kasparro@localhost" in failure
     assert "Subject: [Kasparro] products_csv has recovered" in recovery

@@ -148,7 +148,7 @@ BROKEN: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
     "foreign key": ({"supplier": "ACME"}, {"supplier": "NONE"}, "shop.Supplier has no row with code = 'NONE'"),
     "trigger": ({}, {"row": 666}, "not today"),
     "trigger with a code of its own": ({}, {"row": 667}, "not ever"),
-    "trigger that drops the row": ({}, {"row": 668}, "shop.Guarded keeps no row of it"),
+    "trigger that drops the row": ({}, {"row": 668}, "shop.Guarded did not store its row"),
 }
 ALLOWED: list[dict[str, Any]] = [{"main": 1}, {"main": 1}, {"row": 1, "column": 2}, {"low": 5, "high": 9}, {}]
 

@@ -67,7 +67,7 @@ class Command(PipelineCommand):
 
     def _show(self, source: Source, found: Preview) -> None:
         if found.file:
-            self.stdout.write(f"The first of the files that the path finds: {clean(found.file)}\n\n")
+            self.stdout.write(f"The first file that matches the path: {clean(found.file)}\n\n")
         accepted = [item for item in found.shown if isinstance(item, Accepted)]
         rows = [(item.record.position, item.record.line, *_take_values(source, item).values()) for item in accepted]
         print_table(("record", "line", *_name_values(source)), rows)
@@ -93,13 +93,13 @@ class Command(PipelineCommand):
             ]
             print_table(("code", "column", "records", "first at line", "example"), rows, numbers=("records",))
         if found.respelled:
-            self.stdout.write(clean(f"Names of columns: {describe_respelled(found.respelled)}."))
+            self.stdout.write(clean(f"Column names: {describe_respelled(found.respelled)}."))
         if found.error:
             self.stdout.write(clean(str(found.error)))
         for failure in found.verdict:
             self.stdout.write(clean(f"{failure.gate}: {failure.message}"))
         status, reason = judge_end(found)
-        start = "A run would end" if scope == "All records" else "As far as they show, a run would end"
+        start = "A run would end" if scope == "All records" else "Judging by these records, a run would end"
         self.stdout.write(f"{start} {status}{f' ({reason})' if reason else ''}.")
 
 

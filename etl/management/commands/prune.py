@@ -60,7 +60,7 @@ class Command(PipelineCommand):
             print_table(COLUMNS, rows, numbers=("rows",))
         self.stdout.write(f"{pruned.rows.total():,} rows {fate}.")
         for source, why in pruned.left.items():
-            self.stderr.write(f"{source} was not pruned to the end: {why}.")
+            self.stderr.write(f"{source} was not pruned completely: {why}.")
 
 
 def _choose_policy(keep_versions: int, keep_runs: int, **options: Any) -> Policy:
@@ -74,7 +74,7 @@ def _choose_policy(keep_versions: int, keep_runs: int, **options: Any) -> Policy
 def _choose_sources(source: str | None) -> Sequence[str]:
     known = list_known()
     if source is not None and source not in known:
-        message = f"Nothing is stored of {source!r}. Known sources: {', '.join(known)}."
+        message = f"Nothing is stored for {source!r}. Known sources: {', '.join(known)}."
         raise CommandError(message, returncode=ExitStatus.USAGE)
     return known if source is None else [source]
 

@@ -30,10 +30,10 @@ COLUMNS = (
 
 
 class Command(PipelineCommand):
-    help = "List the sources with their last run, their counts and the run that holds them; or show what one source is."
+    help = "List the sources with their last run, their counts and the run that holds them; or describe one source."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name", metavar="NAME", nargs="?", help="show what this source is, and how it does")
+        parser.add_argument("name", metavar="NAME", nargs="?", help="show this source's definition and current state")
 
     def handle(self, *args: Any, name: str | None, **options: Any) -> None:
         with clear_database_errors():

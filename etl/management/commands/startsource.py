@@ -84,7 +84,7 @@ def _guess(name: str, place: str) -> tuple[NewSource, bool]:
         lookalike = describe_lookalike(head, CsvSyntax())
         looks = f" It looks like {lookalike}." if lookalike else ""
         raise CommandError(
-            f"{place} has neither a table nor JSON with objects.{looks} docs/sources.md has other formats."
+            f"{place} has neither a table nor JSON with objects.{looks} docs/sources.md describes other formats."
         )
     return source, sample.is_all
 
@@ -98,7 +98,7 @@ def _find_path(module: str) -> Path:
         raise CommandError(f"There is no folder {path.parent}.", returncode=ExitStatus.USAGE)
     for each in (path, path.with_name(f"test_{path.stem}.py")):
         if each.exists():
-            raise CommandError(f"{each} exists already; choose another module by --to.", returncode=ExitStatus.USAGE)
+            raise CommandError(f"{each} already exists; choose another module with --to.", returncode=ExitStatus.USAGE)
     return path
 
 

@@ -13,7 +13,7 @@ from etl.storage.totals import repair_totals
 
 
 class Command(PipelineCommand):
-    help = "Check orphans, stored counts, totals and run counters. Exit status 1 if something is wrong."
+    help = "Check for orphans, and check stored counts, totals and run counters. Exit status 1 if something is wrong."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--repair", action="store_true", help="recount the stored counts")
@@ -30,4 +30,4 @@ class Command(PipelineCommand):
                 self.stdout.write("The stored counts were recounted.")
         if any(not finding.is_note for finding in findings):
             sys.exit(ExitStatus.FAILED)
-        self.stdout.write("Sound: no orphans, all stored counts are correct, every run's counters add up.")
+        self.stdout.write("OK: no orphans, all stored counts are correct, and every run's counters add up.")
