@@ -140,7 +140,7 @@ def _check_source(path: str, source: Source) -> Iterator[CheckMessage]:
     """
     name = source.name
     if not (name.isprintable() and name == name.strip() and 1 <= len(name) <= LONGEST_NAME):
-        hint = f"Use 1 to {LONGEST_NAME} printable characters, without spaces around them: a schedule entry holds no more."
+        hint = f"Use 1 to {LONGEST_NAME} printable characters, no spaces around them: a schedule entry holds no more."
         yield Error(f"{path} has a name that can't be used.", hint=hint, id="etl.E008")
     if not _is_interval(getattr(source, "every", None)):
         hint = 'Add to the class: every = a timedelta, or a crontab of five fields such as "0 6 * * 1-5".'

@@ -156,7 +156,7 @@ def _percent(share: float) -> str:
 def _describe_shrunken(gates: Gates, seen: int, before: int) -> GateFailure:
     text = (
         f"The source sent {_count(seen)}, fewer than {_percent(gates.min_kept)} of the {before:,} of the last accepted"
-        " read (min_kept). Nothing is removed until the source sends different content or an operator accepts this read."
+        " read (min_kept). Nothing is removed until the source sends different content or an operator accepts the read."
     )
     return GateFailure(Reason.SHRUNKEN, seen, gates.min_kept * before, text)
 

@@ -330,7 +330,7 @@ def _split(joined: str | list[str]) -> list[str]:
 class Stamp:
     """The values shared by all rows that a batch writes.
 
-    `now` is the database's time in the batch's transaction. It is also the event time of a record without a time.
+    `now` is the database's time in the batch's transaction.
     """
 
     source: str

@@ -1,6 +1,6 @@
 """Settles, after a read, the refused records that have landed since, are gone, or came back.
 
-Decisions/0026 has the rules. Each page is one fenced transaction; a run that is killed in between leaves the read open,
+Decision 0030 has the rules. Each page is one fenced transaction; a run that is killed in between leaves the read open,
 and the next one settles what is left.
 """
 

@@ -13,7 +13,9 @@ MASK = "***"
 LEAST_CHARACTERS = 4
 """A shorter value protects nothing, and its letters are in most words: masking it would make a text unreadable."""
 
-_HARMLESS_HEADERS = frozenset({"accept", "accept-charset", "accept-encoding", "accept-language"})
+_HARMLESS_HEADERS = frozenset(
+    {"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-type", "user-agent"}
+)
 _SCHEMES = frozenset({"apikey", "basic", "bearer", "digest", "token"})
 
 

@@ -21,15 +21,7 @@ from etl.contracts.times import DateType
 from etl.contracts.words import BooleanType, ChoiceType
 from etl.database import connection
 
-_BUILT_IN = (
-    validators.MaxLengthValidator,
-    validators.MinValueValidator,
-    validators.MaxValueValidator,
-    validators.DecimalValidator,
-    validators.ProhibitNullCharactersValidator,
-)
-"""Validators that the types themselves replace."""
-
+_NUMBERS = (models.IntegerField, models.DecimalField, models.FloatField)
 _OF_STORAGE = ("get_prep_value", "get_db_prep_value", "get_db_prep_save", "pre_save", "db_type", "get_placeholder")
 
 AnyField: TypeAlias = "models.Field[Any, Any]"
@@ -79,8 +71,10 @@ def _derive_choice(field: AnyField) -> FieldType:
 
 
 def _derive_text(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
+    own = (each.limit_value for each in field.validators if type(each) is validators.MaxLengthValidator)
+    limits = [limit for limit in (field.max_length, *own) if isinstance(limit, int)]
     # A JSON number is text too: 007 and 7 stay what they are.
-    return IdentifierType(max_length=field.max_length), {}
+    return IdentifierType(max_length=min(limits, default=None)), {}
 
 
 def _derive_integer(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
@@ -117,21 +111,30 @@ def _narrow(field: AnyField, least: Any, most: Any) -> tuple[Any, Any]:
     for each in field.validators:
         limit = getattr(each, "limit_value", None)
         if isinstance(limit, int | Exact) and not isinstance(limit, bool):
-            if isinstance(each, validators.MinValueValidator):
+            if type(each) is validators.MinValueValidator:
                 least = limit if least is None else max(least, limit)
-            elif isinstance(each, validators.MaxValueValidator):
+            elif type(each) is validators.MaxValueValidator:
                 most = limit if most is None else min(most, limit)
     return least, most
 
 
 def _list_validators(field: AnyField) -> Iterator[Callable[[Any], None]]:
     """List the validators that no derived type replaces."""
-    for each in field.validators:
-        limit = getattr(each, "limit_value", None)
-        is_bound = isinstance(each, validators.MinValueValidator | validators.MaxValueValidator)
-        if isinstance(each, _BUILT_IN) and not (is_bound and not isinstance(limit, int | Exact)):
-            continue
-        yield each
+    return (each for each in field.validators if not _is_replaced(field, each))
+
+
+def _is_replaced(field: AnyField, validator: Any) -> bool:
+    """Whether the derived type refuses what this validator of Django refuses. A project's own class is called."""
+    kind, limit = type(validator), getattr(validator, "limit_value", None)
+    if kind in (validators.MinValueValidator, validators.MaxValueValidator):
+        return isinstance(limit, int | Exact) and isinstance(
+            field, models.IntegerField | models.DecimalField | models.FloatField
+        )
+    if kind is validators.MaxLengthValidator:
+        return isinstance(limit, int) and isinstance(field, models.CharField | models.TextField)
+    if kind is validators.DecimalValidator and isinstance(field, models.DecimalField):
+        return (validator.max_digits, validator.decimal_places) == (field.max_digits, field.decimal_places)
+    return kind is validators.ProhibitNullCharactersValidator
 
 
 def _describe_validator(validator: Any) -> str:

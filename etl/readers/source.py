@@ -57,7 +57,8 @@ class setting:  # noqa: N801  (reads as a word in a source's body)
 
     def read(self) -> str:
         """Return today's value, for code that takes the setting itself: `Bearer(setting("TRACKER_TOKEN"))`."""
-        return str(getattr(conf if hasattr(Settings, self.name) else settings, self.name))
+        value = getattr(conf if hasattr(Settings, self.name) else settings, self.name)
+        return "" if value is None else str(value)
 
 
 class secret(setting):  # noqa: N801

@@ -72,8 +72,18 @@ def _format(field: AnyField, value: Any) -> str:
     if isinstance(prepared, bool):
         return "true" if prepared else "false"
     if isinstance(prepared, list):
-        return format_value("{" + ",".join(map(json.dumps, map(str, prepared))) + "}")
+        return format_value(_write_array(prepared))
     return format_value(prepared)
+
+
+def _write_array(value: Any) -> str:
+    """Return the value as PostgreSQL reads it within an array."""
+    if isinstance(value, list):
+        return "{" + ",".join(map(_write_array, value)) + "}"
+    if value is None:
+        return "NULL"
+    escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def list_touched(plan: TargetPlan, owned: Sequence[str], stamp: Stamp) -> tuple[list[str], list[Any]]:

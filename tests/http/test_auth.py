@@ -81,6 +81,11 @@ def test_a_setting_is_read_when_it_is_used(settings: Settings) -> None:
     assert "Authorization: Bearer of-today" in server.requests[0]
 
 
+def test_a_setting_that_is_none_is_empty(settings: Settings) -> None:
+    settings.TRACKER_TOKEN = None
+    assert setting("TRACKER_TOKEN").read() == ""
+
+
 def test_own_code_gives_headers_at_each_attempt() -> None:
     given = iter(("first", "second"))
 

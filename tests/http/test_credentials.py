@@ -146,7 +146,8 @@ def test_very_short_values_are_not_masked(value: str) -> None:
 
 
 def test_the_name_of_a_scheme_and_harmless_headers_are_not_masked() -> None:
-    request = Request("https://api.example/", {"Authorization": f"Bearer {KEY}", "Accept": "application/json"})
+    headers = {"Authorization": f"Bearer {KEY}", "Accept": "application/json", "Content-Type": "application/json"}
+    request = Request("https://api.example/", headers)
     text = "a Bearer token for application/json"
     assert request.mask(text) == text
 

@@ -90,6 +90,18 @@ def make_label() -> str:
     return "made"
 
 
+def make_words() -> list[str | None]:
+    return ["é", "a\nb", 'a"b', "a\\b", "a,b", "{}", " ", "", "NULL", None]
+
+
+def make_table() -> list[list[Decimal]]:
+    return [[Decimal("1.5"), Decimal(-2)], [Decimal(0), Decimal("30.1")]]
+
+
+def make_flags() -> list[bool]:
+    return [True, False]
+
+
 class Sample(models.Model):
     """A column of each kind that a source can own, and of each kind that only the team can fill."""
 
@@ -124,7 +136,9 @@ class Sample(models.Model):
     their_day = models.DateField(auto_now_add=True)
     their_file = models.FileField(default="a/b.txt")
     their_path = models.FilePathField(default="/tmp")
-    their_list = ArrayField(models.CharField(max_length=10), default=list)
+    their_list = ArrayField(models.CharField(max_length=10), default=make_words)
+    their_table = ArrayField(ArrayField(models.DecimalField(max_digits=4, decimal_places=1)), default=make_table)
+    their_flags = ArrayField(models.BooleanField(), default=make_flags)
     their_numbers = ArrayField(models.IntegerField(), null=True)
     their_address = models.GenericIPAddressField(default="10.0.0.1")
     their_flag = models.BooleanField(default=True)

@@ -4,7 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from django.core.validators import RegexValidator
+from django.core.validators import (
+    DecimalValidator,
+    MaxLengthValidator,
+    MaxValueValidator,
+    MinLengthValidator,
+    RegexValidator,
+)
 from django.db import models
 
 from etl.checks import check_sources
@@ -119,6 +125,13 @@ def test_a_warning_names_validators_that_are_called_and_not_mere_expressions(
     assert list_slow(field) == called
 
 
+class Even(MaxValueValidator):
+    """A class of a project's own, which compares in its own way."""
+
+    def compare(self, value: Any, limit: Any) -> bool:
+        return bool(value % limit)
+
+
 FIELDS: "list[tuple[AnyField, list[str], list[str]]]" = [
     (models.CharField(max_length=3), ["abc", "äöü"], ["abcd", "", "a\x00"]),
     (models.TextField(), ["x" * 1000], [""]),
@@ -139,6 +152,14 @@ FIELDS: "list[tuple[AnyField, list[str], list[str]]]" = [
     (models.JSONField(), ['{"a": [1, null]}'], ["{a}"]),
     (models.GenericIPAddressField(), ["10.0.0.1", "::1"], ["10.0.0.256"]),
     (models.CharField(max_length=9, choices=[("a", "A"), ("b", "B")]), ["a"], ["A", "c"]),
+    (models.CharField(max_length=9, validators=[MaxLengthValidator(3)]), ["abc"], ["abcd"]),
+    (models.CharField(max_length=3, validators=[MaxLengthValidator(9)]), ["abc"], ["abcd"]),
+    (models.CharField(max_length=9, validators=[MaxLengthValidator(lambda: 3)]), ["abc"], ["abcd"]),
+    (models.CharField(max_length=9, validators=[MinLengthValidator(3)]), ["abc"], ["ab"]),
+    (models.TextField(validators=[MaxLengthValidator(3)]), ["abc"], ["abcd"]),
+    (models.DecimalField(max_digits=5, decimal_places=2, validators=[DecimalValidator(3, 1)]), ["99.9"], ["9.99"]),
+    (models.IntegerField(validators=[Even(2)]), ["4"], ["3"]),
+    (models.IntegerField(validators=[MaxValueValidator(3)]), ["3"], ["4"]),
     (models.IntegerField(choices=[(1, "one"), (2, "two")]), ["1"], ["3"]),
 ]
 
