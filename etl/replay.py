@@ -102,7 +102,7 @@ def _land(
 def _prepare(
     source: Source, checkpoint: Checkpoint, selection: Selection, after: Place | None, context: RunContext
 ) -> Page | None:
-    """Return the next rows, judged by today's contract and compared with the stored records; None at the end."""
+    """Return the next rows, judged by the current contract and compared with the stored records; None at the end."""
     return context.retry(lambda: _load_page(source, checkpoint, selection, after))
 
 

@@ -1,11 +1,11 @@
-"""The path of a present record that is judged again from its raw row, by today's contract, without asking its source.
+"""The path of a present record that is judged again from its raw row, by the current contract, without a request.
 
 present records with their raw rows, page by page ─► judge ─► compare the values
     BEGIN  checkpoint: compare-and-set, or write nothing
            unified: only rows whose values differ; each keeps its raw row ─► counters
     COMMIT
 
-A record that today's contract refuses, skips or gives another id stays as it is: only a read of the source decides.
+A record that the current contract refuses, skips or gives another id stays as it is: only a read of the source decides.
 """
 
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class Reached:
         if not self.left:
             return ""
         count = "1 present record keeps its" if self.left == 1 else f"{self.left:,} present records keep their"
-        return f"{count} values, because today's contract does not accept what was stored. The first: {self.reason}."
+        return f"{count} values, because the current contract refuses what was stored. The first: {self.reason}."
 
 
 def reread_present(

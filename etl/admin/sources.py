@@ -133,7 +133,7 @@ class SourceAdmin(ReadOnlyAdmin):
                     "reread",
                     "Judge stored records again",
                     lambda: self._reread(request, row),
-                    f"This judges the stored records of {row.source} and its open refused records by today's contract,"
+                    f"This judges the stored and the open refused records of {row.source} by the current contract,"
                     " without asking the source. Only what differs is written.",
                 ),
                 Button("resume", "Resume", lambda: self._resume(row))

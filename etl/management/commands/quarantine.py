@@ -28,7 +28,7 @@ COLUMNS = ("id", "source", "file", "record", "line", "column", "code", "message"
 
 class Command(PipelineCommand):
     help = (
-        "List refused records, show one with its original, replay them by today's contract, or discard them."
+        "List refused records, show one with its original, replay them by the current contract, or discard them."
         " Replay has the exit statuses of ingest."
     )
 

@@ -1,4 +1,4 @@
-"""`manage.py reread NAME --from-raw`: judge what a source has sent by today's contract, without asking the source."""
+"""`manage.py reread NAME --from-raw`: judge what a source has sent by the current contract, without asking it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ from etl.supervision.os_signals import Interruption
 
 class Command(PipelineCommand):
     help = (
-        "Judge the present records of sources, from their raw rows, and the open refused records by today's contract."
+        "Judge the present records of sources, from their raw rows, and the open refused ones by the current contract."
         " The sources are not asked, and only what differs is written. It has the exit statuses of ingest."
     )
 
