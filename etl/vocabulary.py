@@ -180,6 +180,8 @@ class SourceKind(StrEnum):
     THIRD = "third"
 
 
+OPEN_STATUSES = (Status.QUEUED, Status.RUNNING)
+CLOSED_STATUSES = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
 OUTCOMES = ("new", "updated", "unchanged", "duplicate", "skipped", "quarantined")
 COUNTERS = ("seen", *OUTCOMES, "removed")
 COUNTED_OUTCOMES = (*OUTCOMES, "removed")

@@ -25,10 +25,9 @@ from etl.reports.progress import find_progress
 from etl.runs.comparison import Comparison, compare_runs
 from etl.runs.reason_advice import find_advice
 from etl.sources.registry import find_source
-from etl.vocabulary import COUNTERS, OUTCOMES, EventKind, Reason, Status, Trigger
+from etl.vocabulary import COUNTERS, OPEN_STATUSES, OUTCOMES, EventKind, Reason, Status, Trigger
 
 SHOWN_EVENTS = 500
-OPEN = (Status.QUEUED, Status.RUNNING)
 
 
 def describe_duration(run: Run) -> str:
@@ -145,7 +144,7 @@ class RunAdmin(ReadOnlyAdmin):
         }
 
     def list_buttons(self, request: HttpRequest, row: Run) -> list[Button]:
-        if row.status in OPEN:
+        if row.status in OPEN_STATUSES:
             question = (
                 f"This closes run {row.pk} of {row.source} as failed (cancelled). Its committed batches stay. It writes"
                 " nothing further and gets no successor. The source's next run resumes after its last batch."

@@ -24,7 +24,7 @@ from etl.runs import orders, schedule
 from etl.runs.options import Options
 from etl.sources.registry import find_source, list_sources
 from etl.storage.waiting import count_waiting
-from etl.vocabulary import Status, Trigger
+from etl.vocabulary import OPEN_STATUSES, Trigger
 
 SHOWN_RUNS = 10
 
@@ -91,7 +91,7 @@ class SourceAdmin(ReadOnlyAdmin):
         entry = schedule.find_entries([source]).get(row.source) if source is not None else None
         recent = Run.objects.filter(source=row.source).defer("cursor_before", "cursor_after")
         closed = recent.filter(finished_at__isnull=False).order_by("-finished_at")[:SHOWN_RUNS]
-        unfinished = recent.filter(status__in=(Status.QUEUED, Status.RUNNING)).order_by("-pk")
+        unfinished = recent.filter(status__in=OPEN_STATUSES).order_by("-pk")
         return {
             "checkpoint": row,
             "waiting": count_waiting([row.source]).get(row.source),

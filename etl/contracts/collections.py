@@ -15,7 +15,6 @@ from etl.vocabulary import BreachCode
 if TYPE_CHECKING:
     from etl.contracts.contract import Contract
 
-LONGEST_KEY = 60
 
 ANY_ITEM, ANY_KEY = "[]", "[*]"
 """The step to each item of a list, and to each value of a map, in a field path."""

@@ -19,13 +19,12 @@ from etl.sources.registry import list_sources
 from etl.storage.waiting import count_waiting
 from etl.supervision import liveness
 from etl.supervision.liveness import Alive
-from etl.vocabulary import COUNTED_OUTCOMES, DURATION_BOUNDS, Reason, StandingWord, Status, TotalName
+from etl.vocabulary import CLOSED_STATUSES, COUNTED_OUTCOMES, DURATION_BOUNDS, Reason, StandingWord, Status, TotalName
 
 logger = logging.getLogger(__name__)
 
-CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
 _LABELS: dict[TotalName, Sequence[str]] = {
-    TotalName.RUNS: CLOSED,
+    TotalName.RUNS: CLOSED_STATUSES,
     TotalName.FAILURES: tuple(Reason),
     TotalName.RECORDS: COUNTED_OUTCOMES,
     TotalName.DURATION: DURATION_BOUNDS,
@@ -84,7 +83,7 @@ def _index(totals: Iterable[Total]) -> _Totals:
 def _describe_pipeline(gauges: Sequence[Gauges], rows: Iterable[Total]) -> Iterator[Metric]:
     totals = _index(rows)
     names = [gauge.source for gauge in gauges]
-    yield _count(totals, names, TotalName.RUNS, "etl_runs", "Closed runs.", "status", CLOSED)
+    yield _count(totals, names, TotalName.RUNS, "etl_runs", "Closed runs.", "status", CLOSED_STATUSES)
     yield _count_failures(totals)
     yield _count(
         totals,

@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from etl.database import connection
-from etl.models.runs import STOPPED
 from etl.reports.standing import Standing, read_standings
 from etl.reports.statistics import read_statistics
+from etl.runs.standings import REFLECTS
 
 SHOWN_RUNS = 30
 SHOWN_DAYS = 30
@@ -20,7 +20,6 @@ MOST_OF_A_SOURCES_DAY = 48
 QUARANTINE_SAMPLE = 10_000
 """Reasons are counted among this number of a source's newest open records: the cost must not grow with the table."""
 
-_STOPPED = ", ".join(f"'{reason}'" for reason in STOPPED)
 _RUN = """
     'id', id, 'source', source, 'status', status, 'reason', reason, 'trigger', trigger, 'seen', seen,
     'queued_at', created_at, 'started_at', started_at, 'finished_at', finished_at
@@ -41,8 +40,7 @@ _OVERVIEW = f"""
                     sum(quarantined) AS refused, max(extract(epoch FROM finished_at - started_at)) AS seconds
                 FROM (
                     SELECT status, seen, quarantined, started_at, finished_at FROM etl_runs
-                    WHERE source = asked.name AND finished_at IS NOT NULL AND trigger <> 'replay'
-                        AND reason NOT IN ({_STOPPED})
+                    WHERE source = asked.name AND {REFLECTS}
                         AND finished_at >= start AT TIME ZONE 'UTC'
                         AND finished_at < (start + interval '1 day') AT TIME ZONE 'UTC'
                     ORDER BY finished_at DESC LIMIT {MOST_OF_A_SOURCES_DAY}

@@ -23,7 +23,7 @@ from etl.runs.announcements import find_previous, reflects_source
 from etl.runs.standings import Announced, Found, find_standing_of_runs, find_standings
 from etl.storage.standings import save_announced
 from etl.storage.transactions import expendable
-from etl.vocabulary import AlertKind, AlertState, StandingWord, Status
+from etl.vocabulary import OPEN_STATUSES, AlertKind, AlertState, StandingWord
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ def needs_note(found: Found, announced: AnnouncedStanding | None) -> bool:
 
 
 def _has_open_run(source: str) -> bool:
-    return Run.objects.filter(source=source, status__in=(Status.QUEUED, Status.RUNNING)).exists()
+    return Run.objects.filter(source=source, status__in=OPEN_STATUSES).exists()
 
 
 def _observe(

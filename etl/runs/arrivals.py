@@ -17,7 +17,7 @@ from etl.sources.registry import list_sources
 from etl.storage.refusal_selection import Selection
 from etl.storage.transactions import describe
 from etl.storage.waiting import find_arrived
-from etl.vocabulary import Status, Trigger
+from etl.vocabulary import OPEN_STATUSES, Trigger
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def _is_reading(source: Source) -> bool:
 def queue(source: Source) -> Run | None:
     """Queue a replay of the source's waiting records whose rows exist now, unless one is queued or running."""
     selection = find(source)
-    open_runs = Run.objects.filter(source=source.name, status__in=(Status.QUEUED, Status.RUNNING))
+    open_runs = Run.objects.filter(source=source.name, status__in=OPEN_STATUSES)
     if selection is None or open_runs.filter(options__selection__has_key="awaits").exists():
         return None
     return orders.queue(source.name, trigger=Trigger.REPLAY, by=BY, options=Options(selection=selection))

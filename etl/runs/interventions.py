@@ -4,9 +4,7 @@ from etl.fence import claims
 from etl.fence.locking import FORCING_ATTEMPTS, PATIENT_ATTEMPTS, lock_checkpoint
 from etl.models import Run
 from etl.runs.ending import cancelled, released, take_turn, write_ending
-from etl.vocabulary import Status
-
-_OPEN = (Status.QUEUED, Status.RUNNING)
+from etl.vocabulary import OPEN_STATUSES, Status
 
 
 def cancel(run: Run, *, by: str) -> bool:
@@ -17,10 +15,10 @@ def cancel(run: Run, *, by: str) -> bool:
     # Locks the checkpoint's row first, like every batch, start and end. From here on the run's status can't change.
     with lock_checkpoint(run.source, attempts=PATIENT_ATTEMPTS) as cursor:
         take_turn(cursor, run.source)
-        is_open = Run.objects.select_for_update().filter(pk=run.pk, status__in=_OPEN).exists()
+        is_open = Run.objects.select_for_update().filter(pk=run.pk, status__in=OPEN_STATUSES).exists()
         if is_open:
             claims.revoke_from_run(cursor, run.source, run.pk)
-            write_ending(cursor, run.source, cancelled(by), run.pk, only_if=_OPEN)
+            write_ending(cursor, run.source, cancelled(by), run.pk, only_if=OPEN_STATUSES)
         return is_open
 
 

@@ -11,7 +11,7 @@ from django.db.models import DurationField, ExpressionWrapper, F
 from etl.clock import NOW
 from etl.exceptions import ReadOpen
 from etl.models import Checkpoint, Run, RunEvent
-from etl.vocabulary import EventKind, Status, Trigger
+from etl.vocabulary import OPEN_STATUSES, EventKind, Trigger
 
 FIRST_WAIT_SECONDS = 30
 MOST_WAIT_SECONDS = 600
@@ -46,7 +46,7 @@ def find_open_read(source: str) -> OpenRead | None:
     number = numbers.first()
     if number is None:
         return None
-    runs = Run.objects.filter(source=source, status__in=(Status.QUEUED, Status.RUNNING))
+    runs = Run.objects.filter(source=source, status__in=OPEN_STATUSES)
     return OpenRead(source, number, is_awaited=runs.exclude(trigger=Trigger.REPLAY).exists())
 
 

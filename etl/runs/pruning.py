@@ -9,9 +9,8 @@ from django.db.models import F, QuerySet
 
 from etl.models import Alert, Run, RunEvent
 from etl.storage.transactions import bounded_transaction
-from etl.vocabulary import AlertState, Status
+from etl.vocabulary import CLOSED_STATUSES, AlertState
 
-CLOSED = (Status.SUCCESS, Status.PARTIAL, Status.FAILED)
 MOST_ALERTS = 5000
 
 
@@ -54,7 +53,7 @@ def remove_closed(ids: Collection[int]) -> tuple[int, int, int]:
 
     Deletes them through the model, so that rows referring to a run are deleted or unlinked as models/ says.
     """
-    going = Run.objects.select_for_update().filter(pk__in=ids, status__in=CLOSED).order_by("pk")
+    going = Run.objects.select_for_update().filter(pk__in=ids, status__in=CLOSED_STATUSES).order_by("pk")
     counts = dict(going.filter(pruned_raw=F("versions")).values_list("pk", "new"))
     _, removed = Run.objects.filter(pk__in=counts).delete()
     events = removed.get(RunEvent._meta.label, 0)

@@ -18,7 +18,9 @@ from etl.vocabulary import ReadOutcome, StandingWord, Status
 
 LONGEST_PATIENCE = timedelta(hours=1)
 _STOPPED = ", ".join(f"'{reason}'" for reason in STOPPED)
-_REFLECTS = f"finished_at IS NOT NULL AND trigger <> 'replay' AND reason NOT IN ({_STOPPED})"
+REFLECTS = f"finished_at IS NOT NULL AND trigger <> 'replay' AND reason NOT IN ({_STOPPED})"
+"""Which closed runs say something about their source: not replays, nor those that an operator stopped."""
+
 _FIND_STATES = f"""
     SELECT asked.source, clock_timestamp(), newest.status, judged.outcome, coalesce(newest.verdict <> '[]', false),
         CASE WHEN opened.awaits IS NULL THEN coalesce(open_quarantine_count, 0) ELSE 0 END,
@@ -29,7 +31,7 @@ _FIND_STATES = f"""
     LEFT JOIN etl_reads AS judged ON judged.source = asked.source AND judged.number = checkpoint.judged_read
     LEFT JOIN etl_standings AS kept ON kept.source = asked.source
     LEFT JOIN LATERAL (
-        SELECT status, verdict FROM etl_runs WHERE source = asked.source AND {_REFLECTS}
+        SELECT status, verdict FROM etl_runs WHERE source = asked.source AND {REFLECTS}
         ORDER BY finished_at DESC LIMIT 1
     ) AS newest ON true
     LEFT JOIN LATERAL (

@@ -19,7 +19,7 @@ AS_OWNER = """\
 WHERE source = %(source)s AND epoch = %(epoch)s AND batch_number = %(batch_number)s
         AND lease_expires_at > clock_timestamp()
     RETURNING"""
-IS_OPEN = "        is_open = Run.objects.select_for_update().filter(pk=run.pk, status__in=_OPEN).exists()\n"
+IS_OPEN = "        is_open = Run.objects.select_for_update().filter(pk=run.pk, status__in=OPEN_STATUSES).exists()\n"
 
 MISTAKES = (
     Mistake(
