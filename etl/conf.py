@@ -217,11 +217,11 @@ class Settings:
     ETL_LEASE_SECONDS = seconds(60, "How long a run owns its source without renewing its lease.", least=0.5)
     ETL_TASK_SECONDS = seconds(600, "After this time a worker's task hands its run over to the next task.", least=0.1)
     ETL_BATCH_DEADLINE_SECONDS = seconds(600, "A run that lands no batch for this long loses its source.", least=0.5)
-    ETL_RESEND_SECONDS = seconds(60, "A queued run whose message was lost is sent another after this time.", least=0.1)
+    ETL_RESEND_SECONDS = seconds(60, "The message of a queued run is sent again after this time.", least=0.1)
 
     ETL_MAX_RECORD_BYTES = whole(1 << 20, "A JSON record of more bytes is refused.", least=1000)
     ETL_READING_PROCESS_BYTES = whole_or_never(
-        4 << 20, "Content of which at least this many bytes are left is read by another process, on a second core."
+        4 << 20, "Content with at least this many bytes left to read is read by a second process, on another core."
     )
 
     ETL_UNPACKED_MAX_BYTES = whole(

@@ -204,7 +204,7 @@ def _end(claim: Claim, how: Ending, error: BaseException) -> bool:
             with attempt:
                 ending.end(claim, how)
     except (Overtaken, LeaseLost) as loss:
-        with suppress(Error):  # the run that took over has noted it too
+        with suppress(Error):  # only a note: the run is closed by another one in any case
             add_event(claim.run_id, EventKind.OVERTAKEN, str(loss))
     except Error as failure:
         logger.error("Run %d could not be closed (%s); the next run closes it.", claim.run_id, describe(failure))
