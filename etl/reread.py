@@ -45,7 +45,8 @@ class Reached:
         if not self.left:
             return ""
         count = "1 present record keeps its" if self.left == 1 else f"{self.left:,} present records keep their"
-        return f"{count} values, because the current contract refuses what was stored. The first: {self.reason}."
+        why = "because the current contract does not accept what was stored"
+        return f"{count} values, {why}. The first: {self.reason}."
 
 
 def reread_present(
