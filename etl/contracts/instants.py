@@ -19,12 +19,11 @@ from etl.contracts.time_formats import (
     find_zone,
     read_moment,
 )
-from etl.contracts.times import PLAIN_TIMES, check_formats, write_plain_times
+from etl.contracts.times import KEPT_HOURS, PLAIN_TIMES, check_formats, write_plain_times
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 
 LONGEST_TIME = 60
-KEPT_HOURS = 8192
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]{1,20})?(?:[eE][+-]?[0-9]{1,3})?")
 _MICROSECONDS = {"seconds": 1_000_000, "milliseconds": 1000}

@@ -16,6 +16,7 @@ from etl.records import Breach
 from etl.vocabulary import BreachCode
 
 MAX_DEPTH = 200
+"""Levels of nested objects and arrays. The limit is fixed because Python's depends on the caller and fails late."""
 LONGEST_NUMBER = 1000
 """Digits of a number, and of its exponent's value."""
 _INTEGER = re.compile(r"-?[0-9]+")

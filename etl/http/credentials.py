@@ -106,7 +106,7 @@ class Own(_Fixed):
 
     def sign(self, request: Request, ask: Ask) -> Request:
         try:
-            headers = {str(name): str(value) for name, value in self.give().items()}
+            headers = {str(name): "" if value is None else str(value) for name, value in self.give().items()}
         except RunError:
             raise
         except Exception as error:  # noqa: BLE001  (own code may raise anything; its text may contain a key)

@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit, urlunsplit
 
+from etl.http.masking import write_spellings
 from etl.http.pages import State
 from etl.http.request import Request
 
@@ -15,36 +16,67 @@ def hide(state: State, request: Request, signed: Request) -> State:
     """
     if "url" in state and (added := _list_names(signed.url) - _list_names(request.url)):
         parts = urlsplit(state["url"])
-        pairs = [pair for pair in parse_qsl(parts.query, keep_blank_values=True) if pair[0] not in added]
-        state = {"url": urlunsplit(parts._replace(query=urlencode(pairs)))}
-    texts = _list_stand_ins(request.secrets)
-    return _replace(state, {spelled: stand_in for stand_in, spelled in reversed(texts.items())})
+        pairs = [pair for pair in parts.query.split("&") if unquote_plus(pair.partition("=")[0]) not in added]
+        state = {"url": urlunsplit(parts._replace(query="&".join(pairs)))}
+    return _hide_secrets(state, request.secrets)
+
+
+def _hide_secrets(state: State, secrets: Sequence[str]) -> State:
+    """Put a stand-in for each secret in whatever spelling, the longest first."""
+    numbers = [number for number, secret in enumerate(secrets) if secret]
+    if not numbers:
+        return state
+    numbers.sort(key=lambda number: len(quote(secrets[number], safe="")), reverse=True)
+    spelled = "|".join(f"(?P<secret{number}>{write_spellings(secrets[number])})" for number in numbers)
+
+    def stand_in(found: re.Match[str]) -> str:
+        number = int(str(found.lastgroup).removeprefix("secret"))
+        return f"{{secret {number}{_name_spelling(secrets[number], found[0])}}}"
+
+    return _replace(state, re.compile(spelled), stand_in)
 
 
 def reveal(state: State, secrets: Sequence[str]) -> State:
     """Return the state with the secrets of the path, each spelled as it was."""
-    return _replace(state, _list_stand_ins(secrets))
+
+    def spell(found: re.Match[str]) -> str:
+        number, spelling = int(found[1]), found[2]
+        if number >= len(secrets) or not secrets[number]:
+            return found[0]
+        if spelling in _SPELLINGS:
+            return _SPELLINGS[spelling](secrets[number])
+        return _spell_bytes(secrets[number], spelling.removeprefix(_BY_BYTES))
+
+    return _replace(state, _STAND_IN, spell)
 
 
-def _list_stand_ins(secrets: Sequence[str]) -> dict[str, str]:
-    """Return each secret in all spellings of an address, by what stands for it."""
-    return {
-        f"{{secret {number}{spelling}}}": spell(secret)
-        for number, secret in enumerate(secrets)
-        if secret
-        for spelling, spell in _SPELLINGS.items()
-    }
+def _replace(state: State, former: re.Pattern[str], make: Callable[[re.Match[str]], str]) -> State:
+    return {name: former.sub(make, value) if isinstance(value, str) else value for name, value in state.items()}
 
 
-def _replace(state: State, texts: Mapping[str, str]) -> State:
-    """Replace these texts, the longest first, and none in what was put in the place of another one."""
-    if not texts:
-        return state
-    former = re.compile("|".join(map(re.escape, sorted(texts, key=len, reverse=True))))
-    return {
-        name: former.sub(lambda found: texts[found[0]], value) if isinstance(value, str) else value
-        for name, value in state.items()
-    }
+def _name_spelling(secret: str, spelled: str) -> str:
+    """Return what the stand-in adds for this spelling: its name, or a digit for each byte."""
+    named = next((name for name, spell in _SPELLINGS.items() if spell(secret) == spelled), None)
+    if named is not None:
+        return named
+    found = re.fullmatch(write_spellings(secret), spelled)
+    assert found is not None
+    codes = zip(secret.encode(), found.groups(default=""), strict=True)
+    return _BY_BYTES + "".join(str(_list_codes(byte).index(code)) for byte, code in codes)
+
+
+def _spell_bytes(secret: str, digits: str) -> str:
+    """Return the secret in the spelling with these digits, or quoted if they are those of another secret."""
+    if len(secret.encode()) != len(digits):
+        return quote(secret, safe="")
+    given = map(int, digits)
+    return "".join("".join(_list_codes(byte)[next(given)] for byte in letter.encode()) or letter for letter in secret)
+
+
+def _list_codes(byte: int) -> Sequence[str]:
+    """Return how a byte may be written, by the digit for it; the first one is that its character stands for itself."""
+    high, low = f"{byte >> 4:X}", f"{byte & 15:X}"
+    return "", "+", f"%{high}{low}", f"%{high}{low}".lower(), f"%{high.lower()}{low}", f"%{high}{low.lower()}"
 
 
 def _write_lower(text: str) -> str:
@@ -60,7 +92,9 @@ _SPELLINGS: Mapping[str, Callable[[str], str]] = {
     " of a path in lower case": lambda secret: _write_lower(quote(secret)),
     " of a query in lower case": lambda secret: _write_lower(quote_plus(secret)),
 }
-"""How an address may spell a secret, by what its stand-in adds."""
+"""How addresses usually spell a secret, by what its stand-in adds: such a name tells nothing about the secret."""
+_BY_BYTES = " by bytes "
+_STAND_IN = re.compile(rf"\{{secret ([0-9]+)({'|'.join(_SPELLINGS)}|{_BY_BYTES}[0-5]+)\}}")
 
 
 def _list_names(url: str) -> set[str]:

@@ -14,7 +14,10 @@ LEAST_CHARACTERS = 4
 """A shorter value protects nothing, and its letters are in most words: masking it would make a text unreadable."""
 
 _HARMLESS_HEADERS = frozenset(
-    {"accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "content-type", "user-agent"}
+    {
+        *("accept", "accept-charset", "accept-encoding", "accept-language", "cache-control", "connection"),
+        *("content-encoding", "content-language", "content-type", "pragma", "prefer", "user-agent"),
+    }
 )
 _SCHEMES = frozenset({"apikey", "basic", "bearer", "digest", "token"})
 
@@ -24,11 +27,14 @@ def mask(text: str, secrets: Iterable[str]) -> str:
 
     A text that ends within a secret loses that part too, so that a body may be cut before it is masked.
     """
-    spellings = {spelling for secret in secrets if len(secret) >= LEAST_CHARACTERS for spelling in _spell(secret)}
+    secrets = {secret for secret in secrets if len(secret) >= LEAST_CHARACTERS}
+    spellings = {spelling for secret in secrets for spelling in _spell(secret)}
     if not spellings:
         return text
-    longest_first = sorted(spellings, key=len, reverse=True)
-    text = re.sub("|".join(map(re.escape, longest_first)), MASK, text, flags=re.IGNORECASE)
+    lengths = {re.escape(spelling): len(spelling) for spelling in spellings}
+    lengths |= {write_spellings(secret): len(quote(secret, safe="")) for secret in secrets}
+    longest_first = sorted(lengths, key=lengths.__getitem__, reverse=True)
+    text = re.sub("|".join(longest_first), MASK, text, flags=re.IGNORECASE)
     cut = max(_measure_cut(text, spelling) for spelling in spellings)
     return text[:-cut] + MASK if cut else text
 
@@ -44,7 +50,7 @@ def mask_segments(url: str, secrets: Iterable[str]) -> str:
     secrets = tuple(secrets)
     for secret in secrets:
         if 0 < len(secret) < LEAST_CHARACTERS:
-            url = re.sub(f"(?<=/){re.escape(quote(secret, safe=''))}(?=/|$)", MASK, url)
+            url = re.sub(f"(?<=/){write_spellings(secret)}(?=/|$)", MASK, url)
     return mask(url, secrets)
 
 
@@ -87,6 +93,20 @@ def _decode(word: str) -> Iterator[str]:
         user, colon, password = base64.b64decode(word, validate=True).decode().partition(":")
         if colon:
             yield from (f"{user}:{password}", user, password)
+
+
+def write_spellings(secret: str) -> str:
+    """Return the expression of every spelling of the secret in an address, where any byte may be percent-encoded.
+
+    It has a group for each byte, which finds the code of the byte, or nothing if the character stands for itself.
+    """
+    letters = ((letter, "".join(map(_write_codes, letter.encode()))) for letter in secret)
+    return "".join(f"(?:{codes}|{re.escape(letter)})" for letter, codes in letters)
+
+
+def _write_codes(byte: int) -> str:
+    code = "".join(f"[{digit}{digit.lower()}]" if digit.isalpha() else digit for digit in f"{byte:02X}")
+    return rf"(\+|%{code})" if byte == ord(" ") else f"(%{code})"
 
 
 def _spell(secret: str) -> Iterator[str]:

@@ -8,12 +8,11 @@ from functools import lru_cache
 from typing import Any
 
 from etl.contracts.field_type import Number
+from etl.contracts.json_values import MAX_DEPTH
 from etl.readers.json_window import find_end_of_blank
 from etl.records import Breach, Original, Record, Refusal, wrap_payload
 from etl.vocabulary import BreachCode
 
-MAX_DEPTH = 200
-"""Levels of nested objects and arrays. The limit is fixed because Python's depends on the caller and fails late."""
 _LONGEST_TOKEN = 16
 """An error so near to the end of a text may be due to a word, number or escape that continues after it."""
 _CONSTANTS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

@@ -59,7 +59,8 @@ def _has_own_storage(field: AnyField) -> bool:
 
 def list_slow(field: AnyField) -> list[str]:
     """Return the validators whose code is called for each value. An expression alone is as fast as a type's pattern."""
-    return [_describe_validator(each) for each in _list_validators(field) if _find_search(each) is None]
+    called = () if field.choices else _list_validators(field)
+    return [_describe_validator(each) for each in called if _find_search(each) is None]
 
 
 def _derive_choice(field: AnyField) -> FieldType:
@@ -67,7 +68,19 @@ def _derive_choice(field: AnyField) -> FieldType:
     words = [str(value) for value in values]
     if not all(isinstance(value, str | int) for value in values) or not all(map(str.strip, words)):
         raise Underivable(f"{name_field(field)} has choices that are neither words nor whole numbers")
-    return ChoiceType(tuple(words))
+    taken = tuple(word for word, value in zip(words, values, strict=True) if _is_valid(field, value))
+    if not taken:
+        raise Underivable(f"{name_field(field)} has no choice that its validators accept")
+    return ChoiceType(taken)
+
+
+def _is_valid(field: AnyField, choice: Any) -> bool:
+    """Whether the field's validators accept this choice: they are called for the choices, not for each value."""
+    try:
+        field.run_validators(field.to_python(choice))
+    except Exception:  # noqa: BLE001  (a validator that fails accepts nothing)
+        return False
+    return True
 
 
 def _derive_text(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
@@ -110,12 +123,16 @@ def _narrow(field: AnyField, least: Any, most: Any) -> tuple[Any, Any]:
     """Return the bounds with those of the field's own validators, unless a callable gives them."""
     for each in field.validators:
         limit = getattr(each, "limit_value", None)
-        if isinstance(limit, int | Exact) and not isinstance(limit, bool):
+        if _is_number(limit):
             if type(each) is validators.MinValueValidator:
                 least = limit if least is None else max(least, limit)
             elif type(each) is validators.MaxValueValidator:
                 most = limit if most is None else min(most, limit)
     return least, most
+
+
+def _is_number(limit: Any) -> bool:
+    return isinstance(limit, int | Exact) and not isinstance(limit, bool)
 
 
 def _list_validators(field: AnyField) -> Iterator[Callable[[Any], None]]:
@@ -127,9 +144,7 @@ def _is_replaced(field: AnyField, validator: Any) -> bool:
     """Whether the derived type refuses what this validator of Django refuses. A project's own class is called."""
     kind, limit = type(validator), getattr(validator, "limit_value", None)
     if kind in (validators.MinValueValidator, validators.MaxValueValidator):
-        return isinstance(limit, int | Exact) and isinstance(
-            field, models.IntegerField | models.DecimalField | models.FloatField
-        )
+        return _is_number(limit) and isinstance(field, _NUMBERS)
     if kind is validators.MaxLengthValidator:
         return isinstance(limit, int) and isinstance(field, models.CharField | models.TextField)
     if kind is validators.DecimalValidator and isinstance(field, models.DecimalField):

@@ -61,27 +61,51 @@ def _choose_now(field: AnyField, stamp: Stamp) -> Any:
 
 
 def _format(field: AnyField, value: Any) -> str:
-    if value is not None and isinstance(field, models.JSONField):
-        return format_value(json.dumps(value, cls=field.encoder))
-    # The driver has a class of its own for these two.
-    if value is not None and isinstance(field, models.BinaryField):
-        return format_value(bytes(value))
-    if value is not None and isinstance(field, models.GenericIPAddressField):
-        return format_value(field.get_prep_value(value))
-    prepared = field.get_db_prep_save(value, connection)
+    prepared = _prepare(field, value)
     if isinstance(prepared, bool):
         return "true" if prepared else "false"
-    if isinstance(prepared, list):
-        return format_value(_write_array(prepared))
-    return format_value(prepared)
+    return format_value(_write_array(prepared) if isinstance(prepared, list) else prepared)
+
+
+def _prepare(field: AnyField, value: Any) -> Any:
+    """Return the value as it is stored, an array as a list. The driver has a class of its own for some values."""
+    if value is not None and isinstance(field, models.JSONField):
+        return json.dumps(value, cls=field.encoder)
+    if value is not None and isinstance(field, models.BinaryField):
+        return rf"\x{bytes(value).hex()}"
+    if value is not None and isinstance(field, models.GenericIPAddressField):
+        return field.get_prep_value(value)
+    base = getattr(field, "base_field", None)
+    if isinstance(value, list | tuple) and isinstance(base, models.Field) and _is_of_driver(base):
+        return [_prepare(base, each) for each in value]
+    prepared = field.get_db_prep_save(value, connection)
+    return _write_range(prepared) if hasattr(prepared, "lower_inc") else prepared
+
+
+def _is_of_driver(field: AnyField) -> bool:
+    """Whether the driver has a class for the field's values, or for those in its arrays."""
+    base = getattr(field, "base_field", None)
+    if isinstance(base, models.Field):
+        return _is_of_driver(base)
+    return isinstance(field, models.JSONField | models.BinaryField | models.GenericIPAddressField)
+
+
+def _write_range(value: Any) -> str:
+    """Return the driver's range as PostgreSQL reads it."""
+    if value.isempty:
+        return "empty"
+    low, high = ("" if end is None else _quote(end) for end in (value.lower, value.upper))
+    return f"{'[' if value.lower_inc else '('}{low},{high}{']' if value.upper_inc else ')'}"
 
 
 def _write_array(value: Any) -> str:
     """Return the value as PostgreSQL reads it within an array."""
     if isinstance(value, list):
         return "{" + ",".join(map(_write_array, value)) + "}"
-    if value is None:
-        return "NULL"
+    return "NULL" if value is None else _quote(value)
+
+
+def _quote(value: Any) -> str:
     escaped = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 

@@ -84,6 +84,18 @@ def test_a_setting_is_read_when_it_is_used(settings: Settings) -> None:
 def test_a_setting_that_is_none_is_empty(settings: Settings) -> None:
     settings.TRACKER_TOKEN = None
     assert setting("TRACKER_TOKEN").read() == ""
+    with RawServer(answer(LIST)) as server:
+        read(server, auth=Bearer(setting("TRACKER_TOKEN")))
+    assert "None" not in server.requests[0]
+
+
+def test_a_value_of_own_code_that_is_none_is_empty() -> None:
+    def auth(source: JsonApiSource) -> Any:
+        return {"X-Signature": None}
+
+    with RawServer(answer(LIST)) as server:
+        read(server, auth=auth)
+    assert "None" not in server.requests[0]
 
 
 def test_own_code_gives_headers_at_each_attempt() -> None:

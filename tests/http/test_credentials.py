@@ -12,7 +12,7 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from etl.exceptions import SourceError
-from etl.http.masking import mask
+from etl.http.masking import mask, mask_segments
 from etl.http.request import Request
 from etl.readers.content import Opening
 from etl.readers.json_dialect import JsonLinesSource
@@ -146,10 +146,21 @@ def test_very_short_values_are_not_masked(value: str) -> None:
 
 
 def test_the_name_of_a_scheme_and_harmless_headers_are_not_masked() -> None:
-    headers = {"Authorization": f"Bearer {KEY}", "Accept": "application/json", "Content-Type": "application/json"}
-    request = Request("https://api.example/", headers)
-    text = "a Bearer token for application/json"
+    formats = {"Accept": "application/json", "Content-Type": "application/xml", "Content-Encoding": "gzip"}
+    ways = {"Connection": "keep-alive", "Prefer": "return=minimal", "Pragma": "no-cache", "Content-Language": "de-DE"}
+    request = Request("https://api.example/", {"Authorization": f"Bearer {KEY}", **formats, **ways})
+    text = f"a Bearer token for {', '.join((*formats.values(), *ways.values()))}"
     assert request.mask(text) == text
+
+
+@pytest.mark.parametrize("echoed", ["ab/c+d==", "ab%2Fc+d==", "ab/c%2bd==", "ab%2fc%2Bd%3D%3d", "%61b/c+d=="])
+def test_a_secret_is_masked_whichever_bytes_are_percent_encoded(echoed: str) -> None:
+    assert mask(f"Wrong key {echoed} here", ["ab/c+d=="]) == "Wrong key *** here"
+
+
+@pytest.mark.parametrize("echoed", ["a/b", "a%2Fb", "a%2fb", "%61/b"])
+def test_a_short_secret_that_is_a_segment_is_masked_in_any_spelling(echoed: str) -> None:
+    assert mask_segments(f"https://api.example/{echoed}/list", ["a/b"]) == "https://api.example/***/list"
 
 
 def test_a_secret_that_the_end_of_a_text_cuts_is_masked() -> None:

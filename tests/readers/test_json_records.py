@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.contracts.field_type import Number
+from etl.contracts.json_values import MAX_DEPTH
 from etl.exceptions import SourceError
 from etl.readers.content import MAX_RECORD_BYTES
-from etl.readers.json_decoder import MAX_DEPTH
 from etl.readers.json_records import JsonContent, looks_cut
 from etl.records import ORIGINAL_BYTES, Cursor, Original, Record, Refusal
 from etl.vocabulary import BreachCode

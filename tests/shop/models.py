@@ -1,11 +1,11 @@
 """A shop's models: foreign keys, constraints, columns of the team's, and a table to which another one refers."""
 
 import uuid
-from datetime import time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import ArrayField, RangeOperators
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, IntegerRangeField, RangeOperators
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Func, Q
@@ -102,6 +102,38 @@ def make_flags() -> list[bool]:
     return [True, False]
 
 
+def make_days() -> list[date | None]:
+    return [date(2024, 2, 29), None]
+
+
+def make_moments() -> list[datetime]:
+    return [datetime(2024, 5, 1, 8, tzinfo=UTC)]
+
+
+def make_spans() -> list[timedelta]:
+    return [timedelta(days=-1, hours=3)]
+
+
+def make_addresses() -> list[list[str | None]]:
+    return [["10.0.0.1", "::1"], ["10.0.0.2", None]]
+
+
+def make_blobs() -> list[bytes]:
+    return [b"\x00a\\", b""]
+
+
+def make_payloads() -> list[dict[str, str]]:
+    return [{"a": 'é "\\\n'}, {}]
+
+
+def make_range() -> tuple[int | None, int | None]:
+    return (1, None)
+
+
+def make_stay() -> tuple[datetime, datetime]:
+    return (datetime(2024, 5, 1, 8, tzinfo=UTC), datetime(2024, 5, 2, tzinfo=UTC))
+
+
 class Sample(models.Model):
     """A column of each kind that a source can own, and of each kind that only the team can fill."""
 
@@ -140,6 +172,14 @@ class Sample(models.Model):
     their_table = ArrayField(ArrayField(models.DecimalField(max_digits=4, decimal_places=1)), default=make_table)
     their_flags = ArrayField(models.BooleanField(), default=make_flags)
     their_numbers = ArrayField(models.IntegerField(), null=True)
+    their_days = ArrayField(models.DateField(), default=make_days)
+    their_moments = ArrayField(models.DateTimeField(), default=make_moments)
+    their_spans = ArrayField(models.DurationField(), default=make_spans)
+    their_addresses = ArrayField(ArrayField(models.GenericIPAddressField()), default=make_addresses)
+    their_blobs = ArrayField(models.BinaryField(), default=make_blobs)
+    their_payloads = ArrayField(models.JSONField(), default=make_payloads)
+    their_range = IntegerRangeField(default=make_range)
+    their_stay = DateTimeRangeField(default=make_stay)
     their_address = models.GenericIPAddressField(default="10.0.0.1")
     their_flag = models.BooleanField(default=True)
     their_amount = models.DecimalField(max_digits=6, decimal_places=2, default=Decimal("1.50"))

@@ -117,6 +117,7 @@ def test_a_declaration_that_works_is_no_error(settings: Any) -> None:
         (models.CharField(validators=[RegexValidator("^[0-9]+$")]), []),
         (models.CharField(validators=[RegexValidator("x", inverse_match=True)]), ["RegexValidator(x, invalid)"]),
         (models.EmailField(), ["EmailValidator(invalid)"]),
+        (models.EmailField(choices=[("ann@example.org", "Ann")]), []),
     ],
 )
 def test_a_warning_names_validators_that_are_called_and_not_mere_expressions(
@@ -161,6 +162,13 @@ FIELDS: "list[tuple[AnyField, list[str], list[str]]]" = [
     (models.IntegerField(validators=[Even(2)]), ["4"], ["3"]),
     (models.IntegerField(validators=[MaxValueValidator(3)]), ["3"], ["4"]),
     (models.IntegerField(choices=[(1, "one"), (2, "two")]), ["1"], ["3"]),
+    (models.IntegerField(choices=[(1, "one"), (2, "two")], validators=[MaxValueValidator(1)]), ["1"], ["2"]),
+    (
+        models.CharField(max_length=9, choices=[("a", "A"), ("ab", "AB")], validators=[MaxLengthValidator(1)]),
+        ["a"],
+        ["ab"],
+    ),
+    (models.CharField(max_length=1, choices=[(1, "one"), (12, "two")]), ["1"], ["12"]),
 ]
 
 
@@ -185,6 +193,14 @@ def test_a_field_without_a_type_can_not_be_owned(field: AnyField) -> None:
     field.set_attributes_from_name("field")
     field.model = Product
     with pytest.raises(Underivable):
+        derive_type(field)
+
+
+def test_a_field_whose_validators_accept_no_choice_can_not_be_owned() -> None:
+    field: AnyField = models.IntegerField(choices=[(1, "one")], validators=[MaxValueValidator(0)])
+    field.set_attributes_from_name("field")
+    field.model = Product
+    with pytest.raises(Underivable, match="no choice that its validators accept"):
         derive_type(field)
 
 
