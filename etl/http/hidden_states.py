@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from urllib.parse import parse_qsl, quote, quote_plus, unquote_plus, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote_plus, urlsplit, urlunsplit
 
 from etl.http.masking import write_spellings
 from etl.http.pages import State
@@ -79,18 +79,10 @@ def _list_codes(byte: int) -> Sequence[str]:
     return "", "+", f"%{high}{low}", f"%{high}{low}".lower(), f"%{high.lower()}{low}", f"%{high}{low.lower()}"
 
 
-def _write_lower(text: str) -> str:
-    return re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), text)
-
-
 _SPELLINGS: Mapping[str, Callable[[str], str]] = {
     "": str,
     " quoted": lambda secret: quote(secret, safe=""),
     " of a path": quote,
-    " of a query": quote_plus,
-    " quoted in lower case": lambda secret: _write_lower(quote(secret, safe="")),
-    " of a path in lower case": lambda secret: _write_lower(quote(secret)),
-    " of a query in lower case": lambda secret: _write_lower(quote_plus(secret)),
 }
 """How addresses usually spell a secret, by what its stand-in adds: such a name tells nothing about the secret."""
 _BY_BYTES = " by bytes "
