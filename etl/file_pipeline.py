@@ -61,7 +61,8 @@ def run_files(source: Source, started: Started, context: RunContext, report: Cal
     assert files is not None
     known = context.retry(partial(_load_files, source.name))
     run = started.run
-    tally = _Tally(has_read=run.seen > 0, quarantined=run.quarantined, waiting=run.waiting)
+    has_read = any(file.run_id == run.pk for file in known.values())
+    tally = _Tally(has_read=has_read, quarantined=run.quarantined, waiting=run.waiting)
     for place, file in enumerate(_put_open_first(files, started.checkpoint)):
         context.raise_if_over()
         checkpoint = context.retry(lambda: Checkpoint.objects.get(source=source.name))

@@ -400,14 +400,15 @@ def test_a_full_run_that_is_handed_over_goes_on_after_the_files_that_it_has_read
     assert list_read() == ["day_1", "day_2", "day_3"] * 2
 
 
+@pytest.mark.parametrize("rows", [["A1,Bolt,1"], []], ids=["a record", "no record"])
 def test_a_run_that_is_handed_over_after_its_last_file_has_still_read_it(
-    tmp_path: Path, source: Days, settings: Any, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, source: Days, settings: Any, monkeypatch: pytest.MonkeyPatch, rows: list[str]
 ) -> None:
     settings.ETL_SOURCES = ["tests.laws.test_files.find_plain_days"]
     FOLDER.append(tmp_path)
-    write(tmp_path, 1, "A1,Bolt,1")
+    write(tmp_path, 1, *rows)
     run = orders.queue("days", trigger=Trigger.COMMAND, by="a test", key="one")
-    ends = iter([False, True])  # of the batch, and of the file
+    ends = iter([*([False] if rows else []), True])  # of the batch, and of the file
 
     def hand_over(context: TaskContext) -> None:
         if next(ends, False):
@@ -415,9 +416,9 @@ def test_a_run_that_is_handed_over_after_its_last_file_has_still_read_it(
 
     monkeypatch.setattr(TaskContext, "note_batch", hand_over)
     execute_queued(run.pk)
-    assert list(Run.objects.values_list("status", "seen")) == [("queued", 1)]
+    assert list(Run.objects.values_list("status", "seen")) == [("queued", len(rows))]
     execute_queued(run.pk)
-    assert list(Run.objects.values_list("status", "seen", "is_unchanged")) == [("success", 1, False)]
+    assert list(Run.objects.values_list("status", "seen", "is_unchanged")) == [("success", len(rows), False)]
 
 
 def find_plain_days() -> list[Days]:
