@@ -260,7 +260,7 @@ class Settings:
     )
     REDIS_KEY_PREFIX = text(
         "kasparro:",
-        "Prefix of the keys in Redis. Each database needs its own. Rate limits of hosts are shared, without it.",
+        "Prefix of the keys in Redis; each database needs its own. Rate limits, which all share, have none.",
     )
 
     COINGECKO_BASE_URL = text("https://api.coingecko.com/api/v3", "The address of CoinGecko's API.")

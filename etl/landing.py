@@ -224,7 +224,7 @@ class Page:
 
     @property
     def closes(self) -> set[int]:
-        """The quarantine rows that are open no more after it."""
+        """The quarantine rows that it closes."""
         return self.landed.keys() | set(self.unwanted)
 
 

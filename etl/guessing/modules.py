@@ -1,6 +1,6 @@
 """Writes the text of a module with one source, and of its test, from the guesses. Pure.
 
-The module is executed, and the data may be hostile: what comes from it stands in the text only as a literal.
+The module is executed, and the data may be hostile, so data appears in the text only as literals.
 """
 
 import re
