@@ -178,6 +178,18 @@ MISTAKES = (
     ),
     Mistake(
         3,
+        "a sweep that one of its lists stops",
+        "etl/execution/sweep.py",
+        (
+            (
+                "            steps = [*list_steps()]\n        except Exception:",
+                "            steps = [*list_steps()]\n        except KeyError:",
+            ),
+        ),
+        caught_by=("tests/execution/test_sweep.py::test_a_list_that_can_not_be_made_stops_no_other_step",),
+    ),
+    Mistake(
+        3,
         "a sweep that one source stops",
         "etl/execution/sweep.py",
         (

@@ -108,6 +108,13 @@ MISTAKES = (
     ),
     Mistake(
         9,
+        "a run over files that forgets in the next task what it has read",
+        "etl/file_pipeline.py",
+        (("_Tally(has_read=has_read,", "_Tally(has_read=False,"),),
+        caught_by=("tests/laws/test_files.py::test_a_run_that_is_handed_over_after_its_last_file_has_still_read_it",),
+    ),
+    Mistake(
+        9,
         "a run over files that forgets in the next task that its records only wait",
         "etl/file_pipeline.py",
         (("quarantined=run.quarantined, waiting=run.waiting)", "quarantined=run.quarantined)"),),
@@ -119,6 +126,30 @@ MISTAKES = (
         "etl/readers/target_plan.py",
         (("        return [name for name in self.filled if name not in first]\n", "        return self.filled\n"),),
         caught_by=(f"{LANDING}test_only_what_differs_is_written_and_the_teams_columns_stay[100]",),
+    ),
+    Mistake(
+        14,
+        "data in the code that startsource runs",
+        "etl/guessing/modules.py",
+        (("# {write_value(key)}: {reason}", "# {key}: {reason}"),),
+        caught_by=(
+            "tests/test_startsource.py::test_a_name_in_the_data_is_not_executed",
+            "tests/test_startsource.py::test_what_json_says_stands_in_the_source_only_as_a_literal",
+        ),
+    ),
+    Mistake(
+        14,
+        "an encoded secret stored in the state of a walk",
+        "etl/http/hidden_states.py",
+        (("{write_spellings(secrets[number])})", "{re.escape(secrets[number])})"),),
+        caught_by=("tests/http/test_hidden_states.py::test_no_mixed_spelling_of_a_secret_is_stored",),
+    ),
+    Mistake(
+        14,
+        "a limit of the team's model that the contract ignores",
+        "etl/readers/model_types.py",
+        (("for limit in (field.max_length, *own)", "for limit in (field.max_length,)"),),
+        caught_by=("tests/targets/test_declaration.py::test_a_type_accepts_what_its_column_can_hold_and_nothing_else",),
     ),
     Mistake(
         14,
