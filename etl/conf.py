@@ -221,7 +221,9 @@ class Settings:
 
     ETL_MAX_RECORD_BYTES = whole(1 << 20, "A JSON record of more bytes is refused.", least=1000)
     ETL_READING_PROCESS_BYTES = whole_or_never(
-        4 << 20, "Content with at least this many bytes left to read is read by a second process, on another core."
+        4 << 20,
+        "Content with at least this many bytes left to read is read by a second process on another core. With 0 the "
+        "run waits until it has started.",
     )
 
     ETL_UNPACKED_MAX_BYTES = whole(

@@ -121,6 +121,7 @@ def land_all(reading: Reading, read: Read, report: Callable[[Progress], None], l
             context.note_batch()
             seen += prepared.seen
             report(_describe_progress(seen, prepared.cursor, content))
+            del prepared, reach  # before the next batch arrives
     return read
 
 

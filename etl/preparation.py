@@ -36,15 +36,15 @@ def prepare(
     shape: Shape,
     batch_size: int,
     *,
-    finds_repeats: bool = False,
+    seen_ids: SeenIds | None = None,
     begun: datetime | None = None,
 ) -> Iterator[Prepared]:
     """Yield the batches of the content from the cursor on; `shape` counts the records before it. Raises SourceError.
 
-    `finds_repeats`: find the ids that the read meets again, which takes 16 MiB. In a resumed read, only the database
-    knows all ids. `begun`: find the latest change that is not later than this time; None if the source has no `since`.
+    `seen_ids` are the ids of the records before the cursor, with which ids that the read meets again are found; None if
+    they need not be. `begun`: find the latest change that is not later than this time; None if the source has no
+    `since`.
     """
-    seen_ids = SeenIds() if finds_repeats and cursor is None else None
     preparation = _Preparation(source, content.file, shape, seen_ids, begun)
     # A loop would keep each chunk until the next one is read.
     yield from map(preparation.prepare, read_chunks(source, content, cursor, batch_size))

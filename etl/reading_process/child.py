@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from io import TextIOWrapper
 from logging.handlers import QueueHandler
 from queue import Empty, SimpleQueue
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from django.apps import apps
 from django.conf import settings
@@ -34,12 +34,17 @@ from etl.reading_process.messages import (
     Failure,
     Inability,
     Order,
+    Position,
+    Ready,
     Withheld,
     decode,
     encode,
     read_order,
 )
 from etl.records import Lines, PackedLines, WrittenLines
+from etl.seen_ids import SeenIds
+
+Value = TypeVar("Value")
 
 MOST_OBJECTS = 10_000
 """If more objects are left than this after a batch, they are collected: there may be cycles among them."""
@@ -111,11 +116,14 @@ def main() -> None:
         return
     logging.root.setLevel(order.log_level)
     logging.root.handlers = [LogHandler(pipe)]
-    send_batches(order, pipe, answers)
+    pipe.send(Ready())
+    send_batches(order, answers.wait_for_position(), pipe, answers)
 
 
 class Answers:
-    """Gives the run the lines that it asks for on stdin, from a thread, while the next batch is prepared.
+    """Takes the run's position from stdin, and then gives it the lines that it asks for there.
+
+    It does so in a thread, while the next batch is prepared.
 
     This process ends as soon as no process can write to its stdin.
     """
@@ -123,25 +131,40 @@ class Answers:
     def __init__(self, pipe: Pipe, patience_seconds: float) -> None:
         self.pipe, self.patience_seconds = pipe, patience_seconds
         self.withheld: Lines | None = None
+        self.positions: SimpleQueue[Position] = SimpleQueue()
         self.given: SimpleQueue[None] = SimpleQueue()
         threading.Thread(target=self._listen, daemon=True).start()
 
+    def wait_for_position(self) -> Position:
+        """Wait until the run has said where to begin."""
+        return self._wait(self.positions)
+
     def wait(self) -> None:
         """Wait until the run has asked for the lines of the batch sent last, and has got them."""
+        self._wait(self.given)
+
+    def _wait(self, queue: SimpleQueue[Value]) -> Value:
         try:
-            self.given.get(timeout=self.patience_seconds)
+            return queue.get(timeout=self.patience_seconds)
         except Empty:
             os._exit(GAVE_UP)
 
     def _listen(self) -> None:
         try:
             with open(0, "rb", closefd=False) as stdin:
-                while (rows := read_request(stdin)) is not None:
-                    self._answer(rows)
+                while (message := read_message(stdin)) is not None:
+                    self._take(message)
         except Exception:  # noqa: BLE001  (the run prepares the batch again, and meets the same error)
             traceback.print_exc()
             os._exit(1)
         os._exit(0)
+
+    def _take(self, message: object) -> None:
+        if isinstance(message, Position):
+            self.positions.put(message)
+        else:
+            assert isinstance(message, list)
+            self._answer(message)
 
     def _answer(self, rows: Sequence[int]) -> None:
         lines, self.withheld = self.withheld, None
@@ -151,18 +174,14 @@ class Answers:
         self.given.put(None)
 
 
-def read_request(stdin: BinaryIO) -> Sequence[int] | None:
-    """Return the next records whose lines the run needs; None at the end of stdin."""
+def read_message(stdin: BinaryIO) -> object | None:
+    """Return the run's next message: its position, or the records whose lines it needs. None at the end of stdin."""
     header = stdin.read(HEADER.size)
     if len(header) < HEADER.size:
         return None
     (length,) = HEADER.unpack(header)
     frame = stdin.read(length)
-    if len(frame) < length:
-        return None
-    rows = decode(frame)
-    assert isinstance(rows, list)
-    return rows
+    return decode(frame) if len(frame) == length else None
 
 
 def load(descriptor: int) -> Order:
@@ -175,13 +194,13 @@ def load(descriptor: int) -> Order:
         return read_order(file)
 
 
-def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
+def send_batches(order: Order, position: Position, pipe: Pipe, answers: Answers) -> None:
     """Send all batches, and then the end or the error. A batch is sent when the run has the lines of the one before."""
     # A batch makes almost no cycles, so they are collected when it is gone and there is little to look at.
     gc.freeze()
     is_withheld = False
     try:
-        for lines, frame in encode_batches(order):
+        for lines, frame in encode_batches(order, position):
             if is_withheld:
                 answers.wait()
             answers.withheld, is_withheld = lines, lines is not None
@@ -197,15 +216,15 @@ def send_batches(order: Order, pipe: Pipe, answers: Answers) -> None:
     pipe.send(end)
 
 
-def encode_batches(order: Order) -> Iterator[tuple[Lines | None, list[bytes]]]:
+def encode_batches(order: Order, position: Position) -> Iterator[tuple[Lines | None, list[bytes]]]:
     """Yield each batch as a frame, and its lines if they are withheld."""
     batches = prepare(
         order.make_source(),
         order.content,
-        order.cursor,
-        order.shape,
+        position.cursor,
+        position.shape,
         order.batch_size,
-        finds_repeats=order.finds_repeats,
+        seen_ids=None if position.earlier_ids is None else SeenIds.recall(position.earlier_ids),
         begun=order.begun,
     )
     # A loop would keep each batch until the next one is prepared.

@@ -1,7 +1,11 @@
-"""Chooses where content is read: large content in a reading process, the rest, and what that can't read, here."""
+"""Chooses where content is read: large content in a reading process, the rest, and what that can't read, here.
+
+While a reading process starts, which takes half a second, the run prepares the first batches itself.
+"""
 
 import inspect
 import logging
+import pickle
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -13,9 +17,10 @@ from etl.drift import Shape
 from etl.preparation import Prepared, prepare, read_chunks
 from etl.readers.content import Content
 from etl.readers.source import Source
-from etl.reading_process.messages import Order
+from etl.reading_process.messages import Order, Position
 from etl.reading_process.process import ProcessLost, ReadingProcess, RemoteLines
-from etl.records import Cursor, Lines, Record, WrittenLines
+from etl.records import Cursor, Judged, Lines, Record, WrittenLines
+from etl.seen_ids import SeenIds
 
 logger = logging.getLogger(__name__)
 
@@ -48,47 +53,119 @@ def preparing(
 
     At most two batches are in memory: the one yielded last, and the next one in the reading process. A batch that is
     yielded is one that has landed when the next is asked for, so its cursor is enough to continue in another process.
+    `finds_repeats`: find the ids that the read meets again, which takes 8 MiB. In a resumed read, only the database
+    knows all ids.
     """
-    with closing(_prepare(source, content, cursor, shape, run, finds_repeats=finds_repeats, begun=begun)) as batches:
+    earlier_ids: list[bytes] | None = [] if finds_repeats and cursor is None else None
+    read = _Read(source, content, run, begun, cursor, shape, finds_repeats, earlier_ids)
+    with closing(read.prepare()) as batches:
         yield batches
 
 
-def _prepare(
-    source: Source,
-    content: Content,
-    cursor: Cursor | None,
-    shape: Shape,
-    run: Run,
-    *,
-    finds_repeats: bool,
-    begun: datetime | None,
-) -> Generator[Prepared, None, None]:
-    while _is_long(content, cursor):
-        has_progressed = False
-        process = None
-        try:
-            with run.shield():
-                process = _start(source, content, cursor, shape, finds_repeats=finds_repeats, begun=begun)
-            if process is None:
-                break
-            for prepared in process.receive(run.raise_if_over):
-                if isinstance(prepared.judged.lines, RemoteLines) or source.into is not None:
-                    judged = prepared.judged
-                    judged.lines = _LinesInAnyCase(judged.lines, source, content, cursor, shape, judged.places)
+@dataclass(slots=True)
+class _Read:
+    """A read, and how far it has got: `cursor` and `shape`.
+
+    `earlier_ids` are the pickled ids of each batch that the run has prepared itself; None if repeats are not found.
+    """
+
+    source: Source
+    content: Content
+    run: Run
+    begun: datetime | None
+    cursor: Cursor | None
+    shape: Shape
+    finds_repeats: bool
+    earlier_ids: list[bytes] | None
+
+    def prepare(self) -> Generator[Prepared, None, None]:
+        while self._is_long():
+            has_progressed = False
+            process = None
+            try:
+                with self.run.shield():
+                    process = self._start()
+                if process is None:
+                    break
+                if (yield from self._prepare_while_it_starts(process)):
+                    return
+                process.begin(Position(self.cursor, self.shape, self.earlier_ids), self.run.raise_if_over)
+                for prepared in process.receive(self.run.raise_if_over):
+                    self._secure_lines(prepared.judged)
+                    yield prepared
+                    self.cursor, self.shape, has_progressed = prepared.cursor, prepared.shape, True
+                    self.earlier_ids = None
+                    del prepared
+                return
+            except ProcessLost as loss:
+                is_worth_another = has_progressed or loss.is_due_to_run
+                self.run.raise_if_over()
+                next_step = "Another one continues" if is_worth_another else "The run reads on without it"
+                self.run.note_retry(f"{loss} {next_step}.")
+                if not is_worth_another:
+                    break
+            finally:
+                if process is not None:
+                    with self.run.shield():
+                        process.end()
+        yield from self._prepare_here()
+
+    def _prepare_while_it_starts(self, process: ReadingProcess) -> Generator[Prepared, None, bool]:
+        """Prepare batches until the process is ready. Return whether the content is at its end."""
+        if conf.ETL_READING_PROCESS_BYTES == 0:
+            return False
+        with closing(self._prepare_here()) as batches:
+            for prepared in batches:
+                if self.earlier_ids is not None:
+                    self.earlier_ids.append(pickle.dumps(prepared.judged.external_ids))
                 yield prepared
-                cursor, shape, has_progressed = prepared.cursor, prepared.shape, True
-            return
-        except ProcessLost as loss:
-            is_worth_another = has_progressed or loss.is_due_to_run
-            run.raise_if_over()
-            run.note_retry(f"{loss} {'Another one continues' if is_worth_another else 'The run reads on without it'}.")
-            if not is_worth_another:
-                break
-        finally:
-            if process is not None:
-                with run.shield():
-                    process.end()
-    yield from prepare(source, content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats=finds_repeats, begun=begun)
+                self.cursor, self.shape = prepared.cursor, prepared.shape
+                del prepared
+                if process.has_answered():
+                    return False
+        return True
+
+    def _prepare_here(self) -> Generator[Prepared, None, None]:
+        seen_ids = SeenIds.recall(self.earlier_ids) if self.earlier_ids is not None else None
+        yield from prepare(
+            self.source,
+            self.content,
+            self.cursor,
+            self.shape,
+            conf.ETL_BATCH_SIZE,
+            seen_ids=seen_ids,
+            begun=self.begun,
+        )
+
+    def _is_long(self) -> bool:
+        least = conf.ETL_READING_PROCESS_BYTES
+        return least is not None and self.content.size - (self.cursor or {}).get("offset", 0) >= least
+
+    def _start(self) -> ReadingProcess | None:
+        """Start a reading process. Returns None if it can't be started, or can't be given this source or content."""
+        source = self.source
+        made_of = _choose_origin(source)
+        if made_of is None:
+            return None
+        level = logging.getLogger().getEffectiveLevel()
+        order = Order(
+            made_of, source.digest(), self.content, conf.ETL_BATCH_SIZE, self.finds_repeats, level, self.begun
+        )
+        try:
+            return ReadingProcess(order, conf.ETL_LEASE_SECONDS)
+        except OSError as error:
+            logger.warning("%s is read without a reading process, which can't be started: %s", source.name, error)
+        except Exception as error:  # noqa: BLE001  (pickle raises anything)
+            text = "%s can't be sent to a reading process (%s). It is read without one, which takes longer."
+            logger.info(text, source.name, error)
+        return None
+
+    def _secure_lines(self, judged: Judged) -> None:
+        """Let the lines outlive the process that has withheld them."""
+        if isinstance(judged.lines, RemoteLines) or self.source.into is not None:
+            judged.lines = _LinesInAnyCase(
+                judged.lines, self.source, self.content, self.cursor, self.shape, judged.places
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,36 +209,6 @@ class _LinesInAnyCase:
     def _prepare_again(self) -> Lines:
         again = prepare(self.source, self.content, self.cursor, self.shape, conf.ETL_BATCH_SIZE)
         return next(again).judged.lines
-
-
-def _is_long(content: Content, cursor: Cursor | None) -> bool:
-    least = conf.ETL_READING_PROCESS_BYTES
-    return least is not None and content.size - (cursor or {}).get("offset", 0) >= least
-
-
-def _start(
-    source: Source,
-    content: Content,
-    cursor: Cursor | None,
-    shape: Shape,
-    *,
-    finds_repeats: bool,
-    begun: datetime | None,
-) -> ReadingProcess | None:
-    """Start a reading process. Returns None if it can't be started, or can't be given this source or content."""
-    made_of = _choose_origin(source)
-    if made_of is None:
-        return None
-    level = logging.getLogger().getEffectiveLevel()
-    order = Order(made_of, source.digest(), content, cursor, shape, conf.ETL_BATCH_SIZE, finds_repeats, level, begun)
-    try:
-        return ReadingProcess(order, conf.ETL_LEASE_SECONDS)
-    except OSError as error:
-        logger.warning("%s is read without a reading process, which can't be started: %s", source.name, error)
-    except Exception as error:  # noqa: BLE001  (pickle raises anything)
-        text = "%s can't be sent to a reading process (%s). It is read without one, which takes longer."
-        logger.info(text, source.name, error)
-    return None
 
 
 def _choose_origin(source: Source) -> type[Source] | Source | None:

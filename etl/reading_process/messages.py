@@ -26,7 +26,7 @@ GAVE_UP = 75
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to read: a source, its content after the cursor, and the shape of the records before it.
+    """What to read: a source and its content. From where on is said later, by a Position.
 
     The source is given by its class, or as itself if another process could not make the same from the class.
     `digest` is the source's, and `log_level` the level from which log records are sent. If it `finds_repeats`, most
@@ -37,8 +37,6 @@ class Order:
     source: type[Source] | Source
     digest: str
     content: Content
-    cursor: Cursor | None
-    shape: Shape
     batch_size: int
     finds_repeats: bool
     log_level: int
@@ -52,6 +50,23 @@ class Order:
     def make_source(self) -> Source:
         """Return the source that the process reads."""
         return self.source if isinstance(self.source, Source) else self.source()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The process has loaded the source, and waits for a Position."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the process begins to read: after the cursor. `shape` is of the records before it.
+
+    `earlier_ids` are the pickled ids of each earlier batch; None if repeats need not be found.
+    """
+
+    cursor: Cursor | None
+    shape: Shape
+    earlier_ids: Sequence[bytes] | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from etl.reading_process.messages import (
     Failure,
     Inability,
     Order,
+    Position,
+    Ready,
     Withheld,
     decode,
     encode,
@@ -48,7 +50,9 @@ class ProcessLost(Exception):
 
 
 class ReadingProcess:
-    """A process that prepares batches. It is at most one batch ahead, and waits `patience_seconds` for the run.
+    """A process that prepares batches from the position it is given. It is at most one batch ahead of its run.
+
+    It waits `patience_seconds` for the run.
 
     Raises OSError if it can't be started, and another exception if the order can't be sent to another process.
     """
@@ -74,6 +78,18 @@ class ReadingProcess:
     def pid(self) -> int:
         return self._process.pid
 
+    def has_answered(self) -> bool:
+        """Whether the process is ready for its position, or lost."""
+        return bool(self._poll.poll(0))
+
+    def begin(self, position: Position, raise_if_over: Callable[[], None]) -> None:
+        """Wait until the process is ready, and let it read from the position on. Raises ProcessLost."""
+        message = self._receive(raise_if_over)
+        if isinstance(message, Inability):
+            raise ProcessLost(f"The reading process can't read: {message.message}.")
+        assert isinstance(message, Ready)
+        self._send(position, raise_if_over)
+
     def receive(self, raise_if_over: Callable[[], None]) -> Iterator[Prepared]:
         """Yield the batches, and call `raise_if_over` while waiting. Raises the read's own errors, and ProcessLost."""
         while not isinstance(message := self._receive(raise_if_over), End):
@@ -81,13 +97,12 @@ class ReadingProcess:
                 yield from self._provide(message, raise_if_over)
             elif isinstance(message, logging.LogRecord):
                 _log(message)
-            elif isinstance(message, Failure):
+            else:
+                assert isinstance(message, Failure)
                 setattr(message.error, PLACE, message.place)
                 message.error.add_note(f"In the reading process:\n{message.traceback}")
                 raise message.error
-            else:
-                assert isinstance(message, Inability)
-                raise ProcessLost(f"The reading process can't read: {message.message}.")
+            del message  # before the next one arrives
 
     def _provide(self, prepared: Prepared, raise_if_over: Callable[[], None]) -> Iterator[Prepared]:
         if not isinstance(prepared.judged.lines, Withheld):
@@ -100,8 +115,7 @@ class ReadingProcess:
 
     def ask(self, rows: Sequence[int], raise_if_over: Callable[[], None]) -> WrittenLines:
         """Ask for lines of the batch received last, exactly once. Raises ProcessLost."""
-        frame = b"".join(encode(list(rows)))
-        self._write(HEADER.pack(len(frame)) + frame, raise_if_over)
+        self._send(list(rows), raise_if_over)
         if not rows:
             return WrittenLines()
         while isinstance(message := self._receive(raise_if_over), logging.LogRecord):
@@ -138,6 +152,10 @@ class ReadingProcess:
                 raise self._describe_loss()
             view = view[count:]
         return text
+
+    def _send(self, message: object, raise_if_over: Callable[[], None]) -> None:
+        frame = b"".join(encode(message))
+        self._write(HEADER.pack(len(frame)) + frame, raise_if_over)
 
     def _write(self, text: bytes, raise_if_over: Callable[[], None]) -> None:
         assert self._process.stdin is not None

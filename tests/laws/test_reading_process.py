@@ -8,7 +8,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from etl.column_judgement import SliceLines
 from etl.drift import Shape
 from etl.exceptions import LeaseLost, SourceError
 from etl.execution.executor import execute_here
@@ -31,7 +32,9 @@ from etl.readers.json_records import JsonContent
 from etl.readers.source import Source
 from etl.reading_process import choice
 from etl.reading_process.choice import preparing
+from etl.reading_process.process import ReadingProcess
 from etl.records import Cursor, PackedLines
+from etl.reports.verification import verify
 from etl.runs.options import Options
 from etl.sources.listings import Listings
 from etl.sources.products import ProductsCsv
@@ -48,7 +51,7 @@ from tests.laws.test_crashes import (
     outlive_the_lease,
     products_file,
 )
-from tests.listed_source import Listed, ListedContent, make_item
+from tests.listed_source import Listed, ListedContent, dump_raw, dump_unified, make_item
 from tests.processes import Project, await_stop, list_processes, wait_until
 from tests.reading_sources import CHILD, TROUBLE
 from tests.settings import RUN_FOLDER
@@ -57,6 +60,9 @@ from tests.shop.sources import HEADER, NarrowedFile, ProductsFile, make_line
 COUNT = 600
 CATEGORY = "Things of a kind with a long name. " * 6
 """So wide that a batch does not fit into a pipe: then the reading process waits until its run takes the batch."""
+
+
+LOST_AT_ONCE = "The reading process was killed by signal 9 (SIGKILL). The run reads on without it."
 
 
 @dataclass
@@ -153,7 +159,7 @@ def write(prepared: Prepared) -> Prepared:
 
 def prepare_here(source: Source, content: Content, cursor: Cursor | None = None) -> list[Prepared]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choice, "_is_long", lambda content, cursor: False)
+        patch.setattr(choice._Read, "_is_long", lambda read: False)
         return prepare_anywhere(source, content, FakeRun(), cursor)
 
 
@@ -168,7 +174,7 @@ def prepare_until_error(source: Source, content: Content, run: FakeRun) -> tuple
 
 def prepare_until_error_here(source: Source, content: Content) -> tuple[int, Exception]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choice, "_is_long", lambda content, cursor: False)
+        patch.setattr(choice._Read, "_is_long", lambda read: False)
         return prepare_until_error(source, content, FakeRun())
 
 
@@ -279,6 +285,89 @@ def test_a_source_made_with_arguments_is_the_same_there(
     source.name = "supplier 7"
     prepare(source, products, run)
     assert caplog.messages == ["logged by supplier 7 in a reading process"]
+
+
+# --- the first batches --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def start_slowly(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let a reading process be ready after so many batches of the run's own."""
+    settings.ETL_READING_PROCESS_BYTES = 1
+
+    def start_slowly(batches: int) -> None:
+        answers = iter([False] * (batches - 1))
+        monkeypatch.setattr(ReadingProcess, "has_answered", lambda process: next(answers, True))
+
+    return start_slowly
+
+
+def count_own_batches(prepared: Sequence[Prepared]) -> int:
+    """Count the batches that the run has prepared itself, whose lines it holds."""
+    return sum(isinstance(each.judged.lines, SliceLines) for each in prepared)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_the_run_prepares_the_first_batches_while_the_process_starts(
+    products: CsvContent, run: FakeRun, start_slowly: Callable[[int], None], count: int
+) -> None:
+    start_slowly(count)
+    prepared, own = [], 0
+    with preparing(ProductsCsv(), products, None, Shape(), run=run) as batches:
+        for batch in batches:
+            own += count_own_batches([batch])
+            prepared.append(write(batch))
+    assert prepared == prepare_here(ProductsCsv(), products)
+    assert (own, run.notes) == (count, [])
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_the_rest_knows_the_ids_of_the_first_batches(
+    products: CsvContent, run: FakeRun, start_slowly: Callable[[int], None], tmp_path: Path, is_lost: bool
+) -> None:
+    start_slowly(2)
+    rows = [(i if i <= 400 else 4 * (i - 400), "A", CATEGORY, 1, "x") for i in range(1, 501)]
+    path = write_products(tmp_path / "repeated.csv", rows)
+    with copy_file(path) as copy:
+        content = CsvContent(copy, str(path))
+        with preparing(ProductsCsv(), content, None, Shape(), run=run, finds_repeats=True) as batches:
+            prepared = [next(batches)]
+            if is_lost:
+                kill()
+            prepared += batches
+    assert count_own_batches(prepared) == (5 if is_lost else 2)
+    assert prepared[4].judged.repeats == list(range(100))
+    assert run.notes == [LOST_AT_ONCE] * is_lost
+
+
+def test_content_that_ends_before_the_process_is_ready_needs_none(
+    products: CsvContent, run: FakeRun, start_slowly: Callable[[int], None]
+) -> None:
+    start_slowly(1000)
+    assert prepare_anywhere(ProductsCsv(), products, run) == prepare_here(ProductsCsv(), products)
+    assert run.notes == []
+
+
+def test_an_error_before_the_process_is_ready_is_the_runs_own(
+    products: CsvContent, run: FakeRun, start_slowly: Callable[[int], None]
+) -> None:
+    start_slowly(1000)
+    count, error = prepare_until_error(reading_sources.Buggy(), products, run)
+    assert (count, str(error)) == (TROUBLE // 100, "'a bug'")
+
+
+def test_a_process_that_gets_no_position_for_long_is_replaced(
+    products: CsvContent, run: FakeRun, settings: Settings, start_slowly: Callable[[int], None]
+) -> None:
+    start_slowly(2)
+    settings.ETL_LEASE_SECONDS = 0.5
+    with preparing(ProductsCsv(), products, None, Shape(), run=run) as batches:
+        prepared = [write(next(batches))]
+        wait_until(lambda: not list_reading_processes(), seconds=20)
+        settings.ETL_LEASE_SECONDS = 60
+        prepared += map(write, batches)
+    assert prepared == prepare_here(ProductsCsv(), products)
+    assert run.notes == ["The reading process ended with status 75. Another one continues."]
 
 
 # --- read in this process -----------------------------------------------------------------------
@@ -561,6 +650,20 @@ def test_killed_again_and_again_a_run_lands_everything_once(thousand: None) -> N
     assert sum(kills) >= 5
     assert "killed by signal 9" in Run.objects.get().events.filter(kind="retry")[0].message
     assert_landed_once(1000)
+
+
+def test_a_run_that_prepares_its_first_batches_lands_everything_once(
+    thousand: None, settings: Settings, start_slowly: Callable[[int], None]
+) -> None:
+    path = Path(settings.PRODUCTS_CSV)
+    header, *rows = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([header, *rows, *rows[:100]]))
+    start_slowly(3)
+    outcome = ingest()
+    counted = {"seen": 1100, "new": 990, "duplicate": 99, "quarantined": 11, "updated": 0, "unchanged": 0}
+    assert {name: outcome.counters[name] for name in counted} == counted
+    assert len(dump_unified("products_csv")) == len(dump_raw("products_csv")) == 990
+    assert verify() == []
 
 
 def test_a_run_whose_reading_process_freezes_ends_and_the_next_goes_on(thousand: None, settings: Settings) -> None:

@@ -53,7 +53,7 @@ def use_edition(project: Project, edition: int) -> None:
         "ETL_SOURCES": PATHS,
         VARIABLE: str(path),
         "ETL_BATCH_SIZE": str(BATCH),
-        "ETL_READING_PROCESS_BYTES": "1",
+        "ETL_READING_PROCESS_BYTES": "0",
     }
 
 
@@ -151,7 +151,7 @@ def test_a_file_lands_in_a_model_as_if_nothing_had_been_killed(project: Project,
         "ETL_SOURCES": "tests.shop.sources.ProductsFile",
         "SHOP_CSV": str(path),
         "ETL_BATCH_SIZE": str(BATCH),
-        "ETL_READING_PROCESS_BYTES": "1",
+        "ETL_READING_PROCESS_BYTES": "0",
     }
     assert ingest_disturbed(project, moments, ProductsFile.name)
     refused = broken | dear

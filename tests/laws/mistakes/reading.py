@@ -58,11 +58,35 @@ MISTAKES = (
         "etl/reading_process/choice.py",
         (
             (
-                "                cursor, shape, has_progressed = prepared.cursor, prepared.shape, True\n",
-                "                has_progressed = True\n",
+                "                    self.cursor, self.shape, has_progressed = prepared.cursor, prepared.shape, True\n",
+                "                    has_progressed = True\n",
             ),
         ),
         caught_by=(f"{READING}test_killed_at_any_moment_another_one_continues",),
+    ),
+    Mistake(
+        8,
+        "a reading process that does not know the ids of the run's own batches",
+        "etl/reading_process/choice.py",
+        (
+            (
+                "process.begin(Position(self.cursor, self.shape, self.earlier_ids), ",
+                "process.begin(Position(self.cursor, self.shape, None if self.earlier_ids is None else []), ",
+            ),
+        ),
+        caught_by=(f"{READING}test_the_rest_knows_the_ids_of_the_first_batches",),
+    ),
+    Mistake(
+        8,
+        "a reading process that begins where the run's own batches did",
+        "etl/reading_process/choice.py",
+        (
+            (
+                "                self.cursor, self.shape = prepared.cursor, prepared.shape\n",
+                "                self.shape = prepared.shape\n",
+            ),
+        ),
+        caught_by=(f"{READING}test_the_run_prepares_the_first_batches_while_the_process_starts",),
     ),
     Mistake(
         8,
@@ -70,8 +94,8 @@ MISTAKES = (
         "etl/reading_process/choice.py",
         (
             (
-                "_LinesInAnyCase(judged.lines, source, content, cursor, shape, judged.places)",
-                "_LinesInAnyCase(judged.lines, source, content, prepared.cursor, shape, judged.places)",
+                "self._secure_lines(prepared.judged)\n",
+                "self.cursor = prepared.cursor; self._secure_lines(prepared.judged)\n",
             ),
         ),
         caught_by=(f"{READING}test_killed_before_it_is_asked_for_lines_they_are_written_here",),
