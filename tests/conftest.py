@@ -5,7 +5,7 @@ import random
 import secrets
 import shutil
 import signal
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import connection, connections
 from django.db.backends.postgresql.operations import DatabaseOperations
 
+from etl.reading_process.process import ReadingProcess
 from kasparro.embedded import Servers
 from tests.laws.bounded import BoundedWaits
 from tests.processes import Project, end_processes, run_servers
@@ -144,3 +145,15 @@ def valkey() -> Iterator[Servers]:
     """A separate Valkey, which the test may kill and which has no message of another test."""
     with run_servers(runs_postgresql=False) as servers:
         yield servers
+
+
+@pytest.fixture
+def start_slowly(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Let a reading process read even short content, and be ready after this many batches of the run's own."""
+
+    def start_slowly(batches: int) -> None:
+        settings.ETL_READING_PROCESS_BYTES = min(batches, 1)
+        answers = iter([False] * (batches - 1))
+        monkeypatch.setattr(ReadingProcess, "has_answered", lambda process: next(answers, True))
+
+    return start_slowly

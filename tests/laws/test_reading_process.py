@@ -32,7 +32,6 @@ from etl.readers.json_records import JsonContent
 from etl.readers.source import Source
 from etl.reading_process import choice
 from etl.reading_process.choice import preparing
-from etl.reading_process.process import ReadingProcess
 from etl.records import Cursor, PackedLines
 from etl.reports.verification import verify
 from etl.runs.options import Options
@@ -288,18 +287,6 @@ def test_a_source_made_with_arguments_is_the_same_there(
 
 
 # --- the first batches --------------------------------------------------------------------------
-
-
-@pytest.fixture
-def start_slowly(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Let a reading process be ready after so many batches of the run's own."""
-    settings.ETL_READING_PROCESS_BYTES = 1
-
-    def start_slowly(batches: int) -> None:
-        answers = iter([False] * (batches - 1))
-        monkeypatch.setattr(ReadingProcess, "has_answered", lambda process: next(answers, True))
-
-    return start_slowly
 
 
 def count_own_batches(prepared: Sequence[Prepared]) -> int:

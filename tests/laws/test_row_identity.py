@@ -1,5 +1,6 @@
 """Where `file_name()` and `row_number()` are the id, no record hides an equal one."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,11 @@ def test_a_replay_lands_each_equal_refused_row(tmp_path: Path, source: Bookings)
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_reading_process_knows_the_file_and_the_row(tmp_path: Path, settings: Any) -> None:
-    settings.ETL_READING_PROCESS_BYTES = 0
+@pytest.mark.parametrize("own_batches", [0, 1])
+def test_a_reading_process_knows_the_file_and_the_row(
+    tmp_path: Path, settings: Any, start_slowly: Callable[[int], None], own_batches: int
+) -> None:
+    start_slowly(own_batches)
     settings.ETL_BATCH_SIZE = 2
     source = Bookings()
     source.path = str(tmp_path / "day_*")

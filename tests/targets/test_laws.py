@@ -1,5 +1,6 @@
 """Laws of the write path with a team's own table. Those that any table keeps are in tests/laws, for both."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,13 @@ def write_file(path: Path, count: int) -> Path:
     return path
 
 
-@pytest.mark.parametrize("least_bytes", [0, None])
+@pytest.mark.parametrize("own_batches", [0, 1, 2, None])
 def test_a_record_that_the_table_refuses_is_kept_with_its_line_and_bytes(
-    least_bytes: int | None, settings: Any, tmp_path: Path
+    own_batches: int | None, settings: Any, start_slowly: Callable[[int], None], tmp_path: Path
 ) -> None:
-    settings.ETL_READING_PROCESS_BYTES, settings.ETL_BATCH_SIZE = least_bytes, 7
+    settings.ETL_BATCH_SIZE = 7
+    if own_batches is not None:
+        start_slowly(own_batches)
     path = write_file(tmp_path / "products.csv", 30)
     places = [("VK netto", "not_a_number"), ("", "constraint")] * 3
     expected = [(line, *place) for line, place in zip(range(6, 32, 5), places, strict=True)]
