@@ -1,7 +1,7 @@
 """What a new row of a team's table has in columns that its source does not own, and what shows a change of a row."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.db import models
@@ -79,6 +79,8 @@ def _prepare(field: AnyField, value: Any) -> Any:
     if isinstance(value, list | tuple) and isinstance(base, models.Field) and _is_of_driver(base):
         return [_prepare(base, each) for each in value]
     prepared = field.get_db_prep_save(value, connection)
+    if isinstance(prepared, dict):
+        return _write_hstore(prepared)
     return _write_range(prepared) if hasattr(prepared, "lower_inc") else prepared
 
 
@@ -88,6 +90,11 @@ def _is_of_driver(field: AnyField) -> bool:
     if isinstance(base, models.Field):
         return _is_of_driver(base)
     return isinstance(field, models.JSONField | models.BinaryField | models.GenericIPAddressField)
+
+
+def _write_hstore(pairs: Mapping[str, str | None]) -> str:
+    """Return the pairs as PostgreSQL reads them in a column of the type hstore."""
+    return ",".join(f"{_quote(key)}=>{'NULL' if value is None else _quote(value)}" for key, value in pairs.items())
 
 
 def _write_range(value: Any) -> str:
@@ -102,6 +109,8 @@ def _write_array(value: Any) -> str:
     """Return the value as PostgreSQL reads it within an array."""
     if isinstance(value, list):
         return "{" + ",".join(map(_write_array, value)) + "}"
+    if isinstance(value, dict):
+        value = _write_hstore(value)
     return "NULL" if value is None else _quote(value)
 
 

@@ -8,11 +8,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from django.db import connection
+from django.contrib.postgres.fields import ArrayField, HStoreField
+from django.db import connection, transaction
+from django.db.transaction import atomic
 
 from etl.reports.verification import verify
 from etl.signals import batch_landed
 from etl.sources import Into, parent
+from etl.storage import target_defaults
+from etl.storage.driver import copy_in
 from tests.listed_source import Listed, fetch, ingest_here, make_item
 from tests.shop.models import Category, Guarded, Sample, Supplier, Thing
 from tests.shop.sources import Things
@@ -161,6 +165,29 @@ TRIGGER = """
     END $$;
     CREATE TRIGGER shop_guard BEFORE INSERT ON shop_guarded FOR EACH ROW EXECUTE FUNCTION shop_guard()
 """
+
+
+HSTORE = {"a": 'é "\\\t=>,', "": None, "NULL": ""}
+
+
+@pytest.mark.parametrize(
+    ("field", "given", "read"),
+    [
+        (HStoreField(), HSTORE, "hstore"),
+        (HStoreField(), {}, "hstore"),
+        (ArrayField(HStoreField()), [HSTORE, {}, None], "hstore[]"),
+    ],
+    ids=["pairs", "empty", "array"],
+)
+def test_a_default_of_pairs_is_what_the_model_says(field: Any, given: Any, read: str) -> None:
+    with atomic(), connection.cursor() as cursor:
+        cursor.execute("CREATE EXTENSION hstore")
+        cursor.execute(f"CREATE TEMPORARY TABLE pairs (stored {read})")
+        copy_in(cursor, "COPY pairs FROM STDIN", [f"{target_defaults._format(field, given)}\n".encode()])
+        is_array = isinstance(given, list)
+        cursor.execute(f"SELECT {'array_to_json(stored::json[])' if is_array else 'stored::json'} FROM pairs")
+        assert cursor.fetchone() == (given,)
+        transaction.set_rollback(True)
 
 
 @contextmanager
