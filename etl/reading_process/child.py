@@ -114,9 +114,9 @@ def main() -> None:
     if digest != order.digest:
         pipe.send(Inability(f"its code of {order.source.name} is not the run's"))
         return
+    pipe.send(Ready())
     logging.root.setLevel(order.log_level)
     logging.root.handlers = [LogHandler(pipe)]
-    pipe.send(Ready())
     send_batches(order, answers.wait_for_position(), pipe, answers)
 
 

@@ -24,6 +24,9 @@ from etl.seen_ids import SeenIds
 
 logger = logging.getLogger(__name__)
 
+MOST_ID_BYTES = 4 << 20
+"""A run holds no more ids than this for its reading process, which may never be ready."""
+
 
 class Run(Protocol):
     """What a read in another process needs from its run."""
@@ -111,19 +114,28 @@ class _Read:
         yield from self._prepare_here()
 
     def _prepare_while_it_starts(self, process: ReadingProcess) -> Generator[Prepared, None, bool]:
-        """Prepare batches until the process is ready. Return whether the content is at its end."""
-        if conf.ETL_READING_PROCESS_BYTES == 0:
+        """Prepare batches until the process is ready. Return whether the content is at its end.
+
+        A read from the end first scans the whole content, which only one of both should do.
+        """
+        if conf.ETL_READING_PROCESS_BYTES == 0 or self.source.keep == "last":
             return False
         with closing(self._prepare_here()) as batches:
             for prepared in batches:
-                if self.earlier_ids is not None:
-                    self.earlier_ids.append(pickle.dumps(prepared.judged.external_ids))
+                self._note_ids(prepared.judged.external_ids)
                 yield prepared
                 self.cursor, self.shape = prepared.cursor, prepared.shape
                 del prepared
                 if process.has_answered():
                     return False
         return True
+
+    def _note_ids(self, ids: Sequence[str]) -> None:
+        """Remember the ids of a batch for the process. If there are too many, it lets the database find repeats."""
+        if self.earlier_ids is not None:
+            self.earlier_ids.append(pickle.dumps(ids))
+            if sum(map(len, self.earlier_ids)) > MOST_ID_BYTES:
+                self.earlier_ids = None
 
     def _prepare_here(self) -> Generator[Prepared, None, None]:
         seen_ids = SeenIds.recall(self.earlier_ids) if self.earlier_ids is not None else None

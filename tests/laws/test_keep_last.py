@@ -2,7 +2,6 @@
 
 import random
 import signal
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -161,11 +160,8 @@ def test_the_places_of_refused_records_stay_exact(settings: Any, file: Path) -> 
     assert [row[:3] for row in dump_quarantine("offers")] == [(2, 5, "price"), (3, 6, "")]
 
 
-@pytest.mark.parametrize("own_batches", [0, 1])
-def test_a_reading_process_reads_from_the_end_too(
-    settings: Any, file: Path, start_slowly: Callable[[int], None], own_batches: int
-) -> None:
-    start_slowly(own_batches)
+def test_a_reading_process_reads_from_the_end_too(settings: Any, file: Path) -> None:
+    settings.ETL_READING_PROCESS_BYTES = 0
     settings.ETL_BATCH_SIZE = 2
     file.write_text(LAST_WINS)
     assert count(ingest_here(Offers())) == {"new": 2, "duplicate": 1}

@@ -42,6 +42,7 @@ from kasparro.embedded import Servers
 from tests import reading_sources
 from tests.execution.test_workers import await_closed, queue, start_worker
 from tests.factories import hold, make_products, write_products
+from tests.last_source import LastProducts
 from tests.laws.test_crashes import (
     BATCH,
     assert_landed_once,
@@ -325,6 +326,25 @@ def test_the_rest_knows_the_ids_of_the_first_batches(
     assert count_own_batches(prepared) == (5 if is_lost else 2)
     assert prepared[4].judged.repeats == list(range(100))
     assert run.notes == [LOST_AT_ONCE] * is_lost
+
+
+def test_too_many_ids_are_left_to_the_database(
+    products: CsvContent, run: FakeRun, start_slowly: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_slowly(3)
+    monkeypatch.setattr(choice, "MOST_ID_BYTES", 1000)
+    with preparing(ProductsCsv(), products, None, Shape(), run=run, finds_repeats=True) as batches:
+        prepared = list(batches)
+    assert [each.judged.repeats is None for each in prepared] == [False] * 3 + [True] * (len(prepared) - 3)
+    assert sum(each.seen for each in prepared) == COUNT + 2
+
+
+def test_a_run_reads_nothing_itself_from_the_end(
+    products: CsvContent, run: FakeRun, start_slowly: Callable[[int], None]
+) -> None:
+    """It would scan the whole content, as its process does."""
+    start_slowly(1000)
+    assert sum(each.seen for each in prepare(LastProducts(), products, run)) == COUNT + 2
 
 
 def test_content_that_ends_before_the_process_is_ready_needs_none(
