@@ -1,7 +1,7 @@
 """Remembers the ids that a read has found, in a fixed amount of memory: some new ones look known, none is forgotten."""
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 BITS = 1 << 26
 """8 MiB. After a million ids, 1 of 1,100 new ones looks known; after ten million, 1 of 15."""
@@ -14,14 +14,6 @@ class SeenIds:
     def __init__(self) -> None:
         self.bits = bytearray(BITS >> 3)
 
-    @classmethod
-    def recall(cls, batches: Iterable[bytes]) -> "SeenIds":
-        """Return those of all batches, each given as its pickled ids: hashes of texts differ between processes."""
-        seen_ids = cls()
-        for ids in batches:
-            seen_ids.add(pickle.loads(ids))  # noqa: S301  (our own)
-        return seen_ids
-
     def add(self, ids: Sequence[str]) -> list[int]:
         """Add the ids, and return the indexes of those that may have been added before; all others are new."""
         bits, repeats = self.bits, []
@@ -33,3 +25,18 @@ class SeenIds:
                 bits[one] |= mask
                 bits[other] |= mask
         return repeats
+
+
+def pack(ids: Sequence[str]) -> bytes:
+    """Return a batch's ids in little memory, for another process: hashes of them differ between processes."""
+    return pickle.dumps(ids)
+
+
+def recall(batches: Sequence[bytes] | None) -> SeenIds | None:
+    """Return the ids of all batches, each given as `pack` returns it; None if repeats need not be found."""
+    if batches is None:
+        return None
+    seen_ids = SeenIds()
+    for ids in batches:
+        seen_ids.add(pickle.loads(ids))  # noqa: S301  (our own)
+    return seen_ids

@@ -1,8 +1,6 @@
 """The ids that a read has seen: none is forgotten, and few new ones look known."""
 
-import pickle
-
-from etl.seen_ids import SeenIds
+from etl.seen_ids import SeenIds, pack, recall
 
 BATCH = 10_000
 
@@ -23,5 +21,7 @@ def test_a_repeat_within_a_batch_is_found() -> None:
 
 
 def test_ids_of_earlier_batches_are_recalled() -> None:
-    seen = SeenIds.recall([pickle.dumps(["a", "b"]), pickle.dumps(["c"])])
+    seen = recall([pack(["a", "b"]), pack(["c"])])
+    assert seen is not None
     assert seen.add(["c", "d", "a"]) == [0, 2]
+    assert recall(None) is None

@@ -42,7 +42,7 @@ from etl.reading_process.messages import (
     read_order,
 )
 from etl.records import Lines, PackedLines, WrittenLines
-from etl.seen_ids import SeenIds
+from etl.seen_ids import recall
 
 Value = TypeVar("Value")
 
@@ -123,9 +123,7 @@ def main() -> None:
 class Answers:
     """Takes the run's position from stdin, and then gives it the lines that it asks for there.
 
-    It does so in a thread, while the next batch is prepared.
-
-    This process ends as soon as no process can write to its stdin.
+    A thread does so while the next batch is prepared. This process ends as soon as no process can write to its stdin.
     """
 
     def __init__(self, pipe: Pipe, patience_seconds: float) -> None:
@@ -224,7 +222,7 @@ def encode_batches(order: Order, position: Position) -> Iterator[tuple[Lines | N
         position.cursor,
         position.shape,
         order.batch_size,
-        seen_ids=None if position.earlier_ids is None else SeenIds.recall(position.earlier_ids),
+        seen_ids=recall(position.earlier_ids),
         begun=order.begun,
     )
     # A loop would keep each batch until the next one is prepared.

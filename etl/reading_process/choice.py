@@ -5,7 +5,6 @@ While a reading process starts, which takes half a second, the run prepares the 
 
 import inspect
 import logging
-import pickle
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from etl.readers.source import Source
 from etl.reading_process.messages import Order, Position
 from etl.reading_process.process import ProcessLost, ReadingProcess, RemoteLines
 from etl.records import Cursor, Judged, Lines, Record, WrittenLines
-from etl.seen_ids import SeenIds
+from etl.seen_ids import pack, recall
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +58,16 @@ def preparing(
     `finds_repeats`: find the ids that the read meets again, which takes 8 MiB. In a resumed read, only the database
     knows all ids.
     """
-    earlier_ids: list[bytes] | None = [] if finds_repeats and cursor is None else None
-    read = _Read(source, content, run, begun, cursor, shape, finds_repeats, earlier_ids)
+    read = _Read(
+        source,
+        content,
+        run,
+        cursor=cursor,
+        shape=shape,
+        begun=begun,
+        finds_repeats=finds_repeats,
+        earlier_ids=[] if finds_repeats and cursor is None else None,
+    )
     with closing(read.prepare()) as batches:
         yield batches
 
@@ -69,15 +76,15 @@ def preparing(
 class _Read:
     """A read, and how far it has got: `cursor` and `shape`.
 
-    `earlier_ids` are the pickled ids of each batch that the run has prepared itself; None if repeats are not found.
+    `earlier_ids` are the packed ids of each batch that the run has prepared itself; None if repeats are not found.
     """
 
     source: Source
     content: Content
     run: Run
-    begun: datetime | None
     cursor: Cursor | None
     shape: Shape
+    begun: datetime | None
     finds_repeats: bool
     earlier_ids: list[bytes] | None
 
@@ -133,19 +140,18 @@ class _Read:
     def _note_ids(self, ids: Sequence[str]) -> None:
         """Remember the ids of a batch for the process. If there are too many, it lets the database find repeats."""
         if self.earlier_ids is not None:
-            self.earlier_ids.append(pickle.dumps(ids))
+            self.earlier_ids.append(pack(ids))
             if sum(map(len, self.earlier_ids)) > MOST_ID_BYTES:
                 self.earlier_ids = None
 
     def _prepare_here(self) -> Generator[Prepared, None, None]:
-        seen_ids = SeenIds.recall(self.earlier_ids) if self.earlier_ids is not None else None
         yield from prepare(
             self.source,
             self.content,
             self.cursor,
             self.shape,
             conf.ETL_BATCH_SIZE,
-            seen_ids=seen_ids,
+            seen_ids=recall(self.earlier_ids),
             begun=self.begun,
         )
 

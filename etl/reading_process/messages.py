@@ -61,7 +61,7 @@ class Ready:
 class Position:
     """Where the process begins to read: after the cursor. `shape` is of the records before it.
 
-    `earlier_ids` are the pickled ids of each earlier batch; None if repeats need not be found.
+    `earlier_ids` are the packed ids of each earlier batch (etl/seen_ids.py); None if repeats need not be found.
     """
 
     cursor: Cursor | None
