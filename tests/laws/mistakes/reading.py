@@ -78,6 +78,13 @@ MISTAKES = (
     ),
     Mistake(
         8,
+        "a reading process that gets only the last of too many ids",
+        "etl/reading_process/choice.py",
+        (("                self.earlier_ids = None\n\n", "                self.earlier_ids = []\n\n"),),
+        caught_by=(f"{READING}test_too_many_ids_are_left_to_the_database",),
+    ),
+    Mistake(
+        8,
         "a reading process that begins where the run's own batches did",
         "etl/reading_process/choice.py",
         (
