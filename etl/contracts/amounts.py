@@ -8,8 +8,8 @@ from decimal import Decimal as Exact
 from functools import cache
 from typing import Annotated, Any
 
-from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, is_text, show_value
-from etl.contracts.forms import Form
+from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, show_value
+from etl.contracts.forms import Form, is_text
 from etl.contracts.numbers import (
     VALUE_DECIMALS,
     VALUE_DIGITS,

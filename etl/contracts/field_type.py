@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from itertools import islice
 from typing import Any, ClassVar, Self
 
-from etl.contracts.forms import Form
+from etl.contracts.forms import Form, is_text
 from etl.records import Breach
 
 SHOWN_CHARACTERS = 60
@@ -177,11 +177,6 @@ class PatternType(FieldType):
             cells = ["" if "\n" in cell else cell for cell in cells]
             joined = "\n".join([*cells, ""])
         return cells, joined
-
-
-def is_text(column: Sequence[Any]) -> bool:
-    """Whether all values of the column are strings."""
-    return set(map(type, column)) <= {str}
 
 
 def find_other_rows(joined: str, plain: re.Pattern[str]) -> list[int]:

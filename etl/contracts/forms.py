@@ -1,6 +1,7 @@
 """How values are written: typed in JSON, as text in a file, with the words and signs of the file's dialect. Pure."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from typing import Any
@@ -35,9 +36,11 @@ class Form:
         """Return the rows whose value is not null, in order."""
         words = self._list_null_words(is_optional=is_optional)
         if words:
-            if all(column) and words.isdisjoint(map(str.strip, column)):
+            cells = [*map(str.strip, column)] if is_text(column) else [cell and cell.strip() for cell in column]
+            words |= {None}
+            if words.isdisjoint(cells):
                 return range(len(column))
-            return [row for row, cell in enumerate(column) if cell is not None and cell.strip() not in words]
+            return [row for row, cell in enumerate(cells) if cell not in words]
         nulls = (None, "") if is_optional and not self.is_file else (None,)
         if all(column) or not any(null in column for null in nulls):
             return range(len(column))
@@ -50,10 +53,18 @@ class Form:
         shown = {name: sorted(value) if isinstance(value, frozenset) else value for name, (value, _) in parts.items()}
         return [f"{name}={shown[name]!r}" for name, (value, default) in parts.items() if value != default]
 
-    def _list_null_words(self, *, is_optional: bool) -> frozenset[str]:
+    def _list_null_words(self, *, is_optional: bool) -> frozenset[str | None]:
         if not self.is_file:
             return _NO_WORDS
         return self.nulls if is_optional else self.nulls - _EMPTY_WORD
+
+
+def is_text(column: Sequence[Any]) -> bool:
+    """Whether all values of the column are strings."""
+    with suppress(TypeError):
+        "".join(column)  # several times as fast as to ask each value for its type
+        return True
+    return False
 
 
 @lru_cache(maxsize=256)

@@ -8,8 +8,8 @@ from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from typing import Annotated, Any, Literal, get_args
 
-from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, is_text, show_value
-from etl.contracts.forms import Form
+from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, show_value
+from etl.contracts.forms import Form, is_text
 from etl.contracts.time_formats import (
     ISO,
     RFC2822,

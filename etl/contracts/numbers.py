@@ -7,8 +7,8 @@ from decimal import Context, Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Any
 
-from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, is_text, show_value
-from etl.contracts.forms import Form
+from etl.contracts.field_type import FieldType, Number, PatternType, find_other_rows, show_value
+from etl.contracts.forms import Form, is_text
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 

@@ -8,8 +8,8 @@ from itertools import compress, count
 from operator import not_
 from typing import Annotated, Any
 
-from etl.contracts.field_type import FieldType, Number, is_text, show_value
-from etl.contracts.forms import Form
+from etl.contracts.field_type import FieldType, Number, show_value
+from etl.contracts.forms import Form, is_text
 from etl.records import Breach
 from etl.vocabulary import BreachCode
 

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Annotated, Any
 
-from etl.contracts.field_type import FieldType, PatternType, is_text, show_value
-from etl.contracts.forms import FILE_FORM, Form
+from etl.contracts.field_type import FieldType, PatternType, show_value
+from etl.contracts.forms import FILE_FORM, Form, is_text
 from etl.contracts.time_formats import ISO, compile_date, read_date
 from etl.records import Breach
 from etl.vocabulary import BreachCode

@@ -135,7 +135,9 @@ def _parse(lines: list[bytes], layout: Layout) -> tuple[list[list[str]], Sequenc
 
 def _has_open_quote(lines: list[bytes], layout: Layout) -> bool:
     """Whether a line has an odd number of quotes, as the first and the last line of a record of several lines."""
-    return 1 in map((1).__and__, map(bytes.count, lines, repeat(layout.quote))) if layout.quote else False
+    if not layout.quote or layout.quote not in b"".join(lines):
+        return False
+    return 1 in map((1).__and__, map(bytes.count, lines, repeat(layout.quote)))
 
 
 def _place(ends: Sequence[int], lines: list[bytes], layout: Layout, line: int) -> tuple[Sequence[int], Sequence[bytes]]:

@@ -168,8 +168,9 @@ MISTAKES = (
         "etl/column_judgement.py",
         (
             (
-                "    is_good = [row not in left_out for row in rows]\n",
-                "    is_good = [row + 1 not in left_out for row in rows]\n",
+                "    columns = {target: _leave_out(column, left_out) for target, column in columns.items()}\n",
+                "    wrong = [row - 1 for row in left_out]\n"
+                "    columns = {target: _leave_out(column, wrong) for target, column in columns.items()}\n",
             ),
         ),
         caught_by=("tests/test_column_judgement.py::test_columns_give_what_records_give",),

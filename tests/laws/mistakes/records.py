@@ -26,7 +26,7 @@ MISTAKES = (
         4,
         "a record that is skipped and stored all the same",
         "etl/column_judgement.py",
-        (("    left_out = breaches.keys() | unwanted\n", "    left_out = breaches.keys()\n"),),
+        (("    left_out = sorted(breaches.keys() | unwanted)\n", "    left_out = sorted(breaches)\n"),),
         caught_by=(f"{SKIPPING}test_what_is_not_wanted_is_counted_and_kept_nowhere[1]",),
     ),
     Mistake(
