@@ -5,7 +5,7 @@ from tests.laws.seeding import Mistake, before, drop
 DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
 OWNERSHIP = "tests/laws/test_ownership.py::"
-READING = "tests/laws/test_reading_process.py::"
+READING = "tests/laws/reading_process/"
 MACHINE = "tests/laws/test_fence_machine.py::"
 TRANSACTION = "    with bounded_transaction(durable=True) as cursor:\n"
 CANCEL_LOCKS = """\
@@ -27,14 +27,14 @@ MISTAKES = (
         "a reading process that outlives its run",
         "etl/reading_process/child.py",
         (("            os._exit(1)\n        os._exit(0)\n", "            os._exit(1)\n"),),
-        caught_by=(f"{READING}test_a_reading_process_ends_with_a_run_that_is_killed",),
+        caught_by=(f"{READING}test_in_runs.py::test_a_reading_process_ends_with_a_run_that_is_killed",),
     ),
     Mistake(
         2,
         "a reading process that waits for ever for a frozen run",
         "etl/reading_process/child.py",
         (("self.poll.poll(self.patience_ms)", "self.poll.poll()"), ("timeout=self.patience_seconds", "timeout=None")),
-        caught_by=(f"{READING}test_a_run_that_takes_nothing_for_long_gets_another_one",),
+        caught_by=(f"{READING}test_lost_processes.py::test_a_run_that_takes_nothing_for_long_gets_another_one",),
     ),
     Mistake(
         2,

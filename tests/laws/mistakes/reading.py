@@ -13,7 +13,7 @@ JSON_PATH = "tests/readers/test_json_path.py::"
 MEMORY = "tests/laws/test_memory.py::"
 CONTAINERS = "tests/readers/test_containers.py::"
 PROOF = "tests/laws/test_proof.py::"
-READING = "tests/laws/test_reading_process.py::"
+READING = "tests/laws/reading_process/"
 READS = "tests/laws/test_reads.py::"
 WALK = "tests/readers/test_walk.py::"
 WALKS = "tests/laws/test_walks.py::"
@@ -62,7 +62,7 @@ MISTAKES = (
                 "                    has_progressed = True\n",
             ),
         ),
-        caught_by=(f"{READING}test_killed_at_any_moment_another_one_continues",),
+        caught_by=(f"{READING}test_lost_processes.py::test_killed_at_any_moment_another_one_continues",),
     ),
     Mistake(
         8,
@@ -74,14 +74,14 @@ MISTAKES = (
                 "process.begin(Position(self.cursor, self.shape, None if self.earlier_ids is None else []), ",
             ),
         ),
-        caught_by=(f"{READING}test_the_rest_knows_the_ids_of_the_first_batches",),
+        caught_by=(f"{READING}test_first_batches.py::test_the_rest_knows_the_ids_of_the_first_batches",),
     ),
     Mistake(
         8,
         "a reading process that gets only the last of too many ids",
         "etl/reading_process/choice.py",
         (("                self.earlier_ids = None\n\n", "                self.earlier_ids = []\n\n"),),
-        caught_by=(f"{READING}test_too_many_ids_are_left_to_the_database",),
+        caught_by=(f"{READING}test_first_batches.py::test_too_many_ids_are_left_to_the_database",),
     ),
     Mistake(
         8,
@@ -93,7 +93,9 @@ MISTAKES = (
                 "                self.shape = prepared.shape\n",
             ),
         ),
-        caught_by=(f"{READING}test_the_run_prepares_the_first_batches_while_the_process_starts",),
+        caught_by=(
+            f"{READING}test_first_batches.py::test_the_run_prepares_the_first_batches_while_the_process_starts",
+        ),
     ),
     Mistake(
         8,
@@ -105,7 +107,7 @@ MISTAKES = (
                 "self.cursor = prepared.cursor; self._secure_lines(prepared.judged)\n",
             ),
         ),
-        caught_by=(f"{READING}test_killed_before_it_is_asked_for_lines_they_are_written_here",),
+        caught_by=(f"{READING}test_lost_processes.py::test_killed_before_it_is_asked_for_lines_they_are_written_here",),
     ),
     Mistake(
         8,
@@ -117,7 +119,7 @@ MISTAKES = (
                 "        block = os.read(self._descriptor, len(buffer))\n",
             ),
         ),
-        caught_by=(f"{READING}test_a_shared_descriptor_is_read_at_a_position_of_its_own",),
+        caught_by=(f"{READING}test_same_batches.py::test_a_shared_descriptor_is_read_at_a_position_of_its_own",),
     ),
     Mistake(
         8,
@@ -169,8 +171,7 @@ MISTAKES = (
         (
             (
                 "    columns = {target: _leave_out(column, left_out) for target, column in columns.items()}\n",
-                "    wrong = [row - 1 for row in left_out]\n"
-                "    columns = {target: _leave_out(column, wrong) for target, column in columns.items()}\n",
+                "    columns = {t: _leave_out(c, [row - 1 for row in left_out]) for t, c in columns.items()}\n",
             ),
         ),
         caught_by=("tests/test_column_judgement.py::test_columns_give_what_records_give",),
