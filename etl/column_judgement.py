@@ -139,13 +139,13 @@ def add_slice(
         judged.refusals.append(refuse(source, rule, part.make_record(row), breaches[row], file))
     judged.skipped += len(unwanted)
     left_out = sorted(breaches.keys() | unwanted)
-    columns = {target: _leave_out(column, left_out) for target, column in columns.items()}
-    good_rows, contents = _leave_out(rows, left_out), _leave_out(contents, left_out)
-    content_hashes = hash_tagged(contents, _leave_out(tags, left_out) if tags is not None else None)
+    columns = {target: _drop_rows(column, left_out) for target, column in columns.items()}
+    good_rows, contents = _drop_rows(rows, left_out), _drop_rows(contents, left_out)
+    content_hashes = hash_tagged(contents, _drop_rows(tags, left_out) if tags is not None else None)
     return _add_accepted(judged, part, good_rows, columns, content_hashes, time_digest, names, no_time)
 
 
-def _leave_out(column: Sequence[Item], rows: Sequence[int]) -> list[Item]:
+def _drop_rows(column: Sequence[Item], rows: Sequence[int]) -> list[Item]:
     """Return the column without these rows, which ascend."""
     kept = list(column)
     for row in reversed(rows):  # of few records: much faster than to choose each that is kept

@@ -170,8 +170,8 @@ MISTAKES = (
         "etl/column_judgement.py",
         (
             (
-                "    columns = {target: _leave_out(column, left_out) for target, column in columns.items()}\n",
-                "    columns = {t: _leave_out(c, [row - 1 for row in left_out]) for t, c in columns.items()}\n",
+                "    columns = {target: _drop_rows(column, left_out) for target, column in columns.items()}\n",
+                "    columns = {t: _drop_rows(c, [row - 1 for row in left_out]) for t, c in columns.items()}\n",
             ),
         ),
         caught_by=("tests/test_column_judgement.py::test_columns_give_what_records_give",),
