@@ -24,9 +24,6 @@ CATEGORY = "Things of a kind with a long name. " * 6
 """So wide that a batch does not fit into a pipe: then the reading process waits until its run takes the batch."""
 
 
-LOST_AT_ONCE = "The reading process was killed by signal 9 (SIGKILL). The run reads on without it."
-
-
 @dataclass
 class FakeRun:
     """A run without a database."""
@@ -56,10 +53,6 @@ def kill(number: signal.Signals = signal.SIGKILL) -> int:
     for pid in found:
         os.kill(pid, number)
     return len(found)
-
-
-def freeze() -> None:
-    kill(signal.SIGSTOP)
 
 
 def prepare(source: Source, content: Content, run: FakeRun, cursor: Cursor | None = None) -> list[Prepared]:

@@ -20,7 +20,6 @@ from tests.last_source import LastProducts
 from tests.laws.reading_process.reads import (
     CATEGORY,
     COUNT,
-    LOST_AT_ONCE,
     FakeRun,
     kill,
     list_reading_processes,
@@ -32,6 +31,8 @@ from tests.laws.reading_process.reads import (
 )
 from tests.processes import wait_until
 from tests.reading_sources import TROUBLE
+
+LOST_AT_ONCE = "The reading process was killed by signal 9 (SIGKILL). The run reads on without it."
 
 
 def count_own_batches(prepared: Sequence[Prepared]) -> int:

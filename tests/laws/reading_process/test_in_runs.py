@@ -24,7 +24,6 @@ from tests.execution.test_workers import await_closed, queue, start_worker
 from tests.factories import make_products, write_products
 from tests.laws.reading_process.reads import (
     CATEGORY,
-    freeze,
     kill,
     list_reading_processes,
 )
@@ -72,6 +71,10 @@ def test_a_run_that_prepares_its_first_batches_lands_everything_once(
     assert {name: outcome.counters[name] for name in counted} == counted
     assert len(dump_unified("products_csv")) == len(dump_raw("products_csv")) == 990
     assert verify() == []
+
+
+def freeze() -> None:
+    kill(signal.SIGSTOP)
 
 
 def test_a_run_whose_reading_process_freezes_ends_and_the_next_goes_on(thousand: None, settings: Settings) -> None:
