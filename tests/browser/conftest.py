@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from django.apps import apps
 from django.contrib.auth.models import Group, User
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, Request, sync_playwright
 
 from api.access.groups import make_groups
 from kasparro.embedded import Servers
@@ -74,8 +74,13 @@ class AdminPage:
         self.page.goto(f"{self.address}/admin/")
         self.page.fill("#id_username", name)
         self.page.fill("#id_password", PASSWORD)
-        self.page.click("input[type=submit]")
+        self.follow(self.page.locator("input[type=submit]"))
         self.page.wait_for_selector("#overview")
+
+    def follow(self, link_or_button: Locator) -> None:
+        """Click what opens another page, and wait until that page is loaded: a click alone returns before it is."""
+        with self.page.expect_navigation():
+            link_or_button.click()
 
     def visit(self, path: str) -> Page:
         """Open a page and check it."""

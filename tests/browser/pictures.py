@@ -31,7 +31,8 @@ def main(user: str, password: str, base: str = "http://127.0.0.1:8000") -> None:
         }
         for name, address in lists.items():
             page.goto(f"{base}/admin/etl/{address}")
-            page.locator("#result_list tbody th a").first.click()
+            with page.expect_navigation():
+                page.locator("#result_list tbody th a").first.click()
             page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
         browser.close()
 
