@@ -1,7 +1,8 @@
-"""The hooks of pre-commit are the tools of `make lint`."""
+"""The hooks of pre-commit are the tools of `make lint`, and the scripts of CI name tests that exist."""
 
 import re
 
+import pytest
 import yaml
 
 from tests.processes import ROOT
@@ -14,3 +15,9 @@ def test_pre_commit_runs_the_tools_of_make_lint_from_the_venv() -> None:
     assert repository["repo"] == "local"
     entries = tuple(hook["entry"] for hook in repository["hooks"])
     assert [command for command in commands if not command.startswith(entries)] == []
+
+
+@pytest.mark.parametrize("path", [".ci/run", ".ci/oldest", ".ci/matrix", "Makefile"])
+def test_tests_that_a_script_names_exist(path: str) -> None:
+    named = re.findall(r"(?<![\w/])tests/[\w./]*\w", (ROOT / path).read_text())
+    assert [name for name in named if not (ROOT / name).exists()] == []

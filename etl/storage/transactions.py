@@ -41,10 +41,11 @@ _TRANSIENT = {
 }
 
 
-# Without statistics (temporary tables, arrays) the planner would scan whole tables for each batch.
+# Without statistics (temporary tables, arrays) the planner would scan whole tables for each batch. A scan that can't be
+# avoided seems dear then, so that PostgreSQL would compile the statement, which takes longer than to execute it.
 _BY_KEY = {
     "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
-    **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off"),
+    **dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin", "jit"), "off"),
 }
 _SAVEPOINT = "expendable"
 
@@ -85,6 +86,8 @@ def bounded_transaction(
 ) -> Iterator[Any]:
     """Open a transaction that never waits for ever, and whose locks are freed if its process stops. Yields its cursor.
 
+    It is READ COMMITTED, whatever the project, the role or the database has as default: after each wait for a lock, the
+    next statement must see what the former holder of the lock has committed.
     `by_key`: every statement finds its rows by key, so each also gets a timeout and a plan that uses only indexes.
     Inside another transaction this one is a savepoint with the bounds of the outer one; `durable` forbids that. The
     bounds travel with the first statement, which must not be a COPY. `using` names another database than Kasparro's.
@@ -119,6 +122,7 @@ def expendable(cursor: Any) -> Iterator[None]:
 
 def _describe_bounds(*, by_key: bool, lock_seconds: float, idle_seconds: float) -> str:
     values = {
+        "transaction_isolation": "read committed",
         "lock_timeout": f"{round(lock_seconds * 1000)}ms",
         "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}ms",
         # So that the server notices a killed client even during a statement, and releases its locks.

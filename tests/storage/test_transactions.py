@@ -42,6 +42,37 @@ def test_the_bounds_of_a_transaction_hold_from_its_first_statement_to_its_end() 
     assert fetch(BOUNDED) == [("0", "on")]
 
 
+@pytest.mark.parametrize("by_key", [True, False])
+@pytest.mark.parametrize("default", ["repeatable read", "serializable"])
+def test_a_transaction_sees_what_others_have_committed_whatever_the_default_is(default: str, by_key: bool) -> None:
+    Run.objects.create(source="listed", key="a", trigger="api", status="queued")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('default_transaction_isolation', %s, false)", [default])
+    other = connections["default"].copy()
+    try:
+        with bounded_transaction(by_key=by_key), other.cursor() as cursor:
+            before = Run.objects.count()
+            cursor.execute("DELETE FROM etl_runs")
+            assert (before, Run.objects.count()) == (1, 0)
+    finally:
+        other.close()
+        connection.close()
+
+
+def test_a_statement_by_key_is_never_compiled() -> None:
+    """Scans are off, so one that can't be avoided seems so dear that PostgreSQL would compile the statement."""
+    asked = "SELECT current_setting('jit')"
+    with connection.cursor() as cursor:
+        cursor.execute("SET jit = on")
+    try:
+        with bounded_transaction():
+            assert fetch(asked) == [("off",)]
+        with bounded_transaction(by_key=False):
+            assert fetch(asked) == [("on",)]
+    finally:
+        connection.close()
+
+
 def test_a_first_statement_that_takes_no_other_text_is_bounded_too() -> None:
     Run.objects.create(source="listed", key="a", trigger="api", status="queued")
     with bounded_transaction(lock_seconds=3), connection.cursor() as cursor:

@@ -6,6 +6,7 @@ DELIVERY = "tests/laws/test_delivery.py::"
 DRIFT = "tests/laws/test_drift_delivery.py::"
 OWNERSHIP = "tests/laws/test_ownership.py::"
 READING = "tests/laws/reading_process/"
+TRANSACTIONS = "tests/storage/test_transactions.py::"
 MACHINE = "tests/laws/test_fence_machine.py::"
 TRANSACTION = "    with bounded_transaction(durable=True) as cursor:\n"
 CANCEL_LOCKS = """\
@@ -97,9 +98,7 @@ MISTAKES = (
         "a retry on the broken connection",
         "etl/storage/transactions.py",
         (drop("            _drop_broken_connection(error)\n"),),
-        caught_by=(
-            "tests/storage/test_transactions.py::test_a_session_that_is_ended_between_two_statements_is_replaced",
-        ),
+        caught_by=(f"{TRANSACTIONS}test_a_session_that_is_ended_between_two_statements_is_replaced",),
     ),
     Mistake(
         2,
@@ -171,6 +170,13 @@ MISTAKES = (
         "etl/storage/transactions.py",
         (drop('        "idle_in_transaction_session_timeout": f"{round(idle_seconds * 1000)}ms",\n'),),
         caught_by=(f"{OWNERSHIP}test_a_process_that_freezes_inside_its_claim_keeps_nobody_out",),
+    ),
+    Mistake(
+        2,
+        "a transaction that sees only what was committed before it began",
+        "etl/storage/transactions.py",
+        (drop('        "transaction_isolation": "read committed",\n'),),
+        caught_by=(f"{TRANSACTIONS}test_a_transaction_sees_what_others_have_committed_whatever_the_default_is",),
     ),
     Mistake(
         2,
