@@ -67,7 +67,7 @@ def write_target_batch(
     raw_ids = _write_ledger(cursor, plan, landed, written, stamp)
     write_met(cursor, landed, stamp)
     grown = write_refusals(cursor, refusals, stamp, late, is_backward=batch.judged.is_backward)
-    return Landed(landed, refused, raw_ids, [*written.keys.values()]), grown
+    return Landed(landed, refused, raw_ids, written.list_present()), grown
 
 
 def write_target_records(cursor: Any, plan: TargetPlan, batch: Batch, stamp: Stamp) -> Landed:
@@ -75,7 +75,7 @@ def write_target_records(cursor: Any, plan: TargetPlan, batch: Batch, stamp: Sta
     written, known = write_target_rows(cursor, plan, batch, stamp)
     landed, refused = settle_written(batch, written, known)
     raw_ids = _write_ledger(cursor, plan, landed, written, stamp)
-    return Landed(landed, refused, raw_ids, [*written.keys.values()])
+    return Landed(landed, refused, raw_ids, written.list_present())
 
 
 def write_target_rows(

@@ -19,8 +19,14 @@ def list_given(plan: TargetPlan, table: TargetTable) -> list[str]:
     """Return the columns that an INSERT names. The database itself fills what it has a default for."""
     taken = plan.filled
     fields = plan.into.model._meta.concrete_fields
-    given = [str(f.column) for f in fields if f.column in taken or not f.has_db_default()]
+    given = [str(f.column) for f in fields if f.column in taken or not (f.has_db_default() or _fills_itself(f, table))]
     return [name for name in given if name in table.columns]
+
+
+def _fills_itself(field: AnyField, table: TargetTable) -> bool:
+    """Whether it is a primary key whose default is known to the database alone, such as a sequence that it shares."""
+    is_drawn = field.primary_key and not field.has_default() and table.sequence is None
+    return is_drawn and table.pk in table.columns and table.columns[table.pk].has_default
 
 
 class Defaults:

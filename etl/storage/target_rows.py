@@ -5,15 +5,13 @@ stage (COPY, ANALYZE) ─► rows that exist, locked in key order ─► parents
 ─► INSERT, and if the table refuses one of the rows INSERT … ON CONFLICT DO NOTHING ─► what is left alone, in savepoints
 
 All constraints are immediate, so nothing waits for the COMMIT. Rows come before their parents, as Django's `delete()`
-takes them. In another order the team's transactions may wait for the batch while it waits for them, so the batch waits
-for a short time only: then it gives up all its locks on the team's rows, and begins again.
+takes them. The batch waits for locks for a short time only (`short_waits`).
 """
 
 import hashlib
-import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db import DatabaseError
@@ -24,20 +22,16 @@ from etl.exceptions import RunError
 from etl.readers.target_plan import OwnedParent, TargetPlan
 from etl.records import Breach, Stamp
 from etl.storage.bulk_copy import copy_lines
+from etl.storage.short_waits import in_short_waits
 from etl.storage.target_changes import explain_change, require_table
 from etl.storage.target_defaults import Defaults, list_given, list_touched
-from etl.storage.target_tables import TargetTable, load_table, quote
-from etl.storage.transactions import LOCK_SECONDS, describe, find_code, is_lock_timeout
-from etl.storage.waiting import write_awaited
+from etl.storage.target_parents import write_refusal, write_search
+from etl.storage.target_tables import Check, TargetTable, load_table, quote
+from etl.storage.transactions import describe, find_code
 from etl.vocabulary import BreachCode, Reason
 
 MOST_SAVEPOINTS = 2000
 """If a table refuses more parts of one batch than this, the reason is not in the rows."""
-
-SHORT_WAIT_SECONDS = 0.1
-"""Much shorter than `deadlock_timeout`, after which PostgreSQL ends one of the transactions that wait in a circle."""
-SHORT_WAITS = 40
-"""After this many attempts with short waits the batch itself is begun again, or fails."""
 
 _STATES = "etl_key, etl_found, etl_left, etl_code"
 """Whose statistics tell PostgreSQL how many rows a statement finds; those of the other columns would be dear."""
@@ -49,11 +43,15 @@ _DRAW_KEYS = """
     SELECT min(key), CASE WHEN max(key) - min(key) >= count(*) THEN array_agg(key) END
     FROM (SELECT nextval(%s::regclass) AS key FROM generate_series(1, %s)) AS drawn
 """
+# Keys drawn from the table's own sequence, which is GENERATED ALWAYS in some tables.
+_OVERRIDING = "OVERRIDING SYSTEM VALUE"
 _OF_SERVER = (
     *("00", "01", "02", "03", "08", "0A", "0B", "0F", "0L", "0P", "0Z", "20", "24", "25", "26", "28", "2B", "2D", "2F"),
     *("34", "3B", "3D", "3F", "40", "42", "53", "54", "55", "57", "58", "72", "F0", "HV", "XX"),
 )
 """Classes of PostgreSQL's errors that are not due to a row. A trigger may raise an error of any class of its own."""
+_OF_OTHER_ROWS = ("23505", "23P01")
+"""unique_violation and exclusion_violation."""
 _OF_CHANGE = ("22", "42")
 """Classes of errors that show a table of another shape, unless a row is written: what does not fit, or is gone."""
 
@@ -75,10 +73,18 @@ class StagedRow(NamedTuple):
 
 @dataclass(slots=True)
 class Written:
-    """What became of the staged rows, by their numbers: the keys of their rows, or why the table refuses them."""
+    """What became of the staged rows, by their numbers: the keys of their rows, or why the table refuses them.
+
+    `gone` are those whose rows the team has deleted; they keep their keys.
+    """
 
     keys: dict[int, str] = field(default_factory=dict)
     refused: dict[int, Breach] = field(default_factory=dict)
+    gone: set[int] = field(default_factory=set)
+
+    def list_present(self) -> list[str]:
+        """Return the keys of the rows that are in the table."""
+        return [key for number, key in self.keys.items() if number not in self.gone]
 
 
 DrawKeys = Callable[[Any, TargetTable, int], Sequence[int]]
@@ -98,26 +104,12 @@ def write_rows(
     """Write these rows. Raises RunError if the table refuses too many of them, or is not as its model says."""
     if not rows:
         return Written()
-    for number in range(1, SHORT_WAITS + 1):
-        try:
-            with atomic():
-                return _write_in_short_waits(cursor, plan, rows, stamp, draw)
-        except DatabaseError as error:
-            if (find_code(error) or "").startswith(_OF_CHANGE):
-                raise explain_change(plan, describe(error)) from error
-            if number == SHORT_WAITS or not is_lock_timeout(error):
-                raise
-        time.sleep(SHORT_WAIT_SECONDS * random.uniform(0.5, 2))  # noqa: S311
-    raise AssertionError("unreachable")
-
-
-def _write_in_short_waits(
-    cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp, draw: DrawKeys
-) -> Written:
-    cursor.execute(f"SET LOCAL lock_timeout = '{round(SHORT_WAIT_SECONDS * 1000)}ms'")
-    written = _write(cursor, plan, rows, stamp, draw)
-    cursor.execute(f"SET LOCAL lock_timeout = '{round(LOCK_SECONDS * 1000)}ms'")
-    return written
+    try:
+        return in_short_waits(cursor, partial(_write, cursor, plan, rows, stamp, draw))
+    except DatabaseError as error:
+        if (find_code(error) or "").startswith(_OF_CHANGE):
+            raise explain_change(plan, describe(error)) from error
+        raise
 
 
 def _write(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stamp, draw: DrawKeys) -> Written:
@@ -126,14 +118,16 @@ def _write(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stam
     stage = _Stage(cursor, plan, table, stamp, draw)
     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     stage.fill(rows)
-    if any(row.target_key is not None for row in rows):
-        stage.find_stored()
+    stored = sum(row.target_key is not None for row in rows)
+    found = stage.find_stored() if stored else 0
     stage.find_parents()
+    if found < stored:
+        stage.find_again()
     for each in sorted(plan.parents, key=lambda each: each.missing == "wait"):  # a broken record does not wait
         stage.refuse_orphans(each)
     stage.judge(f"({_NEW} OR etl_found)")
     stage.update(_STORED)
-    if plan.into.creates and any(row.target_key is None for row in rows):
+    if plan.into.creates and stored < len(rows):
         stage.insert()
     if not plan.into.creates or stage.is_any_left:
         stage.adopt()
@@ -155,15 +149,17 @@ class _Stage:
         self.drawn: Sequence[int] = ()
         self.is_any_found, self.is_any_left, self.is_any_kept_out = False, False, False
         self.savepoints, self.reason = 0, ""
+        self.kept_out: list[int] = []
+        """The numbers of the rows that another row kept out when they were written alone."""
 
     # --- the table ---
     def _create(self) -> str:
-        columns = [f"{quote(name)} {column.type}" for name, column in self.table.columns.items()]
+        columns = [f"{quote(name)} {column.declaration}" for name, column in self.table.columns.items()]
         naturals = [f"etl_p{place} {kind}" for place, kind in self._list_naturals()]
         text = ", ".join(
             [
                 *("etl_n integer", "etl_key text", "etl_found boolean DEFAULT false", "etl_left boolean DEFAULT false"),
-                *("etl_code text", "etl_why text", "etl_awaits text", *naturals, *columns),
+                *("etl_code text", "etl_place text", "etl_why text", "etl_awaits text", *naturals, *columns),
             ]
         )
         name = f"etl_stage_{hashlib.sha256(f'{self.target} {text}'.encode()).hexdigest()[:12]}"
@@ -191,88 +187,67 @@ class _Stage:
 
     # --- parents ---
     def find_parents(self) -> None:
-        """Find and lock the foreign keys' rows, each parent's in the order of their keys.
-
-        A column of the team's keeps what it has.
-        """
-        if not self.plan.parents:
-            return
-        parts, sets, joins = [], [], []
-        for number, each in enumerate(self.plan.parents):
-            locked, column = f"locked_{number}", quote(each.name)
-            parts.append(self._describe_locked(each, number))
-            pairs = zip(each.natural, each.places, strict=True)
-            alike = " AND ".join(f"{locked}.{quote(name)} = o.etl_p{place}" for name, place in pairs)
-            joins.append(f"LEFT JOIN {locked} ON {alike}")
-            found = f"{locked}.{quote(each.referred)}"
-            kept = f"CASE WHEN s.etl_found THEN s.{column} ELSE {found} END"
-            sets.append(f"{column} = {kept if each.is_first else found}")
-        self._execute_hashed(f"""
-            WITH {", ".join(parts)}
-            UPDATE {self.name} AS s SET {", ".join(sets)} FROM {self.name} AS o {" ".join(joins)}
-            WHERE o.etl_n = s.etl_n
-        """)
-
-    def _describe_locked(self, each: OwnedParent, number: int) -> str:
-        """Return the parts of a statement that find and lock a parent's rows."""
-        parent, pk = quote(each.model._meta.db_table), quote(str(each.model._meta.pk.column))
-        places, natural = [f"etl_p{place}" for place in each.places], [quote(name) for name in each.natural]
-        present = " AND ".join(f"{place} IS NOT NULL" for place in places)
-        alike = " AND ".join(f"p.{name} = w.{place}" for name, place in zip(natural, places, strict=True))
-        taken = ", ".join(dict.fromkeys([pk, quote(each.referred), *natural]))
-        return f"""
-            wanted_{number} AS MATERIALIZED (SELECT DISTINCT {", ".join(places)} FROM {self.name} WHERE {present}),
-            found_{number} AS MATERIALIZED (
-                SELECT f.{pk} FROM wanted_{number} AS w
-                CROSS JOIN LATERAL (SELECT p.{pk} FROM {parent} AS p WHERE {alike} LIMIT 1) AS f
-            ),
-            locked_{number} AS MATERIALIZED (
-                SELECT {taken} FROM {parent} WHERE {pk} = ANY(ARRAY(SELECT {pk} FROM found_{number}))
-                ORDER BY {pk} FOR KEY SHARE
-            )"""
+        """Find and lock the foreign keys' rows, each parent's in the order of their keys."""
+        if self.plan.parents:
+            self._execute_hashed(write_search(self.plan.parents, self.name))
 
     def refuse_orphans(self, each: OwnedParent) -> None:
         """Refuse the rows without this parent, or let them wait for it, as its source declares."""
-        if each.missing == "null":
-            return
-        places = [f"etl_p{place}" for place in each.places]
-        shown = " || ', ' || ".join(f"quote_literal({place})" for place in places)
-        present = " AND ".join(f"{place} IS NOT NULL" for place in places)
-        why = f"{each.shown}\n{each.model._meta.label} has no row with {', '.join(each.natural)} = "
-        undecided = " AND NOT etl_found" if each.is_first else ""
-        name, parameters = write_awaited(each, places)
-        self.cursor.execute(
-            f"UPDATE {self.name} SET etl_awaits = {name}, etl_why = %s || {shown},"
-            f" etl_code = CASE WHEN {name} IS NULL THEN %s ELSE %s END"
-            f" WHERE {quote(each.name)} IS NULL AND {present} AND {_REFUSED}{undecided}",
-            [*parameters, why, *parameters, BreachCode.NO_PARENT, BreachCode.PARENT_MISSING],
-        )
+        if each.missing != "null":
+            self.cursor.execute(*write_refusal(each, self.name, _REFUSED))
 
     # --- rows that exist ---
-    def find_stored(self) -> None:
-        """Find and lock the rows that the source has written before."""
+    def find_stored(self) -> int:
+        """Find and lock the rows that the source has written before. Returns how many there are."""
         kind = self.table.columns[self.table.pk].type
-        self.is_any_found = self._take_found(f"t.{self.pk} = s.etl_key::{kind}", _STORED)
+        count = self._take_found(f"t.{self.pk} = s.etl_key::{kind}", _STORED)
+        self.is_any_found = count > 0
+        return count
+
+    def find_again(self) -> None:
+        """Find and lock rows that the team has deleted and created again. What is deleted stays deleted."""
+        self.is_any_found |= self._take_found(self._has_its_key(), f"{_STORED} AND NOT etl_found") > 0
+
+    def _has_its_key(self) -> str:
+        return " AND ".join(f"t.{name} = s.{name}" for name in self.key)
 
     def adopt(self) -> None:
         """Take the rows with the keys of those that could not be inserted: they were there before, or are new."""
         left = "true" if not self.plan.into.creates else "etl_left"
         waiting = f"{_NEW} AND ({_REFUSED} AND {left} OR etl_code = '{BreachCode.CONSTRAINT}')"
-        if self._take_found(" AND ".join(f"t.{name} = s.{name}" for name in self.key), waiting):
+        if self._take_found(self._has_its_key(), waiting):
             adopted = "etl_key IS NULL AND etl_found"
             self.is_any_found = True
+            self._refuse_second()
             self.judge(adopted)
             self.update(adopted)
 
-    def _take_found(self, alike: str, condition: str) -> bool:
+    def _refuse_second(self) -> None:
+        """Refuse an adopted record whose row another record of the batch has: their keys are equal to the table."""
+        self._execute_hashed(f"""
+            WITH ranked AS (
+                SELECT etl_n, row_number() OVER (PARTITION BY {self.pk} ORDER BY etl_key IS NULL AND etl_found, etl_n)
+                FROM {self.name} WHERE {_REFUSED} AND {self.pk} IS NOT NULL
+            )
+            UPDATE {self.name} AS s SET etl_code = '{BreachCode.CONSTRAINT}',
+                etl_why = {_quote_text(f"another record of the batch has its row of {self.plan.into.label}")}
+            FROM ranked AS r WHERE r.etl_n = s.etl_n AND r.row_number > 1 AND s.etl_key IS NULL AND s.etl_found
+        """)
+
+    def _take_found(self, alike: str, condition: str) -> int:
         """Lock these rows in the order of their keys, and complete the staged ones by what is the team's.
 
-        Returns whether there are any.
+        Returns how many there are.
         """
         owned = {quote(name) for name in self.owned}
-        taken = [name for name in self.columns if name not in owned]
         key = ", ".join(f"t.{name}" for name in self.key)
-        count = self._execute_hashed(f"""
+        code = f"nullif(s.etl_code, '{BreachCode.CONSTRAINT}')"
+        sets = [f"{name} = l.{name}" for name in self.columns if name not in owned]
+        if self.pk in owned:
+            code = f"CASE WHEN s.{self.pk} = l.{self.pk} THEN {code} ELSE '{BreachCode.CONSTRAINT}' END"
+            why = f"its row of {self.plan.into.label} has another primary key"
+            sets.append(f"etl_why = {_quote_text(why)}")
+        return self._execute_hashed(f"""
             WITH found AS MATERIALIZED (
                 SELECT s.etl_n, f.{self.pk} AS etl_pk FROM {self.name} AS s
                 CROSS JOIN LATERAL (SELECT t.{self.pk} FROM {self.target} AS t WHERE {alike} LIMIT 1) AS f
@@ -282,25 +257,25 @@ class _Stage:
                 SELECT t.* FROM {self.target} AS t WHERE t.{self.pk} = ANY(ARRAY(SELECT etl_pk FROM found))
                 ORDER BY {key} FOR NO KEY UPDATE
             )
-            UPDATE {self.name} AS s SET etl_found = true, etl_code = nullif(s.etl_code, '{BreachCode.CONSTRAINT}'),
-                {", ".join(f"{name} = l.{name}" for name in taken)}
+            UPDATE {self.name} AS s SET {", ".join(["etl_found = true", f"etl_code = {code}", *sets])},
+                etl_key = CASE WHEN s.etl_key IS NOT NULL THEN l.{self.pk}::text END
             FROM found AS f JOIN locked AS l ON l.{self.pk} = f.etl_pk WHERE s.etl_n = f.etl_n
         """)
-        return count > 0
 
     # --- what the table refuses ---
     def judge(self, condition: str) -> None:
         """Refuse those of these rows that break NOT NULL or a CHECK, by the table's own expressions."""
         required = [name for name in self.given if self.table.columns[name].is_required]
-        cases = [(f"{quote(name)} IS NULL", f"{name}\n{name} must not be null") for name in required]
-        cases += [
-            (f"({expression}) IS FALSE", f"\n{self._describe(name)}") for name, expression in self.table.checks.items()
-        ]
+        absent = " ".join(f"WHEN {quote(name)} IS NULL THEN {_quote_text(name)}" for name in required)
+        cases = [(f"{quote(name)} IS NULL", f"{name} must not be null") for name in required]
+        cases += [(self._describe_broken(check), self._describe(name)) for name, check in self.table.checks.items()]
         if not cases:
             return
         why = " ".join(f"WHEN {broken} THEN {_quote_text(text)}" for broken, text in cases)
+        place = f"CASE {absent} ELSE '' END" if absent else "''"
         statement = (
-            f"UPDATE {self.name} SET etl_code = '{BreachCode.CONSTRAINT}', etl_why = CASE {why} END"
+            f"UPDATE {self.name} SET etl_code = '{BreachCode.CONSTRAINT}', etl_place = {place},"
+            f" etl_why = CASE {why} END"
             f" WHERE {_REFUSED} AND {condition} AND ({' OR '.join(broken for broken, _ in cases)})"
         )
         try:
@@ -308,8 +283,14 @@ class _Stage:
                 self.cursor.execute(statement)
                 self.is_any_left |= self.cursor.rowcount > 0
         except DatabaseError as error:
-            if not is_violation(error):
-                raise  # else an expression fails on a row: writing the rows shows which
+            if not is_violation(error) and not _is_of_class_42(error):
+                raise
+            # The expression fails on a row, or needs a whole row of the table: writing the rows shows what it says.
+
+    def _describe_broken(self, check: Check) -> str:
+        """Return a condition for the rows that break it. A new row lacks what the database itself will fill in."""
+        broken = f"({check.expression}) IS FALSE"
+        return broken if set(check.columns) <= set(self.given) else f"(etl_found AND {broken})"
 
     def _describe(self, constraint: str) -> str:
         return f"it violates the constraint {constraint} of {self.plan.into.label}"
@@ -317,17 +298,35 @@ class _Stage:
     # --- writing ---
     def update(self, condition: str) -> None:
         """Update those of these rows that differ in a column of the source's."""
-        if self.is_any_found:
-            self._write(f"{_REFUSED} AND etl_found AND {condition}", self._update_some)
+        if not self.is_any_found:
+            return
+        chosen = f"{_REFUSED} AND etl_found AND {condition}"
+        self._write(chosen, self._update_some)
+        most = len(self.kept_out) + 1
+        while 0 < len(self.kept_out) < most and self.savepoints < MOST_SAVEPOINTS // 4:
+            # A value that kept a row out may have been given up by a later row.
+            numbers, self.kept_out, most = sorted(self.kept_out), [], len(self.kept_out)
+            self.cursor.execute(f"UPDATE {self.name} SET etl_code = NULL WHERE etl_n = ANY(%s)", [numbers])
+            self._write(chosen, self._update_some, numbers)
+        self.kept_out = []
 
     def _update_some(self, chosen: str) -> None:
-        names = [quote(name) for name in self.owned]
         touched, values = list_touched(self.plan, self.owned, self.stamp)
-        sets = [f"{name} = s.{name}" for name in names] + [f"{quote(name)} = %s" for name in touched]
-        new, old = (", ".join(f"{letter}.{name}" for name in names) for letter in "st")
-        self.cursor.execute(
-            f"UPDATE {self.target} AS t SET {', '.join(sets)} FROM {self.name} AS s"
-            f" WHERE t.{self.pk} = s.{self.pk} AND {chosen} AND ROW({old}) IS DISTINCT FROM ROW({new})",
+        sets = [f"{quote(name)} = s.{quote(name)}" for name in self.owned] + [f"{quote(name)} = %s" for name in touched]
+        columns = self.table.columns
+        new, old = (", ".join(columns[each].spell(f"{of}.{quote(each)}") for each in self.owned) for of in "st")
+        differs = f"t.{self.pk} = s.{self.pk} AND {chosen} AND ROW({old}) IS DISTINCT FROM ROW({new})"
+        update = f"UPDATE {self.target} AS t SET {', '.join(sets)} FROM {self.name} AS s WHERE {differs}"
+        if not self.table.has_triggers:
+            self.cursor.execute(update, values)
+            return
+        self._execute_hashed(
+            f"""
+            WITH updated AS ({update} RETURNING s.etl_n AS n)
+            UPDATE {self.name} AS s SET etl_code = '{BreachCode.CONSTRAINT}',
+                etl_why = {_quote_text(f"{self.plan.into.label} did not store its change: a trigger dropped it")}
+            FROM {self.target} AS t WHERE {differs} AND NOT EXISTS (SELECT FROM updated WHERE n = s.etl_n)
+            """,
             values,
         )
 
@@ -375,13 +374,14 @@ class _Stage:
 
     def _describe_insert(self, chosen: str) -> str:
         names = ", ".join(map(quote, self.given))
-        order = ", ".join(self.key)
-        return f"INSERT INTO {self.target} ({names}) SELECT {names} FROM {self.name} WHERE {chosen} ORDER BY {order}"
+        order = ", ".join([*self.key, "etl_n"])
+        chosen_rows = f"SELECT {names} FROM {self.name} WHERE {chosen} ORDER BY {order}"
+        return f"INSERT INTO {self.target} ({names}) {_OVERRIDING} {chosen_rows}"
 
     def finish(self) -> None:
         """Refuse what is left: no row is created for it, or a constraint keeps it out, whose name is learned here."""
         if not self.plan.into.creates:
-            text = f"\n{self.plan.into.label} has no row with its key, and the source creates none"
+            text = f"{self.plan.into.label} has no row with its key, and the source creates none"
             self._refuse(f"{_NEW} AND ({_REFUSED} OR etl_code = '{BreachCode.CONSTRAINT}')", BreachCode.NO_ROW, text)
             return
         if not self.is_any_kept_out:
@@ -391,7 +391,7 @@ class _Stage:
             self._write(condition, self._insert_alone, [number])
         self.cursor.execute(
             f"UPDATE {self.name} SET etl_code = %s, etl_why = %s WHERE {condition}",
-            [BreachCode.CONSTRAINT, f"\n{self.plan.into.label} did not store its row: a trigger or a rule dropped it"],
+            [BreachCode.CONSTRAINT, f"{self.plan.into.label} did not store its row: a trigger or a rule dropped it"],
         )
 
     def _list_numbers(self, condition: str) -> list[int]:
@@ -420,14 +420,16 @@ class _Stage:
             if not numbers:
                 return  # a trigger that refuses a statement without rows
             if len(numbers) == 1:
-                self._refuse(chosen, BreachCode.CONSTRAINT, f"\n{self.reason}")
+                self._refuse(chosen, BreachCode.CONSTRAINT, self.reason)
+                if find_code(error) in _OF_OTHER_ROWS:
+                    self.kept_out += numbers
                 return
             middle = len(numbers) // 2
             self._write(condition, write, numbers[:middle])
             self._write(condition, write, numbers[middle:])
 
     def _stop_broken(self, error: DatabaseError) -> None:
-        if (find_code(error) or "").startswith("42"):  # the table was found as expected, so it is a trigger's own code
+        if _is_of_class_42(error):  # the table was found as expected, so it is a trigger's own code
             text = f"{self.plan.into.label} takes no record: {describe(error)}. Correct its trigger."
             raise RunError(text, Reason.TARGET_REFUSES) from error
 
@@ -444,24 +446,26 @@ class _Stage:
         written = Written({row.number: str(key) for row, key in zip(rows, self.drawn, strict=False)})
         others = f" WHERE NOT ({_REFUSED} AND {_NEW})" if self.drawn else ""
         self.cursor.execute(
-            f"SELECT etl_n, etl_code, etl_why, etl_awaits, coalesce(etl_key, {self.pk}::text) FROM {self.name}{others}"
+            f"SELECT etl_n, etl_code, etl_why, etl_place, etl_awaits, coalesce(etl_key, {self.pk}::text),"
+            f" etl_key IS NOT NULL AND NOT etl_found FROM {self.name}{others}"
         )
-        for number, code, why, awaits, key in self.cursor.fetchall():
+        for number, code, why, place, awaits, key, is_gone in self.cursor.fetchall():
             if code is not None:
-                column, _, message = why.partition("\n")
-                written.refused[number] = Breach(BreachCode(code), message, column, awaits or "")
+                written.refused[number] = Breach(BreachCode(code), why, place or "", awaits or "")
                 written.keys.pop(number, None)
             else:
                 written.keys[number] = key
+                if is_gone:
+                    written.gone.add(number)
         return written
 
-    def _execute_hashed(self, statement: str) -> int:
+    def _execute_hashed(self, statement: str, values: Sequence[Any] = ()) -> int:
         """Execute a statement that joins the stage with few rows found by key: a hash join reads each of them once.
 
         Returns how many rows it has written.
         """
         self.cursor.execute("SET LOCAL enable_hashjoin = on")
-        self.cursor.execute(statement)
+        self.cursor.execute(statement, values or None)
         count = int(self.cursor.rowcount)
         self.cursor.execute("SET LOCAL enable_hashjoin = off")
         return count
@@ -470,6 +474,11 @@ class _Stage:
 def _quote_text(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n")
     return f"E'{escaped}'"
+
+
+def _is_of_class_42(error: DatabaseError) -> bool:
+    """Whether PostgreSQL can't execute a statement, or an expression of a table, as it is written."""
+    return (find_code(error) or "").startswith("42")
 
 
 def is_violation(error: DatabaseError) -> bool:

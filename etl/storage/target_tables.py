@@ -1,6 +1,6 @@
 """Reads how a team's own table is made: its columns, its constraints, and where its keys come from."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +10,21 @@ from etl.database import connection
 
 _COLUMNS = """
     SELECT attname, format_type(atttypid, atttypmod), attnotnull, atthasdef OR attidentity <> '',
-        attgenerated <> ''
+        attgenerated <> '', CASE WHEN attcollation <> 0 THEN attcollation::regcollation::text END
     FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
+# An UPDATE writes a row unless one of these triggers keeps it from that.
+_TRIGGERS = """
+    SELECT EXISTS (
+        SELECT FROM pg_trigger
+        WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 19 = 19
+    )
 """
 # A CHECK of a generated column can't be applied to a row that is not in the table yet.
 _CHECKS = """
-    SELECT conname, pg_get_expr(conbin, conrelid) FROM pg_constraint
+    SELECT conname, pg_get_expr(conbin, conrelid), ARRAY(
+        SELECT attname::text FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY(conkey)
+    ) FROM pg_constraint
     WHERE conrelid = to_regclass(%s) AND contype = 'c' AND convalidated AND NOT EXISTS (
         SELECT FROM pg_attribute WHERE attrelid = conrelid AND attnum = ANY(conkey) AND attgenerated <> ''
     ) ORDER BY conname
@@ -29,28 +38,51 @@ _DEFERRABLE = """
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: its type as PostgreSQL writes it, and whether it takes NULL and fills itself."""
+    """A column of a table: its type as PostgreSQL writes it, and whether it takes NULL and fills itself.
+
+    `collation` is None if the type has none.
+    """
 
     type: str
     is_required: bool
     has_default: bool
     is_generated: bool
+    collation: str | None
+
+    @property
+    def declaration(self) -> str:
+        """The type and the collation, for a column of another table that compares as this one does."""
+        return self.type if self.collation is None else f"{self.type} COLLATE {self.collation}"
+
+    def spell(self, value: str) -> str:
+        """Return an SQL expression that is equal only for values of this column that are written alike."""
+        return value if self.collation is None else f'{value}::text COLLATE "C"'
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A CHECK: its expression, and the columns that it looks at."""
+
+    expression: str
+    columns: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
 class TargetTable:
-    """A team's table. `name` is quoted; `columns` can be written; `checks` has the expressions by constraint.
+    """A team's table. `name` is quoted; `columns` can be written; `checks` are by the constraints' names.
 
-    `has_deferrable`: a unique or exclusion constraint of it is deferrable.
+    `has_deferrable`: a unique or exclusion constraint of it is deferrable. `has_triggers`: some are called before a row
+    is updated.
     """
 
     name: str
     pk: str
     columns: Mapping[str, Column]
     generated: frozenset[str]
-    checks: Mapping[str, str]
+    checks: Mapping[str, Check]
     sequence: str | None
     has_deferrable: bool
+    has_triggers: bool
 
 
 def quote(name: str) -> str:
@@ -64,15 +96,17 @@ def load_table(cursor: Any, model: type[models.Model]) -> TargetTable:
     found = list_columns(cursor, model)
     columns = {column: each for column, each in found.items() if not each.is_generated}
     cursor.execute(_CHECKS, [name])
-    checks = dict(cursor.fetchall())
+    checks = {constraint: Check(*rest) for constraint, *rest in cursor.fetchall()}
     cursor.execute(_DEFERRABLE, [name])
     (has_deferrable,) = cursor.fetchone()
+    cursor.execute(_TRIGGERS, [name])
+    (has_triggers,) = cursor.fetchone()
     sequence = None
     if pk in columns:
         cursor.execute("SELECT pg_get_serial_sequence(%s, %s)", [name, pk])
         (sequence,) = cursor.fetchone()
     generated = frozenset(found.keys() - columns.keys())
-    return TargetTable(name, pk, columns, generated, checks, sequence, has_deferrable)
+    return TargetTable(name, pk, columns, generated, checks, sequence, has_deferrable, has_triggers)
 
 
 def list_columns(cursor: Any, model: type[models.Model]) -> dict[str, Column]:

@@ -110,6 +110,20 @@ def test_a_row_that_the_team_edits_while_it_vanishes_keeps_the_edit() -> None:
     assert Product.objects.values_list("status", "note").get(sku="P2") == ("ended", "ours")
 
 
+def test_a_team_that_edits_rows_while_they_vanish_is_never_the_victim_of_a_deadlock(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    ingest_here(EndingProducts(make_products(3)))
+    with caplog.at_level(logging.WARNING):
+        ingest_while(lambda: edit("P3"), EndingProducts([make_product(2)]), then=lambda: edit("P1"))
+    assert "deadlock" not in caplog.text
+    assert [*Product.objects.order_by("sku").values_list("sku", "status", "note")] == [
+        ("P1", "ended", "ours"),
+        ("P2", "active", ""),
+        ("P3", "ended", "ours"),
+    ]
+
+
 def lock(sku: str) -> None:
     Product.objects.select_for_update().get(sku=sku)
 

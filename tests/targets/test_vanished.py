@@ -1,13 +1,15 @@
 """What vanishes from a complete read is ended or deleted in the team's own model, as its source says."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from etl.reports.verification import verify
 from etl.signals import batch_landed
+from etl.sources import Into, constant, delete, end, parent
 from tests.listed_source import fetch, ingest_here
-from tests.shop.models import OrderLine, Product
+from tests.shop.models import OrderLine, Product, Supplier
 from tests.shop.sources import DeletingProducts, EndingProducts, KeepingProducts, Products, make_product, make_products
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,6 +41,55 @@ def test_a_record_that_returns_has_its_row_again(kind: type[Products]) -> None:
     for records in (make_products(3), [make_product(1)], make_products(3)):
         ingest_here(kind(records))
     assert [row[:2] for row in list_rows()] == [(f"P{n}", "active") for n in (1, 2, 3)]
+    assert verify() == []
+
+
+class SuppliedProducts(Products):
+    """Products of several suppliers, whose codes the records have."""
+
+    name = "supplied_products"
+    complete = True
+    into = Into(
+        Product,
+        key=("supplier", "sku"),
+        owns={
+            "supplier": parent(Supplier, code="supplier"),
+            "sku": "id",
+            "name": "name",
+            "price": "price",
+            "status": constant("active"),
+        },
+        vanished=delete(),
+    )
+
+
+class EndingSuppliedProducts(SuppliedProducts):
+    into = replace(SuppliedProducts.into, vanished=end(status="ended"))
+
+
+@pytest.mark.parametrize("size", [1, 100])
+@pytest.mark.parametrize("kind", [SuppliedProducts, EndingSuppliedProducts])
+def test_a_row_stays_if_its_record_has_another_id_now(kind: type[SuppliedProducts], size: int, settings: Any) -> None:
+    """The team and the source rename a supplier: each record has another id, and the old one vanishes."""
+    settings.ETL_BATCH_SIZE = size
+    ingest_here(kind([make_product(n, supplier="ACME") for n in (1, 2, 3)]))
+    keys = dict(Product.objects.values_list("sku", "pk"))
+    Supplier.objects.update(code="ACME Ltd")
+    outcome = ingest_here(kind([make_product(n, supplier="ACME Ltd") for n in (1, 2)]))
+    assert (outcome.counters["new"], outcome.counters["removed"]) == (2, 3)
+    assert [*Product.objects.filter(status="active").order_by("sku").values_list("sku", "pk")] == [
+        ("P1", keys["P1"]),
+        ("P2", keys["P2"]),
+    ]
+    assert verify() == []
+
+
+@pytest.mark.parametrize("kind", [EndingProducts, DeletingProducts])
+def test_a_row_stays_if_the_team_and_the_source_correct_its_key(kind: type[Products]) -> None:
+    ingest_here(kind(make_products(2)))
+    Product.objects.filter(sku="P1").update(sku="P9")
+    ingest_here(kind([make_product(9, name="Thing 1"), make_product(2)]))
+    assert [row[:2] for row in list_rows()] == [("P2", "active"), ("P9", "active")]
     assert verify() == []
 
 

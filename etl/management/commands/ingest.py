@@ -23,7 +23,7 @@ from etl.vocabulary import Trigger
 class Command(PipelineCommand):
     help = (
         "Read sources and land their records, in this process."
-        " Exit status: 0 success, 1 a run failed, 2 usage, 3 records were refused, 4 a source is held by another run."
+        " Exit status: 0 success, 1 a run failed, 2 usage, 3 a run ended partial, 4 a source is held by another run."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

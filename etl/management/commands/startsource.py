@@ -56,6 +56,8 @@ class Command(PipelineCommand):
     def _report(self, source: NewSource, module: str, written: Sequence[Path], found: Preview) -> None:
         for path in written:
             self.stdout.write(f"Wrote {path}.")
+        if len(written) == 1 and not found.error:
+            self.stdout.write("It wrote no test: a test has the whole data, which is too large.")
         self.stdout.write(f"Of {_count(found.accepted + found.refused)}, {found.accepted:,} fit the guesses.")
         for each in found.list_refused():
             self.stdout.write(clean(f"- line {each.first.line}: {each.first.breach.message} ({_count(each.count)})"))

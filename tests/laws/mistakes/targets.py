@@ -8,6 +8,8 @@ DRY_RUN = "tests/targets/test_dry_run.py::"
 KINDS = "tests/targets/test_kinds.py::"
 CHANGES = f"{KINDS}test_a_model_that_changes_fails_the_run_unless_records_can_land"
 ANY_ORDER = f"{RACES}test_a_team_that_takes_locks_in_any_order_is_never_the_victim_of_a_deadlock"
+VANISHED = "tests/targets/test_vanished.py::"
+ODD = "tests/targets/test_odd_tables.py::"
 WAITING = "tests/targets/test_waiting.py::"
 GOES_ON = "test_a_run_that_goes_on_elsewhere_knows_that_its_refused_records_only_wait"
 KEPT = (
@@ -154,14 +156,14 @@ MISTAKES = (
     Mistake(
         14,
         "a parent of the team's judged as the file has it",
-        "etl/storage/target_rows.py",
+        "etl/storage/target_parents.py",
         (("{kept if each.is_first else found}", "{found}"),),
         caught_by=(f"{LANDING}test_a_parent_that_is_the_teams_is_judged_as_the_row_has_it",),
     ),
     Mistake(
         14,
         "a parent that is not locked",
-        "etl/storage/target_rows.py",
+        "etl/storage/target_parents.py",
         (("ORDER BY {pk} FOR KEY SHARE\n", "ORDER BY {pk}\n"),),
         caught_by=(f"{RACES}test_a_parent_that_the_team_deletes_meanwhile_is_missing",),
     ),
@@ -182,8 +184,29 @@ MISTAKES = (
     Mistake(
         14,
         "a batch that keeps its locks while it waits for the team",
-        "etl/storage/target_rows.py",
+        "etl/storage/short_waits.py",
         (("SHORT_WAIT_SECONDS = 0.1\n", "SHORT_WAIT_SECONDS = 5\n"),),
         caught_by=(f"{ANY_ORDER}[two_rows_in_another_order]",),
+    ),
+    Mistake(
+        14,
+        "a vanished record that takes the row of a present one",
+        "etl/storage/target_removal.py",
+        (("other.removed_at IS NULL AND", "other.removed_at IS NOT NULL AND"),),
+        caught_by=(f"{VANISHED}test_a_row_stays_if_its_record_has_another_id_now",),
+    ),
+    Mistake(
+        14,
+        "a change that a trigger drops counted as landed",
+        "etl/storage/target_rows.py",
+        (("        if not self.table.has_triggers:\n", "        if True:\n"),),
+        caught_by=(f"{ODD}test_a_change_that_a_trigger_drops_is_refused",),
+    ),
+    Mistake(
+        14,
+        "a row that is refused for what the database would fill in",
+        "etl/storage/target_rows.py",
+        (('else f"(etl_found AND {broken})"', "else broken"),),
+        caught_by=(f"{ODD}test_a_check_refuses_what_the_table_refuses_and_nothing_else",),
     ),
 )
