@@ -322,6 +322,19 @@ def test_it_writes_a_source_and_a_test_that_passes(project: Project) -> None:
         test.unlink(missing_ok=True)
 
 
+def test_it_says_that_a_large_file_gets_no_test(project: Project) -> None:
+    data = project.folder / "large.csv"
+    data.write_text("id,name,price\n" + "".join(f"{n},Lamp {n},1.50\n" for n in range(1500)))
+    module = f"{project.folder.name.replace('-', '_')}_large"
+    target = ROOT / f"{module}.py"
+    try:
+        done = project.run("startsource", "large", str(data), "--to", module)
+        assert (done.returncode, f"Wrote {target}.\nIt wrote no test" in done.stdout) == (0, True)
+        assert not target.with_name(f"test_{target.name}").exists()
+    finally:
+        target.unlink(missing_ok=True)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
