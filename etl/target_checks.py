@@ -19,7 +19,7 @@ from etl.readers.target_plan import Unplannable
 def check_target(path: str, source: Source) -> Iterator[CheckMessage]:
     """etl.E020: the declaration fits no model. etl.E021: something else of the source contradicts it.
 
-    If these find nothing: etl.E022 the key, etl.E023 columns of new rows, etl.E024 `vanished`, etl.E025 the database;
+    If these find nothing: etl.E022 the key, etl.E023 columns of new rows, etl.E024 `vanished`, etl.E025 the tables;
     etl.W004 code of the model that is not called, etl.W005 validators that are.
     """
     assert source.into is not None
@@ -39,7 +39,7 @@ def check_target(path: str, source: Source) -> Iterator[CheckMessage]:
     yield from _check_key(path, into)
     yield from _check_new(path, into)
     yield from _check_vanished(path, source, into)
-    yield from _check_database(path, into)
+    yield from _check_tables(path, into)
     yield from _check_code(path, into)
 
 
@@ -169,18 +169,38 @@ def _check_related(path: str, into: Into) -> Iterator[CheckMessage]:
         yield Warning(text, hint=hint, id="etl.W006")
 
 
-def _check_database(path: str, into: Into) -> Iterator[CheckMessage]:
-    """etl.E025: the target is in another database, so that a batch can't be one transaction, or in no table."""
+def _check_tables(path: str, into: Into) -> Iterator[CheckMessage]:
+    """etl.E025: a table is in another database, so that a batch can't be one transaction, or lacks a needed column."""
     parents = [owned.model for owned in {**into.owns, **into.first}.values() if isinstance(owned, Parent)]
-    for model in (into.model, *parents):
+    for model in dict.fromkeys((into.model, *parents)):
         if (found := router.db_for_write(model)) != name_database():
             hint = "A batch is one transaction: route the model there, or set ETL_DATABASE to the model's database."
             text = f"{path}.into: {model._meta.label} is in {found}, but Kasparro's tables are in {name_database()}."
+            yield Error(text, hint=hint, id="etl.E025")
+        if isinstance(model._meta.pk, models.CompositePrimaryKey):
+            names = ", ".join(model._meta.pk.field_names)
+            hint = f"Give it a primary key of one column, and declare a UniqueConstraint on {names}."
+            text = f"{path}.into: {model._meta.label} has a primary key of several columns: {names}."
             yield Error(text, hint=hint, id="etl.E025")
     if into.model._meta.abstract or into.model._meta.proxy or into.model._meta.parents:
         hint = "Use a model with a table of its own."
         text = f"{path}.into: {into.label} is abstract, a proxy or has a parent's columns."
         yield Error(text, hint=hint, id="etl.E025")
+    for name, owned in {**into.owns, **into.first}.items():
+        if isinstance(owned, Parent):
+            yield from _check_inherited(path, into, name, owned)
+
+
+def _check_inherited(path: str, into: Into, name: str, owned: Parent) -> Iterator[CheckMessage]:
+    """etl.E025: a field of a parent is in the table of the model from which it inherits."""
+    reference = into.model._meta.get_field(name)
+    assert isinstance(reference, models.ForeignKey)
+    for field in (*map(owned.model._meta.get_field, owned.natural), reference.target_field):
+        if field.model._meta.concrete_model is not owned.model._meta.concrete_model:
+            base, label = field.model._meta.label, owned.model._meta.label
+            hint = f"Let {into.label}.{name} refer to {base}, or find the row by fields that {label} itself declares."
+            text = f"{path}.into: {name} is found by {label}.{field.name}, which is in the table of {base}."
+            yield Error(text, hint=hint, id="etl.E025")
 
 
 def _check_code(path: str, into: Into) -> Iterator[CheckMessage]:

@@ -27,7 +27,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """Everything of a record that no other field takes, as one JSON object."""
+    """Everything of a record that no other field of `owns` or `first` takes, as one JSON object."""
 
 
 Value = str | Lowered | Constant | Chosen
@@ -68,7 +68,7 @@ def choice(path: str, choices: Mapping[str, str]) -> Chosen:
 
 
 def rest() -> Rest:
-    """For `owns` and `first`: everything of a record that no other field takes, as one JSON object."""
+    """For `owns` and `first`: everything of a record that no other field of them takes, as one JSON object."""
     return Rest()
 
 
@@ -132,7 +132,7 @@ class Into:
 def describe_owned(owned: Owned) -> str:
     """Describe in words where a value comes from."""
     if isinstance(owned, Rest):
-        return "the rest, as JSON"
+        return "everything else, as JSON"
     if isinstance(owned, Chosen):
         words = ", ".join(f"{word} → {meaning}" for word, meaning in owned.choices)
         return f"{owned.path} ({words})"

@@ -1,7 +1,8 @@
 """Derives field types from a model's fields: what the column can hold and the field's validators accept, no more."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
 from decimal import Decimal as Exact
 from typing import Any, TypeAlias
 
@@ -13,16 +14,19 @@ from django.db import models
 from etl.contracts.addresses import UuidType
 from etl.contracts.amounts import DecimalType, IntegerType
 from etl.contracts.field_type import FieldType
+from etl.contracts.forms import FILE_FORM, JSON_FORM
 from etl.contracts.instants import TimeType
 from etl.contracts.json_values import JsonType
-from etl.contracts.limits import Called, LimitedType, Validator
-from etl.contracts.texts import IdentifierType
+from etl.contracts.limits import Called, LimitedType, NarrowedType, Validator
+from etl.contracts.texts import IdentifierType, TextType
 from etl.contracts.times import DateType
 from etl.contracts.words import BooleanType, ChoiceType
 from etl.database import connection
+from etl.records import Breach
 
 _NUMBERS = (models.IntegerField, models.DecimalField, models.FloatField)
 _OF_STORAGE = ("get_prep_value", "get_db_prep_value", "get_db_prep_save", "pre_save", "db_type", "get_placeholder")
+_OF_VALUES = ("to_python", "clean", "validate", "run_validators")
 
 AnyField: TypeAlias = "models.Field[Any, Any]"
 
@@ -33,17 +37,19 @@ class Underivable(TypeError):
 
 def derive_type(field: AnyField) -> FieldType:
     """Return the type of the values that this field's column can hold. Raises Underivable."""
-    if _has_own_storage(field):
+    if _has_own_code(field):
         name = type(field).__name__
         raise Underivable(f"{name_field(field)} is a {name}, whose own code decides what is stored")
-    if field.choices:
-        return _derive_choice(field)
     derive = next((found for kind, found in _DERIVATIONS.items() if isinstance(field, kind)), None)
-    if derive is None or getattr(field, "generated", False):
+    if getattr(field, "generated", False) or (derive is None and not field.choices):
         name = type(field).__name__
         raise Underivable(f"{name_field(field)} is a {name}, which a source can't own")
-    base, limits = derive(field)
+    base, limits = derive(field) if derive is not None else (IdentifierType(), {})
+    if field.choices:
+        return _derive_choice(field, base)
     called = tuple(Called(_describe_validator(each), _guard(each)) for each in _list_validators(field))
+    if isinstance(field, models.GenericIPAddressField):
+        called += (Called("no zone", _refuse_zone),)
     return LimitedType(base, called=called, **limits) if called or limits else base
 
 
@@ -51,10 +57,10 @@ def name_field(field: AnyField) -> str:
     return f"{field.model._meta.label}.{field.name}"
 
 
-def _has_own_storage(field: AnyField) -> bool:
-    """Whether a class outside Django says how values are stored: it is not called, so it can't be respected."""
+def _has_own_code(field: AnyField) -> bool:
+    """Whether a class outside Django converts, judges or stores values: its code is not called."""
     kinds = [kind for kind in type(field).__mro__ if not kind.__module__.startswith(("django.", "builtins"))]
-    return any(name in vars(kind) for kind in kinds for name in _OF_STORAGE)
+    return any(name in vars(kind) for kind in kinds for name in (*_OF_STORAGE, *_OF_VALUES))
 
 
 def list_slow(field: AnyField) -> list[str]:
@@ -63,15 +69,33 @@ def list_slow(field: AnyField) -> list[str]:
     return [_describe_validator(each) for each in called if _find_search(each) is None]
 
 
-def _derive_choice(field: AnyField) -> FieldType:
+def _derive_choice(field: AnyField, base: FieldType) -> FieldType:
     values = [value for value, _ in field.flatchoices if value not in (None, "")]
-    words = [str(value) for value in values]
-    if not all(isinstance(value, str | int) for value in values) or not all(map(str.strip, words)):
-        raise Underivable(f"{name_field(field)} has choices that are neither words nor whole numbers")
-    taken = tuple(word for word, value in zip(words, values, strict=True) if _is_valid(field, value))
-    if not taken:
+    if isinstance(base, TextType):
+        _check_words(field, values)
+    valid = [value for value in values if _is_valid(field, value)]
+    if not valid:
         raise Underivable(f"{name_field(field)} has no choice that its validators accept")
-    return ChoiceType(taken)
+    if isinstance(base, TextType):
+        return ChoiceType(tuple(map(str, valid)))
+    return NarrowedType(base, (ChoiceType(tuple(_write_choice(field, base, value) for value in valid)),))
+
+
+def _check_words(field: AnyField, values: Sequence[Any]) -> None:
+    if not all(isinstance(value, str | int) and str(value).strip() for value in values):
+        raise Underivable(f"{name_field(field)} has choices that are neither words nor whole numbers")
+
+
+def _write_choice(field: AnyField, base: FieldType, choice: Any) -> str:
+    """Return the canonical text of a choice: a record may write its value in any way that the type accepts."""
+    if isinstance(base, JsonType):
+        parsed = base.parse(choice, JSON_FORM)
+    else:
+        value = field.to_python(choice)
+        parsed = base.parse(value.isoformat() if isinstance(value, date) else str(value), FILE_FORM)
+    if isinstance(parsed, Breach):
+        raise Underivable(f"{name_field(field)} has the choice {choice!r}, which {parsed.message}")
+    return base.write(parsed)
 
 
 def _is_valid(field: AnyField, choice: Any) -> bool:
@@ -88,6 +112,11 @@ def _derive_text(field: AnyField) -> tuple[FieldType, dict[str, Any]]:
     limits = [limit for limit in (field.max_length, *own) if isinstance(limit, int)]
     # A JSON number is text too: 007 and 7 stay what they are.
     return IdentifierType(max_length=min(limits, default=None)), {}
+
+
+def _refuse_zone(address: str) -> str | None:
+    """Django accepts the zone of an IPv6 address; PostgreSQL's `inet` does not."""
+    return "PostgreSQL stores no zone of an address, such as %eth0" if "%" in address else None
 
 
 def _derive_integer(field: AnyField) -> tuple[FieldType, dict[str, Any]]:

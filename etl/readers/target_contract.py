@@ -1,22 +1,112 @@
-"""Builds the contract of a target: from a model's fields, or from a contract of the source, narrowed by them. Pure."""
+"""Builds the contract of a target: from a model's fields, or from a contract of the source, narrowed by them. Pure.
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+It also says what of a record the target's fields take, and what they leave for `rest()`.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db import models
 
 from etl.contracts.contract import Contract
-from etl.contracts.field_type import FieldType
+from etl.contracts.field_type import FieldType, Number
 from etl.contracts.fields import Field
+from etl.contracts.forms import Form
 from etl.contracts.json_values import JsonType
-from etl.contracts.limits import NarrowedType
+from etl.contracts.limits import LimitedType, NarrowedType
+from etl.contracts.names import Spellings
+from etl.contracts.texts import TextType
 from etl.readers.model_types import AnyField
+from etl.records import Breach
 
 _JSON = JsonType()
 
 Leaf = tuple[tuple[str, ...], str, Field]
 """A field of a contract: the names of the objects around it, its own name, and how it is read."""
+
+
+@dataclass(frozen=True)
+class LoweredType(FieldType):
+    """What the `base` accepts once it is in lower case: for `lower(…)`, which stores that."""
+
+    base: FieldType
+
+    @property
+    def name(self) -> str:
+        return self.base.name
+
+    @property
+    def writes_json(self) -> bool:  # type: ignore[override]  # as its base does
+        return self.base.writes_json
+
+    def describe(self) -> str:
+        return f"{self.base.describe()}, in lower case"
+
+    def parse(self, value: Any, form: Form) -> Any:
+        return self.base.parse(_lower(value), form)
+
+    def write(self, value: Any) -> str:
+        return self.base.write(value)
+
+    def parse_column(self, column: Sequence[Any], form: Form) -> tuple[list[str | None], dict[int, Breach]]:
+        return self.base.parse_column([*map(_lower, column)], form)
+
+
+def lower_text(kind: FieldType) -> FieldType:
+    """Return the type of `lower(…)` for a column of this type. Only a text is judged in lower case."""
+    base = kind.base if isinstance(kind, LimitedType) else kind
+    return LoweredType(kind) if isinstance(base, TextType) else kind
+
+
+def _lower(value: Any) -> Any:
+    if isinstance(value, Number):
+        return Number(value.text.lower())
+    return value.lower() if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class TakenField:
+    """A field of a contract whose value is taken: all of it, or only the `inner` fields of an object.
+
+    `columns` has the spellings of each of its columns.
+    """
+
+    name: str
+    columns: tuple[Spellings, ...]
+    inner: "tuple[TakenField, ...]" = ()
+
+
+def list_taken(contract: type[Contract], paths: Collection[str], prefix: str = "") -> tuple[TakenField, ...]:
+    """Return the fields that hold the values at these paths of the contract."""
+    found = []
+    for name, field in contract.fields.items():
+        path = prefix + name
+        if isinstance(field.kind, FieldType):
+            if path in paths:
+                found.append(TakenField(name, field.columns))
+        elif inner := list_taken(field.kind, paths, f"{path}."):
+            found.append(TakenField(name, field.columns, inner))
+    return tuple(found)
+
+
+def leave_rest(values: Mapping[str, Any], taken: Sequence[TakenField]) -> dict[str, Any]:
+    """Return what is left of a JSON record without the values that are taken. An object that has no others goes too."""
+    left = dict(values)
+    for field in taken:
+        for spellings in field.columns:
+            _take(left, values, spellings, field.inner)
+    return left
+
+
+def _take(left: dict[str, Any], values: Mapping[str, Any], spellings: Spellings, inner: Sequence[TakenField]) -> None:
+    """Take the value of the first spelling that has one, as a contract does."""
+    for name in spellings:
+        value = left.pop(name, None)
+        if inner and isinstance(value, Mapping) and (kept := leave_rest(value, inner)):
+            left[name] = kept
+        if values.get(name) is not None:
+            return
 
 
 def allow_absence(field: AnyField) -> tuple[bool, str | None]:

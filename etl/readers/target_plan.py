@@ -17,9 +17,18 @@ from etl.contracts.forms import FILE_FORM, JSON_FORM, Form
 from etl.contracts.json_values import JsonType
 from etl.contracts.words import ChoiceType
 from etl.readers.into import Chosen, Into, Missing, Owned, Parent, Rest, Value, describe_owned
-from etl.readers.mapping import Column, Constant, Lowered, Mapped, Part, take_column, write_unified
+from etl.readers.mapping import Column, Constant, Lowered, Mapped, Part, list_paths, take_column, write_unified
 from etl.readers.model_types import AnyField, Underivable, derive_type, name_field
-from etl.readers.target_contract import Leaf, allow_absence, build_contract, narrow
+from etl.readers.target_contract import (
+    Leaf,
+    TakenField,
+    allow_absence,
+    build_contract,
+    leave_rest,
+    list_taken,
+    lower_text,
+    narrow,
+)
 from etl.records import Breach, OwnedFields, Slice
 
 _JSON = JsonType()
@@ -78,6 +87,7 @@ class TargetPlan:
     columns: tuple[OwnedColumn, ...]
     parents: tuple[OwnedParent, ...]
     key: tuple[str, ...]
+    taken: tuple[TakenField, ...]
 
     @property
     def filled(self) -> list[str]:
@@ -153,15 +163,15 @@ class TargetPlan:
         return [None if isinstance(text, Breach) else text for text in found], breaches
 
     def _take_rest(self, sent: Mapping[str, Any], form: Form) -> str | Breach:
-        taken = self._list_taken(tuple(sent), form)
-        left = {name: value for name, value in sent.items() if name not in taken and value is not None}
+        left = self._leave_columns(sent) if form.is_file else leave_rest(sent, self.taken)
+        left = {name: value for name, value in left.items() if value is not None}
         result = _JSON.parse(left, JSON_FORM)
         return result if isinstance(result, Breach) else _JSON.write(result)
 
-    def _list_taken(self, names: tuple[str, ...], form: Form) -> frozenset[str]:
-        if form.is_file:
-            return frozenset(name for columns in self.contract.resolve(names).values() for name in columns)
-        return frozenset(self.contract.list_names())
+    def _leave_columns(self, sent: Mapping[str, Any]) -> dict[str, Any]:
+        found = self.contract.resolve(tuple(sent))
+        taken = {name for field in self.taken for name in found.get(field.name, ())}
+        return {name: value for name, value in sent.items() if name not in taken}
 
 
 def make_owned(external_id: str, texts: tuple[str | None, ...]) -> OwnedFields:
@@ -207,6 +217,7 @@ class _Planner:
         key = [self._find_field(name) for name in self.into.key_fields]
         contract = self._make_contract()
         mapped = self._make_id()
+        taking = [value.mapped for value in self.values if not isinstance(value.mapped, Rest)]
         return TargetPlan(
             into=self.into,
             contract=contract,
@@ -215,6 +226,7 @@ class _Planner:
             columns=tuple(self.columns),
             parents=tuple(self.parents),
             key=tuple(str(field.column) for field in key),
+            taken=list_taken(contract, {path for each in taking for path in list_paths(each)}),
         )
 
     def _find_field(self, name: str, model: type[models.Model] | None = None) -> AnyField:
@@ -296,8 +308,10 @@ class _Planner:
         if isinstance(value, Chosen):
             kind = _translate(field, kind, value)
         path = value if isinstance(value, str) else value.path
-        if isinstance(value, Lowered) and isinstance(kind, ChoiceType):
-            raise Unplannable(f"{name_field(field)} has choices, but takes lower(…)", "Use choice(…).")
+        if isinstance(value, Lowered):
+            if field.choices:
+                raise Unplannable(f"{name_field(field)} has choices, but takes lower(…)", "Use choice(…).")
+            kind = lower_text(kind)
         is_optional, absent = (False, None) if is_key else allow_absence(is_of or field)
         taken = self._take_path(name, path, Field(kind, object, is_optional, ((path,),)), value)
         return (Lowered(taken) if isinstance(value, Lowered) else taken), absent

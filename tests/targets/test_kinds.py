@@ -12,9 +12,10 @@ from django.contrib.postgres.fields import ArrayField, HStoreField
 from django.db import connection, transaction
 from django.db.transaction import atomic
 
+from etl.readers.into import Owned
 from etl.reports.verification import verify
 from etl.signals import batch_landed
-from etl.sources import Into, parent
+from etl.sources import Into, lower, parent, rest
 from etl.storage import target_defaults
 from etl.storage.driver import copy_in
 from tests.listed_source import Listed, fetch, ingest_here, make_item
@@ -96,6 +97,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("moment", "2024-05-01", "not_a_time"),
     ("identity", "a8098c1a", "not_a_uuid"),
     ("address", "10.0.0.256", "not_valid"),
+    ("address", "fe80::1%eth0", "not_valid"),
     ("letter", "A", "not_a_choice"),
     ("rank", 3, "not_a_choice"),
 ]
@@ -114,6 +116,44 @@ def test_each_kind_of_field_takes_what_it_can_hold_and_nothing_else(size: int, s
     ]
     assert [(*left, right) for left, right in zip(found, cases, strict=True) if left != right] == []
     assert verify() == []
+
+
+class LoweredThings(Listed):
+    name = "lowered_things"
+    into = Into(Thing, key="key", owns={"key": "id", "name": lower("name"), "price": "price"})
+
+
+def test_a_text_that_is_too_long_in_lower_case_is_refused() -> None:
+    ingest_here(LoweredThings([make_item(1, name="NUT"), make_item(2, name="İ" * 60)]))
+    assert [*Thing.objects.values_list("key", "name")] == [("1", "nut")]
+    assert fetch("SELECT position, column_name, code FROM etl_quarantine") == [(2, "name", "too_long")]
+
+
+def test_the_siblings_of_a_path_are_in_the_rest() -> None:
+    owns: dict[str, Owned] = {"number": "id", "text": "product.title", "payload": rest()}
+    kind = type("Nested", (Listed,), {"into": Into(Sample, key="number", owns=owns)})
+    ingest_here(kind([{"id": "1", "product": {"title": "Bolt", "weight": "3"}, "x": "y"}]))
+    assert Sample.objects.get().payload == {"product": {"weight": "3"}, "x": "y"}
+
+
+# --- two sources of one table -----------------------------------------------------------------------
+
+
+class PricesOfThings(Listed):
+    name = "prices_of_things"
+    into = Into(Thing, key="key", owns={"key": "id", "price": "price"}, creates=False)
+
+
+def test_two_sources_may_own_different_columns_of_one_row_but_two_records_of_one_source_may_not() -> None:
+    ingest_here(Things([make_item(1), make_item(2)]))
+    ingest_here(PricesOfThings([make_item(1, price=5), make_item(2)]))
+    assert verify() == []
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE unified_records SET target_key = (SELECT min(id) FROM shop_thing) WHERE source = 'listed'"
+        )
+    text = "listed: 1 rows of shop.Thing that more than one record of the source has"
+    assert [finding.message for finding in verify()] == [text]
 
 
 def test_a_new_row_has_in_the_teams_columns_what_the_model_gives_them() -> None:
