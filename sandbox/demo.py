@@ -103,7 +103,7 @@ def show_killed_walk(url: str, environment: dict[str, str]) -> None:
         kill_at_page(api, own)
         killed = list_pages(api)
         landed = count_markets(url)
-        api.requests.clear()
+        api.forget()
         manage("ingest", "coingecko_markets", environment=own)
         rest = list_pages(api)
     all_landed = count_markets(url)
@@ -119,14 +119,15 @@ def show_killed_walk(url: str, environment: dict[str, str]) -> None:
 def kill_at_page(api: CoinMarkets, environment: dict[str, str]) -> None:
     """Start a run, and kill it while it waits for a page in the middle."""
     print("   $ manage.py ingest coingecko_markets", flush=True)
-    api.seconds = 0.05
+    api.hold(KILLED_AT)
     command = [sys.executable, str(ROOT / "manage.py"), "ingest", "coingecko_markets"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ | environment, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while len(api.requests) < KILLED_AT and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
         process.send_signal(signal.SIGKILL)
-    api.seconds = 0
+    if len(api.requests) < KILLED_AT:
+        sys.exit(f"make demo: the run ended, or had not asked for {KILLED_AT} pages after {PATIENCE_SECONDS} s.")
     print(f"   Killed while it waited for page {list_pages(api)[-1]}.", flush=True)
 
 

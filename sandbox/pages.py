@@ -8,7 +8,8 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -26,7 +27,7 @@ class PagedApi:
     another format, as JSON. `refusals`: status and headers of the next answer to such a request, once. `repeats_last`:
     the last page names itself as the next, and is sent for any page after it. `details` are answers to /items/ID, with
     status, document and headers; without one, it is the record with `detail`. `refused` are cursors
-    that always get another status than 200, such as 410.
+    that always get another status than 200, such as 410. From `hold` to `forget` some requests get no answer.
     """
 
     def __init__(self, pages: Sequence[Sequence[Item]]) -> None:
@@ -34,6 +35,9 @@ class PagedApi:
         self.requests: list[str] = []
         self.headers: list[dict[str, str]] = []
         self.seconds = 0.0
+        self.held_from: int | None = None
+        self.in_progress = 0
+        self.change = threading.Condition()
         self.encode: Callable[[Any], bytes] = encode_json
         self.details: dict[str, tuple[int, Any, Mapping[str, str]]] = {}
         self.refused: dict[str, int] = {}
@@ -51,6 +55,34 @@ class PagedApi:
     ) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+    def hold(self, number: int) -> None:
+        """Let the request with this number, from 1, and all later ones wait until `forget`."""
+        self.held_from = number
+
+    def forget(self) -> None:
+        """Let the requests that wait go on, wait until none is in progress, and forget all of them."""
+        with self.change:
+            self.held_from = None
+            self.change.notify_all()
+            self.change.wait_for(lambda: not self.in_progress)
+            self.requests.clear()
+            self.headers.clear()
+
+    @contextmanager
+    def receiving(self, logged: str, headers: Mapping[str, str]) -> Iterator[None]:
+        """Record a request, and let it wait while it is held."""
+        with self.change:
+            self.requests.append(logged)
+            self.headers.append({name.lower(): text for name, text in headers.items()})
+            number, self.in_progress = len(self.requests), self.in_progress + 1
+            self.change.wait_for(lambda: self.held_from is None or number < self.held_from)
+        try:
+            yield
+        finally:
+            with self.change:
+                self.in_progress -= 1
+                self.change.notify_all()
 
     @property
     def total(self) -> int:
@@ -137,15 +169,15 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
-        self._answer(self.path, None)
+        with self.api.receiving(self.path, dict(self.headers)):
+            self._answer(self.path, None)
 
     def do_POST(self) -> None:
         text = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
-        self._answer(text, json.loads(text))
+        with self.api.receiving(text, dict(self.headers)):
+            self._answer(text, json.loads(text))
 
     def _answer(self, logged: str, body: Any) -> None:
-        self.api.requests.append(logged)
-        self.api.headers.append({name.lower(): text for name, text in self.headers.items()})
         time.sleep(self.api.seconds)
         parts = urlsplit(self.path)
         if parts.path.startswith("/items/"):

@@ -4,33 +4,66 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from etl.records import Breach, UnifiedFields
+from etl.readers.source import Source
+from etl.records import Breach, UnifiedFields, Unwanted
 from etl.sources.products import ProductsCsv
 from tests.processes import Project
+from tests.worker_sources import QuickProducts
 
 PATH = "tests.gated_source.GatedProducts"
+PATHS = {
+    "tests.worker_sources.QuickProducts": "tests.gated_source.GatedQuickProducts",
+    "tests.shop.sources.ProductsIntoThings": "tests.shop.sources.ProductsIntoThings",
+}
+"""What stands for each source; for all others, PATH. A source with `into` has no gate: it may declare no `judge`."""
 VARIABLE = "GATE"
-LAST_BEFORE = 1_500
-"""The product after which the gate stands."""
+FIRST_PLACE = 1_500
+"""More products than a run judges before its first batch lands."""
+OPEN = 1_000_000
 
 
-class GatedProducts(ProductsCsv):
-    """Reads on after the gate as soon as the file that VARIABLE names exists."""
+class Gated(Source):
+    """Reads a product as soon as the file that VARIABLE names has this product's number in it, or a larger one."""
 
-    def unify(self, values: Mapping[str, Any]) -> UnifiedFields | Breach:
-        gate = os.environ.get(VARIABLE)
-        while gate and int(values["product_id"]) > LAST_BEFORE and not Path(gate).exists():
+    def judge(self, values: Mapping[str, Any]) -> UnifiedFields | Breach | Unwanted:
+        while (gate := os.environ.get(VARIABLE)) and int(values["product_id"]) > _read_place(Path(gate)):
             time.sleep(0.01)
-        return super().unify(values)
+        return super().judge(values)
+
+
+class GatedProducts(Gated, ProductsCsv):
+    """The products."""
+
+
+class GatedQuickProducts(Gated, QuickProducts):
+    """The products, due every second."""
+
+
+def _read_place(gate: Path) -> int:
+    """Return the number of the last product before the gate."""
+    return int(gate.read_text() or 0)  # empty while it is written
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The file that says which product is the last one before the gate."""
+
+    file: Path
+
+    def move(self, place: int) -> None:
+        self.file.write_text(str(max(place, FIRST_PLACE)))
 
 
 @contextmanager
-def gated(project: Project) -> Iterator[None]:
-    """No run of `products_csv` that starts in this block ends before the block does."""
-    gate = project.folder / "gate"
-    project.environment |= {"ETL_SOURCES": PATH, VARIABLE: str(gate)}
-    yield
-    gate.touch()
+def gated(project: Project) -> Iterator[Gate]:
+    """No run of `products_csv` that starts in this block ends before the block does, unless the gate is moved."""
+    gate = Gate(project.folder / "gate")
+    gate.move(FIRST_PLACE)
+    path = PATHS.get(project.environment.get("ETL_SOURCES", ""), PATH)
+    project.environment |= {"ETL_SOURCES": path, VARIABLE: str(gate.file)}
+    yield gate
+    gate.move(OPEN)

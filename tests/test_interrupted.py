@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,10 @@ from tests.processes import ROOT, end_processes, list_processes, wait_until
 def list_programs(folder: Path) -> set[str]:
     """List the programs started by tests that are running for the test run with this folder."""
     programs = ("postgres", "valkey-server", "gunicorn", "manage.py", "worker", "beat")
-    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in list_processes(folder)]
+    commands = []
+    for pid in list_processes(folder):
+        with suppress(OSError):  # it has just ended
+            commands.append(Path(f"/proc/{pid}/cmdline").read_text())
     return {program for program in programs if any(program in command for command in commands)}
 
 

@@ -394,7 +394,7 @@ def test_a_source_with_a_long_batch_is_left_for_the_next_time(monkeypatch: pytes
         batch.execute("SELECT FROM ingestion_checkpoints FOR UPDATE")
         began = time.monotonic()
         pruned = prune(EVERYTHING_OLD)
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 20  # with its usual patience, 30 s
         batch.execute("ROLLBACK")
         batch.connection.close()
     assert list(pruned.left) == ["listed"]

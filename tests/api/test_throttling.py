@@ -70,7 +70,7 @@ def via(addresses: str) -> dict[str, str]:
 def test_forwarded_addresses_of_an_untrusted_client_are_ignored_and_a_window_ends(
     tmp_path: Path, people: People
 ) -> None:
-    with serving(tmp_path, API_THROTTLE_ADDRESS="3/3 second", TRUSTED_PROXIES="10.0.0.0/8") as web:
+    with serving(tmp_path, API_THROTTLE_ADDRESS="3/10 second", TRUSTED_PROXIES="10.0.0.0/8") as web:
         headers = [
             via(f"7.7.7.{number}") | {"Forwarded": f"for=7.7.7.{number}", "X-Real-IP": "7.7.7.7"} for number in range(5)
         ]

@@ -115,7 +115,7 @@ def test_a_run_is_started_and_watched_until_it_finishes(
         expect(live).to_contain_text("products_csv", timeout=LONG)
         first = live.inner_text()
         expect(live).not_to_have_text(first, timeout=LONG)
-        expect(page.get_by_text("Nothing is running.")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Nothing is running.")).to_be_visible(timeout=180_000)
         expect(page.locator("table.etl-sources")).to_contain_text("100,000", timeout=LONG)
         admin.check()
     assert {run.status for run in Run.objects.all()} == {"success"}

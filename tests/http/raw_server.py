@@ -3,8 +3,9 @@
 import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,18 @@ from tests.fakes import RecordingContext
 KEY = "k3y-that-stays-secret"
 LIST = b'[{"id": "a"}, {"id": "b"}]'
 
+MOST_SECONDS = 12
+"""Less than the 15 s after which a slow server ends by itself, and much more than a busy machine takes."""
+
 Answer = bytes | Callable[[socket.socket], None]
+
+
+@contextmanager
+def ending_in_time() -> Iterator[None]:
+    """Check that the block ends before a slow server ends by itself."""
+    began = time.monotonic()
+    yield
+    assert time.monotonic() - began < MOST_SECONDS
 
 
 class RawServer:

@@ -33,7 +33,7 @@ from etl.sources.coingecko import Coin
 from etl.vocabulary import Reason
 from sandbox.server import DEFAULT_LIST, Sandbox
 from tests.fakes import RecordingContext
-from tests.http.raw_server import KEY, LIST, Answer, RawServer, answer, get, get_body, redirect
+from tests.http.raw_server import KEY, LIST, Answer, RawServer, answer, ending_in_time, get, get_body, redirect
 from tests.relays import RESET_AT_CLOSE
 
 
@@ -343,10 +343,8 @@ def test_the_text_of_an_error_that_never_ends_is_not_waited_for(
     settings.ETL_HTTP_RETRIES = 0
     with RawServer() as server:
         server.answers.append(server.trickle(b"HTTP/1.1 500 Odd\r\n\r\nsome", b"."))
-        begin = time.monotonic()
-        with pytest.raises(TransientSourceError, match=re.escape("500 Odd: some...")):
+        with ending_in_time(), pytest.raises(TransientSourceError, match=re.escape("500 Odd: some")):
             get(server.origin)
-    assert time.monotonic() - begin < 4.5  # the server sends for 5 s
 
 
 # --- limits ---------------------------------------------------------------------------------------
@@ -356,7 +354,7 @@ def test_a_slow_body_ends_at_the_deadline(sandbox: Sandbox, coins: str, settings
     watch, begin = RecordingContext(), time.monotonic()
     with pytest.raises(TransientSourceError, match=re.escape("not complete after 0.3 s")):
         get(coins, watch)
-    assert 0.6 <= time.monotonic() - begin < 1.5
+    assert 0.6 <= time.monotonic() - begin < 10  # each body would last for 12 s
     assert "the response was not complete after 0.3 s" in watch.notes[0]
 
 
@@ -378,20 +376,16 @@ def test_no_trickle_outlives_the_deadline(settings: Settings, head: bytes, piece
     settings.ETL_HTTP_DEADLINE_SECONDS, settings.ETL_HTTP_RETRIES = 0.3, 0
     with RawServer() as server:
         server.answers.append(server.trickle(head, piece))
-        begin = time.monotonic()
-        with pytest.raises(TransientSourceError):
+        with ending_in_time(), pytest.raises(TransientSourceError):
             get(server.origin)
-    assert time.monotonic() - begin < 1
 
 
 def test_a_trickle_over_tls_ends_at_the_deadline(settings: Settings) -> None:
     settings.ETL_HTTP_DEADLINE_SECONDS, settings.ETL_HTTP_RETRIES = 0.3, 0
     with RawServer() as server:
         server.answers.append(server.trickle(b"\x16\x03\x03\x40\x00", b"\x02"))  # a handshake that never ends
-        begin = time.monotonic()
-        with pytest.raises(TransientSourceError):
+        with ending_in_time(), pytest.raises(TransientSourceError):
             get(server.origin.replace("http:", "https:"))
-    assert time.monotonic() - begin < 1
 
 
 def test_an_endless_body_ends_at_the_cap(sandbox: Sandbox, coins: str, settings: Settings) -> None:
@@ -558,9 +552,8 @@ def test_the_endless_body_of_a_redirect_is_not_read() -> None:
     with RawServer() as server:
         head = b"HTTP/1.1 302 Found\r\nLocation: /moved\r\n\r\n"
         server.answers += [server.trickle(head, b"x" * 65536), answer()]
-        begin = time.monotonic()
-        assert get_body(server.origin) == LIST
-    assert time.monotonic() - begin < 1
+        with ending_in_time():
+            assert get_body(server.origin) == LIST
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 from django.db import connection, connections
 
 from etl.execution.executor import execute_here
+from etl.fence import locking
 from etl.fence.claims import Claim, Holder
 from etl.models import Checkpoint, Run
 from etl.records import Breach, UnifiedFields
@@ -51,8 +52,9 @@ def test_an_event_keeps_no_nul() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_owner_that_connected_while_a_claim_waited_is_seen() -> None:
+def test_an_owner_that_connected_while_a_claim_waited_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """A transaction keeps seeing the sessions of its first look at pg_stat_activity until it clears the snapshot."""
+    monkeypatch.setattr(locking, "LOCK_SECONDS", 30)  # it waits in one transaction, even if this test is slow
     Checkpoint.objects.create(
         source="listed",
         owner_pid=1,

@@ -74,9 +74,10 @@ def test_a_run_whose_database_falls_silent_ends_and_the_next_goes_on(
     project: Project, link: Link, postgresql: Relay, store: str
 ) -> None:
     products_file(project, store=store)
-    process = project.start("ingest", "products_csv", "--json")
-    wait_until(lambda: landed_batches() >= 5)
-    link.drop()
+    with gated(project):
+        process = project.start("ingest", "products_csv", "--json")
+        wait_until(lambda: landed_batches() >= 5)
+        link.drop()
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert '"status": "failed", "reason": "database_error"' in output, errors
@@ -159,9 +160,10 @@ print(parameters['connect_timeout'])
 # --- Redis ----------------------------------------------------------------------------------------
 def test_a_run_does_without_a_redis_that_falls_silent(project: Project, link: Link, broker: Relay) -> None:
     products_file(project)
-    process = project.start("ingest", "products_csv", "--json", ETL_LEASE_SECONDS="3")
-    wait_until(lambda: landed_batches() >= 5)
-    link.drop()
+    with gated(project):
+        process = project.start("ingest", "products_csv", "--json", ETL_LEASE_SECONDS="9")
+        wait_until(lambda: landed_batches() >= 5)
+        link.drop()
     output, errors = process.communicate(timeout=60)
     assert '"status": "partial"' in output, errors
     assert errors.count("Redis can't be reached") == 1
@@ -202,10 +204,11 @@ def test_a_worker_whose_broker_falls_silent_ends_its_run_and_takes_the_next(
     project: Project, link: Link, broker: Relay
 ) -> None:
     products_file(project)
-    run_id = queue(project)
-    worker = start_worker(project)
-    wait_until(lambda: landed_batches() >= 5)
-    link.drop()
+    with gated(project):
+        run_id = queue(project)
+        worker = start_worker(project)
+        wait_until(lambda: landed_batches() >= 5)
+        link.drop()
     assert await_closed(run_id).status == "partial"
     link.deliver()
     await_closed(queue(project))

@@ -269,13 +269,13 @@ def test_killed_in_a_delta_each_change_lands_and_the_watermark_moves_at_its_end(
     variables = {"ETL_SOURCES": "tests.paged_source.Changing", "PAGED_URL": api.url, "ETL_BATCH_SIZE": "2"}
     project.ingest("changing", **variables)
     api.records = [make(7, "12:00"), *(make(number, "08:00") for number in range(8, 30))]
-    api.requests.clear()
-    api.seconds = 0.05
+    api.forget()
+    api.hold(6)
     process = project.start("ingest", "changing", **variables)
     wait_until(lambda: len(api.requests) >= 6)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    api.seconds = 0
+    api.forget()
     assert read_watermark() == at(6)
     (outcome,) = project.ingest("changing", **variables)
     assert (outcome["status"], read_watermark(), len(list_titles())) == ("success", at(12), 29)

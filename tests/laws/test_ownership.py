@@ -117,8 +117,9 @@ def test_a_released_source_is_free_and_its_epoch_is_over() -> None:
         ending.end(claim, ending.finished(Status.SUCCESS))
 
 
-def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run() -> None:
+def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """A batch locks the checkpoint, then the run's row; a cancel that locked the row first would deadlock with it."""
+    monkeypatch.setattr(locking, "LOCK_SECONDS", 30)  # it waits in one transaction, even if this test is slow
     run_id = start().claim.run_id
     answers: list[Any] = []
 
@@ -142,8 +143,9 @@ def test_a_cancel_that_waits_for_a_batch_has_not_locked_its_run() -> None:
     assert answers == ["cancelled"]
 
 
-def test_a_cancel_whose_session_is_ended_is_repeated() -> None:
+def test_a_cancel_whose_session_is_ended_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a database does that restarts, or that ends a session which has been idle with a lock for a second."""
+    monkeypatch.setattr(locking, "LOCK_SECONDS", 30)  # the session waits, even if this test is slow
     run_id = start().claim.run_id
     answers: list[Any] = []
 

@@ -111,7 +111,7 @@ def assert_same_as_undisturbed(project: Project) -> None:
 
 def test_a_rough_file_lands_as_if_nothing_had_been_killed(project: Project, moments: random.Random) -> None:
     use_edition(project, 1)
-    assert ingest_disturbed(project, moments)
+    assert ingest_disturbed(project, moments).total()
     assert_same_as_undisturbed(project)
     (counts,) = fetch("SELECT sum(new), sum(quarantined), sum(duplicate), sum(updated) FROM etl_runs")
     assert counts[0] > 1.8 * COUNT
@@ -124,7 +124,7 @@ def test_a_changed_rough_file_lands_as_if_nothing_had_been_killed(project: Proje
     project.ingest(Rough.name, ETL_BATCH_SIZE="1000")
     load_undisturbed(project)
     use_edition(project, 2)
-    assert ingest_disturbed(project, moments)
+    assert ingest_disturbed(project, moments).total()
     assert_same_as_undisturbed(project)
     assert fetch("SELECT count(*) > 10 FROM unified_records WHERE updated_at > ingested_at") == [(True,)]
 
@@ -153,7 +153,7 @@ def test_a_file_lands_in_a_model_as_if_nothing_had_been_killed(project: Project,
         "ETL_BATCH_SIZE": str(BATCH),
         "ETL_READING_PROCESS_BYTES": "0",
     }
-    assert ingest_disturbed(project, moments, ProductsFile.name)
+    assert ingest_disturbed(project, moments, ProductsFile.name).total()
     refused = broken | dear
     assert set(Product.objects.values_list("sku", flat=True)) == {f"P{n}" for n in numbers if n not in refused}
     assert fetch("SELECT line FROM etl_quarantine ORDER BY line") == [(number + 1,) for number in sorted(refused)]

@@ -226,13 +226,12 @@ def test_killed_in_mid_walk_each_record_lands_once_and_no_landed_page_is_asked_f
 ) -> None:
     with PagedApi(make_pages([2] * 20)) as api:
         variables = start_paged(api)
-        api.seconds = 0.05
+        api.hold(asked)
         process = project.start("ingest", "paged", **variables)
         wait_until(lambda: len(api.requests) >= asked)
         process.send_signal(signal.SIGKILL)
         process.wait()
-        api.seconds = 0
-        api.requests.clear()
+        api.forget()
         (outcome,) = project.ingest("paged", **variables)
         assert (outcome["status"], outcome["seen"]) == ("success", outcome["new"])
         page = (40 - outcome["new"]) // 2

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 
 import pytest
@@ -51,7 +51,8 @@ def kill(number: signal.Signals = signal.SIGKILL) -> int:
     """Send the signal to all reading processes, and return their number."""
     found = list_reading_processes()
     for pid in found:
-        os.kill(pid, number)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(pid, number)
     return len(found)
 
 
