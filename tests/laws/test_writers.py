@@ -78,6 +78,7 @@ CHOSEN: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("etl/met_ids.py", "met"): (),  # a database of SQLite
     ("etl/storage/target_rows.py", "{self.name}"): (),
     ("etl/storage/target_rows.py", "self.name"): (),
+    ("etl/storage/target_parents.py", "{stage}"): (),
     ("etl/storage/target_rows.py", "{self.target}"): (),  # a team's own table
     ("etl/storage/target_removal.py", "{table}"): (),
 }
