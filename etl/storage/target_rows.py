@@ -301,6 +301,7 @@ class _Stage:
         if not self.is_any_found:
             return
         chosen = f"{_REFUSED} AND etl_found AND {condition}"
+        self.kept_out = []  # what was kept out of an INSERT is another matter
         self._write(chosen, self._update_some)
         most = len(self.kept_out) + 1
         while 0 < len(self.kept_out) < most and self.savepoints < MOST_SAVEPOINTS // 4:
@@ -308,7 +309,6 @@ class _Stage:
             numbers, self.kept_out, most = sorted(self.kept_out), [], len(self.kept_out)
             self.cursor.execute(f"UPDATE {self.name} SET etl_code = NULL WHERE etl_n = ANY(%s)", [numbers])
             self._write(chosen, self._update_some, numbers)
-        self.kept_out = []
 
     def _update_some(self, chosen: str) -> None:
         touched, values = list_touched(self.plan, self.owned, self.stamp)

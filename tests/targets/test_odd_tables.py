@@ -205,6 +205,21 @@ def test_a_value_moves_from_row_to_row_within_a_batch() -> None:
     assert list_codes("products") == [(1, "constraint"), (2, "constraint")]
 
 
+def test_a_new_row_that_another_keeps_out_stays_refused_beside_an_adopted_one() -> None:
+    deferrable = (
+        "ALTER TABLE shop_product ADD CONSTRAINT odd UNIQUE (name) DEFERRABLE",
+        "ALTER TABLE shop_product DROP CONSTRAINT odd",
+    )
+    supplier = Supplier.objects.get()
+    for sku in ("P1", "T9"):
+        Product.objects.create(supplier=supplier, sku=sku, name=f"Name of {sku}", price=1)
+    with altered(deferrable):
+        outcome = ingest_here(Products([make_product(1, name="Adopted"), make_product(2, name="Name of T9")]))
+    assert (outcome.counters["new"], list_codes("products")) == (1, [(2, "constraint")])
+    assert [*Product.objects.order_by("sku").values_list("name", flat=True)] == ["Adopted", "Name of T9"]
+    assert verify() == []
+
+
 def test_a_row_that_the_team_created_again_is_the_records_again() -> None:
     ingest_here(Products(make_products(2)))
     Product.objects.filter(sku="P1").delete()

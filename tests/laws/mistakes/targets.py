@@ -203,6 +203,13 @@ MISTAKES = (
         caught_by=(f"{ODD}test_a_change_that_a_trigger_drops_is_refused",),
     ),
     Mistake(
+        4,
+        "a new row that is kept out, and counted as landed",
+        "etl/storage/target_rows.py",
+        (("        self.kept_out = []  # what was kept out of an INSERT is another matter\n", ""),),
+        caught_by=(f"{ODD}test_a_new_row_that_another_keeps_out_stays_refused_beside_an_adopted_one",),
+    ),
+    Mistake(
         14,
         "a row that is refused for what the database would fill in",
         "etl/storage/target_rows.py",
