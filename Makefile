@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PORT ?= 8000
+unexport PYTHONDONTWRITEBYTECODE  # each process would compile every module again
 
 .PHONY: demo up test quick lint mistakes crashes bench bench-large bench-memory bench-models bench-api bench-indexes bench-overview down
 .DEFAULT_GOAL := demo
@@ -24,7 +25,7 @@ up: $(READY) .env  ## web on port 8000 (PORT=…), worker and beat, until Ctrl-C
 	@$(BIN)/python manage.py up --port $(PORT)
 
 test: $(READY) .env  ## the tests on all cores, or those that TESTS=… names; each process has servers of its own
-	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses auto --dist loadfile)
+	@$(BIN)/python -m pytest $(or $(TESTS),--numprocesses auto --dist loadfile --no-loadscope-reorder)
 
 quick: $(READY) .env  ## the tests that need no server
 	@$(BIN)/python -m pytest -p tests.quick
@@ -41,8 +42,8 @@ lint: $(READY) .env  ## style, types, the import law, migrations, settings, the 
 	@$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	@$(BIN)/python scripts/check_prose.py
 
-mistakes: $(READY) .env  ## seed mistakes in copies of the project, all or those named like WORD=…; their tests must fail
-	@$(BIN)/python -m tests.laws.mistakes $(WORD)
+mistakes: $(READY) .env  ## seed mistakes in copies of the project, all, those named like WORD=…, or a SHARE=K/N; their tests must fail
+	@$(BIN)/python -m tests.laws.mistakes $(WORD) $(if $(SHARE),--share $(SHARE))
 
 crashes: $(READY) .env  ## kill KILLS=… runs (200) at each step, and count what is lost, doubled or unaccounted (WALK=1: of an API with pages; TARGET=1: into a team's own model)
 	@$(BIN)/python -m tests.laws.crashes $(or $(KILLS),200) $(if $(WALK),--walk) $(if $(TARGET),--target) $(if $(SEED),--crash-seed $(SEED))

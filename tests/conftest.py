@@ -18,29 +18,63 @@ from django.db.backends.postgresql.operations import DatabaseOperations
 
 from etl.reading_process.process import ReadingProcess
 from kasparro.embedded import Servers
+from tests import examples
+from tests.examples import IN_CI
 from tests.laws.bounded import BoundedWaits
-from tests.processes import Project, end_processes, run_servers
+from tests.processes import ROOT, Project, end_processes, run_servers
 from tests.settings import RUN_FOLDER
 
 MOST_PROCESSES = 4
+SLOWEST = (
+    "tests/laws/test_crashes.py",
+    "tests/execution/test_workers.py",
+    "tests/laws/test_black_holes.py",
+    "tests/browser/test_admin.py",
+    "tests/management/test_commands.py",
+    "tests/test_foreign_project.py",
+    "tests/test_pruning.py",
+    "tests/kasparro/test_embedded.py",
+    "tests/laws/test_memory.py",
+    "tests/upgrade/test_nothing_written.py",
+    "tests/api/test_hostile.py",
+    "tests/api/test_trouble.py",
+    "tests/laws/reading_process/test_in_runs.py",
+    "tests/upgrade/test_from_0_1_0.py",
+    "tests/api/test_foreign.py",
+    "tests/test_replay.py",
+    "tests/laws/test_rough_crashes.py",
+    "tests/targets/test_waiting.py",
+)
+"""They begin first, so that no process is left alone with one of them at the end (`--no-loadscope-reorder`)."""
 
 # No deadline: a slow machine must not fail a test. CI runs the same examples each time.
-hypothesis.settings.register_profile("kasparro", deadline=None, derandomize=bool(os.environ.get("CI")))
+hypothesis.settings.register_profile(
+    "kasparro", deadline=None, derandomize=IN_CI, max_examples=examples.DEFAULT // examples.DIVISOR
+)
 hypothesis.settings.load_profile("kasparro")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """CI always kills at the same moments."""
-    seed = 20261122 if os.environ.get("CI") else secrets.randbelow(2**32)
+    seed = 20261122 if IN_CI else secrets.randbelow(2**32)
     parser.addoption("--crash-seed", type=int, default=seed, help="kill processes at the moments of an earlier run")
 
 
 @pytest.hookimpl(optionalhook=True)  # pytest-xdist's
 def pytest_xdist_auto_num_workers() -> int:
-    """Each process has servers of its own. Named servers serve one process: it owns all of their Redis."""
+    """One more than there are cores, because tests wait for a third of their time.
+
+    Each process has servers of its own. Named servers serve one process: it owns all of their Redis.
+    """
     servers = settings.EMBEDDED_SERVERS
     is_alone = servers.runs_postgresql and servers.runs_valkey
-    return min(os.cpu_count() or 1, MOST_PROCESSES) if is_alone else 1
+    return min((os.cpu_count() or 1) + 1, MOST_PROCESSES) if is_alone else 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the slowest files to the front."""
+    ranks = {ROOT / path: rank for rank, path in enumerate(SLOWEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -17,7 +17,7 @@ def test_pre_commit_runs_the_tools_of_make_lint_from_the_venv() -> None:
     assert [command for command in commands if not command.startswith(entries)] == []
 
 
-@pytest.mark.parametrize("path", [".ci/run", ".ci/oldest", ".ci/matrix", "Makefile"])
+@pytest.mark.parametrize("path", [".ci/run", ".ci/oldest", ".ci/matrix", "Makefile", "tests/conftest.py"])
 def test_tests_that_a_script_names_exist(path: str) -> None:
     named = re.findall(r"(?<![\w/])tests/[\w./]*\w", (ROOT / path).read_text())
     assert [name for name in named if not (ROOT / name).exists()] == []

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from itertools import chain
 
 import pytest
-from hypothesis import event, example, given, settings
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from etl.drift import Shape
@@ -32,6 +32,7 @@ from etl.sources import (
     ZonedTime,
     lower,
 )
+from tests.examples import most_examples
 from tests.factories import hold
 
 
@@ -217,7 +218,7 @@ def limits(block: int, chunk: int) -> Iterator[None]:
         yield
 
 
-@settings(max_examples=300)
+@most_examples(300)
 @given(
     csv_text(),
     st.integers(1, 60),
@@ -310,7 +311,7 @@ _JSON = st.lists(_ENTRIES | _BROKEN_LINES, max_size=20).map(_join_lines) | st.li
 )
 
 
-@settings(max_examples=300)
+@most_examples(300)
 @given(
     _JSON, st.integers(1, 25), st.integers(1, 9) | st.just(1000), st.integers(1, 2000) | st.just(16 << 20), st.randoms()
 )

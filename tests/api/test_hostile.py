@@ -282,8 +282,9 @@ def test_no_method_of_any_address_answers_with_5xx(web: Web, people: People) -> 
         for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"):
             asked = [(query, HOSTILE_HEADERS[0]) for query in HOSTILE_QUERIES]
             asked += [("", headers) for headers in HOSTILE_HEADERS]
+            tokens = (people.operator, None) if method in ("GET", "POST") else (people.operator,)
             for query, headers in asked:
-                for token in (people.operator, None):
+                for token in tokens:
                     body = b'{"source": "\x00' if method in ("POST", "PUT", "PATCH") else None
                     answer = web.ask(address + query, method=method, token=token, headers=headers, body=body)
                     assert answer.status < 500, (method, route, query[:20], headers)

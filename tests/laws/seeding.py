@@ -157,8 +157,13 @@ class Proof:
 
     def _make_environment(self, mistake: Mistake | None) -> dict[str, str]:
         """Keep a mistake's bytecode off the disk: its file may have the same size and time as the original."""
-        addresses = {"DATABASE_URL": self.servers.database_url(), "REDIS_URL": self.servers.redis_url()}
-        return {**os.environ, **addresses, **({"PYTHONDONTWRITEBYTECODE": "1"} if mistake is not None else {})}
+        return {
+            **os.environ,
+            "ALL_EXAMPLES": "1",
+            "DATABASE_URL": self.servers.database_url(),
+            "REDIS_URL": self.servers.redis_url(),
+            **({"PYTHONDONTWRITEBYTECODE": "1"} if mistake is not None else {}),
+        }
 
     def _empty_redis(self) -> None:
         with redis.Redis.from_url(self.servers.redis_url()) as client:

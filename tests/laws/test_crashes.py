@@ -107,7 +107,7 @@ def test_killed_at_any_moment_a_source_goes_on_until_it_is_through(
 
 @pytest.mark.servers
 @pytest.mark.parametrize(
-    ("kills", "options"), [(60, ()), (40, ("--walk",)), (25, ("--target",))], ids=["a content", "a walk", "a target"]
+    ("kills", "options"), [(30, ()), (20, ("--walk",)), (15, ("--target",))], ids=["a content", "a walk", "a target"]
 )
 def test_killed_at_each_step_runs_lose_and_double_nothing(kills: int, options: tuple[str, ...]) -> None:
     command = [sys.executable, "-m", "tests.laws.crashes", str(kills), *options]

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.readers.csv_file import CsvContent
 from etl.records import Record, Refusal
 from etl.vocabulary import BreachCode
+from tests.examples import most_examples
 from tests.factories import hold, read_items
 from tests.readers.test_json_recovery import make_content as make_json_content
 
@@ -87,7 +88,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("layout", LAYOUTS.values(), ids=LAYOUTS)
-@settings(max_examples=300)
+@most_examples(300)
 @given(st.data())
 def test_a_damaged_record_is_refused_at_its_place(layout: Layout, data: st.DataObject) -> None:
     texts = st.sampled_from([*layout.records, *layout.damage])

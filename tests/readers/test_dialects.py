@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from etl.exceptions import SourceError
@@ -22,6 +22,7 @@ from etl.readers.csv_lines import read_items as read_one_by_one
 from etl.records import Chunk, Original, Record, Refusal, StoredRefusal
 from etl.sources import Contract, Csv, CsvSource, NonBlank, PositiveDecimal, Text
 from etl.vocabulary import BreachCode
+from tests.examples import most_examples
 from tests.factories import hold, read_items
 
 
@@ -458,7 +459,7 @@ def read_plainly(content: CsvContent, cursor: Any, batch_size: int) -> list[Chun
     return list(gather_chunks(items, batch_size, lines.describe_cursor))
 
 
-@settings(max_examples=300)
+@most_examples(300)
 @given(
     st.sampled_from(DIALECTS),
     BODIES | st.binary(max_size=120),
@@ -490,7 +491,7 @@ def test_in_every_dialect_any_bytes_are_read_together_as_one_by_one(
             assert describe_chunks(list(later)) == describe_chunks(chunks[number + 1 :])
 
 
-@settings(max_examples=200)
+@most_examples(200)
 @given(st.sampled_from(DIALECTS), st.binary(max_size=200))
 def test_of_any_bytes_each_is_in_a_record_or_declared_away(dialect: Csv, body: bytes) -> None:
     header = encode_body(dialect, "-\na,b\n".replace("\n", dialect.line_end))

@@ -14,10 +14,11 @@ import json
 import re
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.records import Record, Refusal
+from tests.examples import most_examples
 from tests.readers.test_json_recovery import make_content, read
 
 Path = tuple[str, ...]
@@ -117,7 +118,7 @@ def _measure(item: Record | Refusal) -> tuple[int, bytes]:
     return len(item.original), hashlib.sha256(item.original).digest()
 
 
-@settings(max_examples=500, deadline=None)
+@most_examples(500)
 @given(mutations(anywhere=True))
 def test_damage_anywhere_crashes_nothing_and_the_items_are_the_array(case: tuple[Document, Mutation]) -> None:
     document, mutation = case
@@ -131,7 +132,7 @@ def test_damage_anywhere_crashes_nothing_and_the_items_are_the_array(case: tuple
             assert re.compile(rb"[ \t\r\n]*,?[ \t\r\n]*\]").match(mutation.text, end), (mutation.text, items)
 
 
-@settings(max_examples=500, deadline=None)
+@most_examples(500)
 @given(mutations(anywhere=False))
 def test_damage_in_an_array_costs_nothing_before_it_and_makes_no_record_of_the_inside_of_others(
     case: tuple[Document, Mutation],

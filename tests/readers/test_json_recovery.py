@@ -6,12 +6,13 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.exceptions import SourceError
 from etl.readers.json_records import JsonContent
 from etl.records import Cursor, Record, Refusal
+from tests.examples import most_examples
 from tests.factories import hold
 
 
@@ -219,7 +220,7 @@ def damaged(draw: st.DrawFn) -> tuple[str, int, list[str], tuple[str, ...] | Non
     return opening + comma.join(broken) + closing, index, texts, path
 
 
-@settings(max_examples=400)
+@most_examples(400)
 @given(damaged())
 def test_records_outside_the_damage_land_and_none_is_made_of_its_inside(case: Any) -> None:
     text, index, texts, path = case
@@ -231,7 +232,7 @@ def test_records_outside_the_damage_land_and_none_is_made_of_its_inside(case: An
     assert len(landed) <= len(texts)
 
 
-@settings(max_examples=100)
+@most_examples(100)
 @given(damaged())
 def test_a_read_of_any_damage_resumes_at_each_cursor(case: Any) -> None:
     text, _, _, path = case

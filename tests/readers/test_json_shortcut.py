@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from etl.exceptions import SourceError
@@ -15,6 +15,7 @@ from etl.readers.json_decoder import Decoder
 from etl.readers.json_recovery import Recovery
 from etl.readers.json_window import Window
 from etl.records import Cursor, Record, Refusal
+from tests.examples import most_examples
 from tests.readers.test_json_recovery import BROKEN, damaged, make_content
 
 Read = tuple[list[tuple[Record | Refusal, Cursor]], str]
@@ -69,7 +70,7 @@ _CLOSED = ['],"n":1', '],"o":{"p":2}}', "]]"]
 _PARTS = st.sampled_from([*'{}[],:"\\ \n', *_WHOLE, *_CLOSED])
 
 
-@settings(max_examples=600)
+@most_examples(600)
 @given(st.lists(_PARTS, max_size=25))
 def test_both_ways_give_the_same_for_any_marks(parts: list[str]) -> None:
     array = '[{"id":"0"},{' + "".join(parts) + ',{"id":"5"},{"id":"6"}]'
@@ -77,14 +78,14 @@ def test_both_ways_give_the_same_for_any_marks(parts: list[str]) -> None:
     assert_same(f'{{"a":{{"items":{array}}},"n":[{{}},{{}}]}}', ("a", "items"))
 
 
-@settings(max_examples=150)
+@most_examples(150)
 @given(st.lists(damaged(), min_size=1, max_size=4))
 def test_both_ways_give_the_same_for_several_damages(cases: list[Any]) -> None:
     assert_same("[" + ",".join(text.strip("[]") for text, *_ in cases) + "]")
     assert_same(cases[0][0], cases[0][3])
 
 
-@settings(max_examples=20)
+@most_examples(20)
 @given(st.integers(16_200, 16_500), st.sampled_from(sorted(BROKEN.values())))
 def test_both_ways_give_the_same_where_the_text_in_memory_ends(size: int, broken: str) -> None:
     assert_same(f'[{{"id":"1","x":"{"x" * size}"}},{broken},{{"id":"3"}},{{"id":"4"}}]')
