@@ -321,13 +321,13 @@ def follow(stack: Stack, run_id: int) -> str:
 
 
 def find_successor(stack: Stack, run: dict[str, Any]) -> int:
-    """Return the id of the run that was queued to succeed an abandoned run. It is found by its key."""
+    """Return the id of the run that goes on with an abandoned one: its successor, or a run that was due before that."""
 
     def look() -> int | None:
         rows = stack.get("/api/v1/runs", source=run["source"], limit=20)["data"]
-        return next((row["id"] for row in rows if row["key"] == f"successor:{run['id']}"), None)
+        return min((row["id"] for row in rows if row["id"] > run["id"]), default=None)
 
-    return int(stack.wait_for(f"run {run['id']} has a successor", look))
+    return int(stack.wait_for(f"a run after run {run['id']}", look))
 
 
 @contextmanager
