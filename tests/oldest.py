@@ -1,4 +1,4 @@
-"""`pytest -p tests.oldest` runs the tests on the oldest servers that we support: Debian 12's PostgreSQL 15 and Redis 7.
+"""`pytest -p tests.oldest -n N` tests with the oldest servers that we support: Debian 12's PostgreSQL 15 and Redis 7.
 
 Each process of pytest-xdist starts its own in its part of the run's folder; conftest.py ends and removes all of it.
 `.ci/oldest` installs them.
@@ -24,6 +24,11 @@ FOLDER = Path(os.environ["KASPARRO_TEST_FOLDER"], WORKER, "oldest") if WORKER el
 if FOLDER is not None:
     os.environ["DATABASE_URL"] = f"postgresql://kasparro@/postgres?host={FOLDER}"
     os.environ["REDIS_URL"] = f"unix://{FOLDER}/redis.sock?db=0"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if WORKER is None and not config.getoption("numprocesses"):
+        raise pytest.UsageError("tests.oldest starts servers for the processes of pytest-xdist: add --numprocesses")
 
 
 @pytest.hookimpl(trylast=True)

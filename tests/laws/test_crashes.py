@@ -172,7 +172,7 @@ def test_a_frozen_run_that_wakes_after_its_successor_writes_nothing(project: Pro
 
 @pytest.mark.parametrize("place", ["between_batches", "inside_copy"])
 def test_a_successor_does_not_wait_for_a_frozen_run(project: Project, place: str) -> None:
-    """It takes a second or two from the claim to the first batch; a busy machine may need more."""
+    """The first batch comes a second or two after the claim, and a minute after it if the run waits."""
     products_file(project)
     sleeper = project.start_python("-m", "tests.freezing", place, "ingest", "products_csv", ETL_LEASE_SECONDS="5")
     await_stop(sleeper)
