@@ -129,6 +129,7 @@ def _write(cursor: Any, plan: TargetPlan, rows: Sequence[StagedRow], stamp: Stam
     stage.update(_STORED)
     if plan.into.creates and stored < len(rows):
         stage.insert()
+        stage.insert_broken()
     if not plan.into.creates or stage.is_any_left:
         stage.adopt()
         stage.finish()
@@ -151,6 +152,8 @@ class _Stage:
         self.savepoints, self.reason = 0, ""
         self.kept_out: list[int] = []
         """The numbers of the rows that another row kept out when they were written alone."""
+        self.broken: list[int] = []
+        """The numbers of the rows that break NOT NULL or a CHECK, if a trigger may mend them."""
 
     # --- the table ---
     def _create(self) -> str:
@@ -265,6 +268,7 @@ class _Stage:
     # --- what the table refuses ---
     def judge(self, condition: str) -> None:
         """Refuse those of these rows that break NOT NULL or a CHECK, by the table's own expressions."""
+        self.broken = []
         required = [name for name in self.given if self.table.columns[name].is_required]
         absent = " ".join(f"WHEN {quote(name)} IS NULL THEN {_quote_text(name)}" for name in required)
         cases = [(f"{quote(name)} IS NULL", f"{name} must not be null") for name in required]
@@ -277,15 +281,20 @@ class _Stage:
             f"UPDATE {self.name} SET etl_code = '{BreachCode.CONSTRAINT}', etl_place = {place},"
             f" etl_why = CASE {why} END"
             f" WHERE {_REFUSED} AND {condition} AND ({' OR '.join(broken for broken, _ in cases)})"
+            " RETURNING etl_n"
         )
         try:
             with atomic():
                 self.cursor.execute(statement)
-                self.is_any_left |= self.cursor.rowcount > 0
+                broken = [row[0] for row in self.cursor.fetchall()]
         except DatabaseError as error:
             if not is_violation(error) and not _is_of_class_42(error):
                 raise
             # The expression fails on a row, or needs a whole row of the table: writing the rows shows what it says.
+            return
+        self.is_any_left |= bool(broken)
+        if self.table.has_triggers:
+            self.broken = broken
 
     def _describe_broken(self, check: Check) -> str:
         """Return a condition for the rows that break it. A new row lacks what the database itself will fill in."""
@@ -309,6 +318,22 @@ class _Stage:
             numbers, self.kept_out, most = sorted(self.kept_out), [], len(self.kept_out)
             self.cursor.execute(f"UPDATE {self.name} SET etl_code = NULL WHERE etl_n = ANY(%s)", [numbers])
             self._write(chosen, self._update_some, numbers)
+        self._try_broken(f"etl_found AND {condition}", self._update_some)
+
+    def _try_broken(self, condition: str, write: Callable[[str], Any]) -> None:
+        """Write these of the broken rows one by one: what a trigger makes of a row may break nothing."""
+        if not self.broken:
+            return
+        self.cursor.execute(
+            f"SELECT etl_n FROM {self.name} WHERE etl_n = ANY(%s) AND {condition} ORDER BY 1", [self.broken]
+        )
+        for (number,) in self.cursor.fetchall():
+            if self.savepoints >= MOST_SAVEPOINTS // 4:
+                return  # the others stay refused
+            self.cursor.execute(
+                f"UPDATE {self.name} SET etl_code = NULL, etl_place = NULL, etl_why = NULL WHERE etl_n = %s", [number]
+            )
+            self._write(f"{_REFUSED} AND {condition}", write, [number])
 
     def _update_some(self, chosen: str) -> None:
         touched, values = list_touched(self.plan, self.owned, self.stamp)
@@ -340,6 +365,10 @@ class _Stage:
         is_refusing = self.is_any_kept_out or self.savepoints > begun + 1
         (_refusing.add if is_refusing else _refusing.discard)(label)
 
+    def insert_broken(self) -> None:
+        """Insert the broken ones of the new rows, if a trigger mends them."""
+        self._try_broken(_NEW, self._insert_alone)
+
     def _insert_all(self, chosen: str) -> bool:
         """Insert these rows unless the table refuses one of them. Returns whether it took them."""
         try:
@@ -369,8 +398,9 @@ class _Stage:
 
     def _insert_alone(self, chosen: str) -> None:
         self.cursor.execute(self._describe_insert(chosen))
-        if self.cursor.rowcount > 0:
-            self.cursor.execute(f"UPDATE {self.name} SET etl_left = false WHERE {chosen}")
+        is_left = self.cursor.rowcount < 1
+        self.is_any_kept_out |= is_left
+        self.cursor.execute(f"UPDATE {self.name} SET etl_left = %s WHERE {chosen}", [is_left])
 
     def _describe_insert(self, chosen: str) -> str:
         names = ", ".join(map(quote, self.given))

@@ -13,11 +13,11 @@ _COLUMNS = """
         attgenerated <> '', CASE WHEN attcollation <> 0 THEN attcollation::regcollation::text END
     FROM pg_attribute WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
 """
-# An UPDATE writes a row unless one of these triggers keeps it from that.
+# Those that are called before a row is written: they may change it, or keep it from being written.
 _TRIGGERS = """
     SELECT EXISTS (
         SELECT FROM pg_trigger
-        WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 19 = 19
+        WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal AND tgenabled <> 'D' AND tgtype & 3 = 3 AND tgtype & 20 > 0
     )
 """
 # A CHECK of a generated column can't be applied to a row that is not in the table yet.
@@ -72,7 +72,7 @@ class TargetTable:
     """A team's table. `name` is quoted; `columns` can be written; `checks` are by the constraints' names.
 
     `has_deferrable`: a unique or exclusion constraint of it is deferrable. `has_triggers`: some are called before a row
-    is updated.
+    is inserted or updated.
     """
 
     name: str

@@ -174,6 +174,32 @@ def test_a_check_refuses_what_the_table_refuses_and_nothing_else(changes: Sequen
         assert {code for _, code in list_codes()} == {"constraint"}
 
 
+MENDING = make_trigger(
+    "IF NEW.name = 'dropped' THEN RETURN NULL; END IF;"
+    " IF NEW.name <> 'broken' THEN NEW.price := abs(NEW.price); END IF; RETURN NEW;",
+    "INSERT OR UPDATE",
+)
+NOT_NEGATIVE = (
+    "ALTER TABLE shop_thing ADD CONSTRAINT odd CHECK (price >= 0)",
+    "ALTER TABLE shop_thing DROP CONSTRAINT odd",
+)
+
+
+@pytest.mark.parametrize("rows_are", ["new", "landed", "adopted"])
+def test_a_trigger_may_mend_a_row_that_breaks_a_check(rows_are: str) -> None:
+    names = ["mended", "broken", "fine", "dropped"]
+    if rows_are == "landed":
+        ingest_here(Things([make_item(n, name="old", price="9") for n in range(4)]))
+    elif rows_are == "adopted":
+        Thing.objects.bulk_create(Thing(key=str(n), name="old", price=9) for n in range(4))
+    with altered(NOT_NEGATIVE, MENDING):
+        outcome = ingest_here(Things([make_item(n, name=name, price=str(-1 - n)) for n, name in enumerate(names)]))
+        assert (outcome.status, list_codes()) == ("partial", [(2, "constraint"), (4, "constraint")])
+        refused = [] if rows_are == "new" else [("1", 9), ("3", 9)]
+        assert list_things("key", "price") == sorted([("0", 1), ("2", 3), *refused])
+        assert verify() == []
+
+
 ID = "ALTER TABLE shop_thing ALTER id"
 KEYS: dict[str, Change] = {
     "a sequence that the column does not own": (

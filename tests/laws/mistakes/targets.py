@@ -216,4 +216,11 @@ MISTAKES = (
         (('else f"(etl_found AND {broken})"', "else broken"),),
         caught_by=(f"{ODD}test_a_check_refuses_what_the_table_refuses_and_nothing_else",),
     ),
+    Mistake(
+        14,
+        "a row that is refused although a trigger would mend it",
+        "etl/storage/target_rows.py",
+        (("            self.broken = broken\n", "            self.broken = []\n"),),
+        caught_by=(f"{ODD}test_a_trigger_may_mend_a_row_that_breaks_a_check",),
+    ),
 )
