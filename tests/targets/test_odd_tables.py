@@ -10,6 +10,7 @@ from django.db import connection, connections
 from etl.reports.verification import verify
 from etl.signals import batch_landed
 from etl.sources import Into, constant, parent
+from etl.storage import target_rows
 from tests.listed_source import Listed, dump_quarantine, fetch, ingest_here, make_item
 from tests.shop.models import Category, Product, Supplier, Thing
 from tests.shop.sources import CompleteThings, Products, Things, make_product, make_products
@@ -198,6 +199,13 @@ def test_a_trigger_may_mend_a_row_that_breaks_a_check(rows_are: str) -> None:
         refused = [] if rows_are == "new" else [("1", 9), ("3", 9)]
         assert list_things("key", "price") == sorted([("0", 1), ("2", 3), *refused])
         assert verify() == []
+
+
+def test_more_broken_rows_than_may_be_tried_stay_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(target_rows, "MOST_SAVEPOINTS", 8)
+    with altered(NOT_NEGATIVE, MENDING):
+        outcome = ingest_here(Things([make_item(n, name="broken", price="-1") for n in range(12)]))
+    assert (outcome.status, outcome.counters["quarantined"]) == ("partial", 12)
 
 
 ID = "ALTER TABLE shop_thing ALTER id"
