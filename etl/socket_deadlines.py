@@ -8,62 +8,67 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import cache
+from typing import Self
+from weakref import finalize
 
 LOOK_SECONDS = 0.1
 
 
+class Duplicate:
+    """A duplicate of a connection's descriptor, because a connection may be closed and its number reused by another.
+
+    It is closed once nothing refers to it.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = os.dup(descriptor)
+        finalize(self, os.close, self._descriptor).atexit = False
+
+    def shut_down(self) -> None:
+        """Shut the connection down, if it is still open."""
+        with suppress(OSError), socket.socket(fileno=os.dup(self._descriptor)) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
+
+
 class Deadline:
-    """The time limit for one wait, and the connections to shut down when it passes."""
+    """The time limit for a block of code, and the connections to shut down when it passes."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.ends_at = time.monotonic() + seconds
         self.has_passed = False
-        self.descriptors: list[int] = []
-        """Duplicates: by the deadline a connection may be closed and its number reused for another file."""
+        self._covered: list[Duplicate] = []
+
+    def __enter__(self) -> Self:
+        _start_thread(os.getpid())
+        _running.add(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _running.discard(self)
+        self._covered.clear()
 
     @property
     def seconds_left(self) -> float:
         """The seconds until the deadline passes; 0 afterwards."""
         return max(0.0, self.ends_at - time.monotonic())
 
-    def cover(self, descriptor: int) -> None:
+    def cover(self, connection: Duplicate) -> None:
         """Shut this connection down at the deadline, or now if the deadline has passed."""
-        with _lock:
-            self.descriptors.append(os.dup(descriptor))
+        self._covered.append(connection)
         if self.has_passed:
             self.end()
 
     def end(self) -> None:
         """Shut down all covered connections."""
         self.has_passed = True
-        with _lock:
-            for descriptor in self.descriptors:
-                with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as connection:
-                    connection.shutdown(socket.SHUT_RDWR)
+        for connection in self._covered.copy():
+            connection.shut_down()
 
 
 _running: set[Deadline] = set()
-_lock = threading.Lock()
-"""Guards the duplicates, so that none is used after it was closed."""
-
-
-@contextmanager
-def set_deadline(seconds: float) -> Iterator[Deadline]:
-    """Within the block, connections that the deadline covers are shut down after this many seconds."""
-    deadline = Deadline(seconds)
-    _start_thread(os.getpid())
-    _running.add(deadline)
-    try:
-        yield deadline
-    finally:
-        _running.discard(deadline)
-        with _lock:
-            while deadline.descriptors:
-                os.close(deadline.descriptors.pop())
 
 
 @cache

@@ -20,7 +20,7 @@ from django.db.backends.signals import connection_created
 
 from api.conf import conf
 from etl.database import connection, name_database
-from etl.socket_deadlines import set_deadline
+from etl.socket_deadlines import Deadline, Duplicate
 from etl.storage import driver
 from etl.storage.transactions import find_code
 
@@ -44,15 +44,15 @@ class _Server:
         self.trial = threading.Lock()
 
     @contextmanager
-    def wait(self, descriptor: int | None = None) -> Iterator[None]:
+    def wait(self, session: Duplicate | None = None) -> Iterator[None]:
         """Wait for the server inside this context. Raises OperationalError if it does not respond in time."""
         is_trial, began = self.is_silent, time.monotonic()
         if is_trial and not self.trial.acquire(blocking=False):
             raise driver.OperationalError("the database does not respond")
         try:
-            with set_deadline(PATIENCE_SECONDS if is_trial else conf.API_STATEMENT_SECONDS + GRACE_SECONDS) as end:
-                if descriptor is not None:
-                    end.cover(descriptor)
+            with Deadline(PATIENCE_SECONDS if is_trial else conf.API_STATEMENT_SECONDS + GRACE_SECONDS) as end:
+                if session is not None:
+                    end.cover(session)
                 yield
             self.is_silent, self.answered_at = False, time.monotonic()
         except (driver.OperationalError, OperationalError) as error:
@@ -73,6 +73,7 @@ class Sessions:
 
     connection: Any
     wrap_database_errors: Any
+    _duplicate: Duplicate | None = None
 
     def get_connection_params(self) -> dict[str, Any]:
         parameters: dict[str, Any] = super().get_connection_params()  # type: ignore[misc]
@@ -80,7 +81,18 @@ class Sessions:
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         with _server.wait():  # ended by CONNECT_SECONDS
-            return super().get_new_connection(conn_params)  # type: ignore[misc]
+            session = super().get_new_connection(conn_params)  # type: ignore[misc]
+        self._duplicate = Duplicate(session.fileno())
+        return session
+
+    def create_cursor(self, name: str | None = None) -> Any:
+        cursor = super().create_cursor(name)  # type: ignore[misc]
+        cursor.duplicate = self._duplicate
+        return cursor
+
+    def close(self) -> None:
+        super().close()  # type: ignore[misc]
+        self._duplicate = None
 
     def commit(self) -> None:
         with self._wait():
@@ -92,19 +104,21 @@ class Sessions:
 
     @contextmanager
     def _wait(self) -> Iterator[None]:
-        with self.wrap_database_errors, _server.wait(self.connection.fileno() if self.connection else None):
+        with self.wrap_database_errors, _server.wait(self._duplicate):
             yield
 
 
 class Cursor(driver.Cursor):  # type: ignore[misc]  # of one of two libraries
     """A cursor whose waits have deadlines."""
 
+    duplicate: Duplicate | None = None
+
     def execute(self, *arguments: Any, **options: Any) -> Any:
-        with _server.wait(self.connection.fileno()):
+        with _server.wait(self.duplicate or Duplicate(self.connection.fileno())):
             return super().execute(*arguments, **options)
 
     def executemany(self, *arguments: Any, **options: Any) -> Any:
-        with _server.wait(self.connection.fileno()):
+        with _server.wait(self.duplicate or Duplicate(self.connection.fileno())):
             return super().executemany(*arguments, **options)
 
 

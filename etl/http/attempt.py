@@ -28,7 +28,7 @@ from etl.http.peers import Peers
 from etl.http.request import Body, Request
 from etl.http.retries import AttemptFailed, NotReady, Unauthorized
 from etl.local_copy import LocalCopy, write_copy
-from etl.socket_deadlines import Deadline, set_deadline
+from etl.socket_deadlines import Deadline, Duplicate
 from etl.vocabulary import Reason
 
 READ_BYTES = 64 << 10
@@ -193,9 +193,9 @@ def _read_excerpt(response: requests.Response, request: Request) -> str:
     """Return the beginning of an error's text; empty if no text comes at once, or if it can't be decoded."""
     head = b""
     try:
-        with set_deadline(EXCERPT_SECONDS) as deadline:
+        with Deadline(EXCERPT_SECONDS) as deadline:
             if not response.raw.closed:
-                deadline.cover(response.raw.fileno())
+                deadline.cover(Duplicate(response.raw.fileno()))
             for piece in decode(_read_blocks(response), _list_encodings(response)):
                 head += piece
                 if len(head) >= EXCERPT_BYTES:

@@ -24,7 +24,7 @@ from etl.http.retries import (
 )
 from etl.local_copy import LocalCopy, open_temporary
 from etl.read_context import ReadContext
-from etl.socket_deadlines import set_deadline
+from etl.socket_deadlines import Deadline
 
 MOST_OF_A_TOKEN = 1 << 20
 """The bytes that are read of the response to a request for a token."""
@@ -82,7 +82,7 @@ class _Exchange:
         _await_turn(self.request, self.context, budget)
         request = self.signed = self._sign(budget)
         seconds = min(conf.ETL_HTTP_DEADLINE_SECONDS, budget.left)
-        with set_deadline(seconds) as deadline, Attempt(request, deadline) as attempt:
+        with Deadline(seconds) as deadline, Attempt(request, deadline) as attempt:
             body = attempt.download(self.validators, self.file)
         if body is not None and not body.is_empty and self.looks_cut(body.copy):
             raise AttemptFailed("the body is truncated")

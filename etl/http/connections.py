@@ -16,7 +16,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 
 from etl.http.addresses import find_host
 from etl.http.peers import Peers, read_address
-from etl.socket_deadlines import Deadline
+from etl.socket_deadlines import Deadline, Duplicate
 
 MOST_INTERIM_RESPONSES = 100
 
@@ -85,7 +85,8 @@ class _Guarded:
                     connection.setsockopt(*option)
                 connection.settimeout(self._limit())
                 connection.connect(address)
-                self.deadline.cover(connection.fileno())  # not earlier: only a connected socket can be shut down
+                # Not earlier: only a connected socket can be shut down.
+                self.deadline.cover(Duplicate(connection.fileno()))
                 connection.settimeout(self.timeout)
                 return connection
             except OSError as error:

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from requests.auth import HTTPBasicAuth
 
 from etl.conf import SLACK_PREFIX
-from etl.socket_deadlines import Deadline, set_deadline
+from etl.socket_deadlines import Deadline, Duplicate
 
 SECONDS = 10
 SLACK_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
@@ -60,7 +60,7 @@ def post(webhook: Webhook, body: bytes, *, event_id: str, at: datetime, secret: 
         **({"Kasparro-Signature": sign(secret, timestamp, body)} if secret else {}),
     }
     try:
-        with set_deadline(SECONDS) as deadline, requests.Session() as session:
+        with Deadline(SECONDS) as deadline, requests.Session() as session:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, _Adapter(deadline))
             status = _send(session, webhook, body, headers)
@@ -99,7 +99,7 @@ class _Plain(urllib3.connection.HTTPConnection):
 
     def connect(self) -> None:
         super().connect()
-        self.deadline.cover(self.sock.fileno())
+        self.deadline.cover(Duplicate(self.sock.fileno()))
 
 
 class _Tls(urllib3.connection.HTTPSConnection):
@@ -112,7 +112,7 @@ class _Tls(urllib3.connection.HTTPSConnection):
     def connect(self) -> None:
         super().connect()
         assert self.sock is not None
-        self.deadline.cover(self.sock.fileno())
+        self.deadline.cover(Duplicate(self.sock.fileno()))
 
 
 class _Adapter(HTTPAdapter):
