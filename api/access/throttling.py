@@ -12,6 +12,7 @@ from limits.strategies import FixedWindowRateLimiter
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
+from api.access import places
 from api.access.tokens import Key
 from api.conf import conf
 from etl.conf import conf as pipeline_conf
@@ -53,7 +54,10 @@ def find_wait(limit: str, client: str) -> float:
     """Count a request. Returns the seconds to wait if it exceeds the limit, otherwise 0. Raises StorageError."""
     if not limit:
         return 0
-    return rate_limits.count(make_limiter(), rate_limits.parse(limit), client, least_wait_seconds=LEAST_WAIT_SECONDS)
+    limiter, item = make_limiter(), rate_limits.parse(limit)
+    if places.take(limiter.storage, item, client):
+        return 0
+    return rate_limits.find_rest(limiter, item, client, least_wait_seconds=LEAST_WAIT_SECONDS)
 
 
 def make_limiter() -> FixedWindowRateLimiter:

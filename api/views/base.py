@@ -1,6 +1,6 @@
 """The base of all API views: closed under any project's settings of DRF, throttled, strict about parameters."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, ClassVar
 
@@ -35,6 +35,8 @@ from api.renderers import Browsable, Json
 from api.schema import Schema
 from etl.database import keep_out_of_transactions
 
+ANYTHING = "*/*"
+
 _DIFFERENT: Any = {"URL_FORMAT_OVERRIDE": None, "FORMAT_SUFFIX_KWARG": None}
 _OWN_SETTINGS: Any = APISettings(_DIFFERENT, DEFAULTS, IMPORT_STRINGS)
 """DRF's defaults with these differences, instead of the project's REST_FRAMEWORK."""
@@ -44,6 +46,16 @@ class Negotiation(DefaultContentNegotiation):
     """Chooses the renderer by `Accept` alone."""
 
     settings = _OWN_SETTINGS
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Choose the first renderer, without parsing `Accept`, for a client that accepts anything, as most do."""
+        first = next(iter(renderers))
+        if request.META.get("HTTP_ACCEPT", ANYTHING) == ANYTHING:
+            return first, str(first.media_type)
+        chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        return chosen
 
 
 class ApiRequest(Request):

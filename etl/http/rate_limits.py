@@ -46,6 +46,11 @@ def count(limiter: RateLimiter, item: RateLimitItem, client: str, *, least_wait_
     """Take a place in the window and return 0, or return the seconds until a place is free. Raises StorageError."""
     if limiter.hit(item, client):
         return 0
+    return find_rest(limiter, item, client, least_wait_seconds=least_wait_seconds)
+
+
+def find_rest(limiter: RateLimiter, item: RateLimitItem, client: str, *, least_wait_seconds: float) -> float:
+    """Return the seconds until a place in the full window is free. Raises StorageError."""
     return max(least_wait_seconds, limiter.get_window_stats(item, client).reset_time - time.time())
 
 

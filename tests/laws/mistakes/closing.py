@@ -105,4 +105,24 @@ MISTAKES = (
             "tests/supervision/test_liveness.py::test_a_client_that_another_thread_replaces_keeps_its_connection",
         ),
     ),
+    Mistake(
+        15,
+        "places of a throttle's window used after its end",
+        "api/access/places.py",
+        (("self.held > 0 and now < self.ends_at", "self.held > 0"),),
+        caught_by=(
+            "tests/api/test_places.py::test_places_held_at_the_end_of_a_window_are_void[False]",
+            "tests/api/test_places.py::test_places_held_at_the_end_of_a_window_are_void[True]",
+        ),
+    ),
+    Mistake(
+        15,
+        "more places used than a throttle's window has left",
+        "api/access/places.py",
+        (("    places = min(size, item.amount - (counted - size))\n", "    places = size\n"),),
+        caught_by=(
+            "tests/api/test_places.py::test_a_process_lets_exactly_the_limit_pass_and_asks_for_few_places",
+            "tests/api/test_places.py::test_processes_and_threads_together_let_exactly_the_limit_pass",
+        ),
+    ),
 )
