@@ -14,6 +14,9 @@ from limits import RateLimitItem
 from limits.storage import Storage
 
 SHARE = 100
+FEWEST = 2 * SHARE
+"""With fewer places left than this, a process takes only one of them."""
+
 MOST_CLIENTS = 10_000
 """With more clients than this, a process forgets the places of the one that has been silent for longest."""
 
@@ -54,6 +57,8 @@ class _Window:
 def take(storage: Storage, item: RateLimitItem, client: str) -> bool:
     """Take a place in the client's window. Returns False if the window is full. Raises StorageError."""
     key = item.key_for(client)
+    if item.amount < FEWEST:
+        return storage.incr(key, item.get_expiry()) <= item.amount
     window, now = _find_window(storage, key), time.time()
     if window.use_held(now):
         return True
@@ -65,7 +70,7 @@ def take(storage: Storage, item: RateLimitItem, client: str) -> bool:
         return False
     if counted == size:
         window.begin(now + item.get_expiry(), now)
-    elif now >= ends_at + 2 * ROUNDING_SECONDS and item.amount - counted >= 2 * SHARE:
+    elif now >= ends_at + 2 * ROUNDING_SECONDS and item.amount - counted >= FEWEST:
         window.begin(storage.get_expiry(key) - ROUNDING_SECONDS, now)
     window.hold(places - 1, counted, ends_at)
     return True
