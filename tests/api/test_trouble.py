@@ -240,12 +240,21 @@ class Session(Sessions, base.DatabaseWrapper):
     """A connection of the web process."""
 
 
-def connect(servers: Servers) -> Session:
-    """A connection in a transaction that has begun."""
-    session = Session({**configured.settings_dict, **servers.database_settings()}, "own")
-    session.set_autocommit(False)
-    ask_for_one(session)
-    return session
+@pytest.fixture
+def connect(own_servers: Servers) -> Iterator[Callable[[], Session]]:
+    """Connects to servers that the test may kill, and begins a transaction."""
+    sessions = []
+
+    def connect() -> Session:
+        session = Session({**configured.settings_dict, **own_servers.database_settings()}, "own")
+        sessions.append(session)
+        session.set_autocommit(False)
+        ask_for_one(session)
+        return session
+
+    yield connect
+    for session in sessions:
+        session.close()
 
 
 def ask_for_one(session: Session) -> None:
@@ -254,7 +263,9 @@ def ask_for_one(session: Session) -> None:
         assert cursor.fetchall() == [(1,)]
 
 
-def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: Any) -> None:
+def test_each_wait_of_a_session_has_a_deadline(
+    own_servers: Servers, connect: Callable[[], Session], settings: Any
+) -> None:
     """This includes commits."""
     settings.API_STATEMENT_SECONDS = 0.5
     postmaster = own_servers.list_used()[0].find_process()
@@ -265,7 +276,7 @@ def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: A
         "commit": lambda session: session.commit(),
         "rollback": lambda session: session.rollback(),
     }
-    sessions = {name: connect(own_servers) for name in waits}
+    sessions = {name: connect() for name in waits}
     with frozen(postmaster):
         for name, wait in waits.items():
             began = time.monotonic()
@@ -273,12 +284,14 @@ def test_each_wait_of_a_session_has_a_deadline(own_servers: Servers, settings: A
                 wait(sessions[name])
             assert time.monotonic() - began < 20, name
             assert sessions[name].connection.closed, name
-    connect(own_servers)
+    connect()
 
 
-def test_one_lost_session_does_not_make_the_server_count_as_silent(own_servers: Servers, settings: Any) -> None:
+def test_one_lost_session_does_not_make_the_server_count_as_silent(
+    connect: Callable[[], Session], settings: Any
+) -> None:
     settings.API_STATEMENT_SECONDS = 0.5
-    lost, other = connect(own_servers), connect(own_servers)
+    lost, other = connect(), connect()
     backend = lost.connection.info.backend_pid
     os.kill(backend, signal.SIGSTOP)
     try:
