@@ -313,12 +313,17 @@ class _Stage:
         self.kept_out = []  # what was kept out of an INSERT is another matter
         self._write(chosen, self._update_some)
         most = len(self.kept_out) + 1
-        while 0 < len(self.kept_out) < most and self.savepoints < MOST_SAVEPOINTS // 4:
+        while 0 < len(self.kept_out) < most and self._may_retry:
             # A value that kept a row out may have been given up by a later row.
             numbers, self.kept_out, most = sorted(self.kept_out), [], len(self.kept_out)
             self.cursor.execute(f"UPDATE {self.name} SET etl_code = NULL WHERE etl_n = ANY(%s)", [numbers])
             self._write(chosen, self._update_some, numbers)
         self._try_broken(f"etl_found AND {condition}", self._update_some)
+
+    @property
+    def _may_retry(self) -> bool:
+        """Whether refused rows may be tried again: only while most savepoints are left for the others."""
+        return self.savepoints < MOST_SAVEPOINTS // 4
 
     def _try_broken(self, condition: str, write: Callable[[str], Any]) -> None:
         """Write these of the broken rows one by one: what a trigger makes of a row may break nothing."""
@@ -328,7 +333,7 @@ class _Stage:
             f"SELECT etl_n FROM {self.name} WHERE etl_n = ANY(%s) AND {condition} ORDER BY 1", [self.broken]
         )
         for (number,) in self.cursor.fetchall():
-            if self.savepoints >= MOST_SAVEPOINTS // 4:
+            if not self._may_retry:
                 return  # the others stay refused
             self.cursor.execute(
                 f"UPDATE {self.name} SET etl_code = NULL, etl_place = NULL, etl_why = NULL WHERE etl_n = %s", [number]
