@@ -33,20 +33,15 @@ def find_wait(host: str, limit: str) -> float:
     if not limit:
         return 0
     try:
-        limiter = _make_limiter(conf.REDIS_URL)
-        return count(limiter, parse(limit), host, least_wait_seconds=LEAST_WAIT_SECONDS)
+        limiter, item = _make_limiter(conf.REDIS_URL), parse(limit)
+        if limiter.hit(item, host):
+            return 0
+        return find_rest(limiter, item, host, least_wait_seconds=LEAST_WAIT_SECONDS)
     except StorageError as error:
         logger.warning(
             "Requests to %s are not paced: Redis can't be reached (%s)", host, type(error.storage_error).__name__
         )
         return 0
-
-
-def count(limiter: RateLimiter, item: RateLimitItem, client: str, *, least_wait_seconds: float) -> float:
-    """Take a place in the window and return 0, or return the seconds until a place is free. Raises StorageError."""
-    if limiter.hit(item, client):
-        return 0
-    return find_rest(limiter, item, client, least_wait_seconds=least_wait_seconds)
 
 
 def find_rest(limiter: RateLimiter, item: RateLimitItem, client: str, *, least_wait_seconds: float) -> float:
