@@ -11,7 +11,7 @@ import select
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from django.core.signals import request_started
@@ -112,14 +112,18 @@ class Cursor(driver.Cursor):  # type: ignore[misc]  # of one of two libraries
     """A cursor whose waits have deadlines."""
 
     duplicate: Duplicate | None = None
+    """Its session's; None for the few cursors that Django's backends take from the driver themselves."""
 
     def execute(self, *arguments: Any, **options: Any) -> Any:
-        with _server.wait(self.duplicate or Duplicate(self.connection.fileno())):
+        with self._wait():
             return super().execute(*arguments, **options)
 
     def executemany(self, *arguments: Any, **options: Any) -> Any:
-        with _server.wait(self.duplicate or Duplicate(self.connection.fileno())):
+        with self._wait():
             return super().executemany(*arguments, **options)
+
+    def _wait(self) -> AbstractContextManager[None]:
+        return _server.wait(self.duplicate or Duplicate(self.connection.fileno()))
 
 
 def install() -> None:
