@@ -21,7 +21,7 @@ MOST_CLIENTS = 10_000
 """With more clients than this, a process forgets the places of the one that has been silent for longest."""
 
 ROUNDING_SECONDS = 0.5
-"""Redis rounds the rest of a window to seconds."""
+"""Redis rounds the rest of a window to seconds, so a window may end this much earlier or later than it says."""
 
 
 @dataclass(slots=True)
@@ -68,7 +68,7 @@ def take(storage: Storage, item: RateLimitItem, client: str) -> bool:
     places = min(size, item.amount - (counted - size))
     if places <= 0:
         return False
-    if counted == size:
+    if counted == size:  # this request has opened the window
         window.begin(now + item.get_expiry(), now)
     elif now >= ends_at + 2 * ROUNDING_SECONDS and item.amount - counted >= FEWEST:
         window.begin(storage.get_expiry(key) - ROUNDING_SECONDS, now)

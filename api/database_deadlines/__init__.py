@@ -115,14 +115,14 @@ class Cursor(driver.Cursor):  # type: ignore[misc]  # of one of two libraries
     """Its session's; None for the few cursors that Django's backends take from the driver themselves."""
 
     def execute(self, *arguments: Any, **options: Any) -> Any:
-        with self._wait():
+        with self._wait_for_server():
             return super().execute(*arguments, **options)
 
     def executemany(self, *arguments: Any, **options: Any) -> Any:
-        with self._wait():
+        with self._wait_for_server():
             return super().executemany(*arguments, **options)
 
-    def _wait(self) -> AbstractContextManager[None]:
+    def _wait_for_server(self) -> AbstractContextManager[None]:
         return _server.wait(self.duplicate or Duplicate(self.connection.fileno()))
 
 
